@@ -1,0 +1,191 @@
+"""What a run says of itself: rows of candidates, and the card of the delivered network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from . import export
+from .errors import EvolventError
+from .network.build import plan
+from .network.cost import cost
+from .resolve import make_space, network_settings
+from .store import Event, Store, Weights, write_atomically
+from .task import Task
+from .types import Candidate, Result
+
+
+def rows(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
+    """Yield every candidate of a log as plain values, in the order of asking."""
+    found: dict[int, dict[str, Any]] = {}
+    for event in events:
+        if isinstance(event, Candidate):
+            found[event.id] = {
+                "id": event.id,
+                "kind": event.kind,
+                "parent": event.parents[0] if event.parents else None,
+                "parents": list(event.parents),
+                "operator": event.operator,
+                "budget": event.budget.epochs,
+                "status": "running",
+                "score": None,
+                "params": None,
+                "flops": None,
+                "seconds": None,
+                "reason": "",
+                "arch": event.arch,
+            }
+        else:
+            found[event.candidate.id] |= _told(event)
+    yield from found.values()
+
+
+def _told(result: Result) -> dict[str, Any]:
+    return {
+        "status": result.status,
+        "score": result.score,
+        "params": result.params,
+        "flops": result.flops,
+        "seconds": round(result.seconds, 4),
+        "reason": result.reason,
+        "seed": result.seed,
+        "threads": result.threads,
+    }
+
+
+def write(
+    folder: Path, config: Mapping[str, Any], task: Task, store: Store, outcome: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Export the winner of a run with its card; the card comes last, so it stands for the whole."""
+    space = make_space(config)
+    made = plan(space, outcome["arch"], task, network_settings(config, "train")["size"])
+    state = Weights(folder / "weights").read("winner")
+    title = f"The network that {config['recipe']} found for {Path(task.name).name}."
+    provenance = (
+        f"Validation {task.metric} {outcome['val_score']:.4f}, "
+        f"{outcome['winner']['params']:,} parameters, {outcome['epochs']:g} epochs."
+    )
+    best = folder / "best"
+    difference = export.export(
+        best, plan=made, state=state, task=task, title=title, provenance=provenance
+    )
+    card = _card(config, task, store, outcome) | {
+        "flops": cost(made, task).flops,
+        "parity_max_abs_diff": difference,
+    }
+    write_atomically(best / "card.md", text(card))
+    write_atomically(best / "card.json", json.dumps(card, indent=1))
+    return card
+
+
+def _card(
+    config: Mapping[str, Any], task: Task, store: Store, outcome: Mapping[str, Any]
+) -> dict[str, Any]:
+    winner, metric = outcome["winner"], task.metric
+    counted = [r for r in store.results() if r.status in ("ok", "failed")]
+    controls = {
+        name: {
+            "test_score": numbers["test"][metric] if numbers["test"] else None,
+            "params": numbers["params"],
+            "train_seconds": numbers["train_seconds"],
+            "cut": numbers["cut"],
+        }
+        for name, numbers in outcome["controls"].items()
+    }
+    if "random" in controls:
+        controls["random"] |= {
+            "best_of_first_random": outcome["random_control"]["best_of_first_random"]
+        }
+    return {
+        "task": config["request"]["task"],
+        "recipe": config["recipe"],
+        "arch": outcome["arch"],
+        "candidate": outcome["id"],
+        "params": winner["params"],
+        "val_score": outcome["val_score"],
+        "test_score": winner["test"][metric] if winner["test"] else None,
+        "metric": metric,
+        "search_score": outcome["search_score"],
+        "trials": len(counted),
+        "seed": config["seed"],
+        "search_seconds": round(store.spent("search"), 2),
+        "train_seconds": winner["train_seconds"],
+        "train_epochs": winner["epochs"],
+        "train_examples": winner["examples"],
+        "cut": winner["cut"],
+        "random_is_the_winner": bool(
+            outcome["random_control"] and outcome["random_control"]["is_the_winner"]
+        ),
+        "finalists": outcome["finalists"],
+        "controls": controls,
+        "classes": list(task.classes),
+        "input_shape": list(task.input_shape),
+        "data": config["data"],
+        "versions": config["versions"],
+    }
+
+
+def text(card: Mapping[str, Any]) -> str:
+    """Return the card as a page."""
+    metric = card["metric"]
+
+    def shown(score: float | None) -> str:
+        return "no test data" if score is None else f"{score:.4f}"
+
+    lines = [
+        f"# A network for {Path(card['task']).name}",
+        "",
+        f"Found by `{card['recipe']}` in {card['search_seconds']:.0f} s of search ({card['trials']} "
+        f"trials, seed {card['seed']}), trained {card['train_epochs']:.3g} epochs on "
+        f"{card['train_examples']:,} examples in {card['train_seconds']:.0f} s.",
+        "",
+        f"| network | parameters | test {metric} |",
+        "| --- | --: | --: |",
+        f"| **the winner** (validation {card['val_score']:.4f}) | {card['params']:,} "
+        f"| {shown(card['test_score'])} |",
+    ]
+    for name, control in card["controls"].items():
+        what = (
+            f"control: best of the first {control['best_of_first_random']} random candidates"
+            if name == "random"
+            else "control: a plain convolutional network, made by hand"
+        )
+        lines.append(f"| {what} | {control['params']:,} | {shown(control['test_score'])} |")
+    if card["random_is_the_winner"]:
+        lines += ["", "The winner is itself the best of the first random candidates."]
+    lines += [
+        "",
+        "Validation chose the winner; test was read once, after the final training, for the networks "
+        "of this table. All were trained by the same recipe.",
+        "",
+        "```python",
+        "import model                      # model.py of this folder; needs torch only",
+        "net = model.load('.')",
+        "net(model.preprocess(images))     # images [B, H, W, C] as in the data",
+        "```",
+        "",
+        f"FLOPs per input: {card['flops']:,}. Largest difference between this folder's network, run "
+        f"without evolvent, and the trained one: {card['parity_max_abs_diff']:.1e}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def copy(best: Path, to: Path) -> float:
+    """Copy a delivered network to a folder of its own and return its parity.
+
+    Raises:
+        EvolventError: if `to` holds something already.
+    """
+    if to.exists() and any(to.iterdir()):
+        raise EvolventError(
+            f"{to} holds files already: nothing is overwritten, choose another folder"
+        )
+    to.mkdir(parents=True, exist_ok=True)
+    for file in sorted(best.iterdir()):
+        shutil.copyfile(file, to / file.name)
+    card = json.loads((to / "card.json").read_text())
+    return float(card["parity_max_abs_diff"])

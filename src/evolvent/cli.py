@@ -1,0 +1,334 @@
+"""The command line. Thin: it reads options, calls `evolvent.run`, and prints.
+
+Progress goes to stderr, results to stdout; with ``--json`` stdout is one JSON object and nothing else.
+Exit code 0 is done, 2 the input is wrong (one line says what to do), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import __version__
+from .errors import EvolventError, UserError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Neural architecture search for one machine and your own data.",
+)
+BEGAN = time.monotonic()
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting of a part: part.name=value; may be repeated."),
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+Workers = Annotated[int | None, typer.Option(help="Processes; default one per core.")]
+
+
+def main() -> None:
+    """Run the command line; turn our errors into one line and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except UserError as error:
+        _fail(str(error), 2)
+    except EvolventError as error:
+        _fail(str(error), 1)
+    except Exception as error:
+        from click import ClickException
+
+        if not isinstance(error, ClickException):
+            raise
+        _fail(error.format_message(), 2)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"evolvent: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"evolvent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Neural architecture search for one machine and your own data."""
+
+
+@app.command()
+def search(
+    task: Annotated[str, typer.Argument(help="A built-in name, a named data set, or a path.")],
+    recipe: Annotated[
+        str | None, typer.Option(help="A published system: evolvent list recipes.")
+    ] = None,
+    space: Annotated[str | None, typer.Option(help="In place of the recipe's space.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="In place of the recipe's strategy.")] = None,
+    estimator: Annotated[
+        str | None, typer.Option(help="In place of the recipe's estimator.")
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(help="10m, 200t or 1h,500t; time is the whole wait.")
+    ] = "10m",
+    workers: Workers = None,
+    max_params: Annotated[int | None, typer.Option(help="Largest number of parameters.")] = None,
+    max_flops: Annotated[int | None, typer.Option(help="Most FLOPs for one input.")] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="Longest time for one input.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to train.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Same seed, same search.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; default below runs/.")] = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Search, train and export a network for TASK; the same command continues a stopped search."""
+    from .settings import parse_set
+
+    options = {
+        "recipe": recipe,
+        "space": space,
+        "strategy": strategy,
+        "estimator": estimator,
+        "budget": budget,
+        "workers": workers,
+        "max_params": max_params,
+        "max_flops": max_flops,
+        "max_latency_ms": max_latency_ms,
+        "device": device,
+        "seed": seed,
+        "out": out,
+        "settings": parse_set(set_ or []),
+    }
+    _search(task, as_json, **options)
+
+
+@app.command()
+def demo() -> None:
+    """Search a network for the built-in digits in two minutes, from data to exported network."""
+    _search("digits", False, budget="2m", out=Path("runs/demo"))
+
+
+def _search(task: str, as_json: bool, **options: Any) -> None:
+    from . import run as runs
+    from .display import Display
+
+    with Display() as display, _resumable(options.get("out")):
+        done = runs.search(task, say=display.say, listen=display.listen, began=BEGAN, **options)
+    _show_result(done, as_json)
+
+
+class _resumable:
+    """Says how to go on when a search is interrupted."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is KeyboardInterrupt:
+            how = f"evolvent resume {self.folder}" if self.folder else "repeat the same command"
+            print(f"interrupted; everything is saved. To go on: {how}", file=sys.stderr)
+
+
+def _show_result(done: Any, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(done.card | {"folder": str(done.folder)}))
+        return
+    from .card import text
+
+    print(text(done.card))
+    print(f"The network is in {done.folder / 'best'}: model.py, weights.safetensors, card.md")
+
+
+@app.command()
+def resume(run: RunFolder, workers: Workers = None, as_json: Json = False) -> None:
+    """Go on with a search that was stopped, however it was stopped."""
+    from . import run as runs
+    from .display import Display
+
+    with Display() as display, _resumable(run):
+        done = runs.resume(
+            run, workers=workers, say=display.say, listen=display.listen, began=BEGAN
+        )
+    _show_result(done, as_json)
+
+
+@app.command()
+def status(run: RunFolder, as_json: Json = False) -> None:
+    """Say how far a search is; works while it runs."""
+    from .run import Run
+
+    told = Run(run).status()
+    if as_json:
+        print(json.dumps(told))
+        return
+    best = "none yet" if told["best_score"] is None else f"{told['best_score']:.4f}"
+    print(
+        f"{told['recipe']} on {told['task']}: {told['state']}, {told['trials']} trials "
+        f"({told['failed']} failed, {told['refused']} refused, {told['running']} open), "
+        f"best validation score {best}, {told['seconds']:.0f} s"
+    )
+
+
+@app.command()
+def show(
+    run: RunFolder,
+    candidate: Annotated[int | None, typer.Argument(metavar="[ID]", help="One candidate.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the candidates of a run, the best first, or show one whole."""
+    from .run import Run
+
+    opened = Run(run)
+    rows = opened.candidates()
+    if candidate is not None:
+        rows = [row for row in rows if row["id"] == candidate]
+        if not rows:
+            raise UserError(f"{run} has no candidate {candidate}: evolvent show {run} lists them")
+    if as_json:
+        print(json.dumps({"candidates": rows}))
+    elif candidate is not None:
+        for name, value in rows[0].items():
+            print(f"{name:>10}: {json.dumps(value)}")
+    else:
+        _print_rows(rows)
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    rows = sorted(rows, key=lambda row: (row["score"] is None, -(row["score"] or 0), row["id"]))
+    print(f"{'id':>5} {'score':>8} {'epochs':>7} {'params':>10} {'seconds':>8}  made by")
+    for row in rows:
+        score = f"{row['score']:.4f}" if row["score"] is not None else row["status"]
+        params = f"{row['params']:,}" if row["params"] else ""
+        seconds = f"{row['seconds']:.1f}" if row["seconds"] is not None else ""
+        made = row["operator"] + (f" of {row['parent']}" if row["parent"] is not None else "")
+        print(
+            f"{row['id']:>5} {score:>8} {row['budget']:>7.3g} {params:>10} {seconds:>8}  {made}"
+            + (f"  ({row['reason']})" if row["reason"] else "")
+        )
+
+
+@app.command()
+def train(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(help="Where to put the trained network.")],
+    candidate: Annotated[int | None, typer.Option(help="Which; default the winner.")] = None,
+    task: Annotated[str | None, typer.Option(help="Other data to transfer it to.")] = None,
+    cells: Annotated[int | None, typer.Option(help="Normal cells per stage.")] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Training length.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Training time instead, such as 10m.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a candidate of a run fully: longer, scaled up, or on another task."""
+    from .display import Display
+    from .full_training import train as train_fully
+
+    with Display() as display:
+        card = train_fully(
+            run,
+            out=out,
+            candidate=candidate,
+            task=task,
+            cells=cells,
+            width=width,
+            epochs=epochs,
+            budget=budget,
+            seed=seed,
+            say=display.say,
+        )
+    if as_json:
+        print(json.dumps(card))
+    else:
+        test = card["test_score"]
+        print(
+            f"{card['params']:,} parameters, {card['train_epochs']:.3g} epochs in "
+            f"{card['train_seconds']:.0f} s, validation {card['val_score']:.4f}, "
+            f"test {'none' if test is None else f'{test:.4f}'}: {out}"
+        )
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    to: Annotated[Path, typer.Option(help="An empty or new folder.")],
+) -> None:
+    """Copy the delivered network of a run to a folder of its own."""
+    from .run import Run
+
+    difference = Run(run).export(to)
+    print(f"{to}: model.py and weights.safetensors, needs torch only (parity {difference:.1e})")
+
+
+AXES = ("spaces", "strategies", "estimators", "recipes", "tasks")
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str | None, typer.Argument(help=f"One of {', '.join(AXES)}.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what there is: spaces, strategies, estimators, recipes, tasks."""
+    from .errors import unknown
+
+    if what is not None and what not in AXES:
+        raise unknown("list", what, AXES)
+    found = {axis: _listed(axis) for axis in ([what] if what else AXES)}
+    if as_json:
+        print(json.dumps(found))
+        return
+    for axis, names in found.items():
+        print(axis)
+        for name, line in names.items():
+            print(f"  {name:<24} {line}")
+
+
+def _listed(axis: str) -> dict[str, str]:
+    from . import recipes, registry
+
+    if axis == "recipes":
+        return {
+            name: f"{row.space} x {row.strategy} x {row.estimator}; {row.source}"
+            for name, row in recipes.RECIPES.items()
+        }
+    if axis == "tasks":
+        from .task.named import NAMES
+
+        return dict(NAMES)
+    singular = {"spaces": "space", "strategies": "strategy", "estimators": "estimator"}[axis]
+    found = {}
+    for name in registry.AXES[singular]:
+        doc = sys.modules[registry.find(singular, name).__module__].__doc__ or ""
+        found[name] = doc.split("\n")[0]
+    return found
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    main()

@@ -1,0 +1,287 @@
+"""After the search: final training of the best few, controls, one look at test, the card.
+
+The finalists are the best distinct architectures at the highest budget. They are trained longer, and
+validation decides between them; the winner and the controls then train on training and validation
+data together, by the same recipe, and only then is test read, once. What is done is noted in the
+store, so that a killed delivery goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import CandidateFailed, EvolventError, RunError
+from .execute import Executor
+from .network.build import Size, plan
+from .network.cost import Cost, cost
+from .resolve import EPOCHS, network_settings, pace
+from .space import Space, key
+from .space.plain import Plain
+from .store import Store, Weights
+from .task import Task
+from .types import Arch, Result, stream
+from .worker import Job, Outcome, fit
+
+RANDOM_CONTROL = 20  # the random control is the best of the first so many random candidates
+CONTROL_SHARE = 0.2  # of the whole budget, in core-seconds, at most
+EXPORT_SECONDS = 10.0  # kept free for the export and its proof
+
+
+@dataclass
+class Delivery:
+    """The final part of a run.
+
+    Args:
+        store: of the run.
+        weights: of the run.
+        config: resolved and settled.
+        task: the run's.
+        space: the run's.
+        executor: trains.
+        workers: trainings at a time. [count]
+        seconds: left for all of it, or None. [s]
+        say: is told what happens, one line each.
+        tick: is called about once a second, to note the time.
+    """
+
+    store: Store
+    weights: Weights
+    config: Mapping[str, Any]
+    task: Task
+    space: Space
+    executor: Executor
+    workers: int
+    seconds: float | None
+    say: Callable[[str], None]
+    tick: Callable[[], None] = lambda: None
+
+    def run(self) -> dict[str, Any]:
+        """Train what is to be trained; return what came out, for the card.
+
+        Raises:
+            RunError: if no candidate of the search can be trained.
+        """
+        self.start = time.monotonic()
+        self.network = network_settings(self.config, "train")
+        found = finalists(self.store.results(), self.space, self._count)
+        if not found:
+            raise RunError(
+                "no candidate of the search has a score: `evolvent show` lists the reasons; "
+                "a longer budget or other limits may help"
+            )
+        control = self._random_control()
+        width = plain_width(self.task, self.network["size"], self._cost(found[0].candidate.arch))
+        epochs = self._settled_epochs(found, control, width)
+        chosen = self._choose(found, epochs / 2)
+        winner = next(result for result in found if result.candidate.id == chosen["id"])
+        jobs = [self._final("winner", self._own(winner.candidate.arch), epochs)]
+        if control and key(self.space, control.candidate.arch) != key(
+            self.space, winner.candidate.arch
+        ):
+            jobs.append(self._final("random", self._own(control.candidate.arch), epochs))
+        jobs.append(self._final("plain", {"space": "plain", "arch": (width,)}, epochs))
+        self.say(f"final training: {', '.join(job.name for job in jobs)}, {epochs:.3g} epochs each")
+        done = self._fit(jobs)
+        if "winner" not in done:
+            raise EvolventError(
+                "the final training of the winner failed; resume the run to try again"
+            )
+        return {
+            "id": winner.candidate.id,
+            "arch": winner.candidate.arch,
+            "search_score": winner.score,
+            "val_score": chosen["val"],
+            "finalists": chosen["all"],
+            "epochs": epochs,
+            "winner": done["winner"],
+            "controls": {name: done[name] for name in ("random", "plain") if name in done},
+            "random_control": control
+            and {
+                "id": control.candidate.id,
+                "best_of_first_random": min(RANDOM_CONTROL, len(self._sampled())),
+                "is_the_winner": "random" not in [job.name for job in jobs],
+            },
+            "plain_width": width,
+        }
+
+    # -- who -------------------------------------------------------------------------------------
+
+    @property
+    def _count(self) -> int:
+        return int(self.config["train"].get("finalists", max(2, min(self.workers, 4))))
+
+    def _sampled(self) -> list[Result]:
+        results = [r for r in self.store.results() if r.candidate.operator == "sample" and r.ok]
+        return sorted(results, key=lambda result: result.candidate.id)
+
+    def _random_control(self) -> Result | None:
+        first = self._sampled()[:RANDOM_CONTROL]
+        return max(first, key=lambda result: result.value) if first else None
+
+    def _cost(self, arch: Arch) -> Cost:
+        return cost(plan(self.space, arch, self.task, self.network["size"]), self.task)
+
+    # -- how long --------------------------------------------------------------------------------
+
+    def _settled_epochs(self, found: list[Result], control: Result | None, width: int) -> float:
+        """Return the epochs of every final training; settled once per run."""
+        if (known := self.store.meta("final_epochs")) is not None:
+            return float(known)
+        epochs = self.config["train"].get("epochs")
+        if epochs is None and self.seconds is None:
+            epochs = 4 * self.config["estimator"]["epochs"]
+        elif epochs is None:
+            epochs = self._epochs_that_fit(found, control, width)
+        self.store.note("final_epochs", epochs)
+        return float(epochs)
+
+    def _epochs_that_fit(self, found: list[Result], control: Result | None, width: int) -> float:
+        assert self.seconds is not None
+        rounds = 0.5 * math.ceil(len(found) / self.workers) + math.ceil(3 / self.workers)
+        left = self.seconds - EXPORT_SECONDS
+        budget = float(self.config["budget"]["seconds"])
+        each = min(left / rounds, CONTROL_SHARE / 2 * budget * self.workers)
+        slowest = max(
+            [self._pace(result) for result in [*found, *([control] if control else [])]]
+            + [pace(Plain(), (width,), self.task, **self.network)]
+        )
+        count = len(self.task.train) + len(self.task.validation)
+        epochs = 0.9 * each / (slowest * count)
+        return round(min(max(epochs, 0.05), EPOCHS["final"]), 2)
+
+    def _pace(self, result: Result) -> float:
+        """Return the seconds per example that a candidate took in the search, at the final size."""
+        proxy = network_settings(self.config, "estimator")["size"]
+        arch = result.candidate.arch
+        seen = max(1e-9, result.epochs * len(self.task.train))
+        scale = 1.0
+        if proxy != self.network["size"]:
+            before = cost(plan(self.space, arch, self.task, proxy), self.task).flops
+            scale = self._cost(arch).flops / max(1, before)
+        return float(result.metrics["train_seconds"]) / seen * scale
+
+    @property
+    def _deadline(self) -> float | None:
+        """When a training must stop wherever it is: the plan has slack, the promise has less."""
+        if self.seconds is None:
+            return None
+        total = float(self.config["budget"]["seconds"])
+        return self.start + self.seconds + 0.05 * total - EXPORT_SECONDS / 2
+
+    # -- training --------------------------------------------------------------------------------
+
+    def _own(self, arch: Arch) -> dict[str, Any]:
+        settings = dict(self.config["space"])
+        return {"space": settings.pop("name"), "space_settings": settings, "arch": arch}
+
+    def _job(self, name: str, what: Mapping[str, Any], epochs: float) -> Job:
+        seed = stream(self.config["seed"], "deliver", name).getrandbits(31)
+        return Job(
+            name=name, epochs=epochs, seed=seed, deadline=self._deadline, **self.network, **what
+        )
+
+    def _final(self, name: str, what: Mapping[str, Any], epochs: float) -> Job:
+        return dataclasses.replace(self._job(name, what, epochs), everything=True, test=True)
+
+    def _choose(self, found: list[Result], epochs: float) -> dict[str, Any]:
+        """Train the finalists longer and let validation decide."""
+        if epochs <= found[0].candidate.budget.epochs:
+            # The search trained them at least as long as this would: its scores stand.
+            best = found[0]
+            return {"id": best.candidate.id, "val": best.score, "all": {}}
+        jobs = {
+            f"finalist-{result.candidate.id}": self._job(
+                f"finalist-{result.candidate.id}", self._own(result.candidate.arch), epochs
+            )
+            for result in found
+        }
+        self.say(f"final choice: {len(jobs)} finalists, {epochs:.3g} epochs each, by validation")
+        done = self._fit(list(jobs.values()))
+        metric = self.task.metric
+        scores: dict[int, float] = {
+            result.candidate.id: done[f"finalist-{result.candidate.id}"]["val"][metric]
+            for result in found
+            if f"finalist-{result.candidate.id}" in done
+        }
+        if not scores:
+            raise EvolventError(
+                "the training of every finalist failed; resume the run to try again"
+            )
+        first = max(scores, key=lambda id: scores[id])
+        return {"id": first, "val": scores[first], "all": {str(id): s for id, s in scores.items()}}
+
+    def _fit(self, jobs: list[Job]) -> dict[str, dict[str, Any]]:
+        """Run jobs that are not done yet; return name -> numbers of those that succeeded."""
+        running: dict[Future[Outcome], str] = {}
+        done: dict[str, dict[str, Any]] = {}
+        for job in jobs:
+            if (known := self.store.meta(f"trained/{job.name}")) is not None:
+                done[job.name] = known
+            else:
+                running[self.executor.submit(fit, job)] = job.name
+        while running:
+            ready, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+            self.tick()
+            for future in ready:
+                name = running.pop(future)
+                if numbers := self._kept(name, future):
+                    done[name] = numbers
+        return done
+
+    def _kept(self, name: str, future: Future[Outcome]) -> dict[str, Any] | None:
+        try:
+            outcome = future.result()
+        except CandidateFailed as error:
+            self.say(f"{name} failed: {error}")
+            return None
+        self.weights.write(name, outcome.state)
+        self.store.note(f"trained/{name}", outcome.numbers)
+        self._report(name, outcome.numbers)
+        return outcome.numbers
+
+    def _report(self, name: str, numbers: Mapping[str, Any]) -> None:
+        metric = self.task.metric
+        shown = [
+            f"{part} {metric} {numbers[key][metric]:.4f}"
+            for part, key in (("validation", "val"), ("test", "test"))
+            if numbers[key]
+        ]
+        cut = "; cut by the budget" if numbers["cut"] else ""
+        self.say(f"{name}: {', '.join(shown)} ({numbers['seconds']:.1f} s{cut})")
+
+
+def finalists(results: list[Result], space: Space, count: int) -> list[Result]:
+    """Return the best distinct architectures at the highest budget, best first.
+
+    Results of different budgets are not ranked together: those of the highest that was scored come
+    first, and lower ones only fill up.
+    """
+    ranked = sorted(
+        (result for result in results if result.ok and result.candidate.kind == "trial"),
+        key=lambda result: (-result.candidate.budget.epochs, -result.value, result.candidate.id),
+    )
+    found: dict[Any, Result] = {}
+    for result in ranked:
+        found.setdefault(key(space, result.candidate.arch), result)
+    return list(found.values())[:count]
+
+
+def plain_width(task: Task, size: Size, like: Cost) -> int:
+    """Return the width at which the plain control is nearest in parameters to `like`. [channels]"""
+    space = Plain()
+
+    def parameters(width: int) -> int:
+        return cost(plan(space, (width,), task, size), task).params
+
+    low, high = space.smallest, space.largest
+    while low < high:  # the smallest width with at least as many parameters
+        middle = (low + high) // 2
+        low, high = (low, middle) if parameters(middle) >= like.params else (middle + 1, high)
+    below = max(space.smallest, low - 1)
+    return min((low, below), key=lambda width: abs(parameters(width) - like.params))

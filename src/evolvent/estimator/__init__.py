@@ -1,0 +1,39 @@
+"""How good is it? The contract of an estimator.
+
+``evaluate(candidate, inherited)`` answers with an `Evaluation`: the result, and the trained weights
+where the estimator keeps them (None otherwise). `inherited` holds the weights of the ids in
+``candidate.weights_from``; whoever runs the candidate brings them along. An estimator raises
+`CandidateFailed` or anything else when an evaluation goes wrong: the guard around it turns every
+exception into a failed result, so one bad candidate is a row, never the end of a search.
+
+Declared on the class: `gives` (capabilities that strategies may need, such as ``gradient``), `needs`
+(capabilities of the space), and `stateful` (whether it holds state between candidates, which allows
+one process only).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..types import Candidate, Result, State
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A result, and the trained weights if the estimator keeps them."""
+
+    result: Result
+    state: State | None = None
+
+
+class Estimator(Protocol):
+    """Says how good a candidate is, and at what cost."""
+
+    gives: frozenset[str]
+    needs: frozenset[str]
+    stateful: bool
+
+    def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
+        """Return the score of `candidate` on validation data, and what it cost."""

@@ -1,0 +1,184 @@
+"""The loop: ask, store, submit; wait; store, tell. It owns the budget of a search, nothing else does.
+
+Resume is replay: the log is told to a fresh strategy, every ask must give the candidate that was
+stored, and what was asked but never told is submitted again under its id.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, replace
+
+from .errors import CandidateFailed, EvolventError, ReplayError, SettingError
+from .estimator import Evaluation
+from .store import Log
+from .strategy import Strategy
+from .types import Candidate, Result, failed
+
+REFUSALS = 1000  # in a row; then the limits leave nothing to search
+HEARTBEAT = 1.0  # [s] between two notes of the time spent
+
+Submit = Callable[[Candidate], "Future[Evaluation]"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search: what it needs besides its strategy and its log.
+
+    Args:
+        submit: starts an evaluation.
+        cancel: ends one whose answer is no longer wanted.
+        slots: evaluations at a time. [count]
+        trials: of the whole search, over all sessions; refused and cut ones do not count. [count]
+        seconds: of the whole search, over all sessions. [s]
+        admit: the reason to refuse a candidate before any training, or None.
+        keep: stores new weights and returns their name.
+        listen: is told every result after the strategy.
+    """
+
+    submit: Submit
+    cancel: Callable[[Future[Evaluation]], None]
+    slots: int = 1
+    trials: int | None = None
+    seconds: float | None = None
+    admit: Callable[[Candidate], str | None] = lambda candidate: None
+    keep: Callable[[Evaluation], Result] = lambda evaluation: evaluation.result
+    listen: Callable[[Result], None] = lambda result: None
+
+    def run(self, strategy: Strategy, log: Log) -> None:
+        """Search until the budget is spent or the strategy ends; continue if the log has events.
+
+        Raises:
+            ReplayError: if the log is not what this strategy would have asked.
+            SettingError: if the limits refuse a thousand candidates in a row.
+        """
+        waiting, used = replay(strategy, log)
+        clock = _Clock(log, self.seconds)
+        try:
+            self._run(strategy, log, clock, waiting, used)
+        finally:
+            clock.note(now=True)
+
+    def _run(
+        self, strategy: Strategy, log: Log, clock: _Clock, waiting: list[Candidate], used: int
+    ) -> None:
+        running: dict[Future[Evaluation], Candidate] = {}
+        while True:
+            while len(running) < self.slots and not clock.over:
+                candidate = waiting.pop(0) if waiting else self._ask(strategy, log, used)
+                if candidate is None:
+                    break
+                used += candidate.kind == "trial"
+                running[self.submit(candidate)] = candidate
+            if not running:
+                spent = clock.over or (self.trials is not None and used >= self.trials)
+                if not (spent or strategy.ends):
+                    raise EvolventError(
+                        f"{type(strategy).__name__} asks for nothing while nothing runs and budget "
+                        "is left: a strategy that may end must say so (ends = True)"
+                    )
+                return
+            done, _ = wait(running, timeout=clock.wait, return_when=FIRST_COMPLETED)
+            clock.note()
+            ended = clock.over and not done
+            for future in sorted(running if ended else done, key=lambda f: running[f].id):
+                result = (
+                    self._cut(future, running[future])
+                    if ended
+                    else self._answer(future, running[future])
+                )
+                del running[future]
+                self._tell(strategy, log, result)
+
+    def _ask(self, strategy: Strategy, log: Log, used: int) -> Candidate | None:
+        """Return the next candidate that the limits admit, if the budget has room for it."""
+        for _ in range(REFUSALS):
+            if self.trials is not None and used >= self.trials:
+                return None
+            candidate = strategy.ask()
+            if candidate is None:
+                return None
+            log.asked(candidate)
+            reason = self.admit(candidate)
+            if reason is None:
+                return candidate
+            self._tell(strategy, log, Result(candidate, status="refused", reason=reason))
+        raise SettingError(
+            f"the limits refused {REFUSALS:,} candidates in a row, the last because {reason}: "
+            "raise the limit or choose a smaller space or network"
+        )
+
+    def _answer(self, future: Future[Evaluation], candidate: Candidate) -> Result:
+        try:
+            return self.keep(future.result())
+        except CandidateFailed as error:
+            return failed(candidate, str(error))
+
+    def _cut(self, future: Future[Evaluation], candidate: Candidate) -> Result:
+        self.cancel(future)
+        return Result(candidate, status="cut", reason="the budget ended before it did")
+
+    def _tell(self, strategy: Strategy, log: Log, result: Result) -> None:
+        log.told(result)
+        strategy.tell(result)
+        self.listen(result)
+
+
+def replay(strategy: Strategy, log: Log) -> tuple[list[Candidate], int]:
+    """Tell a fresh strategy the log; return what was asked but not told, and the trials used.
+
+    Trials of the waiting candidates are not among those used: they are counted when submitted.
+    """
+    waiting: dict[int, Candidate] = {}
+    used = 0
+    for event in log.events():
+        if isinstance(event, Candidate):
+            _same(strategy.ask(), event)
+            waiting[event.id] = event
+        else:
+            del waiting[event.candidate.id]
+            used += event.candidate.kind == "trial" and event.status in ("ok", "failed")
+            strategy.tell(event)
+    return list(waiting.values()), used
+
+
+def _same(now: Candidate | None, then: Candidate) -> None:
+    if now is None or json.dumps(now.to_json()) != json.dumps(then.to_json()):
+        raise ReplayError(
+            f"candidate {then.id} was {then.to_json()} and would now be "
+            f"{None if now is None else now.to_json()}: the log was written by another version or "
+            "other settings of this strategy; start anew with another --out"
+        )
+
+
+class _Clock:
+    """The seconds of the search over all sessions, noted in the log about once a second."""
+
+    def __init__(self, log: Log, seconds: float | None) -> None:
+        self.log, self.seconds = log, seconds
+        self.start = time.monotonic() - log.spent("search")
+        self.noted = time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        return self.seconds is not None and time.monotonic() - self.start >= self.seconds
+
+    @property
+    def wait(self) -> float:
+        """How long to wait for a result before looking at the clock again. [s]"""
+        if self.seconds is None:
+            return HEARTBEAT
+        return max(0.0, min(HEARTBEAT, self.seconds - (time.monotonic() - self.start)))
+
+    def note(self, *, now: bool = False) -> None:
+        if now or time.monotonic() - self.noted >= HEARTBEAT:
+            self.noted = time.monotonic()
+            self.log.spend("search", self.noted - self.start)
+
+
+def with_weights(result: Result, name: str) -> Result:
+    """Return `result` naming its stored weights."""
+    return replace(result, weights=name)

@@ -1,0 +1,1 @@
+"""Architectures made real: plans, modules, costs, and the training loop."""

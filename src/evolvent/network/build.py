@@ -1,0 +1,112 @@
+"""Architecture to module: a family's plan, made real.
+
+`FAMILIES` is the one place that knows which module plans which family of spaces.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import unknown
+from ..space import Space
+from ..types import Arch
+from .operations import MODULES
+from .plan import Block, Call, Plan, Value
+
+#: family of spaces -> module of this package with ``plan(space, arch, data, size) -> Plan``.
+FAMILIES = {"cell": "cells", "cell201": "cells201", "plain": "plain"}
+
+
+class Data(Protocol):
+    """What a network needs to know of a task."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(C, H, W) for images."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbers per input. [count]"""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a network a cell or a chain is stacked into; families use what concerns them.
+
+    Args:
+        cells: normal cells per stage. [count, >= 0]
+        width: channels of the first stage, doubled at every reduction. [count, >= 1]
+        stages: groups of cells, a reduction between two. [count, >= 1]
+        stem_stride: of the first convolution; 2 makes everything behind it four times cheaper. [1, 2]
+    """
+
+    cells: int = 1
+    width: int = 16
+    stages: int = 3
+    stem_stride: int = 1
+
+
+def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
+    """Return the plan of `arch` for the shapes of `data`.
+
+    Raises:
+        InvalidArchitecture: if the architecture cannot be realised for these shapes.
+    """
+    if space.family not in FAMILIES:
+        raise unknown("family of spaces", space.family, FAMILIES)
+    module = importlib.import_module(f".{FAMILIES[space.family]}", __package__)
+    made: Plan = module.plan(space, arch, data, size)
+    return made
+
+
+def build(space: Space, arch: Arch, data: Data, size: Size, *, seed: int = 0) -> Assembled:
+    """Return the network of `arch` with fresh weights drawn from `seed`."""
+    torch.manual_seed(seed)
+    return Assembled(plan(space, arch, data, size))
+
+
+class Assembled(nn.Module):
+    """A block of a plan as a module; blocks within it are modules of the same kind."""
+
+    def __init__(
+        self, plan: Plan, block: Block | None = None, args: Mapping[str, Value] | None = None
+    ) -> None:
+        super().__init__()
+        self.block = block or plan.network
+        for call in self.block.calls:
+            values = {name: (args or {}).get(str(value), value) for name, value in call.args}
+            if (inner := plan.block(call.op)) is not None:
+                self.add_module(call.out, Assembled(plan, inner, values))
+            elif call.op in MODULES:
+                constructor: Any = MODULES[call.op]
+                self.add_module(call.out, constructor(**values))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Run the calls in order; images are [B, C, H, W]."""
+        values = dict(zip(self.block.inputs, inputs, strict=True))
+        for call in self.block.calls:
+            values[call.out] = self._run(call, [values[name] for name in call.inputs])
+        return values[self.block.output]
+
+    def _run(self, call: Call, inputs: list[Tensor]) -> Tensor:
+        match call.op:
+            case "add":
+                return sum(inputs[1:], start=inputs[0])
+            case "concat":
+                return torch.cat(inputs, dim=1)
+            case "zeros":
+                return torch.zeros_like(inputs[0])
+            case "flatten":
+                return inputs[0].flatten(1)
+            case "pool":
+                # not mean((2, 3)): its gradient has stride 0, which slows everything before it
+                return F.avg_pool2d(inputs[0], inputs[0].shape[2:]).flatten(1)
+        result: Tensor = self._modules[call.out](*inputs)  # type: ignore[misc]
+        return result

@@ -1,0 +1,118 @@
+"""The family ``cell``: a normal and a reduction cell, stacked.
+
+Skeleton: stem, then `stages` groups of `cells` normal cells, a reduction cell between two groups,
+global average pooling, a linear classifier. Channels double at every reduction. Sources: Zoph et al.
+2017 figure 2; Liu et al. 2018 section 3.1 for how a cell brings its two inputs to equal shape.
+"""
+
+from __future__ import annotations
+
+from ..errors import InvalidArchitecture
+from ..space.cell import INPUTS, Cell, loose_ends
+from ..types import Arch
+from .build import Data, Size
+from .plan import Block, Call, Plan, Value, call
+
+#: operation of the space -> (module, kernel); poolings have no channels to be told.
+CONVOLUTIONS = {
+    "conv_1x1": ("ReLUConvBN", 1),
+    "conv_3x3": ("ReLUConvBN", 3),
+    "conv_5x5": ("ReLUConvBN", 5),
+    "conv_1x3_3x1": ("FactorizedConv", 3),
+    "conv_1x7_7x1": ("FactorizedConv", 7),
+    "sep_conv_3x3": ("SeparableConv", 3),
+    "sep_conv_5x5": ("SeparableConv", 5),
+    "sep_conv_7x7": ("SeparableConv", 7),
+    "dil_conv_3x3": ("DilatedConv", 3),
+    "dil_conv_5x5": ("DilatedConv", 5),
+}
+POOLINGS = {
+    "avg_pool_3x3": ("AvgPool", 3),
+    "max_pool_3x3": ("MaxPool", 3),
+    "max_pool_5x5": ("MaxPool", 5),
+    "max_pool_7x7": ("MaxPool", 7),
+}
+
+
+def plan(space: Cell, arch: Arch, data: Data, size: Size) -> Plan:
+    """Return the plan of a pair of cells stacked to `size`."""
+    normal = _cell_block("NormalCell", arch[0], space, stride=1)
+    reduction = _cell_block("ReductionCell", arch[1], space, stride=2)
+    used = [reduction] if size.stages > 1 else []
+    return Plan((normal, *used, _network(space, arch, data, size)))
+
+
+def _cell_block(name: str, cell: Arch, space: Cell, *, stride: int) -> Block:
+    calls = [
+        call("s0", "Align", "before_last", c_in="c_before_last", c_out="c", stride="stride"),
+        call("s1", "Align", "last", c_in="c_last", c_out="c"),
+    ]
+    for index, (first, op_first, second, op_second, combine) in enumerate(cell):
+        out = f"s{index + INPUTS}"
+        left = _branch(calls, f"{out}_left", first, op_first, stride)
+        right = _branch(calls, f"{out}_right", second, op_second, stride)
+        if combine == "add":
+            calls.append(call(out, "add", left, right))
+        else:  # back to c channels, so that every state has the same shape
+            calls.append(call(f"{out}_both", "concat", left, right))
+            calls.append(call(out, "Align", f"{out}_both", c_in="twice_c", c_out="c"))
+    calls.append(call("out", "concat", *(f"s{state}" for state in _outputs(space, cell))))
+    params = ("c_before_last", "c_last", "c", "twice_c", "stride")
+    doc = f"A {'normal' if stride == 1 else 'reduction'} cell: reads the last two cells' outputs."
+    return Block(name, ("before_last", "last"), "out", tuple(calls), params, doc)
+
+
+def _branch(calls: list[Call], out: str, state: int, operation: str, stride: int) -> str:
+    """Append the call of one branch and return the variable that holds its value."""
+    step = stride if state < INPUTS else 1  # only what reads the cell's inputs is strided
+    source = f"s{state}"
+    if operation in CONVOLUTIONS:
+        module, kernel = CONVOLUTIONS[operation]
+        args: dict[str, Value] = {"c_in": "c", "c_out": "c", "kernel": kernel, "stride": step}
+        calls.append(call(out, module, source, **args))
+    elif operation in POOLINGS:
+        module, kernel = POOLINGS[operation]
+        calls.append(call(out, module, source, kernel=kernel, stride=step))
+    elif operation == "skip_connect":
+        if step == 1:
+            return source
+        calls.append(call(out, "FactorizedReduce", source, c_in="c", c_out="c"))
+    else:
+        raise InvalidArchitecture(f"no network is known for the operation {operation!r}")
+    return out
+
+
+def _outputs(space: Cell, cell: Arch) -> tuple[int, ...]:
+    if space.output == "all":
+        return tuple(range(INPUTS, len(cell) + INPUTS))
+    return loose_ends(cell)
+
+
+def _network(space: Cell, arch: Arch, data: Data, size: Size) -> Block:
+    channels, c = data.input_shape[0], size.width
+    calls = [call("stem", "ConvBN", "x", c_in=channels, c_out=c, kernel=3, stride=size.stem_stride)]
+    before_last = last = ("stem", c)  # (variable, channels)
+    halved = False  # whether `last` is half the size of `before_last`
+    for stage in range(size.stages):
+        kinds = ["reduction"] * (stage > 0) + ["normal"] * size.cells
+        for place, kind in enumerate(kinds):
+            reduction = kind == "reduction"
+            c *= 2 if reduction else 1
+            name = f"reduction{stage}" if reduction else f"cell{stage}_{place}"
+            cell = arch[1] if reduction else arch[0]
+            args: dict[str, Value] = {
+                "c_before_last": before_last[1],
+                "c_last": last[1],
+                "c": c,
+                "twice_c": 2 * c,
+                "stride": 2 if halved else 1,
+            }
+            block = "ReductionCell" if reduction else "NormalCell"
+            calls.append(call(name, block, before_last[0], last[0], **args))
+            before_last, last = last, (name, c * len(_outputs(space, cell)))
+            halved = reduction
+    calls += [
+        call("features", "pool", last[0]),
+        call("logits", "Linear", "features", c_in=last[1], c_out=data.outputs),
+    ]
+    return Block("Network", ("x",), "logits", tuple(calls), doc="The network that was found.")

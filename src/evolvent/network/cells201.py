@@ -1,0 +1,71 @@
+"""The family ``cell201``: the skeleton of NAS-Bench-201.
+
+Stem, three stages of `cells` cells with a residual block of stride 2 between two stages, BN-ReLU,
+global average pooling, a linear classifier. The benchmark's own size is 5 cells and width 16.
+Source: Dong & Yang 2020 (2001.00326) section 2.1.
+"""
+
+from __future__ import annotations
+
+from ..space import Space
+from ..space.cell201 import EDGES
+from ..types import Arch
+from .build import Data, Size
+from .plan import Block, Plan, call
+
+CONVOLUTIONS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
+
+
+def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
+    """Return the plan of one cell stacked to `size`."""
+    return Plan((_cell(arch), _network(data, size)))
+
+
+def _cell(arch: Arch) -> Block:
+    calls = []
+    terms: dict[int, list[str]] = {1: [], 2: [], 3: []}
+    for (source, target), operation in zip(EDGES, arch, strict=True):
+        value = f"n{source}"
+        if operation == "none":
+            continue
+        if operation != "skip_connect":
+            name = f"e{source}{target}"
+            if operation in CONVOLUTIONS:
+                kernel = CONVOLUTIONS[operation]
+                calls.append(call(name, "ReLUConvBN", value, c_in="c", c_out="c", kernel=kernel))
+            else:
+                calls.append(call(name, "AvgPool", value, kernel=3))
+            value = name
+        terms[target].append(value)
+        # a node is summed as soon as its last incoming edge has been written: edges come by target
+    ordered = []
+    for target in (1, 2, 3):
+        ordered += [c for c in calls if c.out[2:] == str(target)]
+        values = terms[target]
+        ordered.append(
+            call(f"n{target}", "add", *values) if values else call(f"n{target}", "zeros", "n0")
+        )
+    doc = "The cell that was found: every node is the sum of its incoming edges."
+    return Block("Cell", ("n0",), "n3", tuple(ordered), ("c",), doc)
+
+
+def _network(data: Data, size: Size) -> Block:
+    c = size.width
+    stem = call(
+        "stem", "ConvBN", "x", c_in=data.input_shape[0], c_out=c, kernel=3, stride=size.stem_stride
+    )
+    calls, last = [stem], "stem"
+    for stage in range(size.stages):
+        if stage:
+            calls.append(call(f"reduction{stage}", "ResidualBlock", last, c_in=c, c_out=2 * c))
+            c, last = 2 * c, f"reduction{stage}"
+        for place in range(size.cells):
+            calls.append(call(f"cell{stage}_{place}", "Cell", last, c=c))
+            last = f"cell{stage}_{place}"
+    calls += [
+        call("norm", "BatchNorm2d", last, num_features=c),
+        call("active", "ReLU", "norm"),
+        call("features", "pool", "active"),
+        call("logits", "Linear", "features", c_in=c, c_out=data.outputs),
+    ]
+    return Block("Network", ("x",), "logits", tuple(calls), doc="The network that was found.")

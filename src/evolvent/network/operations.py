@@ -1,0 +1,179 @@
+"""The operations that networks are made of. Each class stands alone: `export` copies its source.
+
+All keep the channels-last memory format of their input, which decides the speed of convolutions on a
+CPU; a test asserts it. Images are [B, C, H, W]. ``stride`` 2 gives ceil(H / 2) x ceil(W / 2).
+
+Sources of the definitions: Liu et al. 2018 (1806.09055) for the order ReLU-convolution-BN, separable
+and dilated convolutions and the factorised reduction; Zoph et al. 2017 (1707.07012) for factorised
+kernels; Dong & Yang 2020 (2001.00326) for the residual block. Convolutions before a batch norm have
+no bias.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ConvBN(nn.Sequential):
+    """Convolution and batch norm."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(c_out),
+        )
+
+
+class ConvBNReLU(nn.Sequential):
+    """Convolution, batch norm, ReLU."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(c_out),
+            nn.ReLU(),
+        )
+
+
+class ReLUConvBN(nn.Sequential):
+    """ReLU, convolution, batch norm: the order inside cells."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(c_out),
+        )
+
+
+class SeparableConv(nn.Sequential):
+    """ReLU, depthwise, pointwise, batch norm, twice; the stride is in the first half."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(c_in, c_in, kernel, stride, kernel // 2, groups=c_in, bias=False),
+            nn.Conv2d(c_in, c_in, 1, bias=False),
+            nn.BatchNorm2d(c_in),
+            nn.ReLU(),
+            nn.Conv2d(c_in, c_in, kernel, 1, kernel // 2, groups=c_in, bias=False),
+            nn.Conv2d(c_in, c_out, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+        )
+
+
+class DilatedConv(nn.Sequential):
+    """ReLU, depthwise convolution with dilation 2, pointwise, batch norm."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(
+                c_in, c_in, kernel, stride, padding=kernel - 1, dilation=2, groups=c_in, bias=False
+            ),
+            nn.Conv2d(c_in, c_out, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+        )
+
+
+class FactorizedConv(nn.Sequential):
+    """ReLU, 1 x k convolution, k x 1 convolution, batch norm; both carry one half of the stride."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1) -> None:
+        pad = kernel // 2
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(c_in, c_out, (1, kernel), (1, stride), padding=(0, pad), bias=False),
+            nn.Conv2d(c_out, c_out, (kernel, 1), (stride, 1), padding=(pad, 0), bias=False),
+            nn.BatchNorm2d(c_out),
+        )
+
+
+class FactorizedReduce(nn.Module):
+    """Halve the image: two 1 x 1 convolutions of stride 2, the second one pixel further."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.even = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=False)
+        self.odd = nn.Conv2d(c_in, c_out - c_out // 2, 1, stride=2, bias=False)
+        self.norm = nn.BatchNorm2d(c_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, c_out, ceil(H / 2), ceil(W / 2)]."""
+        x = F.relu(x)
+        shifted = F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
+        return self.norm(torch.cat([self.even(x), self.odd(shifted)], dim=1))  # type: ignore[no-any-return]
+
+
+class Align(nn.Module):
+    """Bring a state to `c_out` channels, and to half its size where `stride` is 2."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.change = ReLUConvBN(c_in, c_out, 1) if stride == 1 else FactorizedReduce(c_in, c_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, c_in, H, W] -> [B, c_out, ceil(H / stride), ceil(W / stride)]."""
+        return self.change(x)  # type: ignore[no-any-return]
+
+
+class ResidualBlock(nn.Module):
+    """Two ReLU-convolution-BN, the first of stride 2, beside an average-pooled shortcut."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.first = ReLUConvBN(c_in, c_out, 3, 2)
+        self.second = ReLUConvBN(c_out, c_out, 3)
+        self.shortcut = nn.Sequential(
+            nn.AvgPool2d(2, 2, ceil_mode=True), nn.Conv2d(c_in, c_out, 1, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, c_in, H, W] -> [B, c_out, ceil(H / 2), ceil(W / 2)]."""
+        return self.shortcut(x) + self.second(self.first(x))  # type: ignore[no-any-return]
+
+
+class MaxPool(nn.MaxPool2d):
+    """Max pooling that keeps the size at stride 1."""
+
+    def __init__(self, kernel: int, stride: int = 1) -> None:
+        super().__init__(kernel, stride, padding=kernel // 2)
+
+
+class AvgPool(nn.AvgPool2d):
+    """Average pooling that keeps the size at stride 1; the padding does not count."""
+
+    def __init__(self, kernel: int, stride: int = 1) -> None:
+        super().__init__(kernel, stride, padding=kernel // 2, count_include_pad=False)
+
+
+class Linear(nn.Linear):
+    """A fully connected layer: [B, c_in] -> [B, c_out]."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(c_in, c_out)
+
+
+#: Every module that a plan may call, by name.
+MODULES: dict[str, type[nn.Module]] = {
+    module.__name__: module
+    for module in (
+        ConvBN,
+        ConvBNReLU,
+        ReLUConvBN,
+        SeparableConv,
+        DilatedConv,
+        FactorizedConv,
+        FactorizedReduce,
+        Align,
+        ResidualBlock,
+        MaxPool,
+        AvgPool,
+        Linear,
+        nn.BatchNorm2d,
+        nn.ReLU,
+        nn.Dropout,
+    )
+}

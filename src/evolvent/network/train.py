@@ -1,0 +1,192 @@
+"""The training loop: the only one. Every estimator and the final training call it.
+
+A training is a number of steps with its own full learning-rate schedule: a short run is a short
+schedule, never the beginning of a long one. The host is not asked for anything between two steps;
+the loss is looked at some twenty times per training, which is also when a NaN is noticed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import CandidateFailed, SettingError
+from .data import Resident
+
+LOSSES: dict[str, Callable[..., Tensor]] = {"cross-entropy": F.cross_entropy}
+LOOKS = 20  # points of a training curve
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """How a network is trained; equal for all candidates of a run.
+
+    Args:
+        optimizer: ``sgd`` (Nesterov momentum) or ``adamw``.
+        lr: peak learning rate; an architecture that carries its own overrides it.
+        momentum: of SGD, and the first beta of AdamW.
+        weight_decay: on weights of two or more dimensions; biases and norms have none.
+        batch: examples per step. [count]
+        schedule: ``one-cycle`` (linear up, linear down to 0), ``cosine`` or ``constant``.
+        warmup: share of the steps in which the rate rises. [0..1)
+        label_smoothing: share of the target spread over all classes. [0..1)
+        clip: largest norm of the gradient; 0 is off.
+        augment: whether to change inputs as the task allows.
+        precision: ``float32``, or ``bfloat16`` for autocast where the processor is fast at it.
+    """
+
+    optimizer: str = "sgd"
+    lr: float = 0.2
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch: int = 128
+    schedule: str = "cosine"
+    warmup: float = 0.15
+    label_smoothing: float = 0.1
+    clip: float = 0.0
+    augment: bool = True
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("optimizer", ("sgd", "adamw")),
+            ("schedule", ("one-cycle", "cosine", "constant")),
+            ("precision", ("float32", "bfloat16")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise SettingError(f"{name}={getattr(self, name)!r}: one of {', '.join(allowed)}")
+        if not (self.lr > 0 and self.batch >= 1 and 0 <= self.warmup < 1):
+            raise SettingError(
+                f"lr={self.lr}, batch={self.batch}, warmup={self.warmup}: "
+                "lr above 0, batch at least 1, warmup in [0, 1)"
+            )
+
+
+@dataclass
+class Training:
+    """What a training did.
+
+    Args:
+        epochs: passes over the part, as trained. [epochs]
+        seconds: wall time. [s]
+        curve: (epoch, mean training loss since the last point), about twenty points.
+        cut: whether the deadline ended it before its schedule did.
+    """
+
+    epochs: float = 0.0
+    seconds: float = 0.0
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    cut: bool = False
+
+
+def train(
+    net: nn.Module,
+    data: Resident,
+    *,
+    epochs: float,
+    hyper: Hyperparameters,
+    seed: int,
+    deadline: float | None = None,
+) -> Training:
+    """Train `net` in place.
+
+    Args:
+        net: returns logits [B, outputs] for images [B, C, H, W].
+        data: what to learn from.
+        epochs: passes over `data`; 0 leaves the network as it is. [epochs]
+        hyper: optimiser and schedule.
+        seed: of the order and the augmentation.
+        deadline: `time.monotonic()` at which to stop wherever the schedule stands. [s]
+
+    Raises:
+        CandidateFailed: when the loss is no longer a finite number.
+    """
+    start = time.monotonic()
+    per_epoch = max(1, len(data) // min(hyper.batch, len(data)))
+    steps = max(1, round(epochs * per_epoch)) if epochs > 0 else 0
+    done = Training()
+    if not steps:
+        return done
+    net.train()
+    net.to(device=data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = _optimizer(net, hyper)
+    loss_of = LOSSES[data.task.loss]
+    generator = torch.Generator().manual_seed(seed)
+    batches = data.shuffled(hyper.batch, steps, generator, augment=hyper.augment)
+    look, since, total = max(1, steps // LOOKS), 0, torch.zeros((), device=data.device)
+    low = hyper.precision == "bfloat16"
+    for step, (x, y) in enumerate(batches, start=1):
+        for group in optimizer.param_groups:
+            group["lr"] = hyper.lr * rate(hyper, (step - 0.5) / steps)
+        with torch.autocast(data.device.type, torch.bfloat16, enabled=low):
+            logits = net(x)
+        loss = loss_of(logits.float(), y, label_smoothing=hyper.label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if hyper.clip:
+            nn.utils.clip_grad_norm_(net.parameters(), hyper.clip)
+        optimizer.step()
+        total, since = total + loss.detach(), since + 1
+        done.cut = deadline is not None and step < steps and time.monotonic() > deadline
+        if since == look or step == steps or done.cut:
+            mean = float(total) / since
+            if not math.isfinite(mean):
+                raise CandidateFailed(
+                    f"the training loss became {mean} in epoch {step / per_epoch:.2f}: "
+                    "a lower learning rate may help"
+                )
+            done.curve.append((round(step / per_epoch, 4), round(mean, 5)))
+            since, total = 0, torch.zeros_like(total)
+        if done.cut:
+            break
+    done.epochs, done.seconds = step / per_epoch, time.monotonic() - start
+    return done
+
+
+def rate(hyper: Hyperparameters, share: float) -> float:
+    """Return the factor of the learning rate when `share` of the schedule is over. [0..1]"""
+    if hyper.warmup and share < hyper.warmup:
+        return share / hyper.warmup
+    rest = (share - hyper.warmup) / (1 - hyper.warmup)
+    match hyper.schedule:
+        case "one-cycle":
+            return 1 - rest
+        case "cosine":
+            return (1 + math.cos(math.pi * rest)) / 2
+    return 1.0
+
+
+def _optimizer(net: nn.Module, hyper: Hyperparameters) -> torch.optim.Optimizer:
+    weights = [p for p in net.parameters() if p.requires_grad and p.ndim > 1]
+    others = [p for p in net.parameters() if p.requires_grad and p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": weights, "weight_decay": hyper.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if hyper.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=hyper.lr, betas=(hyper.momentum, 0.99), fused=True)
+    nesterov = hyper.momentum > 0
+    return torch.optim.SGD(
+        groups, lr=hyper.lr, momentum=hyper.momentum, nesterov=nesterov, fused=True
+    )
+
+
+def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, float]:
+    """Return accuracy (a fraction) and mean loss of `net` on the whole of `data`."""
+    net.eval()
+    net.to(device=data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    right = torch.zeros((), device=data.device)
+    loss = torch.zeros((), device=data.device)
+    with torch.inference_mode():
+        for x, y in data.in_order(batch):
+            logits = net(x)
+            right += (logits.argmax(1) == y).sum()
+            loss += LOSSES[data.task.loss](logits, y, reduction="sum")
+    return {"accuracy": float(right) / len(data), "loss": float(loss) / len(data)}

@@ -1,0 +1,82 @@
+"""Recipes: named points of space x strategy x estimator, each one published system or control.
+
+A row reads like the table of systems in the documentation: three names, how the winner is delivered
+(``retrain`` from scratch, ``continue`` from inherited weights, ``as-is``), the source, and settings
+where they differ from the parts' own defaults. Sizes are proxies for two CPU cores; whoever has more
+sets ``estimator.width`` and ``estimator.cells``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import unknown
+
+Settings = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One system.
+
+    Args:
+        space: name of its space.
+        strategy: name of its strategy.
+        estimator: name of its estimator.
+        deliver: ``retrain``, ``continue`` or ``as-is``.
+        source: where it comes from.
+        settings: part -> settings, for the parts space, strategy, estimator, train.
+    """
+
+    space: str
+    strategy: str
+    estimator: str
+    deliver: str
+    source: str
+    settings: Settings = field(default_factory=dict)
+
+
+AMOEBANET_CELL = {"operations": "amoebanet", "nodes": 5, "output": "loose"}
+
+RECIPES = {
+    "plain-cells": Recipe(
+        "cell201",
+        "regularized-evolution",
+        "full",
+        "retrain",
+        "cells of plain convolutions (Dong & Yang 2020) for machines without a GPU",
+        {"estimator": {"width": 16, "cells": 1}},
+    ),
+    "random": Recipe(
+        "cell201",
+        "random",
+        "full",
+        "retrain",
+        "the control of every comparison",
+        {"estimator": {"width": 16, "cells": 1}},
+    ),
+    "amoebanet": Recipe(
+        "cell",
+        "regularized-evolution",
+        "full",
+        "retrain",
+        "Real et al. 2018",
+        {"space": AMOEBANET_CELL, "estimator": {"width": 8, "cells": 1}},
+    ),
+}
+
+#: kind of task -> the recipe for whoever names none. Chosen by measurement, see docs/results.md.
+DEFAULT = {"image": "plain-cells"}
+
+
+def find(name: str) -> Recipe:
+    """Return the recipe `name`.
+
+    Raises:
+        SettingError: for an unknown name.
+    """
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    return RECIPES[name]

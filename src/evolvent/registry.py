@@ -1,0 +1,87 @@
+"""Every space, strategy and estimator by name, loaded when it is used.
+
+One dictionary per axis, name -> ``"module:Name"`` within this package. A name with a dot before the
+colon (``"mypackage.mine:MySearch"``) is used as it stands, so that one's own parts need no
+registration.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from .errors import SettingError, unknown
+
+SPACES = {
+    "cell": "space.cell:Cell",
+    "cell201": "space.cell201:Cell201",
+    "listed": "space.listed:Listed",
+    "plain": "space.plain:Plain",
+}
+STRATEGIES = {
+    "random": "strategy.random:Random",
+    "regularized-evolution": "strategy.evolution:RegularizedEvolution",
+}
+ESTIMATORS = {
+    "full": "estimator.full:Full",
+    "table": "estimator.table:TableEstimator",
+}
+AXES = {"space": SPACES, "strategy": STRATEGIES, "estimator": ESTIMATORS}
+
+
+def find(axis: str, name: str) -> Any:
+    """Return the class registered as `name` on `axis` (``space``, ``strategy``, ``estimator``).
+
+    Raises:
+        SettingError: for a name that is neither registered nor a ``module:Name`` that imports.
+    """
+    table = AXES[axis]
+    if name in table:
+        module, _, attribute = table[name].partition(":")
+        return getattr(importlib.import_module(f".{module}", __package__), attribute)
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise unknown(axis, name, table)
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SettingError(f"{axis} {name!r} cannot be imported: {error}") from error
+
+
+def check(space: Any, strategy: type, estimator: type, names: tuple[str, str, str]) -> None:
+    """Refuse a combination whose needs are not met, before anything is spent.
+
+    Args:
+        space: the space, as built: what it gives may depend on its settings.
+        strategy: class with `needs`.
+        estimator: class with `gives` and `needs`.
+        names: of the three, for the message.
+
+    Raises:
+        SettingError: naming what is missing and the nearest valid choice.
+    """
+    given = set(space.gives) | set(estimator.gives)  # type: ignore[attr-defined]
+    for part, needs in ((names[1], strategy.needs), (names[2], estimator.needs)):  # type: ignore[attr-defined]
+        missing = sorted(set(needs) - given)
+        if missing:
+            raise SettingError(
+                f"{part} needs {', '.join(missing)}, which {names[0]} x {names[2]} does not give: "
+                f"{_nearest(missing, given)}"
+            )
+
+
+def _nearest(missing: list[str], given: set[str]) -> str:
+    spaces = [name for name in SPACES if set(missing) <= _static_gives("space", name) | given]
+    estimators = [
+        name for name in ESTIMATORS if set(missing) <= _static_gives("estimator", name) | given
+    ]
+    if spaces:
+        return f"use one of the spaces {', '.join(spaces)}"
+    if estimators:
+        return f"use one of the estimators {', '.join(estimators)}"
+    return "use another strategy, such as random or regularized-evolution"
+
+
+def _static_gives(axis: str, name: str) -> set[str]:
+    gives = getattr(find(axis, name), "gives", None)
+    return set(gives) if isinstance(gives, frozenset) else set()

@@ -1,0 +1,1 @@
+"""The store as pages and figures; read only."""

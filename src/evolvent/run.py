@@ -1,0 +1,500 @@
+"""A run: one search on disk, from the request to the delivered network.
+
+The same request on an existing folder continues it; another request is refused with the difference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from . import card as cards
+from . import recipes
+from .errors import DataError, RunError, SettingError
+from .resolve import Request, choose, make_space, make_spec, make_strategy, settle
+from .settings import differences, parse_budget, validated
+from .store import Store, Weights, write_atomically
+from .types import Candidate, Result
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .execute import Executor
+    from .task import Task
+    from .worker import Spec
+
+TASK_SETTINGS = {
+    "seed": int,
+    "validation": float,
+    "fraction": float,
+    "flip": bool,
+    "size": int,
+}
+Say = Callable[[str], None]
+Listen = Callable[[Result], None]
+
+
+def search(
+    task: str | os.PathLike[str],
+    *,
+    recipe: str | None = None,
+    space: str | None = None,
+    strategy: str | None = None,
+    estimator: str | None = None,
+    budget: str = "10m",
+    workers: int | None = None,
+    seed: int = 0,
+    max_params: int | None = None,
+    max_flops: int | None = None,
+    max_latency_ms: float | None = None,
+    device: str = "cpu",
+    out: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    say: Say = lambda line: None,
+    listen: Listen = lambda result: None,
+    began: float | None = None,
+) -> Run:
+    """Search, train, export; return the finished run.
+
+    Args:
+        task: a built-in name, a named data set, or a path.
+        recipe: a published system; None is the default for the kind of task.
+        space: in place of the recipe's.
+        strategy: in place of the recipe's.
+        estimator: in place of the recipe's.
+        budget: such as ``"10m"``, ``"200t"`` or ``"1h,500t"``; a time is the whole wait.
+        workers: processes; None is one per core, 0 is this process, without protection. [count]
+        seed: of the search.
+        max_params: of the delivered network. [count]
+        max_flops: of the delivered network, for one input. [count]
+        max_latency_ms: of the delivered network on this machine. [ms]
+        device: where to train.
+        out: the run's folder; None makes a name from the request below ``runs/``.
+        settings: part -> name -> value, as ``--set part.name=value``.
+        say: is told what happens, one line each.
+        listen: is told every result.
+        began: `time.monotonic()` at which the wait began; None is now. [s]
+
+    Raises:
+        UserError: if the request cannot be met; nothing that was stored before is lost.
+    """
+    request = Request(
+        _task_name(task),
+        recipe,
+        space,
+        strategy,
+        estimator,
+        budget,
+        seed,
+        max_params,
+        max_flops,
+        max_latency_ms,
+        device,
+        {part: dict(values) for part, values in (settings or {}).items()},
+    )
+    parse_budget(budget)
+    _check_limits(request)
+    folder = Path(out) if out is not None else Path("runs") / _folder_name(request)
+    return _Session(folder, request, workers, say, listen, began or time.monotonic()).run()
+
+
+def resume(folder: str | os.PathLike[str], **options: Any) -> Run:
+    """Continue the run in `folder` with the request that started it.
+
+    Args:
+        folder: of the run.
+        options: `workers`, `say`, `listen`, `began` of `search`.
+    """
+    run = Run(folder)
+    request = Request(**run.config["request"])
+    options = {"workers": None, "say": lambda line: None, "listen": lambda result: None} | options
+    began = options.get("began") or time.monotonic()
+    return _Session(
+        run.folder, request, options["workers"], options["say"], options["listen"], began
+    ).run()
+
+
+class Run:
+    """A run folder, read only.
+
+    Args:
+        folder: with ``config.yaml`` and ``run.db``.
+
+    Raises:
+        RunError: if it is not the folder of a run, or damaged.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "config.yaml").is_file():
+            raise RunError(f"{self.folder} is not a run: it holds no config.yaml; check the path")
+        self.config = read_config(self.folder)
+
+    @contextmanager
+    def _store(self) -> Iterator[Store]:
+        store = Store(self.folder / "run.db")
+        try:
+            yield store
+        finally:
+            store.close()
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """What was delivered: the content of ``card.json``.
+
+        Raises:
+            RunError: if the run has not delivered yet.
+        """
+        file = self.folder / "best" / "card.json"
+        if not file.is_file():
+            raise RunError(f"{self.folder} has not delivered yet: evolvent resume {self.folder}")
+        card: dict[str, Any] = json.loads(file.read_text())
+        return card
+
+    @property
+    def best(self) -> Best:
+        """The network that was delivered."""
+        return Best(self.folder / "best", self.card)
+
+    def results(self) -> list[Result]:
+        """Return every result, in the order in which they came."""
+        with self._store() as store:
+            return store.results()
+
+    def candidates(self) -> list[dict[str, Any]]:
+        """Return every candidate as plain values, in the order in which they were asked for."""
+        with self._store() as store:
+            return list(cards.rows(store.events()))
+
+    def leaderboard(self, count: int = 10) -> list[dict[str, Any]]:
+        """Return the best candidates, those of the highest training length first."""
+        rows = [row for row in self.candidates() if row["status"] == "ok"]
+        rows.sort(key=lambda row: (-row["budget"], -row["score"], row["id"]))
+        return rows[:count]
+
+    def status(self) -> dict[str, Any]:
+        """Return ``trials``, ``failed``, ``best_score``, ``seconds``, ``state`` and more."""
+        with self._store() as store:
+            phases, state = store.phases(), store.meta("state")
+            rows = [row for row in cards.rows(store.events()) if row["kind"] == "trial"]
+        scores = [row["score"] for row in rows if row["score"] is not None]
+        told = [row for row in rows if row["status"] in ("ok", "failed")]
+        return {
+            "state": state or "new",
+            "recipe": self.config["recipe"],
+            "task": self.config["request"]["task"],
+            "trials": len(told),
+            "failed": sum(row["status"] == "failed" for row in rows),
+            "refused": sum(row["status"] == "refused" for row in rows),
+            "running": sum(row["status"] == "running" for row in rows),
+            "best_score": max(scores, default=None),
+            "seconds": round(sum(phases.values()), 2),
+            "phases": {name: round(seconds, 2) for name, seconds in phases.items()},
+        }
+
+    def export(self, to: str | os.PathLike[str]) -> float:
+        """Write the delivered network to another folder; return its parity with this one."""
+        return cards.copy(self.folder / "best", Path(to))
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """A delivered network."""
+
+    folder: Path
+    card: Mapping[str, Any]
+
+    @property
+    def score(self) -> float:
+        """Its score on validation data."""
+        return float(self.card["val_score"])
+
+    @property
+    def arch(self) -> Any:
+        """Its architecture, as JSON has it."""
+        return self.card["arch"]
+
+    def load(self) -> nn.Module:
+        """Return it as a torch module in eval mode."""
+        from .export import load
+
+        return load(self.folder)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the resolved settings of a run."""
+    file = folder / "config.yaml"
+    try:
+        config = yaml.safe_load(file.read_text())
+        if not isinstance(config, dict) or "request" not in config:
+            raise RunError(
+                f"{file} is not the config of a run: restore it, or choose another --out"
+            )
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunError(
+            f"{file} is damaged ({error}): restore it, or choose another --out"
+        ) from error
+    return config
+
+
+class _Session:
+    """One stretch of work on a run: create or open it, search, deliver."""
+
+    def __init__(
+        self,
+        folder: Path,
+        request: Request,
+        workers: int | None,
+        say: Say,
+        listen: Listen,
+        began: float,
+    ) -> None:
+        if workers is not None and workers < 0:
+            raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
+        self.folder, self.request, self.began = folder, request, began
+        self.workers = _cores() if workers is None else workers
+        self.say, self.listen = say, listen
+
+    def run(self) -> Run:
+        """Do whatever is left to do."""
+        before = self._known_config()
+        if before is not None and (self.folder / "best" / "card.json").is_file():
+            self.say(f"{self.folder} is finished; showing its result")
+            return Run(self.folder)
+        task = self._load_task()
+        if before is not None and before["data"]["fingerprint"] != task.fingerprint:
+            raise RunError(
+                f"the data of {self.request.task} are not those that {self.folder} began with: "
+                "restore them, or choose another --out"
+            )
+        chosen = None if before else choose(self.request, task)  # refuse before anything is made
+        self.folder.mkdir(parents=True, exist_ok=True)
+        store = Store(self.folder / "run.db", write=True)
+        try:
+            config = before or self._first_config(chosen or {}, task)
+            self._work(config, task, store)
+        finally:
+            store.close()
+        return Run(self.folder)
+
+    def _known_config(self) -> dict[str, Any] | None:
+        if not (self.folder / "config.yaml").exists():
+            if (
+                self.folder.exists()
+                and any(self.folder.iterdir())
+                and not _is_half_made(self.folder)
+            ):
+                raise RunError(f"{self.folder} holds other files: choose another --out")
+            return None
+        config = read_config(self.folder)
+        lines = differences(config["request"], dataclasses.asdict(self.request))
+        if lines:
+            raise RunError(
+                f"{self.folder} was made with other settings ({'; '.join(lines)}): "
+                "repeat those, or choose another --out"
+            )
+        return config
+
+    def _load_task(self) -> Task:
+        from .task.named import load
+
+        given = self.request.set.get("task", {})
+        return load(self.request.task, **validated("task", given, TASK_SETTINGS))
+
+    def _first_config(self, chosen: dict[str, Any], task: Task) -> dict[str, Any]:
+        settled = settle(chosen, self.request, task, max(1, self.workers))
+        config = {
+            "request": dataclasses.asdict(self.request),
+            "seed": self.request.seed,
+            "data": {
+                "fingerprint": task.fingerprint,
+                "train": len(task.train),
+                "validation": len(task.validation),
+                "test": len(task.test) if task.test else 0,
+                "notes": list(task.note),
+            },
+            "versions": versions(),
+            **settled,
+        }
+        plain = json.loads(json.dumps(config))
+        write_atomically(self.folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
+        return plain  # type: ignore[no-any-return]
+
+    def _work(self, config: dict[str, Any], task: Task, store: Store) -> None:
+        space = make_space(config)
+        strategy = make_strategy(config, space, config["seed"])
+        self._announce(config, task, getattr(strategy, "note", ""))
+        spec = make_spec(config, task, config["seed"], self.request.device)
+        setup = store.spent("setup") + time.monotonic() - self.began
+        store.spend("setup", setup)
+        executor = _executor(spec, self.workers)
+        try:
+            self._search(config, task, store, strategy, executor)
+            self._deliver(config, task, store, executor)
+        finally:
+            executor.shutdown()
+
+    def _announce(self, config: Mapping[str, Any], task: Task, note: str) -> None:
+        said = "" if self.request.recipe else " (the default for this kind of data)"
+        self.say(
+            f"{config['recipe']}{said}: {config['space']['name']} x {config['strategy']['name']} x "
+            f"{config['estimator']['name']} on {task.name}: {len(task.train):,} training, "
+            f"{len(task.validation):,} validation, {len(task.test) if task.test else 0:,} test "
+            f"examples, {task.outputs} classes"
+        )
+        for line in (*task.note, note):
+            if line:
+                self.say(line)
+        self.say(
+            f"budget {self.request.budget}: {config['estimator']['epochs']:g} epochs per candidate, "
+            f"about {config['strategy']['horizon']} trials, {max(1, self.workers)} at a time; "
+            f"folder {self.folder}"
+        )
+
+    def _search(
+        self, config: Mapping[str, Any], task: Task, store: Store, strategy: Any, executor: Executor
+    ) -> None:
+        from .loop import Search, with_weights
+        from .worker import evaluate
+
+        if store.meta("state") in ("searched", "done"):
+            return
+        store.note("state", "searching")
+        weights = Weights(self.folder / "weights")
+        timeout = config["estimator"]["timeout"]
+
+        def submit(candidate: Candidate) -> Any:
+            inherited = {id: weights.read(str(id)) for id in candidate.weights_from}
+            return executor.submit(evaluate, candidate, inherited, timeout=timeout)
+
+        def keep(evaluation: Any) -> Result:
+            result: Result = evaluation.result
+            if evaluation.state is None:
+                return result
+            return with_weights(result, weights.write(str(result.candidate.id), evaluation.state))
+
+        Search(
+            submit=submit,
+            cancel=executor.cancel,
+            slots=max(1, self.workers),
+            trials=config["budget"]["trials"],
+            seconds=config["budget"].get("search_seconds"),
+            admit=self._limits(config, task),
+            keep=keep,
+            listen=self.listen,
+        ).run(strategy, store)
+        store.note("state", "searched")
+
+    def _limits(self, config: Mapping[str, Any], task: Task) -> Callable[[Candidate], str | None]:
+        request = self.request
+        if (request.max_params, request.max_flops, request.max_latency_ms) == (None, None, None):
+            return lambda candidate: None
+        from .limits import Limits
+
+        return Limits(
+            make_space(config),
+            task,
+            config,
+            max_params=request.max_params,
+            max_flops=request.max_flops,
+            max_latency_ms=request.max_latency_ms,
+        ).reason
+
+    def _deliver(
+        self, config: Mapping[str, Any], task: Task, store: Store, executor: Executor
+    ) -> None:
+        from .deliver import Delivery
+
+        seconds = config["budget"]["seconds"]
+        before = store.spent("deliver")
+        start = time.monotonic()
+        left = None if seconds is None else max(0.0, seconds - sum(store.phases().values()))
+
+        def tick() -> None:
+            store.spend("deliver", before + time.monotonic() - start)
+
+        delivery = Delivery(
+            store=store,
+            weights=Weights(self.folder / "weights"),
+            config=config,
+            task=task,
+            space=make_space(config),
+            executor=executor,
+            workers=max(1, self.workers),
+            seconds=left,
+            say=self.say,
+            tick=tick,
+        )
+        try:
+            cards.write(self.folder, config, task, store, delivery.run())
+        finally:
+            tick()
+        store.note("state", "done")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    import numpy
+    import torch
+
+    from . import __version__
+
+    return {
+        "evolvent": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def _executor(spec: Spec, workers: int) -> Executor:
+    from .execute import Inline, LocalSlots
+
+    return LocalSlots(spec, workers=workers) if workers else Inline(spec)
+
+
+def _cores() -> int:
+    """Return the cores that this process may use. [count]"""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _task_name(task: str | os.PathLike[str]) -> str:
+    """Return the name of a task as it is stored: paths whole, so that a run can be resumed."""
+    text = os.fspath(task)
+    if not text:
+        raise DataError("the task is empty: give a name (`evolvent list tasks`) or a path")
+    return str(Path(text).absolute()) if Path(text).exists() and os.sep in text else text
+
+
+def _folder_name(request: Request) -> str:
+    text = json.dumps(dataclasses.asdict(request), sort_keys=True)
+    name = request.recipe or request.strategy or "search"
+    return f"{Path(request.task).name}-{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def _is_half_made(folder: Path) -> bool:
+    """Whether a session was killed here before it had settled anything."""
+    return {file.name for file in folder.iterdir()} <= {
+        *("run.db", "run.db-wal", "run.db-shm", "run.lock", ".config.yaml.part")
+    }
+
+
+def _check_limits(request: Request) -> None:
+    for name in ("max_params", "max_flops", "max_latency_ms"):
+        value = getattr(request, name)
+        if value is not None and value <= 0:
+            raise SettingError(f"{name}={value}: a limit must be above 0")
+    if request.recipe is not None:
+        recipes.find(request.recipe)

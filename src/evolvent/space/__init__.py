@@ -1,0 +1,138 @@
+"""Which architectures exist: the contract of a space, and the capabilities it may have.
+
+A space is small: `sample`, `mutate` and `family` (the module of `network/` that builds its
+architectures, so that spaces stay free of torch). Everything else is a capability, named in `gives`
+and asked for by that name, never by the type of a space:
+
+========== ======================================================================================
+crossover  ``crossover(a, b, rng) -> Move``
+decisions  ``decision(prefix)``, ``encode``, ``decode``: an architecture as a sequence of choices
+mixture    ``groups``, ``one_hot``, ``derive``: rows of operation weights, for weight sharing
+canonical  ``canonical(arch)``: equal networks, equal value
+training   ``training(arch)``: what the architecture itself says about its training
+========== ======================================================================================
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from ..types import Arch
+
+
+class Move(NamedTuple):
+    """A new architecture and the name of the operator that made it, for the lineage."""
+
+    arch: Arch
+    operator: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision of an architecture, given the decisions before it.
+
+    Args:
+        name: which softmax decides it; decisions of equal name share a vocabulary, so that a
+            controller can share weights between them.
+        kind: ``choice`` among alternatives, ``pointer`` to an earlier state, or ``bit``.
+        size: size of the vocabulary. [count]
+        legal: the values allowed here, ascending, within ``range(size)``.
+    """
+
+    name: str
+    kind: Literal["choice", "pointer", "bit"]
+    size: int
+    legal: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A named group of rows of operation weights.
+
+    Args:
+        name: such as ``"normal"``.
+        rows: a label per row, such as ``"0>2"`` for an edge.
+        columns: a label per column: the operations.
+    """
+
+    name: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@runtime_checkable
+class Space(Protocol):
+    """The set of architectures allowed, and the moves between them. All methods are pure."""
+
+    family: str
+    gives: frozenset[str]
+
+    def sample(self, rng: random.Random) -> Arch:
+        """Return a random valid architecture."""
+
+    def mutate(self, arch: Arch, rng: random.Random) -> Move:
+        """Return a valid neighbour of `arch`, different from it where the space has one."""
+
+
+class Crossover(Protocol):
+    """Capability ``crossover``."""
+
+    def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
+        """Return a valid child of two architectures."""
+
+
+class Decisions(Protocol):
+    """Capability ``decisions``: ``decode(encode(arch)) == arch``, and every legal path decodes."""
+
+    def decision(self, prefix: Sequence[int]) -> Decision | None:
+        """Return the decision that follows `prefix`, or None when the architecture is complete."""
+
+    def encode(self, arch: Arch) -> tuple[int, ...]:
+        """Return the choices that make up `arch`. [count of decisions]"""
+
+    def decode(self, choices: Sequence[int]) -> Arch:
+        """Return the architecture of a complete sequence of legal choices."""
+
+    def equivalents(self, choices: Sequence[int], rng: random.Random) -> tuple[int, ...]:
+        """Return a symmetric form of `choices`: other choices, the same network."""
+
+
+class Mixture(Protocol):
+    """Capability ``mixture``: an architecture as rows of operation weights, and back."""
+
+    def groups(self) -> tuple[Group, ...]:
+        """Return the groups of rows."""
+
+    def one_hot(self, arch: Arch) -> dict[str, np.ndarray]:
+        """Return group name -> weights [rows, columns] of exactly `arch`."""
+
+    def derive(self, weights: Mapping[str, np.ndarray]) -> Arch:
+        """Return the discrete architecture that weights [rows, columns] per group stand for."""
+
+
+def key(space: Space, arch: Arch) -> Any:
+    """Return a hashable value that is equal for equal networks where the space can tell."""
+    if "canonical" in space.gives:
+        return space.canonical(arch)  # type: ignore[attr-defined]
+    return arch
+
+
+def training(space: Space, arch: Arch) -> Mapping[str, Any]:
+    """Return the training settings that the architecture carries itself, mostly none."""
+    if "training" in space.gives:
+        found: Mapping[str, Any] = space.training(arch)  # type: ignore[attr-defined]
+        return found
+    return {}
+
+
+def sample_decisions(space: Decisions, rng: random.Random) -> tuple[int, ...]:
+    """Return a complete sequence of decisions, each drawn uniformly among the legal values."""
+    choices: tuple[int, ...] = ()
+    while (decision := space.decision(choices)) is not None:
+        choices += (rng.choice(decision.legal),)
+    return choices

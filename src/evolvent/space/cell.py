@@ -1,0 +1,313 @@
+"""Cells: a normal and a reduction cell, stacked into a network (NASNet and its descendants).
+
+A cell is a sequence of nodes. State 0 is the output of the cell before the previous one, state 1 that
+of the previous cell, state k + 2 the output of node k. A node reads two earlier states, applies an
+operation to each and combines the two. The cell's output is the concatenation of all nodes (DARTS) or
+of those that no other node reads (NASNet, AmoebaNet, ENAS, NAO).
+
+An architecture is ``(normal, reduction)``, a cell a tuple of nodes, a node
+``(state, operation, state, operation, combine)``.
+
+Sources: Zoph et al. 2017 (1707.07012) section 3; Real et al. 2018 (1802.01548) for the mutations; Liu
+et al. 2018 (1806.09055) section 2 for the mixture and its derivation; Pham et al. 2018 (1802.03268).
+What differs: an operation mutation never draws the present operation (the identity rate belongs to the
+strategy), and where NASNet may feed an unused *input* of a cell to its output, we use nodes only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import SettingError, unknown
+from ..types import Arch
+from . import Decision, Group, Move, sample_decisions
+
+#: The operation sets of the papers, and one of plain convolutions for machines without a GPU, where
+#: separable convolutions train about ten times slower than plain ones.
+OPERATIONS: dict[str, tuple[str, ...]] = {
+    "nasnet": (
+        "skip_connect",
+        "conv_1x3_3x1",
+        "conv_1x7_7x1",
+        "dil_conv_3x3",
+        "avg_pool_3x3",
+        "max_pool_3x3",
+        "max_pool_5x5",
+        "max_pool_7x7",
+        "conv_1x1",
+        "conv_3x3",
+        "sep_conv_3x3",
+        "sep_conv_5x5",
+        "sep_conv_7x7",
+    ),
+    "amoebanet": (
+        "skip_connect",
+        "sep_conv_3x3",
+        "sep_conv_5x5",
+        "sep_conv_7x7",
+        "avg_pool_3x3",
+        "max_pool_3x3",
+        "dil_conv_3x3",
+        "conv_1x7_7x1",
+    ),
+    "darts": (
+        "max_pool_3x3",
+        "avg_pool_3x3",
+        "skip_connect",
+        "sep_conv_3x3",
+        "sep_conv_5x5",
+        "dil_conv_3x3",
+        "dil_conv_5x5",
+    ),
+    "enas": ("sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3", "skip_connect"),
+    "plain": ("conv_3x3", "conv_1x1", "conv_5x5", "max_pool_3x3", "avg_pool_3x3", "skip_connect"),
+}
+COMBINE = ("add", "concat")
+INPUTS = 2  # states that a cell starts with
+
+Node = tuple[int, str, int, str, str]
+CellArch = tuple[Node, ...]
+
+
+class Cell:
+    """The space of pairs of cells. The dialects of the papers are settings.
+
+    Args:
+        operations: a name of `OPERATIONS`, or the operations themselves.
+        nodes: computed nodes per cell. [count, >= 1]
+        combine: how a node may join its two branches: ``("add",)`` or, as NASNet, both of `COMBINE`.
+        output: ``"loose"`` concatenates the nodes that no node reads, ``"all"`` every node.
+        distinct: whether the two branches of a node must read different states (DARTS).
+        zero: whether the mixture has a column ``none`` in front (DARTS, GDAS).
+
+    Raises:
+        SettingError: for a value outside these rules.
+    """
+
+    family = "cell"
+
+    def __init__(
+        self,
+        *,
+        operations: str | Sequence[str] = "darts",
+        nodes: int = 4,
+        combine: Sequence[str] = ("add",),
+        output: str = "all",
+        distinct: bool = False,
+        zero: bool = True,
+    ) -> None:
+        if isinstance(operations, str):
+            if operations not in OPERATIONS:
+                raise unknown("operation set", operations, OPERATIONS)
+            operations = OPERATIONS[operations]
+        known = {name for names in OPERATIONS.values() for name in names}
+        for name in operations:
+            if name not in known:
+                raise unknown("operation", name, known)
+        if len(set(operations)) < 2 or len(set(operations)) != len(operations):
+            raise SettingError(f"operations={list(operations)}: at least two, each once")
+        if nodes < 1:
+            raise SettingError(f"nodes={nodes}: a cell needs at least 1 node")
+        if output not in ("all", "loose"):
+            raise unknown("output of a cell", output, ("all", "loose"))
+        if not combine or any(name not in COMBINE for name in combine):
+            raise unknown("combination", str(list(combine)), COMBINE)
+        self.operations, self.nodes = tuple(operations), nodes
+        self.combine, self.output = tuple(combine), output
+        self.distinct, self.zero = distinct, zero
+        self.gives = frozenset({"canonical", "crossover", "decisions"})
+        if self.combine == ("add",):
+            self.gives |= {"mixture"}
+
+    # -- the moves -------------------------------------------------------------------------------
+
+    def sample(self, rng: random.Random) -> Arch:
+        """Return a pair of cells, every decision uniform among its legal values."""
+        return self.decode(sample_decisions(self, rng))
+
+    def mutate(self, arch: Arch, rng: random.Random) -> Move:
+        """Change one hidden state, operation or (with a choice of it) combination of one node."""
+        kinds = ["hidden-state", "op"] + (["combine"] if len(self.combine) > 1 else [])
+        while True:  # a drawn position may have no alternative: draw the position anew
+            kind = rng.choice(kinds)
+            cell, index, side = rng.randrange(2), rng.randrange(self.nodes), rng.randrange(2)
+            node = list(arch[cell][index])
+            position = {"hidden-state": 2 * side, "op": 2 * side + 1, "combine": 4}[kind]
+            others = self._alternatives(kind, node, index, side)
+            if others:
+                node[position] = rng.choice(others)
+                return Move(_replaced(arch, cell, index, tuple(node)), kind)
+
+    def _alternatives(self, kind: str, node: Sequence[Any], index: int, side: int) -> list[Any]:
+        if kind == "op":
+            return [name for name in self.operations if name != node[2 * side + 1]]
+        if kind == "combine":
+            return [name for name in self.combine if name != node[4]]
+        taken = {node[0], node[2]} if self.distinct else {node[2 * side]}
+        return [state for state in range(index + INPUTS) if state not in taken]
+
+    def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
+        """Take every node from either parent: node k reads states below k + 2 in both."""
+        child = tuple(
+            tuple(rng.choice(pair) for pair in zip(*cells, strict=True))
+            for cells in zip(first, second, strict=True)
+        )
+        return Move(child, "crossover")
+
+    # -- decisions -------------------------------------------------------------------------------
+
+    @property
+    def _per_node(self) -> int:
+        return 4 + (len(self.combine) > 1)
+
+    def decision(self, prefix: Sequence[int]) -> Decision | None:
+        """Per node: state, state, operation, operation (ENAS's order), then the combination."""
+        place, step = divmod(len(prefix), self._per_node)
+        if place >= 2 * self.nodes:
+            return None
+        if step < 2:
+            states = range(place % self.nodes + INPUTS)
+            taken = {prefix[-1]} if step == 1 and self.distinct else set()
+            legal = tuple(state for state in states if state not in taken)
+            return Decision("state", "pointer", self.nodes + INPUTS - 1, legal)
+        options = self.operations if step < 4 else self.combine
+        name = "operation" if step < 4 else "combine"
+        return Decision(name, "choice", len(options), tuple(range(len(options))))
+
+    def encode(self, arch: Arch) -> tuple[int, ...]:
+        """Return the choices that make up `arch`."""
+        choices: list[int] = []
+        for first, op_first, second, op_second, combine in itertools.chain(*arch):
+            choices += [first, second]
+            choices += [self.operations.index(op_first), self.operations.index(op_second)]
+            choices += [self.combine.index(combine)] if len(self.combine) > 1 else []
+        return tuple(choices)
+
+    def decode(self, choices: Sequence[int]) -> Arch:
+        """Return the pair of cells of a complete sequence of choices."""
+        size = self._per_node
+        nodes = [self._node(choices[at : at + size]) for at in range(0, len(choices), size)]
+        return tuple(nodes[: self.nodes]), tuple(nodes[self.nodes :])
+
+    def _node(self, choices: Sequence[int]) -> Node:
+        first, second, op_first, op_second = choices[:4]
+        combine = self.combine[choices[4]] if len(choices) > 4 else self.combine[0]
+        return first, self.operations[op_first], second, self.operations[op_second], combine
+
+    def equivalents(self, choices: Sequence[int], rng: random.Random) -> tuple[int, ...]:
+        """Swap the two branches of random nodes: the same network in other words."""
+        swapped = list(choices)
+        for at in range(0, len(choices), self._per_node):
+            if rng.random() < 0.5:
+                first, second, op_first, op_second = choices[at : at + 4]
+                swapped[at : at + 4] = [second, first, op_second, op_first]
+        return tuple(swapped)
+
+    # -- mixture ---------------------------------------------------------------------------------
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return (("none",) if self.zero else ()) + self.operations
+
+    def groups(self) -> tuple[Group, ...]:
+        """Return groups ``normal`` and ``reduction``: a row per pair of states, a column per op."""
+        rows = tuple(
+            f"{state}>{node + INPUTS}"
+            for node in range(self.nodes)
+            for state in range(node + INPUTS)
+        )
+        return tuple(Group(name, rows, self._columns) for name in ("normal", "reduction"))
+
+    def one_hot(self, arch: Arch) -> dict[str, np.ndarray]:
+        """Return per group how often each operation stands on each edge: 0, 1 or 2."""
+        weights = {}
+        for group, cell in zip(self.groups(), arch, strict=True):
+            rows = np.zeros((len(group.rows), len(group.columns)))
+            for index, (first, op_first, second, op_second, _) in enumerate(cell):
+                for state, operation in ((first, op_first), (second, op_second)):
+                    rows[_row(index, state), group.columns.index(operation)] += 1
+            weights[group.name] = rows
+        return weights
+
+    def derive(self, weights: Mapping[str, np.ndarray]) -> Arch:
+        """Keep the two strongest branches of every node (DARTS section 2.4).
+
+        ``none`` is never chosen, though it takes its share of a softmax. With `distinct` the two come
+        from different states; otherwise the two strongest (state, operation) entries are taken, and
+        one at least twice as strong as the next is taken for both branches.
+        """
+        return tuple(
+            tuple(self._strongest(weights[group.name], index) for index in range(self.nodes))
+            for group in self.groups()
+        )
+
+    def _strongest(self, rows: np.ndarray, index: int) -> Node:
+        start = int(self.zero)
+        entries = [
+            (float(rows[_row(index, state), start + column]), state, operation)
+            for state in range(index + INPUTS)
+            for column, operation in enumerate(self.operations)
+        ]
+        entries.sort(key=lambda entry: -entry[0])  # stable: ties go to the first listed
+        best = entries[0]
+        if self.distinct:
+            other = next(entry for entry in entries if entry[1] != best[1])
+        else:
+            other = best if best[0] >= 2 * entries[1][0] else entries[1]
+        first, second = sorted((best, other), key=lambda entry: entry[1])
+        return first[1], first[2], second[1], second[2], "add"
+
+    # -- equal networks --------------------------------------------------------------------------
+
+    def canonical(self, arch: Arch) -> Arch:
+        """Return one architecture for all that differ only in the order of branches or nodes."""
+        return tuple(_canonical_cell(cell) for cell in arch)
+
+
+def loose_ends(cell: CellArch) -> tuple[int, ...]:
+    """Return the states of the nodes of `cell` that no node reads, ascending."""
+    read = {state for node in cell for state in (node[0], node[2])}
+    return tuple(s for s in range(INPUTS, len(cell) + INPUTS) if s not in read)
+
+
+def _row(index: int, state: int) -> int:
+    """Return the row of the edge from `state` into node `index`: node k has k + 2 rows."""
+    return sum(range(INPUTS, index + INPUTS)) + state
+
+
+def _replaced(arch: Arch, cell: int, index: int, node: tuple[Any, ...]) -> Arch:
+    cells = [list(nodes) for nodes in arch]
+    cells[cell][index] = node
+    return tuple(tuple(nodes) for nodes in cells)
+
+
+def _canonical_cell(cell: CellArch) -> CellArch:
+    """Return the smallest relabelling among those that sort nodes by depth and ancestry.
+
+    Nodes of equal ancestry (same operations on equal ancestors) may still be wired differently
+    further on, so every order among them is tried; there are few.
+    """
+    ancestry: list[tuple[int, str]] = [(0, "0"), (0, "1")]
+    for first, op_first, second, op_second, combine in cell:
+        branches = sorted([f"{op_first}{ancestry[first]}", f"{op_second}{ancestry[second]}"])
+        depth = 1 + max(ancestry[first][0], ancestry[second][0])
+        ancestry.append((depth, f"{combine}{branches}"))
+    order = sorted(range(INPUTS, len(ancestry)), key=lambda state: ancestry[state])
+    ties = [list(same) for _, same in itertools.groupby(order, key=lambda s: ancestry[s])]
+    orders = itertools.product(*(itertools.permutations(same) for same in ties))
+    return min(_relabelled(cell, tuple(itertools.chain(*chosen))) for chosen in orders)
+
+
+def _relabelled(cell: CellArch, order: tuple[int, ...]) -> CellArch:
+    label = {0: 0, 1: 1} | {state: place + INPUTS for place, state in enumerate(order)}
+    nodes = []
+    for state in order:
+        first, op_first, second, op_second, combine = cell[state - INPUTS]
+        branches = sorted([(label[first], op_first), (label[second], op_second)])
+        nodes.append((*branches[0], *branches[1], combine))
+    return tuple(nodes)

@@ -1,0 +1,36 @@
+"""The hand-made control: one plain convolutional network, in any width. Nothing is searched here.
+
+Every run trains it beside its winner, at about the winner's size: a search that cannot beat it has not
+earned its time. An architecture is ``(width,)``.
+"""
+
+from __future__ import annotations
+
+import random
+
+from ..types import Arch
+from . import Move
+
+
+class Plain:
+    """Widths of the plain network.
+
+    Args:
+        smallest: width. [channels]
+        largest: width. [channels]
+    """
+
+    family = "plain"
+    gives: frozenset[str] = frozenset()
+
+    def __init__(self, *, smallest: int = 2, largest: int = 256) -> None:
+        self.smallest, self.largest = smallest, largest
+
+    def sample(self, rng: random.Random) -> Arch:
+        """Return a width."""
+        return (rng.randint(self.smallest, self.largest),)
+
+    def mutate(self, arch: Arch, rng: random.Random) -> Move:
+        """Return a neighbouring width."""
+        up = arch[0] < self.largest and (arch[0] == self.smallest or rng.random() < 0.5)
+        return Move((arch[0] + (1 if up else -1),), "width")

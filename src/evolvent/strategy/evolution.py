@@ -1,0 +1,117 @@
+"""Regularized evolution: mutate the best of a random few, retire the oldest.
+
+Source: Real et al. 2018, "Regularized Evolution for Image Classifier Architecture Search"
+(1802.01548), algorithm 1; P = 100, S = 25, identity 0.05 as there. The answer is the best of the
+whole history, not of the last population.
+What differs: results may be told in any order, so that many workers run at once; "oldest" means told
+first, which is the order of finished training, as in the paper. A mutation never draws what is there
+already; whoever wants the present architecture again has the identity rate. With a short horizon the
+paper's P would leave no budget to evolve with, so P shrinks with it (`note` says so).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ..errors import SettingError
+from ..space import Move, Space
+from ..types import Budget, Candidate, Result, stream
+
+PAPER_POPULATION, PAPER_SAMPLE = 100, 25
+
+
+class RegularizedEvolution:
+    """Steady-state evolution in which age, not score, decides who leaves.
+
+    Args:
+        space: samples and mutates architectures; their form is never looked at here.
+        population: living members P; None is the paper's 100, or what the horizon allows. [count]
+        sample: tournament size S; None is the paper's 25, or a quarter of P. [count, 1..P]
+        identity: probability of training the parent's architecture again. [0..1]
+        replacement: whether a tournament may draw a member twice, as the paper's does.
+        aging: False kills the worst of each tournament instead: the paper's control.
+        epochs: training length of every candidate. [epochs]
+        horizon: trials that the search is planned for. [trials]
+        seed: same seed and same tells in, same asks out, in any process.
+
+    Raises:
+        SettingError: if `sample` is outside 1..population.
+    """
+
+    needs: frozenset[str] = frozenset()
+    ends = False
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        population: int | None = None,
+        sample: int | None = None,
+        identity: float = 0.05,
+        replacement: bool = True,
+        aging: bool = True,
+        epochs: float = 1.0,
+        horizon: int = 100,
+        seed: int = 0,
+    ) -> None:
+        self.note = ""
+        if population is None:
+            population = min(PAPER_POPULATION, max(20, horizon // 10), max(2, horizon // 3))
+            if population < PAPER_POPULATION:
+                self.note = (
+                    f"population {population} instead of the paper's {PAPER_POPULATION}: "
+                    f"{horizon} trials would hardly evolve more"
+                )
+        if sample is None:
+            sample = min(PAPER_SAMPLE, max(2, population // 4))
+        if not 1 <= sample <= population:
+            raise SettingError(
+                f"sample={sample} must lie in 1..population={population}: "
+                "lower sample or raise population"
+            )
+        self.space, self.budget, self.seed = space, Budget(epochs=epochs), seed
+        self.size, self.sample, self.identity = population, sample, identity
+        self.replacement, self.aging = replacement, aging
+        self.members: deque[Result] = deque()  # oldest first
+        self.rivals: dict[int, list[int]] = {}  # candidate in flight -> the ids of its tournament
+        self.asked = 0  # also the id of the next candidate
+
+    def ask(self) -> Candidate:
+        """Return a new candidate: random for the first P asks, then a child of a tournament."""
+        rng = stream(self.seed, "evolution", self.asked)
+        id, self.asked = self.asked, self.asked + 1
+        if id < self.size or not self.members:
+            return Candidate(id, self.space.sample(rng), budget=self.budget)
+        count = min(self.sample, len(self.members))
+        rivals = (
+            [self.members[rng.randrange(len(self.members))] for _ in range(count)]
+            if self.replacement
+            else rng.sample(self.members, count)
+        )
+        best = max(rivals, key=lambda result: result.value)
+        parent = best.candidate
+        move = Move(parent.arch, "identity")
+        if rng.random() >= self.identity:
+            move = self.space.mutate(parent.arch, rng)
+        if not self.aging:
+            self.rivals[id] = [rival.candidate.id for rival in rivals]
+        return Candidate(
+            id, move.arch, parents=(parent.id,), operator=move.operator, budget=self.budget
+        )
+
+    def tell(self, result: Result) -> None:
+        """Admit a result and retire a member; a failed one only uses up its ask."""
+        rivals = self.rivals.pop(result.candidate.id, [])
+        if not result.ok:
+            return
+        self.members.append(result)
+        if len(self.members) > self.size:
+            self._retire(rivals)
+
+    def _retire(self, rivals: list[int]) -> None:
+        if self.aging:
+            self.members.popleft()
+            return
+        # Others may have killed some of the rivals meanwhile; then the worst of all must go.
+        living = [member for member in self.members if member.candidate.id in rivals]
+        self.members.remove(min(living or self.members, key=lambda member: member.value))

@@ -1,0 +1,119 @@
+"""What is to be learnt: the contract of a task, in numpy arrays and a specification.
+
+A task is data with one fixed train, validation and test split, made once from the task's own seed and
+equal for every candidate and worker. A search sees `train` and `validation` only. Readers of files
+run in the coordinator; a worker is handed the finished task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the data.
+
+    Args:
+        x: inputs; images are [N, H, W, C], uint8 or float32.
+        y: targets; classes are [N] int64 in ``range(outputs)``.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Data with one fixed split, and what is to be learnt from it.
+
+    Args:
+        name: how the user called it.
+        kind: what a network gets: ``"image"`` so far.
+        input_shape: of one input as the network sees it; images are (C, H, W).
+        outputs: numbers that the network returns per input; classes: one per class. [count]
+        classes: the names of the classes, in the order of the outputs.
+        train: what candidates learn from.
+        validation: what candidates are scored on; decides everything.
+        test: read once, for the winner and its controls; None where there is none.
+        mean: per channel, of the training part, after `scale`. [C]
+        std: per channel, of the training part, after `scale`; never 0. [C]
+        scale: raw inputs are divided by this first: 255 for uint8 images. [raw units]
+        augment: ``flip`` (bool), ``shift`` (pixels), ``cutout`` (pixels): what leaves a label true.
+        loss: ``"cross-entropy"``.
+        metric: ``"accuracy"``: a fraction, 0 to 1.
+        seed: of the split.
+        note: what a user should know about how the data were read, one line each.
+    """
+
+    name: str
+    kind: str
+    input_shape: tuple[int, ...]
+    outputs: int
+    classes: tuple[str, ...]
+    train: Part
+    validation: Part
+    test: Part | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scale: float = 255.0
+    augment: Mapping[str, Any] = field(default_factory=dict)
+    loss: str = "cross-entropy"
+    metric: str = "accuracy"
+    seed: int = 0
+    note: tuple[str, ...] = ()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the data and its split: two runs can be compared if it is equal."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.validation, self.test):
+            for array in () if part is None else (part.x, part.y):
+                digest.update(f"{array.dtype}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:16]
+
+    @property
+    def everything(self) -> Part:
+        """Training and validation data together, for the final training of what won."""
+        return Part(
+            np.concatenate([self.train.x, self.validation.x]),
+            np.concatenate([self.train.y, self.validation.y]),
+        )
+
+
+def stratified(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (rest, chosen): sorted indices, `fraction` of every class chosen at random.
+
+    Args:
+        y: class per example [N].
+        fraction: share to choose, at least one example per class. [0..1]
+        seed: of the choice.
+
+    Raises:
+        DataError: if a class has a single example, which cannot be on both sides.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for label, count in zip(*np.unique(y, return_counts=True), strict=True):
+        if count < 2:
+            raise DataError(
+                f"class {label} has {count} example, at least 2 are needed to train and to validate: "
+                "add examples of it or leave the class out"
+            )
+        members = np.flatnonzero(y == label)
+        take = min(count - 1, max(1, round(count * fraction)))
+        chosen.append(rng.permutation(members)[:take])
+    picked = np.sort(np.concatenate(chosen))
+    return np.setdiff1d(np.arange(len(y)), picked), picked

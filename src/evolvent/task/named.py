@@ -1,0 +1,320 @@
+"""Image tasks by name or by path: what a user writes after ``evolvent search``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, SettingError, unknown
+from . import Task, stratified
+from .images import (
+    Images,
+    check_settings,
+    check_size,
+    existing,
+    image_task,
+    is_idx,
+    read_folder,
+    read_idx,
+    read_npz,
+)
+
+NAMES: dict[str, str] = {
+    "digits": "8 x 8 grey digits, 10 classes, 1,797 images; built in",
+    "mnist": "28 x 28 grey digits, 10 classes, 60,000 + 10,000 images",
+    "fashion-mnist": "28 x 28 grey pictures of clothes, 10 classes, 60,000 + 10,000 images",
+    "emnist-balanced": "28 x 28 grey digits and letters, 47 classes, 112,800 + 18,800 images",
+    "emnist-digits": "28 x 28 grey digits, 10 classes, 240,000 + 40,000 images",
+    "cifar10": "32 x 32 colour photographs, 10 classes, 50,000 + 10,000 images",
+    "cifar100": "32 x 32 colour photographs, 100 classes, 50,000 + 10,000 images",
+}
+FOLDER = "EVOLVENT_DATA"  # the environment variable that names the folder of the public data sets
+
+_CLOTHES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+_OBJECTS = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+# The 47 classes of EMNIST Balanced: small letters that look like their capitals are joined to them.
+_SIGNS = tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")
+_CLASSES = {"fashion-mnist": _CLOTHES, "emnist-balanced": _SIGNS, "cifar10": _OBJECTS}
+
+# name -> training files, test files, bytes of label before the pixels (the last one counts)
+_CIFAR = {
+    "cifar10": (tuple(f"data_batch_{index}.bin" for index in range(1, 6)), ("test_batch.bin",), 1),
+    "cifar100": (("train.bin",), ("test.bin",), 2),
+}
+_CIFAR_IMAGES = (50_000, 10_000)  # training, test
+_CIFAR_PIXELS = 3 * 32 * 32
+
+
+def load(
+    spec: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    validation: float = 0.1,
+    fraction: float = 1.0,
+    flip: bool | None = None,
+    size: int | tuple[int, int] | None = None,
+) -> Task:
+    """Return the image task that a name or a path stands for.
+
+    A name of `NAMES` goes before a path; ``./digits`` is always a path. Named data sets other than
+    ``digits`` are looked for in the folder of the environment variable ``EVOLVENT_DATA``, in a
+    sub-folder of the data set's name, written with ``-`` or ``_``.
+
+    Args:
+        spec: a name of `NAMES`, a folder with one sub-folder of images per class, a folder with idx
+            files or one of them, or an ``.npz`` file.
+        seed: of the split between training and validation. [>= 0]
+        validation: share of the training data to validate on. (0..0.5]
+        fraction: share of the remaining training data to keep, for proxies. (0..1]
+        flip: whether a mirrored image keeps its label; None: yes for colour images and clothes.
+        size: edge, or (height, width), to bring the images of a folder to. [pixels]
+
+    Raises:
+        SettingError: for an unknown name, or a setting outside its rule.
+        DataError: if the data are not there, or cannot be used as given.
+    """
+    check_settings(seed, validation, fraction, flip)
+    size = check_size(size)
+    name = _spec(spec)
+    scale: float | None = None
+    if isinstance(spec, str) and name in NAMES:
+        _refuse_size(name, size)
+        images = _digits() if name == "digits" else _public(name)
+        scale = 16.0 if name == "digits" else None
+        if name == "fashion-mnist" and flip is None:
+            flip = True
+            images = _with_note(
+                images,
+                "images are mirrored at random, mirrored clothes stay clothes: "
+                "--set task.flip=false turns it off",
+            )
+    else:
+        images = _at_path(name, spec, size)
+    return image_task(
+        name,
+        images.x,
+        images.y,
+        images.x_test,
+        images.y_test,
+        x_validation=images.x_validation,
+        y_validation=images.y_validation,
+        seed=seed,
+        validation=validation,
+        fraction=fraction,
+        flip=flip,
+        class_names=images.class_names,
+        scale=scale,
+        note=images.note,
+    )
+
+
+def _spec(spec: Any) -> str:
+    name = os.fspath(spec) if isinstance(spec, str | os.PathLike) else spec
+    if not isinstance(name, str):
+        raise SettingError(f"task {spec!r} must be a name or a path, as text")
+    return name
+
+
+def _refuse_size(name: str, size: tuple[int, int] | None) -> None:
+    if size is not None:
+        raise SettingError(
+            f"task.size={size} is for folders of images, {name!r} has one size: leave it out"
+        )
+
+
+def _with_note(images: Images, line: str) -> Images:
+    return replace(images, note=(*images.note, line))
+
+
+# ---- paths ---------------------------------------------------------------------------------------
+
+
+def _at_path(name: str, spec: str | os.PathLike[str], size: tuple[int, int] | None) -> Images:
+    """Return the data at a path; what does not look like a path is a misspelt name."""
+    try:
+        path = existing(spec)
+    except DataError:
+        if isinstance(spec, str) and not _looks_like_a_path(name):
+            raise SettingError(
+                f"{unknown('task', name, NAMES)}; or the path of a folder or file"
+            ) from None
+        raise
+    if path.is_dir() and not is_idx(path):
+        return _folder(path, size)
+    _refuse_size(name, size)
+    if path.suffix.lower() == ".npz":
+        return read_npz(path)
+    if is_idx(path):
+        return read_idx(path)
+    raise DataError(
+        f"{name!r} is not of a kind that images are read from: give an .npz file, a file named "
+        "like train-images-idx3-ubyte, or a folder with one sub-folder of images per class"
+    )
+
+
+def _folder(path: Path, size: tuple[int, int] | None) -> Images:
+    """Return the data of a folder: of the CIFAR files in it, or of its class folders."""
+    for each, (train, _, _) in _CIFAR.items():
+        if all((path / file).is_file() for file in train):
+            _refuse_size(str(path), size)
+            return _cifar(each, path)
+    entries = sorted(path.iterdir())
+    arrays = [entry for entry in entries if entry.suffix.lower() == ".npz"]
+    if arrays and not any(entry.is_dir() for entry in entries):
+        raise DataError(
+            f"{str(path)!r} holds .npz files and no class folders: give the path of one of them, "
+            f"such as {str(arrays[0])!r}"
+        )
+    return read_folder(path, size)
+
+
+def _looks_like_a_path(name: str) -> bool:
+    return "/" in name or os.sep in name or name.startswith(("~", ".")) or bool(Path(name).suffix)
+
+
+# ---- names ---------------------------------------------------------------------------------------
+
+
+def _digits() -> Images:
+    """Return scikit-learn's digits; a fixed fifth of every class is the test part."""
+    from sklearn.datasets import load_digits  # takes a second, and most tasks do not need it
+
+    bunch = load_digits()
+    x, y = bunch.images.astype(np.uint8), bunch.target
+    rest, chosen = stratified(y, 0.2, 0)
+    return Images(x[rest], y[rest], x[chosen], y[chosen])
+
+
+def _public(name: str) -> Images:
+    """Return a public data set from the user's folder of data sets."""
+    folder = _data_folder(name)
+    if name in _CIFAR:
+        return _cifar(name, folder)
+    if not is_idx(folder):
+        raise DataError(
+            f"{str(folder)!r} does not hold the data of {name!r}: put {_wanted(name)} there"
+        )
+    images = replace(read_idx(_first_of_set(folder, name)), class_names=_CLASSES.get(name))
+    if images.x_test is None:
+        raise DataError(
+            f"{str(folder)!r} has no test files, and {name!r} stands for the original data: "
+            f"put {_wanted(name)} there"
+        )
+    if name.startswith("emnist-") and images.x.ndim == images.x_test.ndim == 3:
+        return _with_note(
+            replace(images, x=images.x.swapaxes(1, 2), x_test=images.x_test.swapaxes(1, 2)),
+            "EMNIST's files hold every image transposed: turned upright",
+        )
+    return images
+
+
+def _data_folder(name: str) -> Path:
+    root = os.environ.get(FOLDER)
+    if not root:
+        raise DataError(
+            f"the data of {name!r} are not here: put {_wanted(name)} into a folder "
+            f"DATA{os.sep}{name} and set the environment variable {FOLDER}=DATA"
+        )
+    for each in (name, name.replace("-", "_")):
+        folder = Path(root).expanduser() / each
+        if folder.is_dir():
+            return existing(folder)
+    raise DataError(
+        f"the data of {name!r} are not here: put {_wanted(name)} into {str(Path(root) / name)!r} "
+        f"({FOLDER}={root!r})"
+    )
+
+
+def _wanted(name: str) -> str:
+    """Return the files of a public data set, in words."""
+    if name in _CIFAR:
+        train, tests, _ = _CIFAR[name]
+        span = f"{train[0]} to {train[-1]}" if len(train) > 1 else train[0]
+        return f"the files {span} and {tests[0]} of its binary version"
+    front = f"{name}-" if name.startswith("emnist-") else ""
+    test = "test" if front else "t10k"
+    return (
+        f"the files {front}train-images-idx3-ubyte.gz, {front}train-labels-idx1-ubyte.gz and the "
+        f"same two with {test}- for train-"
+    )
+
+
+def _first_of_set(folder: Path, name: str) -> Path:
+    """Return one file of the set: a folder may hold all sets of EMNIST."""
+    own = [file for file in sorted(folder.iterdir()) if file.name.startswith(f"{name}-")]
+    return next((file for file in own if is_idx(file)), folder)
+
+
+def _cifar(name: str, folder: Path) -> Images:
+    """Return CIFAR from its binary version, complete or not at all."""
+    train, test, _ = _CIFAR[name]
+    inner = folder / ("cifar-10-batches-bin" if name == "cifar10" else "cifar-100-binary")
+    place = inner if inner.is_dir() else folder
+    missing = [file for file in (*train, *test) if not (place / file).is_file()]
+    if missing:
+        copies = sorted(str(file) for file in folder.glob("*.npz"))
+        hint = f"; another copy is used by its path: {', '.join(copies)}" if copies else ""
+        raise DataError(
+            f"{str(place)!r} has no {missing[0]}: the name {name!r} stands for the complete original "
+            f"data: put {_wanted(name)} there{hint}"
+        )
+    x, y = _records(name, [place / file for file in train], _CIFAR_IMAGES[0])
+    x_test, y_test = _records(name, [place / file for file in test], _CIFAR_IMAGES[1])
+    return Images(x, y, x_test, y_test, class_names=_CLASSES.get(name) or _fine_names(place))
+
+
+def _records(name: str, files: Iterable[Path], images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return images [N, 32, 32, 3] and labels [N] of CIFAR's binary files."""
+    label = _CIFAR[name][2]
+    files = list(files)
+    wanted = images * (label + _CIFAR_PIXELS) // len(files)
+    blocks = []
+    for file in files:
+        try:
+            if file.stat().st_size != wanted:
+                raise DataError(
+                    f"{str(file)!r} has {file.stat().st_size} bytes, the original has {wanted}: "
+                    "fetch it again"
+                )
+            blocks.append(np.frombuffer(file.read_bytes(), np.uint8))
+        except OSError as error:
+            raise DataError(f"{str(file)!r} cannot be read: {error.strerror}") from error
+    rows = np.concatenate(blocks).reshape(-1, label + _CIFAR_PIXELS)
+    x = rows[:, label:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(x), rows[:, label - 1].copy()
+
+
+def _fine_names(folder: Path) -> tuple[str, ...] | None:
+    """Return the names that come with CIFAR-100, if they are there."""
+    try:
+        lines = (folder / "fine_label_names.txt").read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError):
+        return None  # the labels' numbers do as well
+    return tuple(lines)

@@ -1,0 +1,162 @@
+"""The values that travel between the parts: plain, frozen, JSON in and out.
+
+An architecture (`Arch`) is a plain, hashable value made of tuples, strings and numbers. JSON knows
+lists only, so `freeze` turns every list that comes back from JSON into a tuple.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+Arch = Any  # tuples, strings, numbers, nested; typed loosely because mypy has no recursive JSON
+State = dict[str, np.ndarray]  # the weights of one network: parameter name -> array
+Kind = Literal["trial", "step"]
+Status = Literal["ok", "failed", "refused", "cut"]
+
+
+def freeze(value: Any) -> Any:
+    """Return `value` with every list, however deep, turned into a tuple."""
+    if isinstance(value, list | tuple):
+        return tuple(freeze(item) for item in value)
+    if isinstance(value, dict):
+        return {key: freeze(item) for key, item in value.items()}
+    return value
+
+
+def stream(*key: object) -> random.Random:
+    """Return a generator that depends on `key` alone: (seed, purpose, index).
+
+    A text seed is hashed with SHA-512 by the standard library, so the stream is the same in every
+    process and on every platform, and there is no generator state to save.
+    """
+    return random.Random("/".join(str(part) for part in key))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long one candidate may train.
+
+    Args:
+        epochs: passes over the training part; may be a fraction. [epochs, >= 0]
+        train_batches: of a step: batches to train the shared weights. [count]
+        validation_batches: of a step: batches to score with; None is the whole part. [count]
+    """
+
+    epochs: float = 0.0
+    train_batches: int | None = None
+    validation_batches: int | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a strategy asks for.
+
+    Args:
+        id: unique within a run, in the order of asking. [count from 0]
+        arch: a point of the space; None for a step that only carries a mixture.
+        kind: a `trial` has a score on the whole validation part and can win; a `step` cannot.
+        mixture: of a step: group name -> rows of operation weights.
+        parents: ids this one descends from.
+        operator: what made it: ``"sample"``, or the name of the move.
+        weights_from: ids whose weights it starts from; empty means fresh weights.
+        budget: its training length.
+        note: JSON that only its strategy reads.
+    """
+
+    id: int
+    arch: Arch = None
+    kind: Kind = "trial"
+    mixture: Mapping[str, Any] | None = None
+    parents: tuple[int, ...] = ()
+    operator: str = "sample"
+    weights_from: tuple[int, ...] = ()
+    budget: Budget = field(default_factory=Budget)
+    note: Any = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able dictionary; `from_json` is its inverse."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Candidate:
+        """Return the candidate that `to_json` wrote."""
+        values = {key: freeze(item) for key, item in data.items()}
+        return Candidate(**{**values, "budget": Budget(**data["budget"])})
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an estimator answers.
+
+    Args:
+        candidate: what was asked.
+        score: higher is better, on validation data; None unless the status is ``ok``.
+        status: ``ok``; ``failed`` (with a reason); ``refused`` by a limit before any training, which
+            uses no trial; ``cut`` by the end of the budget, which uses none either.
+        reason: why it is not ``ok``.
+        metrics: further numbers by name: ``accuracy``, ``loss``, ...
+        seconds: what the evaluation cost. [s]
+        params: trainable numbers of the network. [count]
+        flops: multiply-adds times two of one forward pass of one input. [count]
+        epochs: trained for this candidate. [epochs]
+        total_epochs: the same with what its inherited weights had been trained before. [epochs]
+        weights: name of the stored weights, if they are kept.
+        gradient: group name -> gradient of the loss by the mixture's rows, as plain numbers.
+        seed: what its training was seeded with.
+        threads: torch threads it was trained with; a score is bit-exact only at the same number.
+    """
+
+    candidate: Candidate
+    score: float | None = None
+    status: Status = "ok"
+    reason: str = ""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    params: int | None = None
+    flops: int | None = None
+    epochs: float = 0.0
+    total_epochs: float = 0.0
+    weights: str | None = None
+    gradient: Mapping[str, Any] | None = None
+    seed: int = 0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.status == "ok" and (self.score is None or not math.isfinite(self.score)):
+            # A NaN would win or lose comparisons at random: it is a failure with a reason.
+            object.__setattr__(self, "status", "failed")
+            object.__setattr__(self, "reason", f"the score is {self.score}, not a finite number")
+        if self.status != "ok":
+            object.__setattr__(self, "score", None)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a score."""
+        return self.status == "ok"
+
+    @property
+    def value(self) -> float:
+        """The score, or minus infinity where there is none."""
+        return -math.inf if self.score is None else self.score
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able dictionary without the candidate; `from_json` is its inverse."""
+        return asdict(replace(self, candidate=Candidate(self.candidate.id))) | {
+            "candidate": self.candidate.id
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any], candidate: Candidate) -> Result:
+        """Return the result that `to_json` wrote, joined with its candidate."""
+        return Result(**{**data, "candidate": candidate})
+
+
+def failed(candidate: Candidate, reason: str, *, seconds: float = 0.0) -> Result:
+    """Return the result of a candidate that could not be scored."""
+    return Result(candidate, status="failed", reason=reason, seconds=seconds)
