@@ -3,6 +3,7 @@
 import importlib
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import time
@@ -130,6 +131,10 @@ def starve(context, text, folder, times):
 
 def ask(context, size):
     return len(bytearray(size))
+
+
+def data_limit(context):
+    return resource.getrlimit(resource.RLIMIT_DATA)[0]
 
 
 def span(context, seconds):

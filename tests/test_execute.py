@@ -60,9 +60,10 @@ def until(condition):
         time.sleep(0.02)
 
 
-def both_ready(slots):
-    futures = [slots.submit(helpers.rest, 0.1) for _ in range(2)]
-    until(lambda: [slot.state for slot in slots._slots] == ["ready", "ready"])
+def all_ready(executor):
+    """Start all workers."""
+    futures = [executor.submit(helpers.rest, 0.1) for _ in range(executor.workers)]
+    until(lambda: [slot.state for slot in executor._slots] == ["ready"] * executor.workers)
     wait(futures, timeout=PATIENCE)
 
 
@@ -147,7 +148,7 @@ def test_workers_start_as_work_arrives_and_are_reused(slots):
 
 
 def test_calls_run_side_by_side_up_to_the_number_of_workers(slots):
-    both_ready(slots)
+    all_ready(slots)
     spans = [slots.submit(helpers.span, 0.3) for _ in range(6)]
     times = sorted((t, d) for f in spans for t, d in zip(f.result(PATIENCE), (1, -1), strict=True))
     level, peak = 0, 0
@@ -331,6 +332,7 @@ def test_an_allocator_that_refuses_gets_a_second_attempt(slot, tmp_path, text):
 
 
 def test_the_second_attempt_runs_alone(slots, tmp_path):
+    all_ready(slots)
     before = slots.submit(helpers.span, 1.0)
     needy = slots.submit(helpers.lonely, tmp_path)
     after = [slots.submit(helpers.span, 0.1) for _ in range(4)]
@@ -340,17 +342,25 @@ def test_the_second_attempt_runs_alone(slots, tmp_path):
         assert finish <= start or end <= begin
 
 
-def test_the_second_attempt_runs_in_the_only_worker(slots, tmp_path):
-    both_ready(slots)
-    assert len(children()) == 2
-    slots.submit(helpers.lonely, tmp_path).result(PATIENCE)
-    assert len(children()) == 1
+def test_the_second_attempt_runs_in_the_only_worker(tmp_path):
+    with LocalSlots(helpers.number, workers=3) as executor:
+        all_ready(executor)
+        assert len(children()) == 3
+        executor.submit(helpers.lonely, tmp_path).result(PATIENCE)
+        assert len(children()) == 1
+
+
+def test_the_worker_of_a_call_out_of_memory_is_not_used_again(slot, tmp_path):
+    before = slot.submit(helpers.worker).result(PATIENCE)
+    slot.submit(helpers.lonely, tmp_path).result(PATIENCE)
+    assert slot.submit(helpers.worker).result(PATIENCE) != before
 
 
 def test_an_absurd_allocation_fails_before_the_machine_runs_dry(slot):
     error = error_of(slot.submit(helpers.ask, 500 << 30))
     assert type(error) is OutOfMemory
     assert "MemoryError" in str(error)
+    assert slot.memory_alone < slot.submit(helpers.data_limit).result(PATIENCE) < 500 << 30
 
 
 # Stopping

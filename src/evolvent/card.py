@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import export
-from .errors import EvolventError
+from .errors import RunError
 from .network.build import plan
 from .network.cost import cost
 from .resolve import make_space, network_settings
@@ -43,6 +43,12 @@ def rows(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
     yield from found.values()
 
 
+def ranked(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the trials that have a score: the highest training length first, then the best."""
+    found = [row for row in rows if row["kind"] == "trial" and row["status"] == "ok"]
+    return sorted(found, key=lambda row: (-row["budget"], -row["score"], row["id"]))
+
+
 def _told(result: Result) -> dict[str, Any]:
     return {
         "status": result.status,
@@ -60,13 +66,13 @@ def write(
     folder: Path, config: Mapping[str, Any], task: Task, store: Store, outcome: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Export the winner of a run with its card; the card comes last, so it stands for the whole."""
-    space = make_space(config)
+    space = make_space(config, task)
     made = plan(space, outcome["arch"], task, network_settings(config, "train")["size"])
     state = Weights(folder / "weights").read("winner")
     title = f"The network that {config['recipe']} found for {Path(task.name).name}."
     provenance = (
         f"Validation {task.metric} {outcome['val_score']:.4f}, "
-        f"{outcome['winner']['params']:,} parameters, {outcome['epochs']:g} epochs."
+        f"{outcome['winner']['params']:,} parameters, {outcome['winner']['epochs']:g} epochs."
     )
     best = folder / "best"
     difference = export.export(
@@ -91,6 +97,7 @@ def _card(
             "test_score": numbers["test"][metric] if numbers["test"] else None,
             "params": numbers["params"],
             "train_seconds": numbers["train_seconds"],
+            "train_epochs": numbers["epochs"],
             "cut": numbers["cut"],
         }
         for name, numbers in outcome["controls"].items()
@@ -174,18 +181,34 @@ def text(card: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def new_folder(folder: Path, option: str = "--to") -> None:
+    """Make a folder.
+
+    Raises:
+        RunError: if it holds files already, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+    except OSError as error:
+        raise RunError(
+            f"{folder} cannot be made ({error.strerror}): choose another {option}"
+        ) from error
+    if taken:
+        raise RunError(
+            f"{folder} holds files already, nothing is overwritten: choose another {option}"
+        )
+
+
 def copy(best: Path, to: Path) -> float:
     """Copy a delivered network to a folder of its own and return its parity.
 
     Raises:
-        EvolventError: if `to` holds something already.
+        RunError: if `to` is not a new or empty folder.
     """
-    if to.exists() and any(to.iterdir()):
-        raise EvolventError(
-            f"{to} holds files already: nothing is overwritten, choose another folder"
-        )
-    to.mkdir(parents=True, exist_ok=True)
+    new_folder(to)
     for file in sorted(best.iterdir()):
-        shutil.copyfile(file, to / file.name)
+        if file.is_file():  # loading model.py here leaves a folder of Python's beside it
+            shutil.copyfile(file, to / file.name)
     card = json.loads((to / "card.json").read_text())
     return float(card["parity_max_abs_diff"])

@@ -20,7 +20,6 @@ from .errors import EvolventError, UserError
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Neural architecture search for one machine and your own data.",
@@ -51,11 +50,10 @@ def main() -> None:
     except EvolventError as error:
         _fail(str(error), 1)
     except Exception as error:
-        from click import ClickException
-
-        if not isinstance(error, ClickException):
+        # Typer's own errors: their class is click's or typer's, by version, the method is the same.
+        if not (explain := getattr(error, "format_message", None)):
             raise
-        _fail(error.format_message(), 2)
+        _fail(explain(), 2)
 
 
 def _fail(message: str, code: int) -> None:
@@ -69,13 +67,16 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Neural architecture search for one machine and your own data."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @app.command()
@@ -151,7 +152,8 @@ class _resumable:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is KeyboardInterrupt:
-            how = f"evolvent resume {self.folder}" if self.folder else "repeat the same command"
+            begun = self.folder and (self.folder / "config.yaml").is_file()
+            how = f"evolvent resume {self.folder}" if begun else "repeat the same command"
             print(f"interrupted; everything is saved. To go on: {how}", file=sys.stderr)
 
 
@@ -220,7 +222,10 @@ def show(
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
-    rows = sorted(rows, key=lambda row: (row["score"] is None, -(row["score"] or 0), row["id"]))
+    from .card import ranked
+
+    best = ranked(rows)
+    rows = best + [row for row in rows if row not in best]
     print(f"{'id':>5} {'score':>8} {'epochs':>7} {'params':>10} {'seconds':>8}  made by")
     for row in rows:
         score = f"{row['score']:.4f}" if row["score"] is not None else row["status"]

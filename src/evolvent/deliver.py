@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -29,8 +30,10 @@ from .types import Arch, Result, stream
 from .worker import Job, Outcome, fit
 
 RANDOM_CONTROL = 20  # the random control is the best of the first so many random candidates
+FINAL = ("winner", "random", "plain")  # the final trainings, the controls last
 CONTROL_SHARE = 0.2  # of the whole budget, in core-seconds, at most
-EXPORT_SECONDS = 10.0  # kept free for the export and its proof
+EXPORT_SECONDS = 10.0  # kept free for the export and its proof; a tenth of a short budget
+LEAST_SHARE = 0.15  # of the whole budget: what a delivery gets that is resumed too late
 
 
 @dataclass
@@ -69,16 +72,20 @@ class Delivery:
         """
         self.start = time.monotonic()
         self.network = network_settings(self.config, "train")
-        found = finalists(self.store.results(), self.space, self._count)
+        self.total = float(self.config["budget"]["seconds"] or 0)
+        if self.seconds is not None:
+            self.seconds = max(self.seconds, LEAST_SHARE * self.total)
+        results = self.store.results()
+        found = finalists(results, self.space, self._count)
         if not found:
-            raise RunError(
-                "no candidate of the search has a score: `evolvent show` lists the reasons; "
-                "a longer budget or other limits may help"
-            )
+            raise RunError(_nothing_found(results))
         control = self._random_control()
         width = plain_width(self.task, self.network["size"], self._cost(found[0].candidate.arch))
         epochs = self._settled_epochs(found, control, width)
-        chosen = self._choose(found, epochs / 2)
+        chosen = self.store.meta("chosen")
+        if chosen is None:
+            chosen = self._choose(found, epochs / 2)
+            self.store.note("chosen", chosen)
         winner = next(result for result in found if result.candidate.id == chosen["id"])
         jobs = [self._final("winner", self._own(winner.candidate.arch), epochs)]
         if control and key(self.space, control.candidate.arch) != key(
@@ -130,49 +137,65 @@ class Delivery:
     # -- how long --------------------------------------------------------------------------------
 
     def _settled_epochs(self, found: list[Result], control: Result | None, width: int) -> float:
-        """Return the epochs of every final training; settled once per run."""
-        if (known := self.store.meta("final_epochs")) is not None:
-            return float(known)
-        epochs = self.config["train"].get("epochs")
+        """Return the epochs of every final training.
+
+        Settled once per run; only a delivery that was stopped, and has too little time left to do
+        again what was lost, settles for fewer.
+        """
+        known = self.store.meta("final_epochs")
+        epochs = self.config["train"].get("epochs") if known is None else known
         if epochs is None and self.seconds is None:
             epochs = 4 * self.config["estimator"]["epochs"]
-        elif epochs is None:
-            epochs = self._epochs_that_fit(found, control, width)
+        elif self.seconds is not None and self.config["train"].get("epochs") is None:
+            fitting = self._epochs_that_fit(found, control, width)
+            epochs = fitting if known is None else min(known, fitting)
         self.store.note("final_epochs", epochs)
         return float(epochs)
 
     def _epochs_that_fit(self, found: list[Result], control: Result | None, width: int) -> float:
         assert self.seconds is not None
-        rounds = 0.5 * math.ceil(len(found) / self.workers) + math.ceil(3 / self.workers)
-        left = self.seconds - EXPORT_SECONDS
-        budget = float(self.config["budget"]["seconds"])
-        each = min(left / rounds, CONTROL_SHARE / 2 * budget * self.workers)
+        done = [self.store.meta(f"trained/{name}") for name in FINAL]
+        finals = math.ceil(done.count(None) / self.workers)
+        choice = math.ceil(len(found) / self.workers) if self.store.meta("chosen") is None else 0
+        each = planned_seconds(
+            self.seconds - self._export_seconds,
+            rounds=finals + choice / 2,
+            budget=self.total,
+            workers=self.workers,
+        )
         slowest = max(
             [self._pace(result) for result in [*found, *([control] if control else [])]]
-            + [pace(Plain(), (width,), self.task, **self.network)]
+            + [pace(Plain(), (width,), self.task, device=self._device, **self.network)]
         )
         count = len(self.task.train) + len(self.task.validation)
-        epochs = 0.9 * each / (slowest * count)
-        return round(min(max(epochs, 0.05), EPOCHS["final"]), 2)
+        return round(min(max(0.9 * each / (slowest * count), 0.05), EPOCHS["final"]), 2)
+
+    @property
+    def _export_seconds(self) -> float:
+        return min(EXPORT_SECONDS, 0.1 * self.total)
+
+    @property
+    def _device(self) -> str:
+        return str(self.config["request"]["device"])
 
     def _pace(self, result: Result) -> float:
         """Return the seconds per example that a candidate took in the search, at the final size."""
         proxy = network_settings(self.config, "estimator")["size"]
-        arch = result.candidate.arch
-        seen = max(1e-9, result.epochs * len(self.task.train))
+        arch, seconds = result.candidate.arch, result.metrics.get("train_seconds")
+        if seconds is None or not result.epochs:  # it was not trained, or its estimator did not say
+            return pace(self.space, arch, self.task, device=self._device, **self.network)
         scale = 1.0
         if proxy != self.network["size"]:
             before = cost(plan(self.space, arch, self.task, proxy), self.task).flops
             scale = self._cost(arch).flops / max(1, before)
-        return float(result.metrics["train_seconds"]) / seen * scale
+        return float(seconds) / (result.epochs * len(self.task.train)) * scale
 
     @property
     def _deadline(self) -> float | None:
         """When a training must stop wherever it is: the plan has slack, the promise has less."""
         if self.seconds is None:
             return None
-        total = float(self.config["budget"]["seconds"])
-        return self.start + self.seconds + 0.05 * total - EXPORT_SECONDS / 2
+        return self.start + self.seconds + 0.05 * self.total - self._export_seconds / 2
 
     # -- training --------------------------------------------------------------------------------
 
@@ -220,12 +243,16 @@ class Delivery:
         """Run jobs that are not done yet; return name -> numbers of those that succeeded."""
         running: dict[Future[Outcome], str] = {}
         done: dict[str, dict[str, Any]] = {}
+        left = []
         for job in jobs:
             if (known := self.store.meta(f"trained/{job.name}")) is not None:
                 done[job.name] = known
             else:
+                left.append(job)
+        while running or left:
+            while left and len(running) < self.workers:  # one by one, so that each is kept at once
+                job = left.pop(0)
                 running[self.executor.submit(fit, job)] = job.name
-        while running:
             ready, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
             self.tick()
             for future in ready:
@@ -254,6 +281,31 @@ class Delivery:
         ]
         cut = "; cut by the budget" if numbers["cut"] else ""
         self.say(f"{name}: {', '.join(shown)} ({numbers['seconds']:.1f} s{cut})")
+
+
+def _nothing_found(results: list[Result]) -> str:
+    """Say why there is nothing to deliver, as far as the results tell."""
+    bad = [result for result in results if not result.ok]
+    counts = Counter(result.status for result in bad)
+    what = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none was tried"
+    last = f", the last because {bad[-1].reason}" if bad else ""
+    return (
+        f"no candidate of the search has a score ({what}{last}): start anew with a larger budget, "
+        "other limits or other settings, and another --out"
+    )
+
+
+def planned_seconds(left: float, *, rounds: float, budget: float, workers: int) -> float:
+    """Return how long one final training may take. [s]
+
+    Args:
+        left: for all of them. [s]
+        rounds: of trainings that follow each other; half a one for the choice. [count]
+        budget: of the whole run; of its core-seconds the two controls get a fifth. [s]
+        workers: trainings at a time. [count]
+    """
+    controls = CONTROL_SHARE / 2 * budget * workers
+    return min(left / rounds, controls) if rounds else controls
 
 
 def finalists(results: list[Result], space: Space, count: int) -> list[Result]:

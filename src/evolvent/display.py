@@ -43,8 +43,10 @@ class Display:
     def say(self, line: str) -> None:
         """Print one line."""
         if self._status is not None:
+            from rich.markup import escape
+
             self._status.console.print(line, markup=False, highlight=False)
-            self._status.update(line.split(":")[0])
+            self._status.update(escape(line.split(":")[0]))
         else:
             print(line, file=sys.stderr, flush=True)
 

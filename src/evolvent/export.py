@@ -12,6 +12,8 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,16 +46,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+CLASSES = {classes}
+SCALE = {scale}
+MEAN = {mean}
+STD = {std}
 '''
 
 FOOTER = '''
-
 def preprocess(images) -> Tensor:
     """Turn raw images [B, H, W, C] (or [B, H, W]), as in the data, into inputs [B, C, H, W]."""
-    x = torch.as_tensor(images).float()
-    x = (x.unsqueeze(-1) if x.ndim == 3 else x).permute(0, 3, 1, 2) / SCALE
-    shape = (1, -1, 1, 1)
-    return (x - torch.tensor(MEAN).reshape(shape)) / torch.tensor(STD).reshape(shape)
+    x = torch.as_tensor(images).float() / SCALE
+    x = (x.unsqueeze(-1) if x.ndim == 3 else x).permute(0, 3, 1, 2)
+    mean, std = (x.new_tensor(values).reshape(1, -1, 1, 1) for values in (MEAN, STD))
+    return (x - mean) / std
 
 
 def read_safetensors(file) -> dict[str, Tensor]:
@@ -78,6 +83,10 @@ def load(folder=Path(__file__).parent) -> nn.Module:
     net.load_state_dict(read_safetensors(Path(folder) / "weights.safetensors"))
     return net.eval()
 '''
+
+TOLERANCE = 1e-4  # of the largest output, or of 1
+WIDTH = 100  # of the source [characters]
+INDENT = "    "
 
 CHECK = """
 import importlib.util, sys
@@ -108,15 +117,31 @@ def export(
         The largest absolute difference between the outputs here and in the fresh process.
 
     Raises:
-        EvolventError: if the fresh process cannot run the network, or disagrees.
+        EvolventError: if the weights do not fit, or if the fresh process cannot run the network or
+            disagrees.
     """
     from safetensors.numpy import save
 
+    _check(state, plan)
     folder.mkdir(parents=True, exist_ok=True)
     text = source(plan, task, title=title, provenance=provenance)
     write_atomically(folder / "model.py", text)
     write_atomically(folder / "weights.safetensors", save(state))
     return parity(folder, plan, state, task)
+
+
+def _check(state: State, plan: Plan) -> None:
+    """Refuse weights that are not exactly those of the network, by name and shape."""
+    with torch.device("meta"):
+        wanted = {name: tuple(each.shape) for name, each in Assembled(plan).state_dict().items()}
+    given = {name: value.shape for name, value in state.items()}
+    for name in sorted(wanted.keys() | given.keys()):
+        if wanted.get(name) != given.get(name):
+            raise EvolventError(
+                f"the weights do not fit the network: {name!r} has the shape "
+                f"{given.get(name, 'missing')}, the network needs {wanted.get(name, 'none')}: "
+                "take the weights that were trained with this architecture and size"
+            )
 
 
 def parity(folder: Path, plan: Plan, state: State, task: Task) -> float:
@@ -137,7 +162,7 @@ def parity(folder: Path, plan: Plan, state: State, task: Task) -> float:
     if done.returncode:
         raise EvolventError(f"the exported network does not run by itself: {done.stderr.strip()}")
     difference = float(done.stdout)
-    if not difference <= 1e-4:
+    if not difference <= TOLERANCE * max(1.0, float(y.abs().max())):
         raise EvolventError(f"the exported network differs by {difference} from the trained one")
     return difference
 
@@ -146,16 +171,53 @@ def source(plan: Plan, task: Task, *, title: str, provenance: str) -> str:
     """Return the source of `plan` as one readable module."""
     from . import __version__
 
-    parts = [
-        HEADER.format(title=title, version=__version__, provenance=provenance, outputs=task.outputs)
-    ]
-    parts.append(
-        f"CLASSES = {json.dumps(list(task.classes), ensure_ascii=False)}\n"
-        f"SCALE, MEAN, STD = {task.scale}, {list(task.mean)}, {list(task.std)}\n"
+    head = HEADER.format(
+        title=_prose(title),
+        version=__version__,
+        provenance=_prose(provenance),
+        outputs=task.outputs,
+        classes=_names(task.classes),
+        scale=task.scale,
+        mean=list(task.mean),
+        std=list(task.std),
     )
-    parts += [_operation(name) for name in _operations(plan)]
-    parts += [_class(block, plan) for block in plan.blocks]
-    return "\n".join(parts) + FOOTER
+    classes = [_operation(name) for name in _operations(plan)]
+    classes += [_class(block, plan) for block in plan.blocks[:-1]]
+    shapes = f"[B, {', '.join(map(str, task.input_shape))}] -> [B, {task.outputs}]."
+    classes.append(_class(plan.network, plan, shapes))
+    return "\n\n\n".join(part.strip("\n") for part in (head, *classes, FOOTER)) + "\n"
+
+
+def _prose(text: str) -> str:
+    """Return `text` so that it can stand in a docstring, in lines that are not too long."""
+    escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return "\n".join(
+        textwrap.fill(_printable(line), WIDTH, break_long_words=False, break_on_hyphens=False)
+        for line in escaped.split("\n")
+    )
+
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def _names(names: Sequence[str]) -> str:
+    """Return the list of the names as source; JSON's text is Python's too."""
+    texts = [_printable(json.dumps(name, ensure_ascii=False)) for name in names]
+    return "\n".join(_folded("CLASSES = [", texts, "]", ""))[len("CLASSES = ") :]
+
+
+def _folded(head: str, items: Sequence[str], tail: str, indent: str) -> list[str]:
+    """Return ``head items tail`` as one line or, if that is too long, as several."""
+    line = f"{indent}{head}{', '.join(items)}{tail}"
+    if len(line) <= WIDTH:
+        return [line]
+    rows = [""]
+    for item in items:
+        if rows[-1] and len(f"{indent}    {rows[-1]} {item},") > WIDTH:
+            rows.append("")
+        rows[-1] += f"{' ' if rows[-1] else ''}{item},"
+    return [indent + head, *(f"{indent}    {row}" for row in rows), indent + tail]
 
 
 def _operations(plan: Plan) -> list[str]:
@@ -172,59 +234,69 @@ def _is_ours(name: str) -> bool:
 
 
 def _operation(name: str) -> str:
-    text = inspect.getsource(MODULES[name])
-    return "\n" + re.sub(r" *# type: ignore.*", "", text)
+    return re.sub(r" *# type: ignore.*", "", inspect.getsource(MODULES[name]))
 
 
-def _class(block: Block, plan: Plan) -> str:
-    """Return the source of one block."""
-    params = "".join(f", {param}: int" for param in block.params)
-    lines = [f"\nclass {block.name}(nn.Module):"]
-    lines += [f'    """{block.doc}"""\n'] if block.doc else []
-    lines += [f"    def __init__(self{params}) -> None:", "        super().__init__()"]
+def _class(block: Block, plan: Plan, shapes: str = "") -> str:
+    """Return the source of one block; `shapes` says what its forward makes of its input."""
+    params = [f"{param}: int" for param in block.params]
+    lines = [f"class {block.name}(nn.Module):"]
+    lines += [f'    """{block.doc}"""', ""] if block.doc else []
+    lines += _folded("def __init__(", ["self", *params], ") -> None:", INDENT)
+    lines += [f"{INDENT * 2}super().__init__()"]
     for call in block.calls:
         if call.op in MODULES or plan.block(call.op):
-            lines.append(f"        self.{call.out} = {_constructor(call, block)}")
-    arguments = ", ".join(f"{name}: Tensor" for name in block.inputs)
-    lines += ["", f"    def forward(self, {arguments}) -> Tensor:"]
-    lines += [f"        {_line(call)}" for call in block.calls]
-    lines += [f"        return {block.output}", ""]
-    return "\n".join(lines)
+            args = [f"{key}={_value(value, block)}" for key, value in call.args]
+            lines += _folded(f"self.{call.out} = {_module(call.op)}(", args, ")", INDENT * 2)
+    arguments = [f"{name}: Tensor" for name in block.inputs]
+    lines += ["", *_folded("def forward(", ["self", *arguments], ") -> Tensor:", INDENT)]
+    lines += [f'{INDENT * 2}"""{shapes}"""'] if shapes else []
+    for call in block.calls:
+        head, items, tail = _line(call)
+        lines += _folded(f"{call.out} = {head}", items, tail, INDENT * 2)
+    return "\n".join([*lines, f"{INDENT * 2}return {block.output}"])
 
 
-def _constructor(call: Call, block: Block) -> str:
-    name = call.op if call.op not in MODULES or _is_ours(call.op) else f"nn.{call.op}"
-    return f"{name}({', '.join(f'{key}={_value(value, block)}' for key, value in call.args)})"
+def _module(name: str) -> str:
+    return name if name not in MODULES or _is_ours(name) else f"nn.{name}"
 
 
 def _value(value: Value, block: Block) -> str:
     return value if isinstance(value, str) and value in block.params else repr(value)
 
 
-def _line(call: Call) -> str:
+def _line(call: Call) -> tuple[str, Sequence[str], str]:
+    """Return the right side of one line of a forward: what precedes its items, they, the rest."""
+    inputs = call.inputs
     match call.op:
+        case "add" | "concat" if len(inputs) == 1:
+            return inputs[0], (), ""
         case "add":
-            return f"{call.out} = {' + '.join(call.inputs)}"
+            total = " + ".join(inputs)
+            return (total, (), "") if len(total) < WIDTH // 2 else ("sum([", inputs, "])")
         case "concat":
-            return f"{call.out} = torch.cat([{', '.join(call.inputs)}], dim=1)"
+            return "torch.cat([", inputs, "], dim=1)"
         case "zeros":
-            return f"{call.out} = torch.zeros_like({call.inputs[0]})"
+            return "torch.zeros_like(", inputs, ")"
         case "flatten":
-            return f"{call.out} = {call.inputs[0]}.flatten(1)"
+            return inputs[0], (), ".flatten(1)"
         case "pool":
-            x = call.inputs[0]
-            return f"{call.out} = F.avg_pool2d({x}, {x}.shape[2:]).flatten(1)"
-    return f"{call.out} = self.{call.out}({', '.join(call.inputs)})"
+            return "F.avg_pool2d(", (inputs[0], f"{inputs[0]}.shape[2:]"), ").flatten(1)"
+    return f"self.{call.out}(", inputs, ")"
 
 
 def load(folder: Path) -> nn.Module:
-    """Return the network of an exported folder."""
+    """Return the network of an exported folder.
+
+    Raises:
+        EvolventError: if the folder holds no ``model.py``.
+    """
     import importlib.util
 
     spec = importlib.util.spec_from_file_location(
         f"_exported_{abs(hash(folder))}", folder / "model.py"
     )
-    if spec is None or spec.loader is None:
+    if spec is None or spec.loader is None or not (folder / "model.py").is_file():
         raise EvolventError(f"{folder} holds no model.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from . import export
+from .card import new_folder
 from .errors import EvolventError, RunError, SettingError
 from .execute import LocalSlots
 from .network.build import plan
@@ -55,34 +57,42 @@ def train(
     Raises:
         UserError: for an unknown candidate, a task of another kind, or a folder that holds files.
     """
-    found, folder = Run(run), Path(out)
+    began, found, folder = time.monotonic(), Run(run), Path(out)
     config = found.config
-    if folder.exists() and any(folder.iterdir()):
-        raise RunError(f"{folder} holds files already: choose another --out")
     if (epochs is None) == (budget is None):
         raise SettingError("give either --epochs or --budget")
+    _check("epochs", epochs, 0.001)
+    _check("cells", cells, 0)
+    _check("width", width, 1)
+    seconds = None if budget is None else parse_budget(budget).seconds
+    if budget is not None and seconds is None:
+        raise SettingError(f"--budget {budget}: a training takes a time, such as 10m")
     own = config["request"]
-    settings = validated("task", own["set"].get("task", {}), TASK_SETTINGS)
+    # how other data are split and read is theirs to say
+    given = own["set"].get("task", {}) if task is None else {}
+    settings = validated("task", given, TASK_SETTINGS)
     data = load(task or own["task"], **settings)
     id = found.card["candidate"] if candidate is None else candidate
     result = next((r for r in found.results() if r.candidate.id == id), None)
     if result is None:
         raise RunError(f"{run} has no candidate {id}: evolvent show {run} lists them")
-    arch, space = result.candidate.arch, make_space(config)
+    arch, space = result.candidate.arch, make_space(config, data)
     network = network_settings(config, "train")
-    changes = {name: value for name, value in (("cells", cells), ("width", width)) if value}
+    given_size = {"cells": cells, "width": width}
+    changes = {name: value for name, value in given_size.items() if value is not None}
     network["size"] = dataclasses.replace(network["size"], **changes)
-    if epochs is None:
-        seconds = parse_budget(str(budget)).seconds
-        if seconds is None:
-            raise SettingError(f"--budget {budget}: a training takes a time, such as 10m")
-        per_epoch = pace(space, arch, data, **network) * len(data.train)
+    new_folder(folder, "--out")
+    deadline = None
+    if epochs is None and seconds is not None:
+        deadline = began + seconds
+        per_epoch = pace(space, arch, data, device=own["device"], **network) * len(data.train)
         epochs = min(0.9 * seconds / per_epoch, 10 * EPOCHS["final"])
+    assert epochs is not None
     say(f"training candidate {id} for {epochs:.3g} epochs on {len(data.train):,} examples")
     named = dict(config["space"])
     job = Job("train", named.pop("name"), arch, epochs=epochs, test=True, seed=seed, **network)
-    job = dataclasses.replace(job, space_settings=named)
-    with LocalSlots(make_spec(config, data, seed), workers=1) as executor:
+    job = dataclasses.replace(job, space_settings=named, deadline=deadline)
+    with LocalSlots(make_spec(config, data, seed, own["device"]), workers=1) as executor:
         outcome = executor.submit(fit, job).result()
     made, numbers = plan(space, arch, data, network["size"]), outcome.numbers
     difference = export.export(
@@ -114,3 +124,8 @@ def train(
     }
     write_atomically(folder / "card.json", json.dumps(card, indent=1))
     return card
+
+
+def _check(name: str, value: float | None, least: float) -> None:
+    if value is not None and not value >= least:
+        raise SettingError(f"--{name} {value:g}: at least {least:g}")

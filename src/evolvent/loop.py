@@ -19,7 +19,7 @@ from .strategy import Strategy
 from .types import Candidate, Result, failed
 
 REFUSALS = 1000  # in a row; then the limits leave nothing to search
-HEARTBEAT = 1.0  # [s] between two notes of the time spent
+HEARTBEAT = 0.25  # [s] between two notes of the time spent: what a kill can hide from the budget
 
 Submit = Callable[[Candidate], "Future[Evaluation]"]
 
@@ -34,6 +34,7 @@ class Search:
         slots: evaluations at a time. [count]
         trials: of the whole search, over all sessions; refused and cut ones do not count. [count]
         seconds: of the whole search, over all sessions. [s]
+        charged: whether the clock is what results say they cost, as on a table, instead of the wall.
         admit: the reason to refuse a candidate before any training, or None.
         keep: stores new weights and returns their name.
         listen: is told every result after the strategy.
@@ -44,6 +45,7 @@ class Search:
     slots: int = 1
     trials: int | None = None
     seconds: float | None = None
+    charged: bool = False
     admit: Callable[[Candidate], str | None] = lambda candidate: None
     keep: Callable[[Evaluation], Result] = lambda evaluation: evaluation.result
     listen: Callable[[Result], None] = lambda result: None
@@ -55,9 +57,9 @@ class Search:
             ReplayError: if the log is not what this strategy would have asked.
             SettingError: if the limits refuse a thousand candidates in a row.
         """
-        waiting, used = replay(strategy, log)
-        clock = _Clock(log, self.seconds)
+        clock = (_Charged if self.charged else _Clock)(log, self.seconds)
         try:
+            waiting, used = replay(strategy, log)
             self._run(strategy, log, clock, waiting, used)
         finally:
             clock.note(now=True)
@@ -68,44 +70,53 @@ class Search:
         running: dict[Future[Evaluation], Candidate] = {}
         while True:
             while len(running) < self.slots and not clock.over:
-                candidate = waiting.pop(0) if waiting else self._ask(strategy, log, used)
+                candidate = self._next(strategy, log, clock, waiting, used)
                 if candidate is None:
                     break
                 used += candidate.kind == "trial"
                 running[self.submit(candidate)] = candidate
             if not running:
-                spent = clock.over or (self.trials is not None and used >= self.trials)
-                if not (spent or strategy.ends):
-                    raise EvolventError(
-                        f"{type(strategy).__name__} asks for nothing while nothing runs and budget "
-                        "is left: a strategy that may end must say so (ends = True)"
-                    )
-                return
+                break
             done, _ = wait(running, timeout=clock.wait, return_when=FIRST_COMPLETED)
             clock.note()
             ended = clock.over and not done
             for future in sorted(running if ended else done, key=lambda f: running[f].id):
-                result = (
-                    self._cut(future, running[future])
-                    if ended
-                    else self._answer(future, running[future])
-                )
-                del running[future]
-                self._tell(strategy, log, result)
+                candidate = running.pop(future)
+                if ended:
+                    self.cancel(future)
+                answer = _cut(candidate) if ended else self._answer(future, candidate)
+                self._tell(strategy, log, clock.charge(answer))
+        for candidate in waiting:  # of an earlier session, and there is no time left for them
+            self._tell(strategy, log, _cut(candidate))
+        spent = clock.over or (self.trials is not None and used >= self.trials)
+        if not (spent or strategy.ends):
+            raise EvolventError(
+                f"{type(strategy).__name__} asks for nothing while nothing runs and budget is left: "
+                "a strategy that may end must say so (ends = True)"
+            )
 
-    def _ask(self, strategy: Strategy, log: Log, used: int) -> Candidate | None:
-        """Return the next candidate that the limits admit, if the budget has room for it."""
+    def _next(
+        self, strategy: Strategy, log: Log, clock: _Clock, waiting: list[Candidate], used: int
+    ) -> Candidate | None:
+        """Return the next candidate that the limits admit, if the budget has room for it.
+
+        Those that `waiting` holds come first: they were asked for, and perhaps not yet admitted,
+        when an earlier session ended.
+        """
         for _ in range(REFUSALS):
-            if self.trials is not None and used >= self.trials:
+            if waiting:
+                candidate: Candidate | None = waiting.pop(0)
+            elif clock.over or (self.trials is not None and used >= self.trials):
                 return None
-            candidate = strategy.ask()
+            elif (candidate := strategy.ask()) is not None:
+                log.asked(candidate)
             if candidate is None:
                 return None
-            log.asked(candidate)
             reason = self.admit(candidate)
             if reason is None:
                 return candidate
             self._tell(strategy, log, Result(candidate, status="refused", reason=reason))
+            clock.note()
         raise SettingError(
             f"the limits refused {REFUSALS:,} candidates in a row, the last because {reason}: "
             "raise the limit or choose a smaller space or network"
@@ -117,14 +128,14 @@ class Search:
         except CandidateFailed as error:
             return failed(candidate, str(error))
 
-    def _cut(self, future: Future[Evaluation], candidate: Candidate) -> Result:
-        self.cancel(future)
-        return Result(candidate, status="cut", reason="the budget ended before it did")
-
     def _tell(self, strategy: Strategy, log: Log, result: Result) -> None:
         log.told(result)
         strategy.tell(result)
         self.listen(result)
+
+
+def _cut(candidate: Candidate) -> Result:
+    return Result(candidate, status="cut", reason="the budget ended before it did")
 
 
 def replay(strategy: Strategy, log: Log) -> tuple[list[Candidate], int]:
@@ -146,16 +157,22 @@ def replay(strategy: Strategy, log: Log) -> tuple[list[Candidate], int]:
 
 
 def _same(now: Candidate | None, then: Candidate) -> None:
-    if now is None or json.dumps(now.to_json()) != json.dumps(then.to_json()):
-        raise ReplayError(
-            f"candidate {then.id} was {then.to_json()} and would now be "
-            f"{None if now is None else now.to_json()}: the log was written by another version or "
-            "other settings of this strategy; start anew with another --out"
-        )
+    """Refuse to go on when the strategy asks for something else than it did."""
+    old, new = (json.loads(json.dumps(c.to_json())) if c else {} for c in (then, now))
+    if old == new:
+        return
+    found = [
+        f"{name} {old[name]} is now {new[name]}" for name in old if new and old[name] != new[name]
+    ]
+    raise ReplayError(
+        f"candidate {then.id} of the log is not what the strategy asks for "
+        f"({'; '.join(found) or 'it asks for nothing'}): the log was written by another version or "
+        "with other settings; start anew with another --out"
+    )
 
 
 class _Clock:
-    """The seconds of the search over all sessions, noted in the log about once a second."""
+    """The seconds of the search over all sessions, noted in the log several times a second."""
 
     def __init__(self, log: Log, seconds: float | None) -> None:
         self.log, self.seconds = log, seconds
@@ -177,6 +194,34 @@ class _Clock:
         if now or time.monotonic() - self.noted >= HEARTBEAT:
             self.noted = time.monotonic()
             self.log.spend("search", self.noted - self.start)
+
+    def charge(self, result: Result) -> Result:
+        """Return `result`: the wall has charged it already."""
+        return result
+
+
+class _Charged(_Clock):
+    """The seconds that results say they cost: simulated time, for tables."""
+
+    def __init__(self, log: Log, seconds: float | None) -> None:
+        super().__init__(log, seconds)
+        told = (event for event in log.events() if isinstance(event, Result))
+        self.total = sum(result.seconds for result in told if result.status != "cut")
+
+    @property
+    def over(self) -> bool:
+        return self.seconds is not None and self.total >= self.seconds
+
+    @property
+    def wait(self) -> float:
+        return HEARTBEAT
+
+    def charge(self, result: Result) -> Result:
+        """Return `result`, cut if it would have ended after the budget."""
+        self.total += result.seconds
+        if self.seconds is not None and self.total > self.seconds:
+            return _cut(result.candidate)
+        return result
 
 
 def with_weights(result: Result, name: str) -> Result:

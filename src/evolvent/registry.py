@@ -8,6 +8,7 @@ registration.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 from .errors import SettingError, unknown
@@ -48,7 +49,15 @@ def find(axis: str, name: str) -> Any:
         raise SettingError(f"{axis} {name!r} cannot be imported: {error}") from error
 
 
-def check(space: Any, strategy: type, estimator: type, names: tuple[str, str, str]) -> None:
+def make_space(name: str, task: Any, settings: Mapping[str, Any]) -> Any:
+    """Return the space `name`; one that is read from a task (`of`) is given the task."""
+    make = find("space", name)
+    return make.of(task, **settings) if hasattr(make, "of") else make(**settings)
+
+
+def check(
+    space: Any, strategy: Any, estimator: Any, names: tuple[str, str, str], kind: str
+) -> None:
     """Refuse a combination whose needs are not met, before anything is spent.
 
     Args:
@@ -56,12 +65,19 @@ def check(space: Any, strategy: type, estimator: type, names: tuple[str, str, st
         strategy: class with `needs`.
         estimator: class with `gives` and `needs`.
         names: of the three, for the message.
+        kind: of the task.
 
     Raises:
         SettingError: naming what is missing and the nearest valid choice.
     """
-    given = set(space.gives) | set(estimator.gives)  # type: ignore[attr-defined]
-    for part, needs in ((names[1], strategy.needs), (names[2], estimator.needs)):  # type: ignore[attr-defined]
+    if kind not in estimator.kinds:
+        fitting = [name for name in ESTIMATORS if kind in find("estimator", name).kinds]
+        raise SettingError(
+            f"estimator {names[2]} evaluates tasks of kind {', '.join(sorted(estimator.kinds))}, this "
+            f"one is of kind {kind}: use {' or '.join(fitting) or 'another task'}"
+        )
+    given = set(space.gives) | set(estimator.gives)
+    for part, needs in ((names[1], strategy.needs), (names[2], estimator.needs)):
         missing = sorted(set(needs) - given)
         if missing:
             raise SettingError(

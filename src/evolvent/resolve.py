@@ -10,11 +10,13 @@ import dataclasses
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from . import recipes, registry
-from .errors import SettingError
-from .settings import fields, grouped, parse_budget, validated
+from .errors import CandidateFailed, InvalidArchitecture, SettingError
+from .settings import RunBudget, fields, grouped, parse_budget, validated
 from .space import Space
 from .strategy import Strategy
 from .task import Part, Task
@@ -24,7 +26,16 @@ from .worker import Spec
 SEARCH_SHARE = 0.55  # of a budget in seconds; the rest is final training, controls and export
 TRIALS_AIMED_AT = 50  # with a budget in seconds, epochs shrink until about so many fit
 EPOCHS = {"trials": 5.0, "most": 20.0, "final": 60.0}  # default, most in search, most at the end
-RUN_SETTINGS = {"epochs": float, "timeout": float}  # of the part `estimator`, read by the run
+RUN_SETTINGS = ("epochs", "timeout")  # of the part `estimator`, read by the run
+RULES: dict[str, Any] = {  # settings of several parts, with what their types leave open
+    "epochs": Annotated[float, Field(ge=0)],
+    "timeout": Annotated[float, Field(gt=0)],
+    "finalists": Annotated[int, Field(ge=1)],
+    "cells": Annotated[int, Field(ge=0)],
+    "width": Annotated[int, Field(ge=1)],
+    "stages": Annotated[int, Field(ge=1)],
+    "stem_stride": Literal[1, 2],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +77,7 @@ def choose(request: Request, task: Task) -> dict[str, Any]:
     Raises:
         SettingError: for unknown names, wrong types, and combinations that cannot work.
     """
+    _check_device(request.device)
     name = request.recipe or recipes.DEFAULT.get(task.kind)
     if name is None:
         raise SettingError(f"a task of kind {task.kind} needs --recipe, or --space and --strategy")
@@ -87,7 +99,7 @@ def choose(request: Request, task: Task) -> dict[str, Any]:
     given = validated("train", request.set.get("train", {}), known)
     inherited = {k: v for k, v in chosen["estimator"].items() if k in known and k != "epochs"}
     chosen["train"] = inherited | dict(recipe.settings.get("train", {})) | given
-    _check(chosen)
+    _check(chosen, task)
     return chosen
 
 
@@ -96,12 +108,18 @@ def _known(part: str, make: Any) -> dict[str, Any]:
         from .network.build import Size
         from .network.train import Hyperparameters
 
-        return {"epochs": float, "finalists": int} | fields(Size) | fields(Hyperparameters)
+        known = fields(Size) | fields(Hyperparameters)
+        return _ruled({"epochs": float, "finalists": int} | known)
     if part == "strategy":
         return fields(make, without=("epochs", "seed"))
     if part == "estimator":
-        return fields(make, without=("seed", "device")) | RUN_SETTINGS
+        known = fields(make, without=("seed", "device"))
+        return _ruled(known | dict.fromkeys(RUN_SETTINGS, float))
     return fields(make)
+
+
+def _ruled(known: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: RULES.get(name, kind) for name, kind in known.items()}
 
 
 def _defaults(part: str, task: Task, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,20 +145,33 @@ def has_fast_bfloat16() -> bool:
         return False
 
 
-def _check(chosen: Mapping[str, Any]) -> None:
+def _check(chosen: Mapping[str, Any], task: Task) -> None:
     names = tuple(chosen[part]["name"] for part in ("space", "strategy", "estimator"))
     registry.check(
-        make_space(chosen),
+        make_space(chosen, task),
         registry.find("strategy", names[1]),
         registry.find("estimator", names[2]),
         (names[0], names[1], names[2]),
+        task.kind,
     )
 
 
-def make_space(chosen: Mapping[str, Any]) -> Space:
+def _check_device(device: str) -> None:
+    import torch
+
+    if device == "cpu":
+        return
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        what = str(error).splitlines()[0]
+        raise SettingError(f"device {device!r} cannot be used ({what}): cpu always can") from error
+
+
+def make_space(chosen: Mapping[str, Any], task: Task) -> Space:
     """Return the space of a resolved configuration."""
     settings = dict(chosen["space"])
-    space: Space = registry.find("space", settings.pop("name"))(**settings)
+    space: Space = registry.make_space(settings.pop("name"), task, settings)
     return space
 
 
@@ -158,8 +189,7 @@ def make_spec(chosen: Mapping[str, Any], task: Task, seed: int, device: str = "c
     make = registry.find("estimator", estimator["name"])
     own = {k: v for k, v in estimator.items() if k != "name" and k not in RUN_SETTINGS}
     name = space.pop("name")
-    settings = grouped(make, own) | ({"device": device} if device != "cpu" else {})
-    return Spec(task, name, estimator["name"], space, settings, seed)
+    return Spec(task, name, estimator["name"], space, grouped(make, own), seed, device)
 
 
 def network_settings(chosen: Mapping[str, Any], part: str) -> dict[str, Any]:
@@ -183,14 +213,18 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
     budget = parse_budget(request.budget)
     estimator = dict(chosen["estimator"])
     settled = dict(chosen) | {"estimator": estimator, "budget": dataclasses.asdict(budget)}
-    if budget.seconds is None:
+    if not task.trainable:
+        estimator.setdefault("epochs", task.epochs)
+        estimator.setdefault("timeout", 60.0)
+        horizon = _trials_of_a_table(budget, task)
+    elif budget.seconds is None:
         estimator.setdefault("epochs", EPOCHS["trials"])
         estimator.setdefault("timeout", 600.0)
         horizon = budget.trials or TRIALS_AIMED_AT
     else:
         search = budget.seconds * SEARCH_SHARE
         settled["budget"]["search_seconds"] = search
-        per_example = _typical_pace(chosen, task)
+        per_example = _typical_pace(chosen, task, request.device)
         epoch = per_example * len(task.train)
         core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates
         aimed = core_seconds / TRIALS_AIMED_AT / epoch
@@ -204,25 +238,59 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
     return settled
 
 
-def _typical_pace(chosen: Mapping[str, Any], task: Task) -> float:
-    space = make_space(chosen)
+def _trials_of_a_table(budget: RunBudget, table: Any) -> int:
+    """Return how many trials a budget allows, by the seconds that the table says they took."""
+    if budget.seconds is None:
+        return budget.trials or TRIALS_AIMED_AT
+    if table.cost is None:
+        raise SettingError(
+            f"{table.name} has no column of seconds, so a budget of {budget.seconds:g} s means nothing "
+            "here: give trials, such as 100t, or name one with --set task.cost=COLUMN"
+        )
+    mean = float(table.columns[table.cost].mean())
+    expected = max(1, int(budget.seconds / max(mean, 1e-9)))
+    return min(expected, budget.trials or expected)
+
+
+def _typical_pace(chosen: Mapping[str, Any], task: Task, device: str) -> float:
+    """Return the mean pace of the first three random architectures that can be trained."""
+    space = make_space(chosen, task)
     network = network_settings(chosen, "estimator")
-    archs = [space.sample(stream("pace", index)) for index in range(3)]
-    return statistics.mean(pace(space, arch, task, **network) for arch in archs)
+    found: list[float] = []
+    for index in range(20):
+        arch = space.sample(stream("pace", index))
+        try:
+            found.append(pace(space, arch, task, device=device, **network))
+        except (CandidateFailed, InvalidArchitecture) as error:
+            reason = error
+        if len(found) == 3:
+            break
+    if not found:
+        raise SettingError(
+            f"none of 20 random architectures can be trained, the last because {reason}: "
+            "other settings of the space or the training may help"
+        )
+    return statistics.mean(found)
 
 
-def pace(space: Space, arch: Arch, task: Task, *, size: Any, hyper: Any) -> float:
-    """Return how long training takes per example, from a few steps here and now. [s]"""
+def pace(
+    space: Space, arch: Arch, task: Task, *, size: Any, hyper: Any, device: str = "cpu"
+) -> float:
+    """Return how long training takes per example with one thread, from a few steps now. [s]"""
     import torch
 
     from .network.build import build
     from .network.data import Resident
     from .network.train import train
 
-    torch.set_num_threads(1)
     count = min(len(task.train), 8 * hyper.batch)
     part = Part(task.train.x[:count], task.train.y[:count])
-    net, data = build(space, arch, task, size), Resident(task, part)
-    train(net, data, epochs=0.25, hyper=hyper, seed=0)  # the first steps find their memory
-    done = train(net, data, epochs=1, hyper=hyper, seed=0)
+    net, data = build(space, arch, task, size), Resident(task, part, device=device)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as a worker has
+    try:
+        train(net, data, epochs=0.25, hyper=hyper, seed=0)  # the first steps find their memory
+        done = train(net, data, epochs=1, hyper=hyper, seed=0)
+    finally:
+        torch.set_num_threads(threads)  # what runs in this process keeps its own
     return float(done.seconds / (done.epochs * count))

@@ -21,9 +21,9 @@ import yaml
 
 from . import card as cards
 from . import recipes
-from .errors import DataError, RunError, SettingError
-from .resolve import Request, choose, make_space, make_spec, make_strategy, settle
-from .settings import differences, parse_budget, validated
+from .errors import DataError, RunError, SettingError, unknown
+from .resolve import Request, choose, make_space, make_spec, make_strategy, network_settings, settle
+from .settings import PARTS, differences, parse_budget, validated
 from .store import Store, Weights, write_atomically
 from .types import Candidate, Result
 
@@ -41,6 +41,7 @@ TASK_SETTINGS = {
     "flip": bool,
     "size": int,
 }
+CONFIG = {"request", "seed", "data", "recipe", "budget", *PARTS} - {"task"}  # of config.yaml
 Say = Callable[[str], None]
 Listen = Callable[[Result], None]
 
@@ -103,6 +104,9 @@ def search(
         device,
         {part: dict(values) for part, values in (settings or {}).items()},
     )
+    for part in request.set:
+        if part not in PARTS:
+            raise unknown("part", part, PARTS)
     parse_budget(budget)
     _check_limits(request)
     folder = Path(out) if out is not None else Path("runs") / _folder_name(request)
@@ -117,7 +121,10 @@ def resume(folder: str | os.PathLike[str], **options: Any) -> Run:
         options: `workers`, `say`, `listen`, `began` of `search`.
     """
     run = Run(folder)
-    request = Request(**run.config["request"])
+    try:
+        request = Request(**run.config["request"])
+    except TypeError as error:
+        raise RunError(f"{run.folder} was made by another version of evolvent: {error}") from error
     options = {"workers": None, "say": lambda line: None, "listen": lambda result: None} | options
     began = options.get("began") or time.monotonic()
     return _Session(
@@ -178,17 +185,16 @@ class Run:
             return list(cards.rows(store.events()))
 
     def leaderboard(self, count: int = 10) -> list[dict[str, Any]]:
-        """Return the best candidates, those of the highest training length first."""
-        rows = [row for row in self.candidates() if row["status"] == "ok"]
-        rows.sort(key=lambda row: (-row["budget"], -row["score"], row["id"]))
-        return rows[:count]
+        """Return the best trials, those of the highest training length first."""
+        return cards.ranked(self.candidates())[:count]
 
     def status(self) -> dict[str, Any]:
         """Return ``trials``, ``failed``, ``best_score``, ``seconds``, ``state`` and more."""
         with self._store() as store:
             phases, state = store.phases(), store.meta("state")
             rows = [row for row in cards.rows(store.events()) if row["kind"] == "trial"]
-        scores = [row["score"] for row in rows if row["score"] is not None]
+        if (self.folder / "best" / "card.json").is_file():
+            state = "done"
         told = [row for row in rows if row["status"] in ("ok", "failed")]
         return {
             "state": state or "new",
@@ -198,13 +204,18 @@ class Run:
             "failed": sum(row["status"] == "failed" for row in rows),
             "refused": sum(row["status"] == "refused" for row in rows),
             "running": sum(row["status"] == "running" for row in rows),
-            "best_score": max(scores, default=None),
+            "best_score": next((row["score"] for row in cards.ranked(rows)), None),
             "seconds": round(sum(phases.values()), 2),
             "phases": {name: round(seconds, 2) for name, seconds in phases.items()},
         }
 
     def export(self, to: str | os.PathLike[str]) -> float:
-        """Write the delivered network to another folder; return its parity with this one."""
+        """Write the delivered network to another folder; return its parity with this one.
+
+        Raises:
+            RunError: if the run has not delivered yet, or `to` is not a new or empty folder.
+        """
+        _ = self.card
         return cards.copy(self.folder / "best", Path(to))
 
 
@@ -237,7 +248,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     file = folder / "config.yaml"
     try:
         config = yaml.safe_load(file.read_text())
-        if not isinstance(config, dict) or "request" not in config:
+        if not isinstance(config, dict) or not CONFIG.issubset(config):
             raise RunError(
                 f"{file} is not the config of a run: restore it, or choose another --out"
             )
@@ -278,27 +289,46 @@ class _Session:
                 f"the data of {self.request.task} are not those that {self.folder} began with: "
                 "restore them, or choose another --out"
             )
-        chosen = None if before else choose(self.request, task)  # refuse before anything is made
-        self.folder.mkdir(parents=True, exist_ok=True)
-        store = Store(self.folder / "run.db", write=True)
+        config = before or self._first_config(task)  # refuses before anything is made
+        store = self._open(new=before is None)
         try:
-            config = before or self._first_config(chosen or {}, task)
+            if before is None:
+                text = yaml.safe_dump(config, sort_keys=False)
+                write_atomically(self.folder / "config.yaml", text)
             self._work(config, task, store)
         finally:
             store.close()
         return Run(self.folder)
 
+    def _open(self, *, new: bool) -> Store:
+        file = self.folder / "run.db"
+        if not new and not file.is_file():
+            raise RunError(f"{file} is missing: restore it from a copy, or choose another --out")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{self.folder} cannot be made ({error.strerror}): choose another --out"
+            ) from error
+        store = Store(file, write=True)
+        if new and next(store.events(), None) is not None:
+            store.close()
+            raise RunError(
+                f"{self.folder} holds a search without its config.yaml: restore it, or choose "
+                "another --out"
+            )
+        return store
+
     def _known_config(self) -> dict[str, Any] | None:
+        """Return what the run in the folder was settled on, or None if there is no run yet."""
         if not (self.folder / "config.yaml").exists():
-            if (
-                self.folder.exists()
-                and any(self.folder.iterdir())
-                and not _is_half_made(self.folder)
-            ):
-                raise RunError(f"{self.folder} holds other files: choose another --out")
+            if self.folder.exists() and not _is_empty(self.folder):
+                raise RunError(
+                    f"{self.folder} is neither a run nor an empty folder: choose another --out"
+                )
             return None
         config = read_config(self.folder)
-        lines = differences(config["request"], dataclasses.asdict(self.request))
+        lines = differences(config["request"], self._plain_request)
         if lines:
             raise RunError(
                 f"{self.folder} was made with other settings ({'; '.join(lines)}): "
@@ -312,10 +342,21 @@ class _Session:
         given = self.request.set.get("task", {})
         return load(self.request.task, **validated("task", given, TASK_SETTINGS))
 
-    def _first_config(self, chosen: dict[str, Any], task: Task) -> dict[str, Any]:
+    @property
+    def _plain_request(self) -> dict[str, Any]:
+        """The request as it comes back from a file: lists for tuples."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.request)))
+        return plain
+
+    def _first_config(self, task: Task) -> dict[str, Any]:
+        """Return the resolved settings of a new run, refusing what could not be built."""
+        chosen = choose(self.request, task)
         settled = settle(chosen, self.request, task, max(1, self.workers))
+        make_strategy(settled, make_space(settled, task), self.request.seed)
+        make_spec(settled, task, self.request.seed)
+        network_settings(settled, "train")
         config = {
-            "request": dataclasses.asdict(self.request),
+            "request": self._plain_request,
             "seed": self.request.seed,
             "data": {
                 "fingerprint": task.fingerprint,
@@ -327,12 +368,11 @@ class _Session:
             "versions": versions(),
             **settled,
         }
-        plain = json.loads(json.dumps(config))
-        write_atomically(self.folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
-        return plain  # type: ignore[no-any-return]
+        plain: dict[str, Any] = json.loads(json.dumps(config))
+        return plain
 
     def _work(self, config: dict[str, Any], task: Task, store: Store) -> None:
-        space = make_space(config)
+        space = make_space(config, task)
         strategy = make_strategy(config, space, config["seed"])
         self._announce(config, task, getattr(strategy, "note", ""))
         spec = make_spec(config, task, config["seed"], self.request.device)
@@ -403,7 +443,7 @@ class _Session:
         from .limits import Limits
 
         return Limits(
-            make_space(config),
+            make_space(config, task),
             task,
             config,
             max_params=request.max_params,
@@ -429,7 +469,7 @@ class _Session:
             weights=Weights(self.folder / "weights"),
             config=config,
             task=task,
-            space=make_space(config),
+            space=make_space(config, task),
             executor=executor,
             workers=max(1, self.workers),
             seconds=left,
@@ -472,10 +512,14 @@ def _cores() -> int:
 
 def _task_name(task: str | os.PathLike[str]) -> str:
     """Return the name of a task as it is stored: paths whole, so that a run can be resumed."""
+    from .task.named import NAMES
+
     text = os.fspath(task)
     if not text:
         raise DataError("the task is empty: give a name (`evolvent list tasks`) or a path")
-    return str(Path(text).absolute()) if Path(text).exists() and os.sep in text else text
+    if text in NAMES or not Path(text).exists():
+        return text
+    return str(Path(text).absolute())
 
 
 def _folder_name(request: Request) -> str:
@@ -484,11 +528,11 @@ def _folder_name(request: Request) -> str:
     return f"{Path(request.task).name}-{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
-def _is_half_made(folder: Path) -> bool:
-    """Whether a session was killed here before it had settled anything."""
-    return {file.name for file in folder.iterdir()} <= {
-        *("run.db", "run.db-wal", "run.db-shm", "run.lock", ".config.yaml.part")
-    }
+def _is_empty(folder: Path) -> bool:
+    """Whether there is nothing here, or what a session left that was killed as it began."""
+    names = ("run.db", "run.db-wal", "run.db-shm", "run.lock")
+    parts = (".run.db.part", ".run.db.part-journal", ".config.yaml.part")
+    return folder.is_dir() and {file.name for file in folder.iterdir()} <= {*names, *parts}
 
 
 def _check_limits(request: Request) -> None:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_type_hints
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from .errors import SettingError, unknown
 
 PARTS = ("task", "space", "strategy", "estimator", "train")
+FINITE = ConfigDict(allow_inf_nan=False)
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -49,6 +50,8 @@ def parse_budget(text: str) -> RunBudget:
                 f"budget {text!r}: give time, trials or both, such as 10m, 200t or 1h,500t"
             )
         amount, unit = float(match[1]), match[2]
+        if (trials if unit == "t" else seconds) is not None:
+            raise SettingError(f"budget {text!r}: one time and one number of trials, as in 1h,500t")
         if amount <= 0:
             raise SettingError(f"budget {text!r}: the amount must be above 0, such as 10m or 200t")
         if unit == "t":
@@ -93,10 +96,11 @@ def fields(make: Callable[..., Any], *, without: Iterable[str] = ()) -> dict[str
     for name, parameter in inspect.signature(call).parameters.items():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY or name in without:
             continue
-        if dataclasses.is_dataclass(hints[name]):
-            found |= get_type_hints(hints[name])
+        hint = hints.get(name, Any)
+        if dataclasses.is_dataclass(hint):
+            found |= get_type_hints(hint)
         else:
-            found[name] = hints[name]
+            found[name] = hint
     return found
 
 
@@ -119,7 +123,9 @@ def validated(
         if name not in known:
             raise unknown(f"setting of {part}{f' {who}' if who else ''}", name, known)
         try:
-            checked[name] = TypeAdapter(known[name]).validate_python(value)
+            strict = isinstance(value, bool) or None  # yes and no are not the numbers 1 and 0
+            adapter = TypeAdapter(known[name], config=FINITE)
+            checked[name] = adapter.validate_python(value, strict=strict)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             raise SettingError(f"{part}.{name}={value!r}: {problem}") from error

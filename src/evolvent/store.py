@@ -12,11 +12,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from .errors import RunError
+from .errors import EvolventError, RunError
 from .types import Candidate, Result, State
 
 SCHEMA = 1
@@ -86,7 +86,7 @@ class Store:
     """The SQLite log of a run folder.
 
     Args:
-        path: of ``run.db``; created with its tables if it does not exist and `write` is set.
+        path: of ``run.db``; created, whole or not at all, if it does not exist and `write` is set.
         write: open as the one writer; otherwise read only, also while a search runs.
 
     Raises:
@@ -99,26 +99,20 @@ class Store:
             raise RunError(f"{path} does not exist: a run folder holds a run.db; check the path")
         if write:
             self._lock = _lock(path.with_name("run.lock"))
-        fresh = not path.exists() or path.stat().st_size == 0
         try:
+            if write and not path.exists():
+                _create(path)
             self._open(write)
-            if fresh:
-                self._create()
             self._check()
         except sqlite3.DatabaseError as error:
             self.close()
-            raise RunError(
-                f"{path} is damaged ({error}): restore it from a copy, "
-                "or start anew with another --out"
-            ) from error
+            raise self._damaged(error) from error
         except RunError:
             self.close()
             raise
 
     def _open(self, write: bool) -> None:
-        mode = "rwc" if write else "ro"
-        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
-        self._db = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)
+        self._db = _connect(self.path, "rw" if write else "ro")
         self._db.execute("PRAGMA busy_timeout = 10000")
         if write:
             # WAL needs shared memory, which network file systems lack: SQLite then answers with
@@ -127,12 +121,11 @@ class Store:
                 self._db.execute("PRAGMA journal_mode = DELETE")
             self._db.execute("PRAGMA synchronous = FULL")
 
-    def _create(self) -> None:
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            for statement in TABLES.split(";\n"):
-                self._db.execute(statement)
-            self._db.execute("INSERT INTO meta VALUES ('schema', ?)", (json.dumps(SCHEMA),))
+    def _damaged(self, what: object) -> RunError:
+        return RunError(
+            f"{self.path} is damaged ({what}): restore it from a copy, "
+            "or start anew with another --out"
+        )
 
     def _check(self) -> None:
         answer = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -163,21 +156,34 @@ class Store:
         self._append("told", result.candidate.id, result.to_json())
 
     def _append(self, kind: str, candidate: int, data: dict[str, Any]) -> None:
-        self._db.execute(
-            "INSERT INTO events (kind, candidate, data, at) VALUES (?, ?, ?, ?)",
-            (kind, candidate, json.dumps(data), time.time()),
-        )
+        row = (kind, candidate, json.dumps(data), time.time())
+        try:
+            self._db.execute(
+                "INSERT INTO events (kind, candidate, data, at) VALUES (?, ?, ?, ?)", row
+            )
+        except sqlite3.IntegrityError as error:
+            raise EvolventError(
+                f"candidate {candidate} was {kind} before: ids are unique"
+            ) from error
 
     def events(self) -> Iterator[Event]:
-        """Yield what was recorded, in its order."""
+        """Yield what was recorded, in its order.
+
+        Raises:
+            RunError: at a row that cannot be read.
+        """
         candidates: dict[int, Candidate] = {}
         rows = self._db.execute("SELECT kind, candidate, data FROM events ORDER BY seq").fetchall()
         for kind, id, data in rows:
-            if kind == "asked":
-                candidates[id] = Candidate.from_json(json.loads(data))
-                yield candidates[id]
-            else:
-                yield Result.from_json(json.loads(data), candidates[id])
+            event: Event
+            try:
+                if kind == "asked":
+                    event = candidates[id] = Candidate.from_json(json.loads(data))
+                else:
+                    event = Result.from_json(json.loads(data), candidates[id])
+            except (KeyError, TypeError, ValueError) as error:
+                raise self._damaged(f"what was {kind} of candidate {id}: {error!r}") from error
+            yield event
 
     def results(self) -> list[Result]:
         """Return every result, in the order in which they were told."""
@@ -248,9 +254,30 @@ def write_atomically(file: Path, data: bytes | str) -> None:
         stream.write(data.encode() if isinstance(data, str) else data)
         stream.flush()
         os.fsync(stream.fileno())
-    temporary.replace(file)
+    _move(temporary, file)
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)
+
+
+def _create(path: Path) -> None:
+    """Make an empty log beside `path` and move it there: a crash leaves all of it, or nothing."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.unlink(missing_ok=True)
+    with closing(_connect(temporary, "rwc")) as db:
+        db.execute("PRAGMA synchronous = FULL")
+        db.executescript(f"BEGIN; {TABLES} COMMIT;")
+        db.execute("INSERT INTO meta VALUES ('schema', ?)", (json.dumps(SCHEMA),))
+    _move(temporary, path)
+
+
+def _move(file: Path, to: Path) -> None:
+    """Put a whole file in its place, and let no power cut undo it."""
+    file.replace(to)
     if os.name == "posix":
-        folder = os.open(file.parent, os.O_RDONLY)
+        folder = os.open(to.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:

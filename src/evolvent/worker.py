@@ -6,10 +6,13 @@ imports only the standard library, torch, numpy and safetensors.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from torch import nn
 
 from . import registry
 from .errors import EvolventError
@@ -21,7 +24,7 @@ from .network.data import Resident
 from .network.train import Hyperparameters, train
 from .network.train import evaluate as evaluate_on
 from .space import Space
-from .task import Task
+from .task import Part, Task
 from .types import Arch, Candidate, State, failed
 
 
@@ -38,13 +41,21 @@ class Spec:
     space_settings: Mapping[str, Any] = field(default_factory=dict)
     estimator_settings: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    device: str = "cpu"
 
     def __call__(self) -> Context:
         """Return space and estimator, built here."""
-        space: Space = registry.find("space", self.space)(**self.space_settings)
+        space: Space = registry.make_space(self.space, self.task, self.space_settings)
+        return Context(self, space, self.make_estimator(space, self.seed))
+
+    def make_estimator(self, space: Space, seed: int) -> Estimator:
+        """Return the estimator over `space`, seeded for one search."""
         make = registry.find("estimator", self.estimator)
-        estimator: Estimator = make(space, self.task, seed=self.seed, **self.estimator_settings)
-        return Context(self, space, estimator)
+        settings = dict(self.estimator_settings)
+        if self.device != "cpu":  # an estimator that knows the CPU only need not name it
+            settings["device"] = self.device
+        estimator: Estimator = make(space, self.task, seed=seed, **settings)
+        return estimator
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ def evaluate(context: Context, candidate: Candidate, inherited: Mapping[int, Sta
     """
     start = time.monotonic()
     try:
-        return context.estimator.evaluate(candidate, inherited)
+        return _checked(context.estimator.evaluate(candidate, inherited), candidate)
     except EvolventError as error:
         return Evaluation(failed(candidate, str(error), seconds=time.monotonic() - start))
     except Exception as error:  # the one guard: a candidate may fail in any way
@@ -73,12 +84,23 @@ def evaluate(context: Context, candidate: Candidate, inherited: Mapping[int, Sta
         return Evaluation(failed(candidate, reason, seconds=time.monotonic() - start))
 
 
+def _checked(evaluation: Evaluation, candidate: Candidate) -> Evaluation:
+    """Return `evaluation` if it answers for `candidate`, in plain numbers that can be stored."""
+    if not isinstance(evaluation, Evaluation):
+        raise TypeError(f"the estimator returned {evaluation!r}, not an Evaluation")
+    result = evaluation.result
+    if result.candidate.id != candidate.id:
+        raise ValueError(f"the estimator answered for candidate {result.candidate.id}")
+    json.dumps([result.score, result.metrics, result.seconds, result.params, result.flops])
+    return evaluation
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` says that there was not enough memory; torch has no type for it on a CPU."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "allocate memory" in text)
-    )
+    if isinstance(error, RuntimeError):
+        text = str(error).lower()
+        return any(words in text for words in ("out of memory", "allocate memory", "bad_alloc"))
+    return isinstance(error, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -124,15 +146,16 @@ class Outcome:
 def fit(context: Context, job: Job) -> Outcome:
     """Train one network as the job says."""
     task, start = context.spec.task, time.monotonic()
-    space = registry.find("space", job.space)(**job.space_settings)
+    space = registry.make_space(job.space, task, job.space_settings)
     net = build(space, job.arch, task, job.size, seed=job.seed)
     if job.state is not None:
         load(net, job.state)
     hyper = with_own_training(job.hyper, space, job.arch)
     part = task.everything if job.everything else task.train
+    device = context.spec.device
     done = train(
         net,
-        Resident(task, part),
+        Resident(task, part, device=device),
         epochs=job.epochs,
         hyper=hyper,
         seed=job.seed,
@@ -146,7 +169,11 @@ def fit(context: Context, job: Job) -> Outcome:
         "cut": done.cut,
         "params": params(net),
         "seed": job.seed,
-        "val": None if job.everything else evaluate_on(net, Resident(task, task.validation)),
-        "test": evaluate_on(net, Resident(task, task.test)) if job.test and task.test else None,
+        "val": None if job.everything else _scored(net, task, task.validation, device),
+        "test": _scored(net, task, task.test, device) if job.test and task.test else None,
     }
     return Outcome(numbers | {"seconds": round(time.monotonic() - start, 3)}, state_of(net))
+
+
+def _scored(net: nn.Module, task: Task, part: Part, device: str) -> dict[str, float]:
+    return evaluate_on(net, Resident(task, part, device=device))

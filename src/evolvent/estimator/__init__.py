@@ -6,8 +6,8 @@ where the estimator keeps them (None otherwise). `inherited` holds the weights o
 `CandidateFailed` or anything else when an evaluation goes wrong: the guard around it turns every
 exception into a failed result, so one bad candidate is a row, never the end of a search.
 
-Declared on the class: `gives` (capabilities that strategies may need, such as ``gradient``), `needs`
-(capabilities of the space), and `stateful` (whether it holds state between candidates, which allows
+Declared: `gives` (capabilities that strategies may need, such as ``gradient``), `needs` (capabilities
+of the space), `kinds` (of tasks that it can evaluate), and `stateful` (whether it holds state between candidates, which allows
 one process only).
 """
 
@@ -33,6 +33,7 @@ class Estimator(Protocol):
 
     gives: frozenset[str]
     needs: frozenset[str]
+    kinds: frozenset[str]
     stateful: bool
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:

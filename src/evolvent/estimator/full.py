@@ -40,6 +40,7 @@ class Full:
 
     gives = frozenset({"score", "weights"})
     needs: frozenset[str] = frozenset()
+    kinds = frozenset({"image"})
     stateful = False
 
     def __init__(

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import CandidateFailed, unknown
+from ..space import Space
 from ..types import Arch, Candidate, Result, State
 from . import Evaluation
 
@@ -37,53 +38,54 @@ class Columns(Protocol):
         """The column of what an evaluation took, in seconds."""
 
     @property
+    def test(self) -> str | None:
+        """The column that is read for what validation chose."""
+
+    @property
     def metrics(self) -> Mapping[str, str]:
         """Name of a metric -> its column."""
+
+    @property
+    def fidelities(self) -> Mapping[float, str]:
+        """Training length [epochs] -> column of the score at that length; empty for one length."""
+
+    @property
+    def costs(self) -> Mapping[float, str]:
+        """Training length [epochs] -> column of the seconds that it took."""
 
 
 class TableEstimator:
     """Answers with the row of the candidate's architecture.
 
-    With `fidelities` the training length asked for chooses the column: the longest measured one
-    that is not longer than asked, or the shortest there is. A table's training lengths are separate
-    runs with schedules of their own, so the full length is charged even to a candidate that would
-    continue from another's weights.
-
-    The test column is never read here.
+    Where a table has several training lengths, the one asked for chooses the column: the longest
+    measured one that is not longer than asked, or the shortest there is. They are separate runs with
+    schedules of their own, so the full length is charged even to a candidate that would continue
+    from another's weights.
 
     Args:
-        table: the measured results.
-        score: column of the score; the table's own by default.
-        cost: column of the seconds that an evaluation took; the table's own by default. [s]
-        fidelities: training length [epochs] -> column of the score at that length.
-        metrics: name -> column of what else a result carries; by default parameters, FLOPs and
-            latency as far as the table has them.
-
-    Raises:
-        SettingError: if there is no such column; the nearest is named.
+        space: an architecture that is not text is looked up by its decisions: the digits of a
+            cell's operations, say.
+        table: the measured results, with the columns for score, test and cost.
+        seed: not used: what was measured does not change.
     """
 
     needs: frozenset[str] = frozenset()
+    kinds = frozenset({"table"})
+    gives: frozenset[str] = frozenset()
     stateful = False
 
     def __init__(
         self,
+        space: Space,
         table: Columns,
         *,
-        score: str | None = None,
-        cost: str | None = None,
-        fidelities: Mapping[float, str] | None = None,
-        metrics: Mapping[str, str] | None = None,
+        seed: int = 0,
     ) -> None:
-        self.table = table
-        self.score, self.cost = score or table.score, cost or table.cost
-        self.fidelities = dict(sorted((fidelities or {}).items()))
-        self.metrics = dict(table.metrics if metrics is None else metrics)
-        used = [self.score, *self.fidelities.values(), *self.metrics.values()]
-        for column in used + ([self.cost] if self.cost else []):
-            if column not in table.columns:
-                raise unknown(f"column of table {table.name}", column, table.columns)
-        self.gives: frozenset[str] = frozenset({"seconds"} if self.cost else ())
+        self.space, self.table = space, table
+        self.fidelities = dict(sorted(table.fidelities.items()))
+        self.gives = frozenset(
+            {"score"} | ({"seconds"} if table.cost else set()) | ({"test"} if table.test else set())
+        )
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
         """Return the measured result; weights are neither used nor returned.
@@ -91,21 +93,20 @@ class TableEstimator:
         Raises:
             CandidateFailed: if the architecture is not in the table.
         """
-        row = self.table.index.get(text(candidate.arch))
-        if row is None:
-            raise CandidateFailed(f"{candidate.arch!r} is not in table {self.table.name}")
-        column, epochs = self.score, candidate.budget.epochs
+        row = self._row(candidate.arch)
+        column, epochs = self.table.score, candidate.budget.epochs
         if self.fidelities:
             measured = [length for length in self.fidelities if length <= epochs]
             epochs = measured[-1] if measured else next(iter(self.fidelities))
             column = self.fidelities[epochs]
-        metrics = {name: self._value(source, row) for name, source in self.metrics.items()}
+        cost = self.table.costs.get(epochs, self.table.cost)
+        metrics = {name: self._value(source, row) for name, source in self.table.metrics.items()}
         metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         result = Result(
             candidate,
             score=self._value(column, row),
             metrics=metrics,
-            seconds=self._value(self.cost, row) if self.cost else 0.0,
+            seconds=self._value(cost, row) if cost else 0.0,
             epochs=epochs,
             total_epochs=epochs,
             params=round(metrics["params"]) if "params" in metrics else None,
@@ -113,10 +114,25 @@ class TableEstimator:
         )
         return Evaluation(result)
 
+    def test(self, arch: Arch) -> float:
+        """Return the test score of what validation chose; no strategy ever sees it.
+
+        Raises:
+            CandidateFailed: if the architecture is not in the table.
+        """
+        assert self.table.test is not None  # asked for only where `gives` has it
+        return self._value(self.table.test, self._row(arch))
+
+    def _row(self, arch: Arch) -> int:
+        row = self.table.index.get(self._text(arch))
+        if row is None:
+            raise CandidateFailed(f"{arch!r} is not in table {self.table.name}")
+        return row
+
+    def _text(self, arch: Arch) -> str:
+        if isinstance(arch, str):
+            return arch
+        return "".join(map(str, self.space.encode(arch)))  # type: ignore[attr-defined]
+
     def _value(self, column: str, row: int) -> float:
         return float(self.table.columns[column][row])
-
-
-def text(arch: Arch) -> str:
-    """Return the text of an architecture as tables have it; a tuple's items are joined."""
-    return arch if isinstance(arch, str) else "".join(map(str, arch))

@@ -38,8 +38,7 @@ def plan(space: Cell, arch: Arch, data: Data, size: Size) -> Plan:
     """Return the plan of a pair of cells stacked to `size`."""
     normal = _cell_block("NormalCell", arch[0], space, stride=1)
     reduction = _cell_block("ReductionCell", arch[1], space, stride=2)
-    used = [reduction] if size.stages > 1 else []
-    return Plan((normal, *used, _network(space, arch, data, size)))
+    return Plan((normal, reduction, _network(space, arch, data, size)))
 
 
 def _cell_block(name: str, cell: Arch, space: Cell, *, stride: int) -> Block:
@@ -58,21 +57,21 @@ def _cell_block(name: str, cell: Arch, space: Cell, *, stride: int) -> Block:
             calls.append(call(out, "Align", f"{out}_both", c_in="twice_c", c_out="c"))
     calls.append(call("out", "concat", *(f"s{state}" for state in _outputs(space, cell))))
     params = ("c_before_last", "c_last", "c", "twice_c", "stride")
-    doc = f"A {'normal' if stride == 1 else 'reduction'} cell: reads the last two cells' outputs."
+    doc = "A normal cell: keeps the size." if stride == 1 else "A reduction cell: halves the size."
     return Block(name, ("before_last", "last"), "out", tuple(calls), params, doc)
 
 
 def _branch(calls: list[Call], out: str, state: int, operation: str, stride: int) -> str:
     """Append the call of one branch and return the variable that holds its value."""
     step = stride if state < INPUTS else 1  # only what reads the cell's inputs is strided
+    stepping: dict[str, Value] = {"stride": step} if step > 1 else {}
     source = f"s{state}"
     if operation in CONVOLUTIONS:
         module, kernel = CONVOLUTIONS[operation]
-        args: dict[str, Value] = {"c_in": "c", "c_out": "c", "kernel": kernel, "stride": step}
-        calls.append(call(out, module, source, **args))
+        calls.append(call(out, module, source, c_in="c", c_out="c", kernel=kernel, **stepping))
     elif operation in POOLINGS:
         module, kernel = POOLINGS[operation]
-        calls.append(call(out, module, source, kernel=kernel, stride=step))
+        calls.append(call(out, module, source, kernel=kernel, **stepping))
     elif operation == "skip_connect":
         if step == 1:
             return source
@@ -89,17 +88,18 @@ def _outputs(space: Cell, cell: Arch) -> tuple[int, ...]:
 
 
 def _network(space: Cell, arch: Arch, data: Data, size: Size) -> Block:
-    channels, c = data.input_shape[0], size.width
-    calls = [call("stem", "ConvBN", "x", c_in=channels, c_out=c, kernel=3, stride=size.stem_stride)]
+    c = size.width
+    stem = call(
+        "stem", "ConvBN", "x", c_in=data.input_shape[0], c_out=c, kernel=3, stride=size.stem_stride
+    )
+    calls = [stem]
     before_last = last = ("stem", c)  # (variable, channels)
     halved = False  # whether `last` is half the size of `before_last`
     for stage in range(size.stages):
-        kinds = ["reduction"] * (stage > 0) + ["normal"] * size.cells
-        for place, kind in enumerate(kinds):
-            reduction = kind == "reduction"
+        names = [f"cell{stage}_{place}" for place in range(size.cells)]
+        for name in [f"reduction{stage}", *names] if stage else names:
+            reduction = name.startswith("reduction")
             c *= 2 if reduction else 1
-            name = f"reduction{stage}" if reduction else f"cell{stage}_{place}"
-            cell = arch[1] if reduction else arch[0]
             args: dict[str, Value] = {
                 "c_before_last": before_last[1],
                 "c_last": last[1],
@@ -109,8 +109,8 @@ def _network(space: Cell, arch: Arch, data: Data, size: Size) -> Block:
             }
             block = "ReductionCell" if reduction else "NormalCell"
             calls.append(call(name, block, before_last[0], last[0], **args))
-            before_last, last = last, (name, c * len(_outputs(space, cell)))
-            halved = reduction
+            width = c * len(_outputs(space, arch[1] if reduction else arch[0]))
+            before_last, last, halved = last, (name, width), reduction
     calls += [
         call("features", "pool", last[0]),
         call("logits", "Linear", "features", c_in=last[1], c_out=data.outputs),

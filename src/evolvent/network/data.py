@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,9 +26,9 @@ class Resident:
 
     def __init__(self, task: Task, part: Part, *, device: str = "cpu") -> None:
         self.task, self.device = task, torch.device(device)
-        x = torch.from_numpy(part.x).permute(0, 3, 1, 2)  # NHWC in memory: channels-last
+        x = _tensor(part.x).permute(0, 3, 1, 2)  # NHWC in memory: channels-last
         self.x = x.to(self.device)
-        self.y = torch.from_numpy(part.y).to(self.device)
+        self.y = _tensor(part.y).to(self.device)
         shape = (1, -1, 1, 1)
         self.mean = torch.tensor(task.mean, device=self.device).reshape(shape) * task.scale
         self.std = torch.tensor(task.std, device=self.device).reshape(shape) * task.scale
@@ -75,6 +76,11 @@ class Resident:
         if pixels := int(rules.get("cutout", 0)):
             x = _cut_out(x, pixels, generator)
         return x.contiguous(memory_format=torch.channels_last)
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """Return an array as a tensor; one that may not be written to is copied, as torch asks for."""
+    return torch.from_numpy(np.require(array, requirements="W"))
 
 
 def _shifted(x: Tensor, pixels: int, generator: torch.Generator) -> Tensor:

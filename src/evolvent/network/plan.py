@@ -54,40 +54,63 @@ class Block:
     params: tuple[str, ...] = ()
     doc: str = ""
 
-    def pruned(self) -> Block:
-        """Return the block without what its output does not depend on: calls, then parameters."""
+    def pruned(self, *, inputs: bool = True) -> Block:
+        """Return the block without what its output does not depend on.
+
+        Args:
+            inputs: whether an argument of the forward may go too, as calls and parameters do.
+        """
         needed, kept = {self.output}, []
         for call in reversed(self.calls):
             if call.out in needed:
                 needed |= set(call.inputs)
                 kept.append(call)
         named = {value for call in kept for _, value in call.args}
-        params = tuple(param for param in self.params if param in named)
-        return replace(self, calls=tuple(reversed(kept)), params=params)
-
-    def _passing_only(self, accepted: dict[str, tuple[str, ...]]) -> Block:
-        """Return the block with arguments to other blocks cut down to what those accept."""
-        calls = tuple(
-            replace(call, args=tuple(arg for arg in call.args if arg[0] in accepted[call.op]))
-            if call.op in accepted
-            else call
-            for call in self.calls
+        return replace(
+            self,
+            calls=tuple(reversed(kept)),
+            inputs=tuple(name for name in self.inputs if name in needed or not inputs),
+            params=tuple(param for param in self.params if param in named),
         )
-        return replace(self, calls=calls)
+
+    def _fitting(self, pruned: dict[str, tuple[Block, Block]]) -> Block:
+        """Return the block with its calls of other blocks cut down to what those still take."""
+
+        def fitted(call: Call) -> Call:
+            if call.op not in pruned:
+                return call
+            before, after = pruned[call.op]
+            pairs = zip(before.inputs, call.inputs, strict=True)
+            return replace(
+                call,
+                inputs=tuple(value for name, value in pairs if name in after.inputs),
+                args=tuple(arg for arg in call.args if arg[0] in after.params),
+            )
+
+        return replace(self, calls=tuple(fitted(call) for call in self.calls))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The blocks of a network, the network itself last; whatever is not used is left out."""
+    """The blocks of a network, the network itself last; whatever is not used is left out.
+
+    A cell that reads only one of its two inputs may leave a whole cell before it without a reader:
+    that one is left out too, so that neither time nor parameters are spent on it.
+    """
 
     blocks: tuple[Block, ...]
 
     def __post_init__(self) -> None:
-        blocks: list[Block] = []
+        pruned: dict[str, tuple[Block, Block]] = {}
         for block in self.blocks:  # a block calls earlier ones only
-            accepted = {done.name: done.params for done in blocks}
-            blocks.append(block._passing_only(accepted).pruned())
-        object.__setattr__(self, "blocks", tuple(blocks))
+            fitting = block._fitting(pruned).pruned(inputs=block is not self.blocks[-1])
+            pruned[block.name] = (block, fitting)
+        used: list[Block] = []
+        for _, block in reversed(pruned.values()):
+            called = {call.op for user in used for call in user.calls}
+            if not used or block.name in called:
+                used.insert(0, block)
+        object.__setattr__(self, "blocks", tuple(used))
 
     @property
     def network(self) -> Block:

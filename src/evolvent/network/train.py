@@ -55,18 +55,24 @@ class Hyperparameters:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        for name, allowed in (
+        for name, choices in (
             ("optimizer", ("sgd", "adamw")),
             ("schedule", ("one-cycle", "cosine", "constant")),
             ("precision", ("float32", "bfloat16")),
         ):
-            if getattr(self, name) not in allowed:
-                raise SettingError(f"{name}={getattr(self, name)!r}: one of {', '.join(allowed)}")
-        if not (self.lr > 0 and self.batch >= 1 and 0 <= self.warmup < 1):
-            raise SettingError(
-                f"lr={self.lr}, batch={self.batch}, warmup={self.warmup}: "
-                "lr above 0, batch at least 1, warmup in [0, 1)"
-            )
+            if getattr(self, name) not in choices:
+                raise SettingError(f"{name}={getattr(self, name)!r}: one of {', '.join(choices)}")
+        for name, allowed, rule in (
+            ("lr", self.lr > 0 and math.isfinite(self.lr), "above 0"),
+            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "at least 0"),
+            ("batch", self.batch >= 1, "at least 1"),
+            ("warmup", 0 <= self.warmup < 1, "in [0, 1)"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
+            ("clip", 0 <= self.clip < math.inf, "at least 0; 0 is off"),
+        ):
+            if not allowed:
+                raise SettingError(f"{name}={getattr(self, name)!r}: {rule}")
 
 
 @dataclass
@@ -179,7 +185,11 @@ def _optimizer(net: nn.Module, hyper: Hyperparameters) -> torch.optim.Optimizer:
 
 
 def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, float]:
-    """Return accuracy (a fraction) and mean loss of `net` on the whole of `data`."""
+    """Return accuracy (a fraction) and mean loss of `net` on the whole of `data`.
+
+    Raises:
+        CandidateFailed: when the outputs are no longer finite numbers, which argmax would not show.
+    """
     net.eval()
     net.to(device=data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     right = torch.zeros((), device=data.device)
@@ -189,4 +199,8 @@ def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, f
             logits = net(x)
             right += (logits.argmax(1) == y).sum()
             loss += LOSSES[data.task.loss](logits, y, reduction="sum")
+    if not math.isfinite(float(loss)):
+        raise CandidateFailed(
+            "the network's outputs are not finite: a lower learning rate may help"
+        )
     return {"accuracy": float(right) / len(data), "loss": float(loss) / len(data)}

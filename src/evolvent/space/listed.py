@@ -10,10 +10,11 @@ from __future__ import annotations
 import random
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 
-from ..errors import DataError, InvalidArchitecture
+from ..errors import DataError, InvalidArchitecture, SettingError
 from ..types import Arch
 from . import Decision, Move
 
@@ -85,6 +86,19 @@ class Listed:
         # Fields of equal vocabulary share a name, so that a controller can share their weights.
         self._names = [f"field{self.fields.index(values)}" for values in self.fields]
         self._codes: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, task: Any) -> Self:
+        """Return the space of a table.
+
+        Raises:
+            SettingError: if the task is no table.
+        """
+        if not hasattr(task, "archs"):
+            raise SettingError(
+                f"space listed is read from a table (table:NAME), not from {task.name}"
+            )
+        return cls(task.archs)
 
     def __len__(self) -> int:
         return len(self.archs)

@@ -74,6 +74,15 @@ class Task:
     seed: int = 0
     note: tuple[str, ...] = ()
 
+    trainable = True  # a table is not: it answers without a network
+
+    def describe(self) -> str:
+        """Return what there is, for a line of output."""
+        return (
+            f"{len(self.train):,} training, {len(self.validation):,} validation, "
+            f"{len(self.test) if self.test else 0:,} test examples, {self.outputs} classes"
+        )
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the data and its split: two runs can be compared if it is equal."""

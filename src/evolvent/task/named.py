@@ -12,17 +12,10 @@ import numpy as np
 
 from ..errors import DataError, SettingError, unknown
 from . import Task, stratified
-from .images import (
-    Images,
-    check_settings,
-    check_size,
-    existing,
-    image_task,
-    is_idx,
-    read_folder,
-    read_idx,
-    read_npz,
-)
+from .arrays import is_idx, read_idx, read_npz
+from .files import existing
+from .folders import check_size, read_folder
+from .images import Images, check_settings, image_task
 
 NAMES: dict[str, str] = {
     "digits": "8 x 8 grey digits, 10 classes, 1,797 images; built in",

@@ -8,10 +8,11 @@ itself, or a file that the user imported. Where it is kept by us it is two plain
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -50,8 +51,52 @@ class Table:
     cost: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
 
+    kind = "table"
+    trainable = False
+
     def __len__(self) -> int:
         return len(self.archs)
+
+    @property
+    def note(self) -> tuple[str, ...]:
+        """What a user should know, one line each."""
+        if self.test is not None:
+            return ()
+        return (
+            "without a test column validation alone is reported, which flatters every strategy",
+        )
+
+    @property
+    def metric(self) -> str:
+        """The name of the score."""
+        return self.score
+
+    def describe(self) -> str:
+        """Return what there is, for a line of output."""
+        return f"{len(self):,} architectures, score {self.score}, test {self.test or 'none'}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the content: two runs can be compared if it is equal."""
+        digest = hashlib.sha256(repr((self.archs, self.score, self.test, self.cost)).encode())
+        for name in sorted(self.columns):
+            digest.update(name.encode() + self.columns[name].tobytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def epochs(self) -> float:
+        """Training length of the score's column. [epochs], 1 where its name does not say"""
+        return next((e for e, name in self.fidelities.items() if name == self.score), 1.0)
+
+    @property
+    def costs(self) -> dict[float, str]:
+        """Training length [epochs] -> column of its seconds, where the cost's name says a length."""
+        return _lengths(self.cost, self.columns)
+
+    def optimum(self, what: str) -> float:
+        """Return the best ``val`` or ``test`` value that the table holds."""
+        column = self.score if what == "val" or self.test is None else self.test
+        return float(np.nanmax(self.columns[column]))
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -61,11 +106,7 @@ class Table:
     @property
     def fidelities(self) -> dict[float, str]:
         """Training length [epochs] -> column, where the score's name ends in ``_12ep`` or so."""
-        stem = re.fullmatch(r"(.+_)\d+ep", self.score)
-        if stem is None:
-            return {}
-        found = (re.fullmatch(re.escape(stem[1]) + r"(\d+)ep", name) for name in self.columns)
-        return dict(sorted((float(match[1]), match[0]) for match in found if match))
+        return _lengths(self.score, self.columns)
 
     @property
     def metrics(self) -> dict[str, str]:
@@ -80,6 +121,15 @@ class Table:
     def best(self, column: str | None = None) -> int:
         """Return the row with the highest value of `column`, by default of the score."""
         return int(np.nanargmax(self.columns[column or self.score]))
+
+
+def _lengths(name: str | None, columns: Iterable[str]) -> dict[float, str]:
+    """Return training length -> column, of the columns named like `name` but for their length."""
+    stem = re.fullmatch(r"(.+_)\d+ep", name or "")
+    if stem is None:
+        return {}
+    found = (re.fullmatch(re.escape(stem[1]) + r"(\d+)ep", column) for column in columns)
+    return dict(sorted((float(match[1]), match[0]) for match in found if match))
 
 
 def home() -> Path:

@@ -1,0 +1,166 @@
+"""NSGA-II: evolve the front of score against cost.
+
+Source: Deb et al., "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II", IEEE TEC 6 (2002);
+for networks NSGA-Net, Lu et al., GECCO 2019 (1810.03522): binary tournament by rank and then crowding
+distance, crossover, mutation, survival of the best ranks, the last one cut by crowding; duplicates
+are not evaluated again.
+
+What differs: steady state, so that results may come in any order and no worker waits for a
+generation. Every result joins the population, which is cut back to its size at once. Crossover is
+the space's own, where it has one; a child that equals something asked before is mutated on.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import moocore
+import numpy as np
+
+from ..errors import SettingError
+from ..space import Move, Space, key
+from ..types import Budget, Candidate, Result, stream
+
+_TRIES = 20  # mutations in a row to get away from what was asked before
+
+
+class Pareto:
+    """Evolution for several objectives at once.
+
+    Args:
+        space: samples and mutates architectures; its crossover is used if it gives one.
+        minimise: metrics of a result to keep low, beside the score: names in ``metrics``, or
+            ``params``, ``flops`` or ``seconds``. A result without one of them cannot be a parent.
+        population: members. [count, >= 2]
+        crossover: probability that a child has two parents. [0..1]
+        mutation: probability that a child of two parents is mutated too. [0..1]
+        epochs: training length of every candidate. [epochs]
+        horizon: trials of the run; the population is at most a tenth of it, and at least 10.
+        seed: same seed and same tells in, same asks out.
+
+    Raises:
+        SettingError: if a setting is outside its rule.
+    """
+
+    needs: frozenset[str] = frozenset()
+    ends = False
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        minimise: Sequence[str] = ("params",),
+        population: int = 40,
+        crossover: float = 0.9,
+        mutation: float = 0.25,
+        epochs: float = 1.0,
+        horizon: int = 100,
+        seed: int = 0,
+    ) -> None:
+        minimise = (minimise,) if isinstance(minimise, str) else tuple(minimise)
+        if population < 2 or not minimise:
+            raise SettingError(
+                f"population={population} must be at least 2, "
+                f"and minimise={list(minimise)} must name a metric"
+            )
+        if not 0 <= crossover <= 1 or not 0 <= mutation <= 1:
+            raise SettingError(f"crossover={crossover} and mutation={mutation} must be in 0..1")
+        self.space, self.objectives = space, minimise
+        self.size = min(population, max(10, horizon // 10))
+        self.crossover = crossover if "crossover" in space.gives else 0.0
+        self.mutation, self.epochs, self.seed = mutation, epochs, seed
+        self.members: list[Result] = []
+        self._fitness: list[tuple[int, float]] = []  # of each member: rank, minus crowding distance
+        self._seen: set[Any] = set()
+        self._asked = 0
+
+    def ask(self) -> Candidate:
+        """Return a random architecture for the first asks, then a child of the front."""
+        rng = stream(self.seed, "pareto", self._asked)
+        parents: tuple[int, ...] = ()
+        if self._asked < self.size or len(self.members) < 2:
+            move = Move(self.space.sample(rng), "sample")
+        else:
+            move, parents = self._child(rng)
+        for _ in range(_TRIES):
+            if key(self.space, move.arch) not in self._seen:
+                break
+            if parents:
+                move = Move(self.space.mutate(move.arch, rng).arch, move.operator)
+            else:
+                move = Move(self.space.sample(rng), "sample")
+        self._seen.add(key(self.space, move.arch))
+        id, self._asked = self._asked, self._asked + 1
+        return Candidate(
+            id,
+            move.arch,
+            parents=parents,
+            operator=move.operator,
+            budget=Budget(epochs=self.epochs),
+        )
+
+    def tell(self, result: Result) -> None:
+        """Admit a result that has all objectives; the most dominated, most crowded one leaves."""
+        if not result.ok or not all(map(math.isfinite, costs(result, self.objectives))):
+            return
+        self.members.append(result)
+        # Results come in any order: by id the population is the same for the same set of them.
+        self.members.sort(key=lambda member: member.candidate.id)
+        points = np.array([(-m.value, *costs(m, self.objectives)) for m in self.members])
+        ranks = np.asarray(moocore.pareto_rank(points))
+        spread = np.zeros(len(points))
+        for rank in np.unique(ranks):
+            spread[ranks == rank] = crowding(points[ranks == rank])
+        self._fitness = list(zip(ranks.tolist(), (-spread).tolist(), strict=True))
+        if len(self.members) > self.size:
+            worst = max(range(len(self.members)), key=self._fitness.__getitem__)
+            del self.members[worst], self._fitness[worst]
+
+    def _child(self, rng: random.Random) -> tuple[Move, tuple[int, ...]]:
+        mother = self._tournament(rng)
+        if rng.random() >= self.crossover:
+            return self.space.mutate(mother.candidate.arch, rng), (mother.candidate.id,)
+        father = self._tournament(rng)
+        pair = (mother.candidate.arch, father.candidate.arch)
+        move: Move = self.space.crossover(*pair, rng)  # type: ignore[attr-defined]
+        if rng.random() < self.mutation:
+            mutated = self.space.mutate(move.arch, rng)
+            move = Move(mutated.arch, f"{move.operator}+{mutated.operator}")
+        return move, (mother.candidate.id, father.candidate.id)
+
+    def _tournament(self, rng: random.Random) -> Result:
+        """Return the better of two members: by rank, then the less crowded."""
+        pair = rng.sample(range(len(self.members)), 2)
+        return self.members[min(pair, key=self._fitness.__getitem__)]
+
+
+def costs(result: Result, names: Sequence[str]) -> tuple[float, ...]:
+    """Return the metrics `names` of a result; infinity where there is none."""
+    own = {"params": result.params, "flops": result.flops, "seconds": result.seconds}
+    found = (result.metrics.get(name, own.get(name)) for name in names)
+    return tuple(math.inf if value is None else float(value) for value in found)
+
+
+def crowding(points: np.ndarray) -> np.ndarray:
+    """Return the crowding distance of every point of one rank.
+
+    Section III-B of the paper: per objective the gap between the two neighbours, as a share of the
+    range; the extremes of an objective are infinitely far.
+
+    Args:
+        points: objectives [N, objectives].
+
+    Returns:
+        Distances [N].
+    """
+    distance = np.zeros(len(points))
+    for values in points.T:
+        order = np.argsort(values, kind="stable")
+        low, high = values[order[0]], values[order[-1]]
+        distance[order[[0, -1]]] = np.inf
+        if high > low:
+            distance[order[1:-1]] += (values[order[2:]] - values[order[:-2]]) / (high - low)
+    return distance

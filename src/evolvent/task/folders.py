@@ -1,0 +1,308 @@
+"""The reader of pictures that lie in folders, one folder per class.
+
+Pillow reads every common format; the rules by which pictures of all kinds become one array stand in
+`read_folder`. Sizes and colours are taken from the headers first, so that memory is asked for once.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataError, SettingError
+from .files import LIMIT, check_memory, existing, reading, some, why
+from .images import Images
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_MAX_PIXELS = 2**30 // 12  # per picture, as in Pillow: a gigabyte of four-byte colours
+_MAX_EDGE = 64  # unless a size is given [pixels]
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+_EXTENSIONS = frozenset(
+    [".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"]
+    + [".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"]
+)
+_GREY_MODES = frozenset(["1", "L", "LA", "La", "I"])
+_ORIENTATION = 0x0112  # the tag of EXIF; 5 to 8 swap height and width
+_PARTS = {
+    "train": "training",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+_SUFFIXES = {"training": "", "validation": "_validation", "test": "_test"}  # of `Images`' fields
+
+
+def read_folder(
+    path: str | os.PathLike[str],
+    size: int | tuple[int, int] | None = None,
+    *,
+    limit: int = LIMIT,
+) -> Images:
+    """Return the pictures of a folder that has one sub-folder per class.
+
+    The folder may instead hold ``train/`` and, if there are any, ``val/`` and ``test/`` with the
+    class folders inside. Pictures below a class folder count at any depth; hidden files do not.
+    Rules: the EXIF orientation is applied; of an animation the first frame counts; transparency is
+    laid over white; of 16 bits the upper 8 are kept; palettes and other colour models become RGB;
+    if every picture is grey, the images have one channel.
+
+    Args:
+        path: the folder.
+        size: edge, or (height, width), that every picture is stretched to [pixels]; None: as they
+            are if all have one size of at most 64 pixels, else their median height and width,
+            scaled so that the longer is at most 64.
+        limit: how much all images together may take. [bytes]
+
+    Raises:
+        SettingError: if `size` is not one or two numbers from 1 to 4096.
+        DataError: if there is no class folder, or a picture cannot be read.
+    """
+    target = check_size(size)
+    root = existing(path)
+    notes: list[str] = []
+    try:
+        found = {
+            part: _pictures(folder, root, part, notes)
+            for part, folder in _part_folders(root, notes).items()
+        }
+    except OSError as error:
+        raise DataError(f"{str(root)!r} cannot be read ({why(error)})") from error
+    files = [file for pictures in found.values() for file, _ in pictures]
+    target, grey = _survey(files, target, notes)
+    check_memory(root, len(files) * target[0] * target[1] * (1 if grey else 3), limit)
+    x = _decode_all(files, target, grey, notes)
+    arrays: dict[str, Any] = {}
+    for part, pictures in found.items():
+        arrays[f"x{_SUFFIXES[part]}"], x = x[: len(pictures)], x[len(pictures) :]
+        arrays[f"y{_SUFFIXES[part]}"] = np.array([label for _, label in pictures])
+    return Images(**arrays, note=tuple(notes))
+
+
+def check_size(size: Any) -> tuple[int, int] | None:
+    """Return `size`, an edge or (height, width), as (height, width); None stays None.
+
+    Raises:
+        SettingError: if it is neither.
+    """
+    if size is None:
+        return None
+    edges = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    whole = all(isinstance(edge, Integral) and not isinstance(edge, bool) for edge in edges)
+    if len(edges) != 2 or not whole or not all(1 <= edge <= 4096 for edge in edges):
+        raise SettingError(
+            f"task.size={size!r} must be an edge or (height, width), from 1 to 4096 pixels"
+        )
+    return int(edges[0]), int(edges[1])
+
+
+# ---- which files there are -----------------------------------------------------------------------
+
+
+def _part_folders(root: Path, notes: list[str]) -> dict[str, Path]:
+    """Return part -> the folder that holds its class folders."""
+    folders = {folder.name.lower(): folder for folder in _folders(root, root, notes)}
+    parts = {name: folder for name, folder in folders.items() if name in _PARTS}
+    nested = "train" in parts and bool(_folders(parts["train"], root, []))
+    if not nested and (not folders or len(parts) < len(folders)):
+        return {"training": root}
+    if not nested:
+        raise DataError(
+            f"{str(root)!r} holds {some(sorted(parts))} but no train/ with one folder per class: "
+            "put the class folders into train/"
+        )
+    others = sorted(set(folders) - set(parts))
+    if others:
+        raise DataError(
+            f"{str(root)!r}: train/ holds class folders, so {some(others)} beside it is neither a "
+            "part (train, val, test) nor a class: move it away"
+        )
+    chosen = {_PARTS[name]: folder for name, folder in parts.items()}
+    if len(chosen) < len(parts):
+        raise DataError(f"{str(root)!r} has two validation folders ({some(sorted(parts))})")
+    return {part: chosen[part] for part in _SUFFIXES if part in chosen}
+
+
+def _folders(folder: Path, root: Path, notes: list[str]) -> list[Path]:
+    """Return the sub-folders, sorted, without hidden ones and links that leave the root."""
+    kept = []
+    for entry in sorted(folder.iterdir()):
+        if _hidden(entry.name) or not entry.is_dir():
+            continue
+        if entry.is_symlink() and not entry.resolve().is_relative_to(root.resolve()):
+            notes.append(f"{entry.name!r} is a link that leaves the folder: not followed")
+            continue
+        kept.append(entry)
+    return kept
+
+
+def _pictures(folder: Path, root: Path, part: str, notes: list[str]) -> list[tuple[Path, str]]:
+    """Return (file, class) for every picture of one part."""
+    loose = sum(_is_picture(entry) and not _hidden(entry.name) for entry in folder.iterdir())
+    links: list[str] = []
+    classes = _folders(folder, root, links)
+    if folder != root:
+        notes += links  # those of the root itself are told already
+    if not classes:
+        extra = f"it holds {loose} images" if loose else "it is empty of images"
+        extra += "; links that leave the folder are not followed" if links else ""
+        raise DataError(
+            f"{str(folder)!r} has no sub-folder ({extra}): put the images of every class into a "
+            "folder of its own"
+        )
+    if loose:
+        notes.append(f"{loose} images beside the class folders of {folder.name!r} are not read")
+    files = [(file, _utf8(group)) for group in classes for file in _walk(group)]
+    pictures = [(file, label) for file, label in files if _is_picture(file)]
+    filled = {label for _, label in pictures}
+    for group in classes:
+        if part == "training" and group.name not in filled:
+            raise DataError(
+                f"{str(group)!r} holds no image ({', '.join(sorted(_EXTENSIONS))}): "
+                "add some or remove the folder"
+            )
+    if not pictures:
+        raise DataError(f"{str(folder)!r} holds no images: add some or remove the folder")
+    if strange := len(files) - len(pictures):
+        notes.append(f"{strange} files of {folder.name!r} are not images by name: not read")
+    return pictures
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield every file below, in one order on every file system, without hidden ones."""
+
+    def stop(error: OSError) -> None:
+        raise error  # os.walk would leave the folder out in silence
+
+    for where, inner, files in os.walk(folder, onerror=stop):
+        inner[:] = sorted(name for name in inner if not _hidden(name))
+        yield from (Path(where, name) for name in sorted(files) if not _hidden(name))
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in _EXTENSIONS
+
+
+def _utf8(folder: Path) -> str:
+    try:
+        folder.name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"the folder name {str(folder)!r} is not UTF-8: rename it") from error
+    return folder.name
+
+
+# ---- what is in them -----------------------------------------------------------------------------
+
+
+def _survey(
+    files: list[Path], target: tuple[int, int] | None, notes: list[str]
+) -> tuple[tuple[int, int], bool]:
+    """Return (height, width) to use and whether all pictures are grey, from their headers alone."""
+    sizes, grey = [], True
+    for file in files:
+        with _picture(file) as image:
+            sizes.append(_upright(image))
+            grey = grey and (image.mode in _GREY_MODES or image.mode.startswith("I;16"))
+    target = target or _usual(sizes)
+    changed = sum(each != target for each in sizes)
+    if changed:
+        notes.append(
+            f"{changed} of {len(files)} images were stretched to {target[0]} x {target[1]} pixels "
+            "(height x width): --set task.size=N for another edge"
+        )
+    return target, grey
+
+
+def _upright(image: Image.Image) -> tuple[int, int]:
+    """Return (height, width) of a picture after its EXIF orientation is applied."""
+    width, height = image.size
+    # A TIFF is turned by Pillow itself. Asking a PNG for its EXIF would decode it.
+    exif = "exif" in image.info and image.format != "TIFF"
+    turned = exif and image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+    return (width, height) if turned else (height, width)
+
+
+def _usual(sizes: list[tuple[int, int]]) -> tuple[int, int]:
+    """Return the size that all pictures have, or their median, at most `_MAX_EDGE`."""
+    median = [float(edge) for edge in np.median(np.array(sizes), axis=0)]
+    shrink = min(1.0, _MAX_EDGE / max(median))
+    return max(1, round(median[0] * shrink)), max(1, round(median[1] * shrink))
+
+
+def _decode_all(
+    files: list[Path], target: tuple[int, int], grey: bool, notes: list[str]
+) -> np.ndarray:
+    """Return all pictures [N, H, W, C], with one channel if all of them are grey."""
+    x = np.empty((len(files), *target, 1 if grey else 3), np.uint8)
+    seen: Counter[str] = Counter()
+    for row, file in zip(x, files, strict=True):
+        with _picture(file) as image:
+            row[...] = _decode(image, target, grey, seen).reshape(row.shape)
+    if seen["transparent"]:
+        notes.append(f"{seen['transparent']} images with transparency were laid over white")
+    if seen["deep"]:
+        notes.append(
+            f"of {seen['deep']} images with 16 bits the upper 8 are kept: use an .npz for more"
+        )
+    if not grey and (x == x[..., :1]).all():  # grey pictures that were stored as colour ones
+        x = np.ascontiguousarray(x[..., :1])
+    return x
+
+
+def _decode(
+    image: Image.Image, target: tuple[int, int], grey: bool, seen: Counter[str]
+) -> np.ndarray:
+    """Return one picture as bytes [H, W] or [H, W, 3]."""
+    from PIL import Image, ImageOps
+
+    # A JPEG is decoded at a fraction of its size, many times faster, if twice the target is left.
+    image.draft(None, (2 * max(target), 2 * max(target)))
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise ValueError("pixels of type float have no known range")
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("pixels outside 0..65535 have no known range")
+        seen["deep"] += 1
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        seen["transparent"] += 1
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("L" if grey else "RGB")
+    height, width = target
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+@contextmanager
+def _picture(file: Path) -> Iterator[Image.Image]:
+    """Open one picture; whatever goes wrong with it names the file."""
+    from PIL import Image
+
+    # Given a path, Pillow (11 to 13 at least) maps the file and garbles turned TIFFs.
+    with (
+        reading(file, "image", "repair it or remove it", Image.DecompressionBombError),
+        warnings.catch_warnings(action="ignore"),  # of small damage, which Pillow can repair
+        file.open("rb") as stream,
+        Image.open(stream, formats=_FORMATS) as image,
+    ):
+        if image.width * image.height > _MAX_PIXELS:
+            raise ValueError(f"more than {_MAX_PIXELS:,} pixels")
+        yield image

@@ -1,0 +1,94 @@
+"""Labels of every kind become classes: indices from 0 up, and a name for each of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from .files import some
+
+_GREATEST = 2**53  # up to which floats name whole numbers exactly
+
+
+def class_indices(given: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return every part's labels as [N] int64 in range(classes), and the label of every class."""
+    labels = {part: _plain(f"{part} labels", y) for part, y in given.items()}
+    values = np.unique(labels["training"])
+    for part, y in labels.items():
+        if y.dtype.kind != values.dtype.kind:
+            raise DataError("labels are numbers in one part and text in another: use one of them")
+        strangers = np.setdiff1d(y, values)
+        if len(strangers):
+            raise DataError(
+                f"the {part} part has labels that the training part has not: "
+                f"{some(strangers.tolist())}: add training examples of them or leave them out"
+            )
+    return {part: np.searchsorted(values, y).astype(np.int64) for part, y in labels.items()}, values
+
+
+def _plain(what: str, y: np.ndarray) -> np.ndarray:
+    """Return labels as int64 or as text [N]."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise DataError(
+            f"{what} have shape {y.shape}: one label per image is needed "
+            "(of one-hot rows, take argmax(1))"
+        )
+    if y.dtype.kind == "O" and all(isinstance(label, str) for label in y):
+        y = y.astype(str)
+    if y.dtype.kind in "UST":
+        return as_text(what, y)
+    if y.dtype.kind not in "biuf":
+        raise DataError(f"{what} are of type {y.dtype}: integers or text are needed")
+    # A NaN fails the comparison, and what is not larger than _GREATEST can be made an integer.
+    if len(y) and not (
+        y.min() >= -_GREATEST and y.max() <= _GREATEST and np.array_equal(y, y.astype(np.int64))
+    ):
+        raise DataError(
+            f"{what} are not all whole numbers below 2**53: images are sorted into classes, "
+            "numbers to predict are not classes"
+        )
+    return y.astype(np.int64)
+
+
+def as_text(what: str, y: np.ndarray) -> np.ndarray:
+    """Return an array of text or of UTF-8 bytes as one of text.
+
+    Raises:
+        DataError: if it is no text, in the words ``{what} are not ...``.
+    """
+    try:
+        return np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y.astype(str)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{what} are not UTF-8 text: store them as text") from error
+
+
+def name_classes(
+    values: np.ndarray, given: Sequence[str] | None, notes: list[str]
+) -> tuple[str, ...]:
+    """Return the name of every label that occurs."""
+    labels: list[Any] = values.tolist()
+    if given is None:
+        return tuple(str(label) for label in labels)
+    known = [str(each) for each in given]
+    doubles = [each for each, count in Counter(known).items() if count > 1]
+    if doubles:
+        raise DataError(f"class_names has {some(doubles)} twice: every name needs one")
+    text = values.dtype.kind == "U"
+    names = {each: each for each in known} if text else dict(enumerate(known))
+    unnamed = [label for label in labels if label not in names]
+    if unnamed:
+        raise DataError(
+            f"{len(known)} class_names do not name the labels {some(unnamed)}: "
+            "integer labels count from 0"
+        )
+    chosen = tuple(names[label] for label in labels)
+    empty = [each for each in known if each not in chosen]
+    if empty:
+        notes.append(f"class_names without a training example are left out: {some(empty)}")
+    return chosen

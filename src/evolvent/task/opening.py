@@ -1,0 +1,38 @@
+"""From what the user calls a task to the task: a table, a named data set, or a path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from . import Task
+
+#: kind of name -> the settings that its reader takes (`--set task.name=value`).
+SETTINGS: dict[str, dict[str, Any]] = {
+    "table": {"score": str, "test": str, "cost": str},
+    "data": {
+        "seed": int,
+        "validation": float,
+        "fraction": float,
+        "flip": bool,
+        "size": int,
+    },
+}
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """Return name -> type of the settings that the task `name` takes."""
+    return SETTINGS["table" if name.startswith("table:") else "data"]
+
+
+def open_task(name: str | os.PathLike[str], settings: Mapping[str, Any]) -> Task:
+    """Return the task that the user means by `name`, read with `settings`."""
+    text = os.fspath(name)
+    if text.startswith("table:"):
+        from .tables import load_table
+
+        return load_table(text.removeprefix("table:"), **settings)  # type: ignore[return-value]
+    from .named import load
+
+    return load(text, **settings)
