@@ -41,7 +41,8 @@ def toy() -> Task:
 @pytest.fixture(scope="session")
 def digits() -> Task:
     """The built-in digits."""
-    return load("digits")
+    task: Task = load("digits")
+    return task
 
 
 @pytest.fixture(scope="session")

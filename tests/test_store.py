@@ -11,7 +11,7 @@ import pytest
 
 from evolvent.errors import EvolventError, RunError
 from evolvent.store import SCHEMA, Memory, Store, Weights, write_atomically
-from evolvent.types import Budget, Candidate, Result, failed
+from evolvent.types import Budget, Candidate, Result, State, failed
 
 FIRST = Candidate(0, arch=(("conv", 3, 0.1), ("pool",)), budget=Budget(epochs=1 / 3))
 SECOND = Candidate(
@@ -240,8 +240,11 @@ def test_another_schema_is_refused(filled):
 
 
 def test_a_log_is_created_whole_or_not_at_all(path, monkeypatch):
-    monkeypatch.setattr("evolvent.store._move", lambda file, to: (_ for _ in ()).throw(OSError))
-    with pytest.raises(OSError):
+    def crash(file, to):
+        raise OSError("power cut")
+
+    monkeypatch.setattr("evolvent.store._move", crash)
+    with pytest.raises(OSError, match="power cut"):
         Store(path, write=True)
     assert not path.exists()
     monkeypatch.undo()
@@ -272,7 +275,7 @@ def test_a_file_holds_the_old_content_until_the_new_is_complete(tmp_path, monkey
 def test_weights_come_back_bit_for_bit(tmp_path):
     weights = Weights(tmp_path / "weights")
     rng = np.random.default_rng(0)
-    state = {
+    state: State = {
         "conv.weight": rng.standard_normal((2, 3)).astype(np.float32),
         "norm.count": np.array(7, np.int64),
     }

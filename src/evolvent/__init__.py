@@ -16,12 +16,13 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .errors import EvolventError, UserError
-    from .run import Run, resume, search
+    from .run import Run
+    from .session import resume, search
     from .types import Budget, Candidate, Result
 
 _HOME = {
-    "search": "run",
-    "resume": "run",
+    "search": "session",
+    "resume": "session",
     "Run": "run",
     "Candidate": "types",
     "Result": "types",

@@ -12,7 +12,7 @@ from . import export
 from .errors import RunError
 from .network.build import plan
 from .network.cost import cost
-from .resolve import make_space, network_settings
+from .resolve import make_space, make_spec, network_settings
 from .store import Event, Store, Weights, write_atomically
 from .task import Task
 from .types import Candidate, Result
@@ -87,6 +87,39 @@ def write(
     return card
 
 
+def look_up(folder: Path, config: Mapping[str, Any], task: Task, store: Store) -> dict[str, Any]:
+    """Write the card of a search on a table: there is no network, test is one look-up."""
+    results = store.results()
+    trained = [r for r in results if r.ok]
+    if not trained:
+        raise RunError("no candidate of the search has a score: `evolvent show` lists the reasons")
+    best = max(trained, key=lambda r: (r.candidate.budget.epochs, r.value, -r.candidate.id))
+    estimator = make_spec(config, task, config["seed"])().estimator
+    test = estimator.test(best.candidate.arch) if "test" in estimator.gives else None  # type: ignore[attr-defined]
+    card = {
+        "task": config["request"]["task"],
+        "recipe": config["recipe"],
+        "arch": best.candidate.arch,
+        "candidate": best.candidate.id,
+        "params": best.params,
+        "flops": best.flops,
+        "val_score": best.score,
+        "test_score": test,
+        "metric": task.metric,
+        "trials": sum(r.status in ("ok", "failed") for r in results),
+        "seed": config["seed"],
+        "search_seconds": round(store.spent("search"), 2),
+        "charged_seconds": round(sum(r.seconds for r in trained), 2),
+        "looked_up": True,
+        "data": config["data"],
+        "versions": config["versions"],
+    }
+    (folder / "best").mkdir(exist_ok=True)
+    write_atomically(folder / "best" / "card.md", text(card))
+    write_atomically(folder / "best" / "card.json", json.dumps(card, indent=1))
+    return card
+
+
 def _card(
     config: Mapping[str, Any], task: Task, store: Store, outcome: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -142,6 +175,12 @@ def text(card: Mapping[str, Any]) -> str:
     def shown(score: float | None) -> str:
         return "no test data" if score is None else f"{score:.4f}"
 
+    if card.get("looked_up"):
+        return (
+            f"# The best of {card['task']}\n\n`{card['arch']}`, found by `{card['recipe']}` in "
+            f"{card['trials']} trials (seed {card['seed']}): validation {card['val_score']:.4f}, test "
+            f"{shown(card['test_score'])}. Looked up, not trained: there is no network to export.\n"
+        )
     lines = [
         f"# A network for {Path(card['task']).name}",
         "",

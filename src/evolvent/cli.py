@@ -1,4 +1,4 @@
-"""The command line. Thin: it reads options, calls `evolvent.run`, and prints.
+"""The command line. Thin: it reads options, calls `session` and `run`, and prints.
 
 Progress goes to stderr, results to stdout; with ``--json`` stdout is one JSON object and nothing else.
 Exit code 0 is done, 2 the input is wrong (one line says what to do), 130 interrupted.
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import __version__
+from . import __version__, cli_comparison
 from .errors import EvolventError, UserError
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ Workers = Annotated[int | None, typer.Option(help="Processes; default one per co
 
 def main() -> None:
     """Run the command line; turn our errors into one line and an exit code."""
+    sys.path.insert(0, str(Path.cwd()))  # one's own parts are named as module:Name
     try:
         app(standalone_mode=False)
     except typer.Exit as stop:
@@ -133,11 +134,11 @@ def demo() -> None:
 
 
 def _search(task: str, as_json: bool, **options: Any) -> None:
-    from . import run as runs
+    from . import session
     from .display import Display
 
     with Display() as display, _resumable(options.get("out")):
-        done = runs.search(task, say=display.say, listen=display.listen, began=BEGAN, **options)
+        done = session.search(task, say=display.say, listen=display.listen, began=BEGAN, **options)
     _show_result(done, as_json)
 
 
@@ -164,17 +165,18 @@ def _show_result(done: Any, as_json: bool) -> None:
     from .card import text
 
     print(text(done.card))
-    print(f"The network is in {done.folder / 'best'}: model.py, weights.safetensors, card.md")
+    if not done.card.get("looked_up"):
+        print(f"The network is in {done.folder / 'best'}: model.py, weights.safetensors, card.md")
 
 
 @app.command()
 def resume(run: RunFolder, workers: Workers = None, as_json: Json = False) -> None:
     """Go on with a search that was stopped, however it was stopped."""
-    from . import run as runs
+    from . import session
     from .display import Display
 
     with Display() as display, _resumable(run):
-        done = runs.resume(
+        done = session.resume(
             run, workers=workers, say=display.say, listen=display.listen, began=BEGAN
         )
     _show_result(done, as_json)
@@ -332,6 +334,9 @@ def _listed(axis: str) -> dict[str, str]:
         doc = sys.modules[registry.find(singular, name).__module__].__doc__ or ""
         found[name] = doc.split("\n")[0]
     return found
+
+
+cli_comparison.register(app)
 
 
 if __name__ == "__main__":

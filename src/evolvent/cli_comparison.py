@@ -98,11 +98,13 @@ def build(
     name: Annotated[str, typer.Option(help="How to call it: table:NAME.")],
     epochs: Annotated[str, typer.Option(help="Training lengths, separated by commas.")] = "2,8",
     workers: Annotated[int | None, typer.Option(help="Processes; default one per core.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where rows are kept until all are done.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where rows are kept until all are done.")
+    ] = None,
     set_: Set = None,
 ) -> None:
     """Train every distinct architecture of a space and keep the results as table:NAME."""
-    from .run import cores
+    from .execute import cores
     from .settings import parse_set
     from .tabulate import build as build_table
 

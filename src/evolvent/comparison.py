@@ -20,8 +20,8 @@ import yaml
 
 from . import statistics
 from .contest import Trace, play
-from .errors import CandidateFailed, EvolventError, RunError, SettingError
-from .execute import Inline, LocalSlots
+from .errors import CandidateFailed, EvolventError, RunError, SettingError, unknown
+from .execute import Inline, LocalSlots, cores
 from .resolve import Request, choose, make_spec, settle
 from .settings import PARTS, differences, validated
 from .store import Store, write_atomically
@@ -64,8 +64,6 @@ def compare(
     Raises:
         UserError: for unknown names, impossible pairs, or a folder that holds another comparison.
     """
-    from .run import _cores
-
     if seeds < 1:
         raise SettingError(f"seeds={seeds}: at least 1, and 5 for any statement")
     names = list(dict.fromkeys(strategies))
@@ -73,13 +71,11 @@ def compare(
     given = {part: dict(values) for part, values in (settings or {}).items()}
     for part in given:
         if part not in (*PARTS, *names):
-            from .errors import unknown
-
             raise unknown("part or strategy", part, (*PARTS, *names))
     opened = open_task(task, validated("task", given.get("task", {}), settings_of(task)))
     shared = {part: given[part] for part in PARTS if part in given}
     request = Request(task, recipe, space, None, estimator, budget, 0, set=shared)
-    count = _cores() if workers is None else workers
+    count = cores() if workers is None else workers
     configs: dict[str, dict[str, Any]] = {}
     for name in names:
         own = dataclasses.replace(
@@ -134,9 +130,12 @@ def _played(
         for seed in range(seeds):
             if store and (found := store.meta(f"{name}/{seed}")) is not None:
                 known[name, seed] = Trace(**found)
-    chunk = CHUNK if task.kind == "table" else 1
+    chunk = 1 if task.trainable else CHUNK
     missing = [
-        (name, [seed for seed in range(start, min(start + chunk, seeds)) if (name, seed) not in known])
+        (
+            name,
+            [seed for seed in range(start, min(start + chunk, seeds)) if (name, seed) not in known],
+        )
         for start in range(0, seeds, chunk)
         for name in configs
     ]
@@ -160,8 +159,9 @@ def _played(
                     known[name, trace.seed] = trace
                     if store:
                         store.note(f"{name}/{trace.seed}", dataclasses.asdict(trace))
-                if task.kind != "table":
-                    say(f"{time.monotonic() - start:6.0f} s  {name}: {len(traces)} more, {len(running)} left")
+                if task.trainable:
+                    passed = time.monotonic() - start
+                    say(f"{passed:6.0f} s  {name}: {len(traces)} more, {len(running)} left")
     finally:
         executor.shutdown()
     return {name: [known[name, seed] for seed in range(seeds)] for name in configs}
@@ -224,7 +224,9 @@ class Comparison:
                 f"{self.seeds} seeds: fewer than {statistics.FEW} say little about a difference"
             )
         if not has_test:
-            told["note"] = "there is no test column: validation alone, which flatters every strategy"
+            told["note"] = (
+                "there is no test column: validation alone, which flatters every strategy"
+            )
         return told
 
     def _strategy(
@@ -240,8 +242,13 @@ class Comparison:
             "cost_seconds": float(np.mean([sum(trace.cost) for trace in traces])),
             "search_seconds": float(np.mean([trace.seconds for trace in traces])),
             "chosen": [
-                {"seed": t.seed, "arch": t.arch, "test": (t.test or t.val)[-1], "flops": t.flops,
-                 "params": t.params}
+                {
+                    "seed": t.seed,
+                    "arch": t.arch,
+                    "test": (t.test or t.val)[-1],
+                    "flops": t.flops,
+                    "params": t.params,
+                }
                 for t in traces
                 if t.val
             ],
@@ -314,7 +321,8 @@ def text(told: Mapping[str, Any]) -> str:
         f"{told['task']}: {told['seeds']} paired seeds, {told['budget']} each "
         f"({column} of what validation chose)",
         "",
-        f"{'strategy':<24} {'mean':>8} {'95 % interval':>19} {'IQM':>8} {'std':>7} {'val':>8} {'ms':>8}",
+        f"{'strategy':<24} {'mean':>8} {'95 % interval':>19} {'IQM':>8} {'std':>7} {'val':>8} "
+        f"{'ms':>8}",
     ]
     ranked = sorted(told["strategies"].items(), key=lambda item: -item[1][column]["mean"])
     for name, row in ranked:

@@ -72,13 +72,12 @@ def _play(context: Context, config: Mapping[str, Any], seed: int) -> Trace:
 
     log = Memory()
     strategy = make_strategy(config, context.space, seed)
-    charged = config["budget"]["seconds"] if context.spec.task.kind == "table" else None
     Search(
         submit=submit,
         cancel=lambda future: None,
         trials=config["budget"]["trials"],
-        seconds=charged or config["budget"].get("search_seconds"),
-        charged=charged is not None,
+        seconds=config["budget"]["search_seconds"],
+        charged=not context.spec.task.trainable,
         keep=keep,
     ).run(strategy, log)
     results = [event for event in log.events() if isinstance(event, Result)]
@@ -131,7 +130,7 @@ class _Test:
                     arch = result.candidate.arch
                     scores[arch] = estimator.test(arch)  # type: ignore[attr-defined]
             return [math.nan if r is None else scores[r.candidate.arch] for r in chosen]
-        if self.context.spec.task.kind == "table" or self.context.spec.task.test is None:
+        if not self.context.spec.task.trainable or self.context.spec.task.test is None:
             return []
         return [self._trained(chosen[-1])]
 

@@ -64,3 +64,11 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> SettingError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return SettingError(f"unknown {kind} {name!r}: {hint}known: {', '.join(names) or 'none'}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that there was not enough memory; torch has no type for it on a CPU."""
+    if isinstance(error, RuntimeError):  # of torch's allocators, of CUDA, of C++
+        text = str(error).lower()
+        return any(sign in text for sign in ("allocate memory", "out of memory", "bad_alloc"))
+    return isinstance(error, MemoryError)

@@ -35,7 +35,7 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 
 import psutil
 
-from .errors import CandidateFailed, SettingError, UserError
+from .errors import CandidateFailed, SettingError, UserError, is_out_of_memory
 
 T = TypeVar("T")
 
@@ -134,7 +134,7 @@ class Inline(Executor):
         if ok:
             future.set_result(value)
         else:
-            future.set_exception(OutOfMemory(_text(value)) if _is_out_of_memory(value) else value)
+            future.set_exception(OutOfMemory(_text(value)) if is_out_of_memory(value) else value)
         return future
 
     def cancel(self, future: Future[Any]) -> None:
@@ -334,7 +334,7 @@ class LocalSlots(Executor):
         """Pass on the answer to a call, unless it ran out of memory."""
         if ok:
             job.future.set_result(value)
-        elif _is_out_of_memory(value):
+        elif is_out_of_memory(value):
             self._stop(slot)  # a fresh process has no fragments and no cache, also on a GPU
             self._retry_alone(job, _text(value))
         else:
@@ -427,6 +427,11 @@ class LocalSlots(Executor):
             job.future.set_exception(Cancelled("the executor was shut down"))
 
 
+def cores() -> int:
+    """Return the cores that this process may use. [count]"""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _new_slot(threads: int, data_limit: int) -> Slot:
     here, there = _spawn.Pipe()
     with there, _without_main():
@@ -449,13 +454,6 @@ def _without_main() -> Iterator[None]:
             yield
         finally:
             sys.modules["__main__"] = main
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, RuntimeError):  # of torch's allocators, of CUDA, of C++
-        text = str(error).lower()
-        return any(x in text for x in ("allocate memory", "out of memory", "bad_alloc"))
-    return isinstance(error, MemoryError)
 
 
 def _resident(process: SpawnProcess) -> int:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import types
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,16 +96,17 @@ class Forbidden:
         if name.split(".")[0] in ("evolvent", "safetensors"):
             raise ImportError(f"{name} must not be needed")
 sys.meta_path.insert(0, Forbidden())
+sys.dont_write_bytecode = True
 import torch
 torch.set_num_threads(1)
-folder, inputs = sys.argv[1:]
-spec = importlib.util.spec_from_file_location("model", folder + "/model.py")
-model = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(model)
-read = model.read_safetensors(inputs)
-with torch.no_grad():
-    there = model.load(folder)(read["x"])
-print(float((there - read["y"]).abs().max()))
+for folder, inputs in zip(sys.argv[1::2], sys.argv[2::2]):
+    spec = importlib.util.spec_from_file_location("model", folder + "/model.py")
+    model = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(model)
+    read = model.read_safetensors(inputs)
+    with torch.no_grad():
+        there = model.load(folder)(read["x"])
+    print(float((there - read["y"]).abs().max()))
 """
 
 
@@ -291,14 +293,12 @@ def load(folder: Path) -> nn.Module:
     Raises:
         EvolventError: if the folder holds no ``model.py``.
     """
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location(
-        f"_exported_{abs(hash(folder))}", folder / "model.py"
-    )
-    if spec is None or spec.loader is None or not (folder / "model.py").is_file():
+    file = folder / "model.py"
+    if not file.is_file():
         raise EvolventError(f"{folder} holds no model.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = types.ModuleType("model")
+    module.__file__ = str(file)
+    # not by importlib, which would leave a __pycache__ beside the network
+    exec(compile(file.read_text("utf-8"), str(file), "exec"), module.__dict__)
     net: nn.Module = module.load(folder)
     return net

@@ -17,10 +17,10 @@ from .execute import LocalSlots
 from .network.build import plan
 from .network.cost import cost
 from .resolve import EPOCHS, make_space, make_spec, network_settings, pace
-from .run import TASK_SETTINGS, Run
+from .run import Run
 from .settings import parse_budget, validated
 from .store import write_atomically
-from .task.named import load
+from .task.opening import open_task, settings_of
 from .worker import Job, fit
 
 
@@ -70,8 +70,10 @@ def train(
     own = config["request"]
     # how other data are split and read is theirs to say
     given = own["set"].get("task", {}) if task is None else {}
-    settings = validated("task", given, TASK_SETTINGS)
-    data = load(task or own["task"], **settings)
+    settings = validated("task", given, settings_of(own["task"]))
+    data = open_task(task or own["task"], settings)
+    if not data.trainable:
+        raise SettingError(f"{data.name} is a table: it is looked up, there is nothing to train")
     id = found.card["candidate"] if candidate is None else candidate
     result = next((r for r in found.results() if r.candidate.id == id), None)
     if result is None:

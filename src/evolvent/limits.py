@@ -45,8 +45,8 @@ class Limits:
         """Return why `candidate` may not be trained, or None."""
         try:
             made = cost(plan(self.space, candidate.arch, self.task, self.size), self.task)
-        except EvolventError as error:
-            return str(error)
+        except (EvolventError, RuntimeError) as error:  # torch's, for shapes that do not fit
+            return f"it cannot be built: {error}"
         if self.max_params is not None and made.params > self.max_params:
             return f"it has {made.params:,} parameters, the limit is {self.max_params:,}"
         if self.max_flops is not None and made.flops > self.max_flops:

@@ -206,7 +206,7 @@ class _Charged(_Clock):
     def __init__(self, log: Log, seconds: float | None) -> None:
         super().__init__(log, seconds)
         told = (event for event in log.events() if isinstance(event, Result))
-        self.total = sum(result.seconds for result in told if result.status != "cut")
+        self.total = sum(result.seconds for result in told)
 
     @property
     def over(self) -> bool:
@@ -220,7 +220,7 @@ class _Charged(_Clock):
         """Return `result`, cut if it would have ended after the budget."""
         self.total += result.seconds
         if self.seconds is not None and self.total > self.seconds:
-            return _cut(result.candidate)
+            return replace(_cut(result.candidate), seconds=result.seconds)
         return result
 
 

@@ -212,9 +212,10 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
     """
     budget = parse_budget(request.budget)
     estimator = dict(chosen["estimator"])
-    settled = dict(chosen) | {"estimator": estimator, "budget": dataclasses.asdict(budget)}
+    plan = dataclasses.asdict(budget) | {"search_seconds": budget.seconds}
+    settled = dict(chosen) | {"estimator": estimator, "budget": plan}
     if not task.trainable:
-        estimator.setdefault("epochs", task.epochs)
+        estimator.setdefault("epochs", getattr(task, "epochs", 1.0))
         estimator.setdefault("timeout", 60.0)
         horizon = _trials_of_a_table(budget, task)
     elif budget.seconds is None:
@@ -223,7 +224,7 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
         horizon = budget.trials or TRIALS_AIMED_AT
     else:
         search = budget.seconds * SEARCH_SHARE
-        settled["budget"]["search_seconds"] = search
+        plan["search_seconds"] = search  # a table's whole budget is for the search
         per_example = _typical_pace(chosen, task, request.device)
         epoch = per_example * len(task.train)
         core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates

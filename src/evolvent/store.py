@@ -107,7 +107,7 @@ class Store:
         except sqlite3.DatabaseError as error:
             self.close()
             raise self._damaged(error) from error
-        except RunError:
+        except BaseException:
             self.close()
             raise
 

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from . import registry
-from .errors import EvolventError
+from .errors import EvolventError, is_out_of_memory
 from .estimator import Estimator, Evaluation
 from .estimator.full import load, state_of, with_own_training
 from .network.build import Size, build
@@ -93,14 +93,6 @@ def _checked(evaluation: Evaluation, candidate: Candidate) -> Evaluation:
         raise ValueError(f"the estimator answered for candidate {result.candidate.id}")
     json.dumps([result.score, result.metrics, result.seconds, result.params, result.flops])
     return evaluation
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that there was not enough memory; torch has no type for it on a CPU."""
-    if isinstance(error, RuntimeError):
-        text = str(error).lower()
-        return any(words in text for words in ("out of memory", "allocate memory", "bad_alloc"))
-    return isinstance(error, MemoryError)
 
 
 @dataclass(frozen=True)

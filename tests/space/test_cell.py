@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from evolvent.errors import SettingError
-from evolvent.space import sample_decisions
 from evolvent.space.cell import INPUTS, OPERATIONS, Cell, loose_ends
 
 DIALECTS = {
@@ -302,9 +301,12 @@ def test_canonical_is_an_architecture_of_its_own_class(space):
         assert space.decode(space.encode(canonical)) == canonical
 
 
-@pytest.mark.parametrize(("nodes", "classes"), [(1, 10), (2, 205)])
+@pytest.mark.parametrize(("nodes", "classes"), [(1, 10), (2, 165)])
 def test_canonical_tells_exactly_the_isomorphic_cells_apart(nodes, classes):
-    """All cells of two operations, sorted by brute force: every order of nodes and of branches."""
+    """All cells of two operations, sorted by brute force: every order of nodes and of branches.
+
+    By hand, two nodes: 10 x 11 chains, and 55 unordered pairs that both read the inputs.
+    """
     space = Cell(operations=("conv_1x1", "conv_3x3"), nodes=nodes)
     cells, by_force = all_cells(space), defaultdict(set)
     for cell in cells:
@@ -314,7 +316,7 @@ def test_canonical_tells_exactly_the_isomorphic_cells_apart(nodes, classes):
 
 
 def all_cells(space):
-    prefixes = [()]
+    prefixes: list[tuple[int, ...]] = [()]
     for _ in range(4 * space.nodes):
         prefixes = [(*each, value) for each in prefixes for value in space.decision(each).legal]
     return [space.decode(each + each)[0] for each in prefixes]
@@ -330,7 +332,5 @@ def brute_force(cell):
             for state in cell[node][0:3:2]
         ):
             moved = relabelled(cell, order)
-            forms.append(
-                tuple((*sorted([node[:2], node[2:4]]), node[4]) for node in moved)
-            )
+            forms.append(tuple((*sorted([node[:2], node[2:4]]), node[4]) for node in moved))
     return min(forms)

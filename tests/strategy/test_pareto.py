@@ -10,7 +10,7 @@ import pytest
 
 from evolvent.errors import SettingError
 from evolvent.space.listed import Listed
-from evolvent.strategy.pareto import Pareto, costs, crowding
+from evolvent.strategy.pareto import Pareto, costs, crowding, guess
 from evolvent.types import Candidate, Result, failed
 
 SPACE = Listed(["".join(digits) for digits in itertools.product("01234", repeat=6)])
@@ -56,6 +56,22 @@ def test_crowding_distance_on_a_worked_example():
     assert crowding(points).tolist() == [np.inf, 2 / 4 + 3 / 4, np.inf, 3 / 4 + 2 / 4]
     assert crowding(np.ones((3, 2))).tolist() == [np.inf, 0.0, np.inf]
     assert crowding(np.ones((1, 2))).tolist() == [np.inf]
+
+
+def test_a_guess_is_right_where_every_decision_adds_its_part():
+    codes = np.random.default_rng(0).integers(4, size=(80, 5))
+    points = np.stack([codes.sum(axis=1), (codes == 2) @ [1, 2, 3, 4, 5]], axis=1).astype(float)
+    assert guess(codes, points[:60]) == pytest.approx(points[60:], abs=0.8)
+    ragged = [(0, 1), (1, 1, 0), (1,), (0, 1)]
+    assert guess(ragged, np.array([[0.0], [1.0], [1.0]]))[0, 0] < 0.5
+
+
+def test_choosing_among_proposals_helps():
+    volumes = [
+        [volume(e for e in drive(Pareto(SPACE, seed=seed, proposals=n, **TOY), 120) if isinstance(e, Result))
+         for seed in range(5)] for n in (1, 8)
+    ]  # fmt: skip
+    assert sum(volumes[1]) > sum(volumes[0])
 
 
 def test_the_most_dominated_and_then_the_most_crowded_member_leaves():
@@ -128,7 +144,14 @@ def test_it_lives_under_failures_with_many_workers_in_any_order(slots):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"population": 1}, {"minimise": ()}, {"crossover": 1.5}, {"mutation": -0.1}]
+    "settings",
+    [
+        {"population": 1},
+        {"proposals": 0},
+        {"minimise": ()},
+        {"crossover": 1.5},
+        {"mutation": -0.1},
+    ],
 )
 def test_settings_outside_their_rule_are_refused(settings):
     with pytest.raises(SettingError):

@@ -7,8 +7,8 @@ where the estimator keeps them (None otherwise). `inherited` holds the weights o
 exception into a failed result, so one bad candidate is a row, never the end of a search.
 
 Declared: `gives` (capabilities that strategies may need, such as ``gradient``), `needs` (capabilities
-of the space), `kinds` (of tasks that it can evaluate), and `stateful` (whether it holds state between candidates, which allows
-one process only).
+of the space), `kinds` (of tasks that it can evaluate), and `stateful` (whether it holds state between
+candidates, which allows one process only).
 """
 
 from __future__ import annotations

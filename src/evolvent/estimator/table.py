@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import CandidateFailed, unknown
+from ..errors import CandidateFailed
 from ..space import Space
 from ..types import Arch, Candidate, Result, State
 from . import Evaluation

@@ -5,16 +5,18 @@ the expected improvement; Snoek et al., NIPS 2012 (1206.2944), for one length sc
 For several workers an evaluation in flight counts as finished with the mean expected of it, which
 takes the uncertainty away there (Ginsbourger et al. 2010, "kriging believer").
 
-The kernel is ``exp(-sum_i w_i [a_i != b_i])`` over the decisions of two architectures. Written out it
-is a product of one factor per decision, so it weighs single decisions, pairs and all higher
-combinations, as one-hot and pairwise features would. Scores are stretched near the best one: most
+The kernel is ``exp(-sum_i w_i [a_i != b_i] - w c(a, b))`` over the decisions of two architectures.
+Written out it is a product of one factor per decision, so it weighs single decisions, pairs and all
+higher combinations, as one-hot and pairwise features would. The last term compares how often each
+option was taken, wherever: decisions of equal name share their options, and two cells with the same
+operations on other edges resemble each other. Scores are stretched near the best one: most
 architectures are mediocre or fail to learn, and only the order at the top matters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
@@ -26,6 +28,7 @@ from ..types import Arch, Budget, Candidate, Result, stream
 _NOISES = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3)  # of the variance of the scores
 _SCALES = (0.3, 0.6, 1.2, 2.4, 4.8)  # sum of all weights of the kernel
 _RANDOM, _BEST, _MUTANTS, _ROUNDS = 200, 10, 12, 4  # of the pool that is looked through per ask
+_COUNTS = 3.0  # how many decisions the counts weigh before anything is learnt
 _NOBODY: tuple[int, ...] = ()
 _TRIES = 50  # samples to find one that was not asked before
 
@@ -73,6 +76,10 @@ class Bayes:
         self._results: list[Result] = []
         self._flying: dict[int, Arch] = {}  # id -> architecture, in the order of asking
         self._seen: set[Any] = set()
+        self._width = 0  # most decisions seen
+        self._options = 0  # options of all names of decisions seen
+        self._by_name: dict[str, int] = {}
+        self._by_length: dict[int, np.ndarray] = {}
         self._weights: tuple[np.ndarray, float] | None = None
         self._fitted = 0  # results at the last fit
         self._asked = 0
@@ -108,9 +115,10 @@ class Bayes:
         worst = min(result.value for result in known if result.ok)
         target = stretch(np.array([max(result.value, worst) for result in known]))
         archs = [result.candidate.arch for result in known]
-        surrogate = self._fit(self._codes(archs), target)
+        codes = self._codes([*archs, *self._flying.values()])
+        surrogate = self._fit(codes.cut(0, len(archs)), target)
         if self._flying:
-            surrogate = surrogate.believe(self._codes(list(self._flying.values())))
+            surrogate = surrogate.believe(codes)
         best = float(target.max())
 
         pool: dict[Any, tuple[Arch, str, tuple[int, ...]]] = {}
@@ -151,44 +159,82 @@ class Bayes:
         early = sorted(self._results[:-half], key=lambda r: (-r.value, r.candidate.id))
         return early[:half] + late
 
-    def _fit(self, codes: np.ndarray, target: np.ndarray) -> Surrogate:
+    def _fit(self, codes: Codes, target: np.ndarray) -> Surrogate:
         """Return the surrogate; its weights are learnt anew when the results grew by a tenth."""
-        grown = self._weights is None or len(self._weights[0]) != codes.shape[1]
+        grown = self._weights is None or len(self._weights[0]) != codes.places.shape[1] + 1
         if grown or self._fitted * 1.1 <= len(self._results):
             self._weights = learn(codes, target, None if grown else self._weights)
             self._fitted = len(self._results)
         assert self._weights is not None
         return Surrogate(codes, target, *self._weights)
 
-    def _codes(self, archs: Sequence[Arch]) -> np.ndarray:
-        """Return the decisions of each architecture [N, decisions]; -1 where there is none."""
+    def _codes(self, archs: Sequence[Arch]) -> Codes:
         rows = [self.space.encode(arch) for arch in archs]  # type: ignore[attr-defined]
-        self._width = max(getattr(self, "_width", 0), *map(len, rows))
-        return np.array([(*row, *(-1,) * (self._width - len(row))) for row in rows])
+        self._width = max(self._width, *map(len, rows))
+        columns = np.full((len(rows), self._width), -1)
+        for row, choices in enumerate(rows):
+            columns[row, : len(choices)] = self._starts(choices)
+        places = np.array([(*row, *(-1,) * (self._width - len(row))) for row in rows])
+        counts = np.zeros((len(rows), self._options))
+        taken = columns >= 0
+        np.add.at(counts, (np.nonzero(taken)[0], (columns + places)[taken]), 1.0)
+        return Codes(places, counts)
+
+    def _starts(self, choices: tuple[int, ...]) -> np.ndarray:
+        """Return where the options of each decision start among the counts [decisions].
+
+        The decisions of one architecture stand for all that have as many.
+        """
+        if len(choices) not in self._by_length:
+            starts = []
+            for place in range(len(choices)):
+                decision = self.space.decision(choices[:place])  # type: ignore[attr-defined]
+                if decision.name not in self._by_name:
+                    self._by_name[decision.name] = self._options
+                    self._options += decision.size
+                starts.append(self._by_name[decision.name])
+            self._by_length[len(choices)] = np.array(starts, dtype=int)
+        return self._by_length[len(choices)]
+
+
+class Codes(NamedTuple):
+    """Architectures as the kernel sees them.
+
+    Args:
+        places: the decisions [N, decisions]; -1 where there is none.
+        counts: how often each option was taken [N, options].
+    """
+
+    places: np.ndarray
+    counts: np.ndarray
+
+    def cut(self, start: int, stop: int) -> Codes:
+        """Return the architectures from `start` to `stop`."""
+        return Codes(self.places[start:stop], self.counts[start:stop])
 
 
 class Surrogate:
     """A Gaussian process with zero mean and the kernel of this module.
 
     Args:
-        codes: decisions of the known architectures [N, decisions].
+        codes: the known architectures [N].
         target: their values [N], of mean 0.
-        weights: of the kernel [decisions].
+        weights: of the kernel [decisions + 1], the last one for the counts.
         noise: variance of the noise, as a share of the signal's.
         amplitude: variance of the signal; estimated from the values by default.
     """
 
     def __init__(
         self,
-        codes: np.ndarray,
+        codes: Codes,
         target: np.ndarray,
         weights: np.ndarray,
         noise: float,
         amplitude: float | None = None,
     ) -> None:
         self.codes, self.target, self.weights, self.noise = codes, target, weights, noise
-        matrix = np.exp(-distance(codes, codes, weights))
-        matrix[np.diag_indices(len(codes))] += noise
+        matrix = self._kernel(codes)
+        matrix[np.diag_indices(len(target))] += noise
         self._inverse = np.linalg.inv(np.linalg.cholesky(matrix))  # of the lower factor
         whitened = self._inverse @ target
         self._alpha = self._inverse.T @ whitened
@@ -196,31 +242,41 @@ class Surrogate:
             amplitude = max(float(whitened @ whitened) / len(target), 1e-12)
         self.amplitude = amplitude
 
-    def predict(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the mean and the standard deviation [N] at `codes` [N, decisions]."""
-        near = np.exp(-distance(codes, self.codes, self.weights))
+    def _kernel(self, codes: Codes) -> np.ndarray:
+        apart = np.tensordot(self.weights, differences(codes, self.codes), axes=1)
+        return np.asarray(np.exp(-apart))
+
+    def predict(self, codes: Codes) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean [N] and the standard deviation [N] at `codes`."""
+        near = self._kernel(codes)
         explained = ((near @ self._inverse.T) ** 2).sum(axis=1)
         variance = self.amplitude * np.maximum(1.0 - explained, 1e-12)
         return near @ self._alpha, np.sqrt(variance)
 
-    def believe(self, codes: np.ndarray) -> Surrogate:
-        """Return the surrogate with its own mean at `codes` taken for true."""
+    def believe(self, codes: Codes) -> Surrogate:
+        """Return the surrogate that takes its own mean for true where there is no value.
+
+        Args:
+            codes: the known architectures, then those in flight.
+        """
         mean, _ = self.predict(codes)
-        return Surrogate(
-            np.concatenate([self.codes, codes]),
-            np.concatenate([self.target, mean]),
-            self.weights,
-            self.noise,
-            self.amplitude,
-        )
+        target = np.concatenate([self.target, mean[len(self.target) :]])
+        return Surrogate(codes, target, self.weights, self.noise, self.amplitude)
 
 
-def distance(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the weighted number of decisions that differ [N, M]."""
-    total = np.zeros((len(first), len(second)))
-    for place, weight in enumerate(weights):
-        total += weight * (first[:, place, None] != second[None, :, place])
-    return total
+def differences(first: Codes, second: Codes) -> np.ndarray:
+    """Return in what architectures differ [decisions + 1, N, M].
+
+    For each decision of `second` whether it differs; last the share of decisions whose options
+    would have to be exchanged to make the counts equal, times a constant.
+    """
+    width, options = second.places.shape[1], second.counts.shape[1]
+    found = np.empty((width + 1, len(first.places), len(second.places)))
+    for place in range(width):
+        found[place] = first.places[:, place, None] != second.places[None, :, place]
+    counts = np.abs(first.counts[:, None, :options] - second.counts[None]).sum(axis=2)
+    found[width] = counts * (0.5 * _COUNTS / width)
+    return found
 
 
 def stretch(scores: np.ndarray) -> np.ndarray:
@@ -244,19 +300,19 @@ def improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndar
 
 
 def learn(
-    codes: np.ndarray, target: np.ndarray, start: tuple[np.ndarray, float] | None
+    codes: Codes, target: np.ndarray, start: tuple[np.ndarray, float] | None
 ) -> tuple[np.ndarray, float]:
-    """Return the kernel's weights [decisions] and the noise of highest posterior probability.
+    """Return the kernel's weights [decisions + 1] and the noise of highest posterior probability.
 
     A grid with equal weights, then coordinate ascent over the single weights and the noise.
 
     Args:
-        codes: decisions [N, decisions].
-        target: values [N].
+        codes: the known architectures [N].
+        target: their values [N].
         start: where the last search ended, tried as well.
     """
-    width = codes.shape[1]
-    differ = (codes[:, None, :] != codes[None]).astype(float)
+    differ = differences(codes, codes)
+    width = len(differ)
 
     def quality(apart: np.ndarray, weights: np.ndarray, noise: float) -> float:
         matrix = np.exp(-apart)
@@ -271,16 +327,16 @@ def learn(
     guesses += [start] if start else []
     best = -np.inf
     for guess in guesses:
-        found = quality(differ @ guess[0], *guess)
+        found = quality(np.tensordot(guess[0], differ, axes=1), *guess)
         if found > best:
             best, (weights, noise) = found, guess
-    apart = differ @ weights
+    apart = np.tensordot(weights, differ, axes=1)
     for _ in range(2):
         for place in range(width):
             for factor in (0.4, 0.7, 1.4, 2.5):
                 other = weights.copy()
                 other[place] *= factor
-                moved = apart + (other[place] - weights[place]) * differ[:, :, place]
+                moved = apart + (other[place] - weights[place]) * differ[place]
                 found = quality(moved, other, noise)
                 if found > best:
                     best, weights, apart = found, other, moved

@@ -35,7 +35,7 @@ class RegularizedEvolution:
         seed: same seed and same tells in, same asks out, in any process.
 
     Raises:
-        SettingError: if `sample` is outside 1..population.
+        SettingError: if `sample` is outside 1..population, or `identity` outside 0..1.
     """
 
     needs: frozenset[str] = frozenset()
@@ -69,6 +69,8 @@ class RegularizedEvolution:
                 f"sample={sample} must lie in 1..population={population}: "
                 "lower sample or raise population"
             )
+        if not 0 <= identity <= 1:
+            raise SettingError(f"identity={identity} must lie in 0..1: it is a probability")
         self.space, self.budget, self.seed = space, Budget(epochs=epochs), seed
         self.size, self.sample, self.identity = population, sample, identity
         self.replacement, self.aging = replacement, aging

@@ -5,6 +5,10 @@ for networks NSGA-Net, Lu et al., GECCO 2019 (1810.03522): binary tournament by 
 distance, crossover, mutation, survival of the best ranks, the last one cut by crowding; duplicates
 are not evaluated again.
 
+Of several children the one is asked that is best by the same order when its objectives are guessed
+by a linear model of the decisions, as NSGANetV2 (Lu et al., ECCV 2020, 2007.10396) lets a surrogate
+choose what is trained. ``proposals=1`` is NSGA-II alone, and so is a space without decisions.
+
 What differs: steady state, so that results may come in any order and no worker waits for a
 generation. Every result joins the population, which is cut back to its size at once. Crossover is
 the space's own, where it has one; a child that equals something asked before is mutated on.
@@ -24,6 +28,7 @@ from ..errors import SettingError
 from ..space import Move, Space, key
 from ..types import Budget, Candidate, Result, stream
 
+_MEMORY = 500  # results that a guess rests on
 _TRIES = 20  # mutations in a row to get away from what was asked before
 
 
@@ -35,6 +40,7 @@ class Pareto:
         minimise: metrics of a result to keep low, beside the score: names in ``metrics``, or
             ``params``, ``flops`` or ``seconds``. A result without one of them cannot be a parent.
         population: members. [count, >= 2]
+        proposals: children of which the most promising is asked. [count, >= 1]
         crossover: probability that a child has two parents. [0..1]
         mutation: probability that a child of two parents is mutated too. [0..1]
         epochs: training length of every candidate. [epochs]
@@ -54,16 +60,17 @@ class Pareto:
         *,
         minimise: Sequence[str] = ("params",),
         population: int = 40,
+        proposals: int = 8,
         crossover: float = 0.9,
-        mutation: float = 0.25,
+        mutation: float = 0.5,
         epochs: float = 1.0,
         horizon: int = 100,
         seed: int = 0,
     ) -> None:
         minimise = (minimise,) if isinstance(minimise, str) else tuple(minimise)
-        if population < 2 or not minimise:
+        if population < 2 or proposals < 1 or not minimise:
             raise SettingError(
-                f"population={population} must be at least 2, "
+                f"population={population} must be at least 2, proposals={proposals} at least 1, "
                 f"and minimise={list(minimise)} must name a metric"
             )
         if not 0 <= crossover <= 1 or not 0 <= mutation <= 1:
@@ -71,8 +78,10 @@ class Pareto:
         self.space, self.objectives = space, minimise
         self.size = min(population, max(10, horizon // 10))
         self.crossover = crossover if "crossover" in space.gives else 0.0
+        self.proposals = proposals if "decisions" in space.gives else 1
         self.mutation, self.epochs, self.seed = mutation, epochs, seed
         self.members: list[Result] = []
+        self._known: list[Result] = []  # what the guesses rest on: the latest results
         self._fitness: list[tuple[int, float]] = []  # of each member: rank, minus crowding distance
         self._seen: set[Any] = set()
         self._asked = 0
@@ -84,7 +93,7 @@ class Pareto:
         if self._asked < self.size or len(self.members) < 2:
             move = Move(self.space.sample(rng), "sample")
         else:
-            move, parents = self._child(rng)
+            move, parents = self._choose(rng)
         for _ in range(_TRIES):
             if key(self.space, move.arch) not in self._seen:
                 break
@@ -106,18 +115,31 @@ class Pareto:
         """Admit a result that has all objectives; the most dominated, most crowded one leaves."""
         if not result.ok or not all(map(math.isfinite, costs(result, self.objectives))):
             return
+        self._known = [*self._known, result][-_MEMORY:]
         self.members.append(result)
         # Results come in any order: by id the population is the same for the same set of them.
         self.members.sort(key=lambda member: member.candidate.id)
-        points = np.array([(-m.value, *costs(m, self.objectives)) for m in self.members])
-        ranks = np.asarray(moocore.pareto_rank(points))
-        spread = np.zeros(len(points))
-        for rank in np.unique(ranks):
-            spread[ranks == rank] = crowding(points[ranks == rank])
-        self._fitness = list(zip(ranks.tolist(), (-spread).tolist(), strict=True))
+        self._fitness = fitness(self._points(self.members))
         if len(self.members) > self.size:
             worst = max(range(len(self.members)), key=self._fitness.__getitem__)
             del self.members[worst], self._fitness[worst]
+
+    def _points(self, results: Sequence[Result]) -> np.ndarray:
+        """Return the objectives to minimise [N, objectives]."""
+        return np.array([(-r.value, *costs(r, self.objectives)) for r in results])
+
+    def _choose(self, rng: random.Random) -> tuple[Move, tuple[int, ...]]:
+        """Return the child that would be the best member if its objectives were as guessed."""
+        children = [self._child(rng) for _ in range(self.proposals)]
+        fresh = [child for child in children if key(self.space, child[0].arch) not in self._seen]
+        if len(fresh) < 2 or len(self._known) < self.size // 2:
+            return (fresh or children)[0]
+        known = [result.candidate.arch for result in self._known]
+        archs = [*known, *(child[0].arch for child in fresh)]
+        codes = [self.space.encode(arch) for arch in archs]  # type: ignore[attr-defined]
+        guesses = guess(codes, self._points(self._known))
+        order = fitness(np.concatenate([self._points(self.members), guesses]))[len(self.members) :]
+        return fresh[min(range(len(fresh)), key=order.__getitem__)]
 
     def _child(self, rng: random.Random) -> tuple[Move, tuple[int, ...]]:
         mother = self._tournament(rng)
@@ -142,6 +164,39 @@ def costs(result: Result, names: Sequence[str]) -> tuple[float, ...]:
     own = {"params": result.params, "flops": result.flops, "seconds": result.seconds}
     found = (result.metrics.get(name, own.get(name)) for name in names)
     return tuple(math.inf if value is None else float(value) for value in found)
+
+
+def fitness(points: np.ndarray) -> list[tuple[int, float]]:
+    """Return (rank, minus crowding distance) of every point [N, objectives]; lower is better."""
+    ranks = np.asarray(moocore.pareto_rank(points))
+    spread = np.zeros(len(points))
+    for rank in np.unique(ranks):
+        spread[ranks == rank] = crowding(points[ranks == rank])
+    return list(zip(ranks.tolist(), (-spread).tolist(), strict=True))
+
+
+def guess(codes: Sequence[Sequence[int]], points: np.ndarray) -> np.ndarray:
+    """Return guessed objectives of the last architectures, by ridge regression on the others.
+
+    Args:
+        codes: the decisions of known architectures, then of those to guess [N + M].
+        points: objectives of the known ones [N, objectives].
+
+    Returns:
+        Guesses [M, objectives].
+    """
+    width = max(map(len, codes))
+    places = np.array([(*row, *(-1,) * (width - len(row))) for row in codes])
+    chosen = [places == option for option in np.unique(places)]  # each [N + M, decisions]
+    features = np.concatenate(chosen, axis=1).astype(float)
+    features = features[:, features.any(axis=0)]
+    # A network that did not learn at all says little about how good the good ones are.
+    middle = np.median(points, axis=0)
+    target = np.minimum(points, middle + 2.0 * (middle - points.min(axis=0)))
+    centre, known = target.mean(axis=0), features[: len(points)]
+    ridge = known.T @ known + np.eye(features.shape[1])
+    weights = np.linalg.solve(ridge, known.T @ (target - centre))
+    return np.asarray(features[len(points) :] @ weights + centre)
 
 
 def crowding(points: np.ndarray) -> np.ndarray:

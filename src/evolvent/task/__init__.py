@@ -76,6 +76,12 @@ class Task:
 
     trainable = True  # a table is not: it answers without a network
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Examples per part. [count]"""
+        test = len(self.test) if self.test else 0
+        return {"train": len(self.train), "validation": len(self.validation), "test": test}
+
     def describe(self) -> str:
         """Return what there is, for a line of output."""
         return (

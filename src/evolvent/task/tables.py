@@ -71,6 +71,11 @@ class Table:
         """The name of the score."""
         return self.score
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many architectures there are. [count]"""
+        return {"architectures": len(self)}
+
     def describe(self) -> str:
         """Return what there is, for a line of output."""
         return f"{len(self):,} architectures, score {self.score}, test {self.test or 'none'}"

@@ -1,0 +1,65 @@
+"""A proxy first, then full training: steps are scored by a proxy, trials are trained.
+
+For strategies that look at many architectures cheaply before they ask for few expensive ones, such as
+`strategy.warm`. A step is asked with an architecture and costs one batch; it cannot win, and the
+proxy's values never stand beside scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..network.build import Size
+from ..network.train import Hyperparameters
+from ..space import Space
+from ..task import Task
+from ..types import Candidate, State
+from . import Evaluation
+from .full import Full
+from .zerocost import ZeroCost
+
+
+class Cascade:
+    """Answers steps as `ZeroCost` and trials as `Full`.
+
+    Args:
+        space: builds what it may be asked for.
+        task: train and validation parts are used, never test; the proxy sees the training part only.
+        proxy: a name of `network.proxies.PROXIES`.
+        proxy_batch: inputs that the proxy looks at. [count, >= 2]
+        size: of the network, for both.
+        hyper: how trials are trained.
+        keep: whether trials return their trained weights.
+        seed: of the run.
+        device: where to score and train.
+
+    Raises:
+        SettingError: for an unknown proxy, or a `proxy_batch` below 2.
+    """
+
+    gives = frozenset({"proxy", "score", "weights"})
+    needs: frozenset[str] = frozenset()
+    stateful = False
+
+    def __init__(
+        self,
+        space: Space,
+        task: Task,
+        *,
+        proxy: str = "synflow",
+        proxy_batch: int = 64,
+        size: Size = Size(),
+        hyper: Hyperparameters = Hyperparameters(),
+        keep: bool = False,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        self.first = ZeroCost(
+            space, task, proxy=proxy, batch=proxy_batch, size=size, seed=seed, device=device
+        )
+        self.then = Full(space, task, size=size, hyper=hyper, keep=keep, seed=seed, device=device)
+
+    def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
+        """Score a step by the proxy; train a trial and score it on the validation part."""
+        stage = self.first if candidate.kind == "step" else self.then
+        return stage.evaluate(candidate, inherited)

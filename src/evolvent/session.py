@@ -1,0 +1,401 @@
+"""A session: one stretch of work on a run, from the request to the delivered network.
+
+The same request on an existing folder continues it; another request is refused with the difference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from . import card as cards
+from . import recipes
+from .errors import DataError, RunError, SettingError, unknown
+from .resolve import Request, choose, make_space, make_spec, make_strategy, network_settings, settle
+from .run import Run, read_config
+from .settings import PARTS, differences, parse_budget, validated
+from .store import Store, Weights, write_atomically
+from .task.opening import open_task, settings_of
+from .types import Candidate, Result
+
+if TYPE_CHECKING:
+    from .execute import Executor
+    from .task import Task
+    from .worker import Spec
+
+Say = Callable[[str], None]
+Listen = Callable[[Result], None]
+
+
+def search(
+    task: str | os.PathLike[str],
+    *,
+    recipe: str | None = None,
+    space: str | None = None,
+    strategy: str | None = None,
+    estimator: str | None = None,
+    budget: str = "10m",
+    workers: int | None = None,
+    seed: int = 0,
+    max_params: int | None = None,
+    max_flops: int | None = None,
+    max_latency_ms: float | None = None,
+    device: str = "cpu",
+    out: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    say: Say = lambda line: None,
+    listen: Listen = lambda result: None,
+    began: float | None = None,
+) -> Run:
+    """Search, train, export; return the finished run.
+
+    Args:
+        task: a built-in name, a named data set, or a path.
+        recipe: a published system; None is the default for the kind of task.
+        space: in place of the recipe's.
+        strategy: in place of the recipe's.
+        estimator: in place of the recipe's.
+        budget: such as ``"10m"``, ``"200t"`` or ``"1h,500t"``; a time is the whole wait.
+        workers: processes; None is one per core, 0 is this process, without protection. [count]
+        seed: of the search.
+        max_params: of the delivered network. [count]
+        max_flops: of the delivered network, for one input. [count]
+        max_latency_ms: of the delivered network on this machine. [ms]
+        device: where to train.
+        out: the run's folder; None makes a name from the request below ``runs/``.
+        settings: part -> name -> value, as ``--set part.name=value``.
+        say: is told what happens, one line each.
+        listen: is told every result.
+        began: `time.monotonic()` at which the wait began; None is now. [s]
+
+    Raises:
+        UserError: if the request cannot be met; nothing that was stored before is lost.
+    """
+    request = Request(
+        _task_name(task),
+        recipe,
+        space,
+        strategy,
+        estimator,
+        budget,
+        seed,
+        max_params,
+        max_flops,
+        max_latency_ms,
+        device,
+        {part: dict(values) for part, values in (settings or {}).items()},
+    )
+    for part in request.set:
+        if part not in PARTS:
+            raise unknown("part", part, PARTS)
+    parse_budget(budget)
+    _check_limits(request)
+    folder = Path(out) if out is not None else Path("runs") / _folder_name(request)
+    return _Session(folder, request, workers, say, listen, began or time.monotonic()).run()
+
+
+def resume(folder: str | os.PathLike[str], **options: Any) -> Run:
+    """Continue the run in `folder` with the request that started it.
+
+    Args:
+        folder: of the run.
+        options: `workers`, `say`, `listen`, `began` of `search`.
+    """
+    run = Run(folder)
+    try:
+        request = Request(**run.config["request"])
+    except TypeError as error:
+        raise RunError(f"{run.folder} was made by another version of evolvent: {error}") from error
+    options = {"workers": None, "say": lambda line: None, "listen": lambda result: None} | options
+    began = options.get("began") or time.monotonic()
+    return _Session(
+        run.folder, request, options["workers"], options["say"], options["listen"], began
+    ).run()
+
+
+class _Session:
+    """One stretch of work on a run: create or open it, search, deliver."""
+
+    def __init__(
+        self,
+        folder: Path,
+        request: Request,
+        workers: int | None,
+        say: Say,
+        listen: Listen,
+        began: float,
+    ) -> None:
+        if workers is not None and workers < 0:
+            raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
+        from .execute import cores
+
+        self.folder, self.request, self.began = folder, request, began
+        self.workers = cores() if workers is None else workers
+        self.say, self.listen = say, listen
+
+    def run(self) -> Run:
+        """Do whatever is left to do."""
+        before = self._known_config()
+        if before is not None and (self.folder / "best" / "card.json").is_file():
+            self.say(f"{self.folder} is finished; showing its result")
+            return Run(self.folder)
+        task = self._load_task()
+        if before is not None and before["data"]["fingerprint"] != task.fingerprint:
+            raise RunError(
+                f"the data of {self.request.task} are not those that {self.folder} began with: "
+                "restore them, or choose another --out"
+            )
+        config = before or self._first_config(task)  # refuses before anything is made
+        store = self._open(new=before is None)
+        try:
+            if before is None:
+                text = yaml.safe_dump(config, sort_keys=False)
+                write_atomically(self.folder / "config.yaml", text)
+            self._work(config, task, store)
+        finally:
+            store.close()
+        return Run(self.folder)
+
+    def _open(self, *, new: bool) -> Store:
+        file = self.folder / "run.db"
+        if not new and not file.is_file():
+            raise RunError(f"{file} is missing: restore it from a copy, or choose another --out")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{self.folder} cannot be made ({error.strerror}): choose another --out"
+            ) from error
+        store = Store(file, write=True)
+        if new and next(store.events(), None) is not None:
+            store.close()
+            raise RunError(
+                f"{self.folder} holds a search without its config.yaml: restore it, or choose "
+                "another --out"
+            )
+        return store
+
+    def _known_config(self) -> dict[str, Any] | None:
+        """Return what the run in the folder was settled on, or None if there is no run yet."""
+        if not (self.folder / "config.yaml").exists():
+            if self.folder.exists() and not _is_empty(self.folder):
+                raise RunError(
+                    f"{self.folder} is neither a run nor an empty folder: choose another --out"
+                )
+            return None
+        config = read_config(self.folder)
+        lines = differences(config["request"], self._plain_request)
+        if lines:
+            raise RunError(
+                f"{self.folder} was made with other settings ({'; '.join(lines)}): "
+                "repeat those, or choose another --out"
+            )
+        return config
+
+    def _load_task(self) -> Task:
+        name = self.request.task
+        return open_task(
+            name, validated("task", self.request.set.get("task", {}), settings_of(name))
+        )
+
+    @property
+    def _plain_request(self) -> dict[str, Any]:
+        """The request as it comes back from a file: lists for tuples."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.request)))
+        return plain
+
+    def _first_config(self, task: Task) -> dict[str, Any]:
+        """Return the resolved settings of a new run, refusing what could not be built."""
+        chosen = choose(self.request, task)
+        settled = settle(chosen, self.request, task, max(1, self.workers))
+        make_strategy(settled, make_space(settled, task), self.request.seed)
+        make_spec(settled, task, self.request.seed)
+        network_settings(settled, "train")
+        config = {
+            "request": self._plain_request,
+            "seed": self.request.seed,
+            "data": {"fingerprint": task.fingerprint, **task.counts, "notes": list(task.note)},
+            "versions": versions(),
+            **settled,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(config))
+        return plain
+
+    def _work(self, config: dict[str, Any], task: Task, store: Store) -> None:
+        space = make_space(config, task)
+        strategy = make_strategy(config, space, config["seed"])
+        self._announce(config, task, getattr(strategy, "note", ""))
+        spec = make_spec(config, task, config["seed"], self.request.device)
+        setup = store.spent("setup") + time.monotonic() - self.began
+        store.spend("setup", setup)
+        executor = _executor(spec, self.workers)
+        try:
+            self._search(config, task, store, strategy, executor)
+            self._deliver(config, task, store, executor)
+        finally:
+            executor.shutdown()
+
+    def _announce(self, config: Mapping[str, Any], task: Task, note: str) -> None:
+        said = "" if self.request.recipe else " (the default for this kind of data)"
+        self.say(
+            f"{config['recipe']}{said}: {config['space']['name']} x {config['strategy']['name']} x "
+            f"{config['estimator']['name']} on {task.name}: {task.describe()}"
+        )
+        for line in (*task.note, note):
+            if line:
+                self.say(line)
+        self.say(
+            f"budget {self.request.budget}: {config['estimator']['epochs']:g} epochs per candidate, "
+            f"about {config['strategy']['horizon']} trials, {max(1, self.workers)} at a time; "
+            f"folder {self.folder}"
+        )
+
+    def _search(
+        self, config: Mapping[str, Any], task: Task, store: Store, strategy: Any, executor: Executor
+    ) -> None:
+        from .loop import Search, with_weights
+        from .worker import evaluate
+
+        if store.meta("state") in ("searched", "done"):
+            return
+        store.note("state", "searching")
+        weights = Weights(self.folder / "weights")
+        timeout = config["estimator"]["timeout"]
+
+        def submit(candidate: Candidate) -> Any:
+            inherited = {id: weights.read(str(id)) for id in candidate.weights_from}
+            return executor.submit(evaluate, candidate, inherited, timeout=timeout)
+
+        def keep(evaluation: Any) -> Result:
+            result: Result = evaluation.result
+            if evaluation.state is None:
+                return result
+            return with_weights(result, weights.write(str(result.candidate.id), evaluation.state))
+
+        Search(
+            submit=submit,
+            cancel=executor.cancel,
+            slots=max(1, self.workers),
+            trials=config["budget"]["trials"],
+            seconds=config["budget"]["search_seconds"],
+            charged=not task.trainable,
+            admit=self._limits(config, task),
+            keep=keep,
+            listen=self.listen,
+        ).run(strategy, store)
+        store.note("state", "searched")
+
+    def _limits(self, config: Mapping[str, Any], task: Task) -> Callable[[Candidate], str | None]:
+        request = self.request
+        if (request.max_params, request.max_flops, request.max_latency_ms) == (None, None, None):
+            return lambda candidate: None
+        from .limits import Limits
+
+        return Limits(
+            make_space(config, task),
+            task,
+            config,
+            max_params=request.max_params,
+            max_flops=request.max_flops,
+            max_latency_ms=request.max_latency_ms,
+        ).reason
+
+    def _deliver(
+        self, config: Mapping[str, Any], task: Task, store: Store, executor: Executor
+    ) -> None:
+        if not task.trainable:
+            cards.look_up(self.folder, config, task, store)
+            store.note("state", "done")
+            return
+        from .deliver import Delivery
+
+        seconds = config["budget"]["seconds"]
+        before = store.spent("deliver")
+        start = time.monotonic()
+        left = None if seconds is None else max(0.0, seconds - sum(store.phases().values()))
+
+        def tick() -> None:
+            store.spend("deliver", before + time.monotonic() - start)
+
+        delivery = Delivery(
+            store=store,
+            weights=Weights(self.folder / "weights"),
+            config=config,
+            task=task,
+            space=make_space(config, task),
+            executor=executor,
+            workers=max(1, self.workers),
+            seconds=left,
+            say=self.say,
+            tick=tick,
+        )
+        try:
+            cards.write(self.folder, config, task, store, delivery.run())
+        finally:
+            tick()
+        store.note("state", "done")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    import numpy
+    import torch
+
+    from . import __version__
+
+    return {
+        "evolvent": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def _executor(spec: Spec, workers: int) -> Executor:
+    from .execute import Inline, LocalSlots
+
+    return LocalSlots(spec, workers=workers) if workers else Inline(spec)
+
+
+def _task_name(task: str | os.PathLike[str]) -> str:
+    """Return the name of a task as it is stored: paths whole, so that a run can be resumed."""
+    from .task.named import NAMES
+
+    text = os.fspath(task)
+    if not text:
+        raise DataError("the task is empty: give a name (`evolvent list tasks`) or a path")
+    if text in NAMES or not Path(text).exists():
+        return text
+    return str(Path(text).absolute())
+
+
+def _folder_name(request: Request) -> str:
+    text = json.dumps(dataclasses.asdict(request), sort_keys=True)
+    name = request.recipe or request.strategy or "search"
+    return f"{Path(request.task).name}-{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether there is nothing here, or what a session left that was killed as it began."""
+    names = ("run.db", "run.db-wal", "run.db-shm", "run.lock")
+    parts = (".run.db.part", ".run.db.part-journal", ".config.yaml.part")
+    return folder.is_dir() and {file.name for file in folder.iterdir()} <= {*names, *parts}
+
+
+def _check_limits(request: Request) -> None:
+    for name in ("max_params", "max_flops", "max_latency_ms"):
+        value = getattr(request, name)
+        if value is not None and value <= 0:
+            raise SettingError(f"{name}={value}: a limit must be above 0")
+    if request.recipe is not None:
+        recipes.find(request.recipe)

@@ -1,0 +1,347 @@
+"""After the search: who is trained again, for how long, and what decides."""
+
+import dataclasses
+from concurrent.futures import Future
+
+import pytest
+
+from evolvent import deliver
+from evolvent.deliver import Delivery, finalists, plain_width, planned_seconds
+from evolvent.errors import CandidateFailed, EvolventError, RunError
+from evolvent.network.build import Size, plan
+from evolvent.network.cost import cost
+from evolvent.resolve import Request, choose, settle
+from evolvent.space.cell201 import Cell201
+from evolvent.space.plain import Plain
+from evolvent.store import Store, Weights
+from evolvent.types import Budget, Candidate, Result, failed, stream
+from evolvent.worker import Outcome
+
+SPACE = Cell201()
+ARCHS = [SPACE.sample(stream("deliver", index)) for index in range(30)]
+
+
+def told(id, score, arch=None, *, epochs=2.0, operator="sample", **more):
+    candidate = Candidate(id, arch or ARCHS[id], operator=operator, budget=Budget(epochs=epochs))
+    metrics = {"train_seconds": 0.1}
+    return Result(candidate, score, metrics=metrics, epochs=epochs, **more)
+
+
+# ---- finalists -----------------------------------------------------------------------------------
+
+
+def test_the_best_come_first_and_of_equals_the_earlier():
+    results = [told(0, 0.5), told(1, 0.9), told(2, 0.9), told(3, 0.7)]
+    assert [r.candidate.id for r in finalists(results, SPACE, 3)] == [1, 2, 3]
+
+
+def test_a_longer_training_comes_before_a_better_score():
+    results = [told(0, 0.99, epochs=1), told(1, 0.6, epochs=4), told(2, 0.7, epochs=4)]
+    assert [r.candidate.id for r in finalists(results, SPACE, 3)] == [2, 1, 0]
+
+
+def test_equal_networks_are_one_finalist():
+    same = ("none", "none", "none", "nor_conv_3x3", "nor_conv_1x1", "none")
+    also = ("none", "none", "none", "nor_conv_3x3", "none", "none")  # node 1 is always zero
+    assert SPACE.canonical(same) == SPACE.canonical(also)
+    results = [told(0, 0.9, same), told(1, 0.8, also), told(2, 0.7), told(3, 0.95, same)]
+    assert [r.candidate.id for r in finalists(results, SPACE, 3)] == [3, 2]
+
+
+def test_only_trials_with_a_score_are_finalists():
+    step = dataclasses.replace(told(0, 0.9).candidate, kind="step")
+    results = [Result(step, 0.9), failed(told(1, 0.8).candidate, "toy"), told(2, 0.1)]
+    assert [r.candidate.id for r in finalists(results, SPACE, 3)] == [2]
+
+
+# ---- the controls --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", [("none",) * 5 + ("skip_connect",), ("nor_conv_3x3",) * 6])
+@pytest.mark.parametrize("size", [Size(1, 4, 2), Size(2, 16, 3)])
+def test_the_plain_control_is_nearest_in_parameters(toy, arch, size):
+    like = cost(plan(SPACE, arch, toy, size), toy)
+    found = plain_width(toy, size, like)
+
+    def distance(width):
+        return abs(cost(plan(Plain(), (width,), toy, size), toy).params - like.params)
+
+    assert distance(found) == min(distance(width) for width in range(max(2, found - 3), found + 4))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 16])
+@pytest.mark.parametrize("finalists_", [1, 2, 4])
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.45, 0.9])
+def test_the_plan_fits_and_keeps_the_controls_within_a_fifth(workers, finalists_, share):
+    budget, left = 600.0, share * 600.0
+    rounds = -(-3 // workers) + -(-finalists_ // workers) / 2
+    each = planned_seconds(left, rounds=rounds, budget=budget, workers=workers)
+    assert each * rounds <= left + 1e-9
+    assert 2 * each <= 0.2 * budget * workers + 1e-9
+
+
+# ---- a whole delivery, with trainings that only say what they are told to ------------------------
+
+
+class Trainings:
+    """An executor that answers jobs at once and remembers them."""
+
+    def __init__(self, val=lambda id: 0.5, dies_at=None, failing=()):
+        self.jobs, self.val, self.dies_at, self.failing = [], val, dies_at, failing
+        self.open = 0
+
+    def submit(self, call, job, timeout=None):
+        if len(self.jobs) == self.dies_at:
+            raise KeyboardInterrupt
+        self.jobs.append(job)
+        future: Future[Outcome] = Future()
+        if job.name in self.failing:
+            future.set_exception(CandidateFailed("the training loss became nan"))
+        else:
+            future.set_result(Outcome(self.numbers(job), {}))
+        return future
+
+    def numbers(self, job):
+        val = None if job.everything else {"accuracy": self.val(int(job.name.split("-")[1]))}
+        return {
+            "epochs": job.epochs,
+            "train_seconds": 1.0,
+            "seconds": 1.0,
+            "cut": False,
+            "params": 10,
+            "val": val,
+            "test": {"accuracy": 0.4} if job.test else None,
+        }
+
+    @property
+    def names(self):
+        return [job.name for job in self.jobs]
+
+    def job(self, name):
+        return next(job for job in self.jobs if job.name == name)
+
+
+RESULTS = [told(id, 0.5 + 0.01 * id) for id in range(25)] + [
+    told(25, 0.95, operator="op"),
+    told(26, 0.94, operator="op"),
+    told(27, 0.93, operator="op"),
+]
+
+
+@pytest.fixture
+def delivery(toy, tmp_path):
+    """Makes a delivery of a finished search; the same folder every time."""
+    stores = []
+
+    def make(trainings, results=RESULTS, *, seconds=None, total=None, workers=1, **settings):
+        given = {"estimator": {"epochs": 2.0}} | settings
+        request = Request("toy", budget="28t", set=given)
+        config = settle(choose(request, toy), request, toy, 1)
+        config |= {"budget": {"seconds": total}, "request": {"device": "cpu"}, "seed": 0}
+        for store in stores:
+            store.close()
+        store = Store(tmp_path / "run.db", write=True)
+        stores.append(store)
+        if next(store.events(), None) is None:
+            for result in results:
+                store.asked(result.candidate)
+                store.told(result)
+        return Delivery(
+            store,
+            Weights(tmp_path / "weights"),
+            config,
+            toy,
+            SPACE,
+            trainings,
+            workers,
+            seconds,
+            lambda line: None,
+        )
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+def test_validation_chooses_among_the_finalists(delivery):
+    trainings = Trainings(val=lambda id: {25: 0.7, 26: 0.9}[id])
+    outcome = delivery(trainings).run()
+    assert (outcome["id"], outcome["val_score"], outcome["search_score"]) == (26, 0.9, 0.94)
+    assert outcome["finalists"] == {"25": 0.7, "26": 0.9}
+    assert trainings.job("winner").arch == ARCHS[26]
+
+
+def test_test_data_are_read_by_the_final_trainings_alone_once_each(delivery):
+    trainings = Trainings()
+    delivery(trainings).run()
+    assert [job.name for job in trainings.jobs if job.test] == ["winner", "random", "plain"]
+    assert [job.everything for job in trainings.jobs] == [job.test for job in trainings.jobs]
+
+
+def test_the_controls_are_trained_like_the_winner(delivery):
+    trainings = Trainings()
+    delivery(trainings).run()
+    final = [trainings.job(name) for name in ("winner", "random", "plain")]
+    for name in ("epochs", "hyper", "size", "deadline"):
+        assert len({str(getattr(job, name)) for job in final}) == 1
+    assert len({job.seed for job in trainings.jobs}) == len(trainings.jobs)
+
+
+def test_the_random_control_is_the_best_of_the_first_twenty_samples(delivery):
+    trainings = Trainings()
+    outcome = delivery(trainings).run()
+    assert trainings.job("random").arch == ARCHS[19]
+    assert outcome["random_control"] == {
+        "id": 19,
+        "best_of_first_random": 20,
+        "is_the_winner": False,
+    }
+
+
+def test_a_winner_that_is_the_random_control_is_trained_once(delivery):
+    trainings = Trainings()
+    outcome = delivery(trainings, [told(0, 0.3), told(1, 0.8)]).run()
+    assert "random" not in trainings.names
+    assert outcome["random_control"]["is_the_winner"]
+    assert outcome["random_control"]["best_of_first_random"] == 2
+
+
+def test_without_random_candidates_there_is_no_random_control(delivery):
+    outcome = delivery(Trainings(), [told(0, 0.3, operator="op"), told(1, 0.8, operator="op")]).run()
+    assert outcome["random_control"] is None
+    assert list(outcome["controls"]) == ["plain"]
+
+
+def test_finalists_that_the_search_trained_as_long_need_no_second_training(delivery):
+    trainings = Trainings()
+    outcome = delivery(trainings, train={"epochs": 4.0}).run()
+    assert trainings.names == ["winner", "random", "plain"]
+    assert (outcome["id"], outcome["val_score"]) == (25, 0.95)
+
+
+def test_the_number_of_finalists_can_be_set(delivery):
+    trainings = Trainings()
+    delivery(trainings, train={"finalists": 3}).run()
+    assert trainings.names[:3] == ["finalist-25", "finalist-26", "finalist-27"]
+
+
+def test_without_a_clock_the_final_training_is_four_times_as_long(delivery):
+    trainings = Trainings()
+    delivery(trainings).run()
+    assert trainings.job("winner").epochs == 8.0
+    assert trainings.job("finalist-25").epochs == 4.0
+    assert trainings.job("winner").deadline is None
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_never_more_trainings_run_than_there_are_workers(delivery, workers, monkeypatch):
+    sizes = []
+    real = deliver.wait
+    monkeypatch.setattr(
+        deliver, "wait", lambda running, **more: sizes.append(len(running)) or real(running, **more)
+    )
+    delivery(Trainings(), workers=workers).run()
+    assert max(sizes) == min(workers, 4)  # four finalists, later three networks
+
+
+# ---- what goes wrong -----------------------------------------------------------------------------
+
+
+def outcome_of(run):
+    return {name: value for name, value in run.items() if name != "curve"}
+
+
+def test_killed_at_any_training_it_goes_on_where_it_was(delivery):
+    whole, first = Trainings(), None
+    for dies_at in (0, 0, 1, 1, 1, 1, None):  # of what is left: each session does one more
+        trainings = Trainings(dies_at=dies_at)
+        try:
+            first = delivery(trainings).run()
+        except KeyboardInterrupt:
+            whole.jobs += trainings.jobs
+    whole.jobs += trainings.jobs
+    assert whole.names == ["finalist-25", "finalist-26", "winner", "random", "plain"]
+    assert first is not None
+    assert outcome_of(delivery(Trainings(dies_at=0)).run()) == outcome_of(first)
+
+
+def test_a_finalist_that_fails_does_not_win(delivery):
+    outcome = delivery(Trainings(val=lambda id: 0.1, failing=("finalist-25",))).run()
+    assert outcome["id"] == 26
+
+
+def test_a_control_that_fails_is_left_out(delivery):
+    outcome = delivery(Trainings(failing=("plain",))).run()
+    assert list(outcome["controls"]) == ["random"]
+
+
+@pytest.mark.parametrize(
+    "failing", [("winner",), ("finalist-25", "finalist-26")], ids=["winner", "finalists"]
+)
+def test_when_what_must_succeed_fails_the_run_says_so_and_can_be_resumed(delivery, failing):
+    with pytest.raises(EvolventError, match="failed.*resume"):
+        delivery(Trainings(failing=failing)).run()
+    assert delivery(Trainings()).run()["id"] == 25
+
+
+def test_a_search_without_a_score_says_why(delivery):
+    results = [
+        failed(told(0, 1).candidate, "it has no path"),
+        Result(told(1, 1).candidate, status="refused", reason="it has 9,999 parameters"),
+    ]
+    with pytest.raises(RunError, match=r"1 failed, 1 refused, the last because it has 9,999"):
+        delivery(Trainings(), results).run()
+
+
+def test_a_search_without_a_trial_says_so(delivery):
+    with pytest.raises(RunError, match="none was tried"):
+        delivery(Trainings(), []).run()
+
+
+# ---- time ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def paced(monkeypatch):
+    """Every network takes a hundredth of a second per example."""
+    monkeypatch.setattr(Delivery, "_pace", lambda self, result: 0.01)
+    monkeypatch.setattr(deliver, "pace", lambda *args, **options: 0.01)
+
+
+def time_of(trainings, toy):
+    parts = {True: toy.everything, False: toy.train}
+    return sum(job.epochs * len(parts[job.everything]) * 0.01 for job in trainings.jobs)
+
+
+def test_what_is_left_is_enough_for_all_trainings(delivery, paced, toy):
+    trainings = Trainings()
+    delivery(trainings, seconds=60.0, total=150.0).run()
+    assert 35.0 < time_of(trainings, toy) <= 60.0 - deliver.EXPORT_SECONDS
+    trainings.jobs = [trainings.job("random"), trainings.job("plain")]
+    assert time_of(trainings, toy) <= 0.2 * 150.0
+
+
+def test_every_training_has_the_deadline_of_the_promise(delivery, paced):
+    trainings = Trainings()
+    made = delivery(trainings, seconds=60.0, total=150.0)
+    made.run()
+    (deadline,) = {job.deadline for job in trainings.jobs}
+    assert made.start + 60.0 - deliver.EXPORT_SECONDS < deadline < made.start + 60.0 + 0.1 * 150.0
+
+
+def test_resumed_late_the_rest_is_trained_for_as_long_as_there_is_time(delivery, paced):
+    early, late = Trainings(val=lambda id: id, dies_at=2), Trainings()
+    with pytest.raises(KeyboardInterrupt):
+        delivery(early, seconds=60.0, total=150.0).run()
+    outcome = delivery(late, seconds=30.0, total=150.0).run()
+    assert late.names == ["winner", "random", "plain"]
+    assert outcome["id"] == 26, "the choice stands"
+    assert 0 < late.job("winner").epochs < 2 * early.jobs[0].epochs
+
+
+def test_resumed_too_late_it_is_still_trained(delivery, paced, toy):
+    with pytest.raises(KeyboardInterrupt):
+        delivery(Trainings(dies_at=2), seconds=240.0, total=600.0).run()
+    late = Trainings()
+    delivery(late, seconds=0.0, total=600.0).run()
+    assert 0.1 * 600.0 < time_of(late, toy) <= deliver.LEAST_SHARE * 600.0
