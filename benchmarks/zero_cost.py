@@ -56,7 +56,7 @@ def measure(cells: list[str], images: Path, out: Path) -> dict[str, dict[str, li
                 continue
             seed = stream(0, "zero cost", cell).getrandbits(31)
             net = build(space, parse(cell), task, SIZE, seed=seed)
-            net.to(memory_format=torch.channels_last)
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             row: dict[str, list[float | None]] = {}
             for proxy in PROXIES:
                 began = time.perf_counter()

@@ -41,12 +41,11 @@ def toy() -> Task:
 @pytest.fixture(scope="session")
 def digits() -> Task:
     """The built-in digits."""
-    task: Task = load("digits")
-    return task
+    return load("digits")
 
 
 @pytest.fixture(scope="session")
-def poisoned(toy) -> Task:
+def poisoned(toy: Task) -> Task:
     """The toy with other test data of the same form."""
     assert toy.test is not None
     wrong = Part(255 - toy.test.x, (toy.test.y + 1) % toy.outputs)

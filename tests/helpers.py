@@ -3,6 +3,9 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
 
 
 def elsewhere(code: str, **environment: str) -> str:
@@ -12,6 +15,7 @@ def elsewhere(code: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
+        cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": "12345", **environment},
     )
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,7 @@
 """After the search: who is trained again, for how long, and what decides."""
 
 import dataclasses
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 
 import pytest
 
@@ -129,9 +129,10 @@ RESULTS = [told(id, 0.5 + 0.01 * id) for id in range(25)] + [
 
 
 @pytest.fixture
-def delivery(toy, tmp_path):
+def delivery(toy, tmp_path, monkeypatch):
     """Makes a delivery of a finished search; the same folder every time."""
-    stores = []
+    stores: list[Store] = []
+    monkeypatch.setattr(deliver, "plain_width", lambda *args: 8)  # counting takes a while
 
     def make(trainings, results=RESULTS, *, seconds=None, total=None, workers=1, **settings):
         given = {"estimator": {"epochs": 2.0}} | settings
@@ -207,7 +208,9 @@ def test_a_winner_that_is_the_random_control_is_trained_once(delivery):
 
 
 def test_without_random_candidates_there_is_no_random_control(delivery):
-    outcome = delivery(Trainings(), [told(0, 0.3, operator="op"), told(1, 0.8, operator="op")]).run()
+    outcome = delivery(
+        Trainings(), [told(0, 0.3, operator="op"), told(1, 0.8, operator="op")]
+    ).run()
     assert outcome["random_control"] is None
     assert list(outcome["controls"]) == ["plain"]
 
@@ -236,10 +239,12 @@ def test_without_a_clock_the_final_training_is_four_times_as_long(delivery):
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_never_more_trainings_run_than_there_are_workers(delivery, workers, monkeypatch):
     sizes = []
-    real = deliver.wait
-    monkeypatch.setattr(
-        deliver, "wait", lambda running, **more: sizes.append(len(running)) or real(running, **more)
-    )
+
+    def waiting(running, **options):
+        sizes.append(len(running))
+        return wait(running, **options)
+
+    monkeypatch.setattr(deliver, "wait", waiting)
     delivery(Trainings(), workers=workers).run()
     assert max(sizes) == min(workers, 4)  # four finalists, later three networks
 
@@ -279,7 +284,7 @@ def test_a_control_that_fails_is_left_out(delivery):
     "failing", [("winner",), ("finalist-25", "finalist-26")], ids=["winner", "finalists"]
 )
 def test_when_what_must_succeed_fails_the_run_says_so_and_can_be_resumed(delivery, failing):
-    with pytest.raises(EvolventError, match="failed.*resume"):
+    with pytest.raises(EvolventError, match=r"failed.*resume"):
         delivery(Trainings(failing=failing)).run()
     assert delivery(Trainings()).run()["id"] == 25
 

@@ -1,6 +1,7 @@
 """From a request to what will be done."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -122,7 +123,7 @@ def test_a_budget_in_trials_measures_nothing(toy, monkeypatch):
     found = settled(toy, budget="40t")
     assert found["estimator"]["epochs"] == EPOCHS["trials"]
     assert found["strategy"]["horizon"] == 40
-    assert found["budget"] == {"seconds": None, "trials": 40}
+    assert found["budget"] == {"seconds": None, "trials": 40, "search_seconds": None}
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
@@ -203,19 +204,19 @@ def test_the_parts_get_what_was_resolved(toy):
         recipe="amoebanet",
         set={"estimator": {"width": 3, "lr": 0.01, "keep": True}, "space": {"nodes": 2}},
     )
-    space = make_space(found, toy)
-    strategy = make_strategy(found, space, 7)
+    space: Any = make_space(found, toy)
+    strategy: Any = make_strategy(found, space, 7)
     assert (space.nodes, strategy.seed, strategy.budget.epochs) == (2, 7, EPOCHS["trials"])
     spec = make_spec(found, toy, 7)
     assert spec.estimator_settings["size"].width == 3
     assert spec.estimator_settings["hyper"].lr == 0.01
     assert spec.estimator_settings["keep"] is True
-    context = spec()
-    assert (context.estimator.seed, context.estimator.size.width) == (7, 3)
+    estimator: Any = spec().estimator
+    assert (estimator.seed, estimator.size.width) == (7, 3)
 
 
 def test_an_estimator_that_knows_the_cpu_only_need_not_name_it(toy):
     found = settled(toy, budget="5t")
     assert make_spec(found, toy, 0).device == "cpu"
-    spec = make_spec(found, toy, 0, "meta")
-    assert spec().estimator.device == "meta"
+    estimator: Any = make_spec(found, toy, 0, "meta")().estimator
+    assert estimator.device == "meta"

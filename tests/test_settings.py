@@ -38,7 +38,21 @@ def test_a_budget_is_time_or_trials_or_both(text, seconds, trials):
 
 @pytest.mark.parametrize(
     "text",
-    ["0", "0m", "0t", "0.0h", "", "10", "m", "-5m", "1.5t", "ten minutes", "10m;5t", "10m,20m", "1t,2t"],
+    [
+        "0",
+        "0m",
+        "0t",
+        "0.0h",
+        "",
+        "10",
+        "m",
+        "-5m",
+        "1.5t",
+        "ten minutes",
+        "10m;5t",
+        "10m,20m",
+        "1t,2t",
+    ],
 )
 def test_another_budget_is_refused_with_an_example(text):
     with pytest.raises(SettingError, match=r"\d+[mht]") as caught:
@@ -62,7 +76,9 @@ def test_the_last_of_two_equal_names_counts():
     assert parse_set(["space.nodes=3", "space.nodes=4"]) == {"space": {"nodes": 4}}
 
 
-@pytest.mark.parametrize("text", ["nodes=3", "space.nodes", "space=3", "", ".x=1", "space.no des=1"])
+@pytest.mark.parametrize(
+    "text", ["nodes=3", "space.nodes", "space=3", "", ".x=1", "space.no des=1"]
+)
 def test_another_form_is_refused(text):
     with pytest.raises(SettingError, match=r"write part\.name=value"):
         parse_set([text])
@@ -120,7 +136,13 @@ def test_groups_are_put_together_again():
 
 @pytest.mark.parametrize(
     ("value", "kind", "taken"),
-    [(3, int, 3), (3, float, 3.0), ("1e-3", float, 0.001), (None, int | None, None), (True, bool, True)],
+    [
+        (3, int, 3),
+        (3, float, 3.0),
+        ("1e-3", float, 0.001),
+        (None, int | None, None),
+        (True, bool, True),
+    ],
 )
 def test_values_of_the_right_type_are_taken(value, kind, taken):
     assert validated("train", {"x": value}, {"x": kind}) == {"x": taken}
@@ -140,7 +162,9 @@ def test_values_of_another_type_are_refused_in_one_line(value, kind):
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():
-    with pytest.raises(SettingError, match="unknown setting of space cell 'nods': did you mean 'nodes'"):
+    with pytest.raises(
+        SettingError, match="unknown setting of space cell 'nods': did you mean 'nodes'"
+    ):
         validated("space", {"nods": 3}, {"nodes": int, "output": str}, who="cell")
 
 

@@ -37,7 +37,7 @@ Workers = Annotated[int | None, typer.Option(help="Processes; default one per co
 
 def main() -> None:
     """Run the command line; turn our errors into one line and an exit code."""
-    sys.path.insert(0, str(Path.cwd()))  # one's own parts are named as module:Name
+    sys.path.append(str(Path.cwd()))  # one's own parts are named as module:Name; they hide no other
     try:
         app(standalone_mode=False)
     except typer.Exit as stop:

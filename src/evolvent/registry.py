@@ -22,6 +22,12 @@ SPACES = {
 STRATEGIES = {
     "random": "strategy.random:Random",
     "regularized-evolution": "strategy.evolution:RegularizedEvolution",
+    "local": "strategy.local:LocalSearch",
+    "bayes": "strategy.bayes:Bayes",
+    "pareto": "strategy.pareto:Pareto",
+    "successive-halving": "strategy.hyperband:SuccessiveHalving",
+    "hyperband": "strategy.hyperband:Hyperband",
+    "asha": "strategy.hyperband:Asha",
 }
 ESTIMATORS = {
     "full": "estimator.full:Full",

@@ -146,7 +146,8 @@ def read_config(folder: Path) -> dict[str, Any]:
                 f"{file} is not the config of a run: restore it, or choose another --out"
             )
     except (yaml.YAMLError, UnicodeDecodeError) as error:
+        what = " ".join(str(error).split())
         raise RunError(
-            f"{file} is damaged ({error}): restore it, or choose another --out"
+            f"{file} is damaged ({what}): restore it, or choose another --out"
         ) from error
     return config

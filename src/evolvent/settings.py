@@ -82,7 +82,8 @@ def parse_set(
         try:
             found.setdefault(part, {})[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise SettingError(f"--set {text!r}: the value cannot be read: {error}") from error
+            what = " ".join(str(error).split())
+            raise SettingError(f"--set {text!r}: the value cannot be read: {what}") from error
     return found
 
 

@@ -81,11 +81,11 @@ def test_an_absent_architecture_fails_with_a_reason():
 
 
 def test_an_architecture_of_another_space_is_looked_up_by_its_decisions():
-    class Two:
+    class Two(Listed):
         def encode(self, arch):
             return tuple(("zero", "one").index(name) for name in arch)
 
-    estimator = TableEstimator(Two(), TABLE)
+    estimator = TableEstimator(Two(["a", "b"]), TABLE)
     assert ask(estimator, ("one", "zero")).score == 0.2
     assert ask(estimator, "10").score == 0.2
 

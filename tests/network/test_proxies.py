@@ -116,9 +116,8 @@ def test_grasp_of_a_loss_without_curvature_is_0():
 
 
 def test_fisher_sums_the_places_of_a_channel_before_it_squares():
-    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False))
-    with torch.no_grad():
-        net[0].weight.fill_(2.0)
+    net = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.constant_(net.weight, 2.0)
     x = torch.tensor([[[[1.0, 3.0]]], [[[-1.0, 0.5]]]])
     # loss: the sum of the outputs of both inputs; a = 2 x, dL/da = 1
     total = [2 * (1 + 3), 2 * (-1 + 0.5)]
@@ -286,7 +285,8 @@ def test_a_cell_that_passes_nothing_has_a_value(proxy, batch):
 def test_no_proxy_changes_its_mind_about_memory_formats(batch):
     x, y = batch
     net = build(Cell201(), parse("323121"), Data(), Size(cells=1, width=8, stages=2), seed=0)
-    last = copy.deepcopy(net).to(memory_format=torch.channels_last)
+    last = copy.deepcopy(net)
+    last.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for proxy in PROXIES:
         here = score(proxy, net, x, y)
         there = score(proxy, last, x.contiguous(memory_format=torch.channels_last), y)

@@ -77,9 +77,9 @@ def test_axes_say_what_they_measure_in_which_unit(draw, told):
 def test_it_scales_and_has_a_dark_form_and_describes_itself(draw, told):
     svg = draw(told)
     root = ET.fromstring(svg)
-    assert re.fullmatch(r"0 0 640 \d+", root.get("viewBox")) and root.get("width") is None
+    assert re.fullmatch(r"0 0 640 \d+", root.get("viewBox", "")) and root.get("width") is None
     assert "prefers-color-scheme:dark" in svg and "max-width:520px" in svg
-    assert root.get("role") == "img" and "cifar10" in root.get("aria-label")
+    assert root.get("role") == "img" and "cifar10" in root.get("aria-label", "")
     assert "id=" not in svg  # several on a page do not get in each other's way
 
 
@@ -199,5 +199,5 @@ def test_a_real_comparison_can_be_drawn(tmp_path):
         for name in ("random", "local")
     }  # fmt: skip
     config = {"space": {"name": "listed"}, "estimator": {}, "strategy": {}}
-    told = Comparison("toy", "2t", 3, traces, None, {n: config for n in traces}).to_json()  # type: ignore[arg-type]
+    told = Comparison("toy", "2t", 3, traces, None, dict.fromkeys(traces, config)).to_json()  # type: ignore[arg-type]
     assert "local" in texts(curves(told)) and "local" in texts(tradeoff(told))

@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -40,8 +41,8 @@ def test_nothing_ever_leaves_the_list(archs):
 
 @pytest.mark.parametrize("archs", LISTS.values(), ids=LISTS)
 def test_every_legal_path_decodes_and_encode_is_the_inverse(archs):
-    space = Listed(archs)
-    paths = [()]
+    space: Any = Listed(archs)
+    paths: list[tuple[int, ...]] = [()]
     while (decision := space.decision(paths[0])) is not None:
         steps = [(path, space.decision(path)) for path in paths]
         assert all(set(step.legal) <= set(range(step.size)) for _, step in steps)
@@ -100,7 +101,7 @@ def test_without_a_common_separator_every_character_counts():
 
 
 def test_a_constant_field_is_no_decision_and_equal_vocabularies_share_a_name():
-    space = Listed(["x|a|a|7", "x|a|b|8", "x|b|a|7"])
+    space: Any = Listed(["x|a|a|7", "x|a|b|8", "x|b|a|7"])
     decisions = [space.decision(prefix) for prefix in ((), (0,), (0, 0))]
     assert [decision.name for decision in decisions] == ["field0", "field0", "field2"]
     assert space.decision((1, 0)).legal == (0,)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,8 @@ def rugged(arch):
 
 
 def drive(strategy, trials, score=rugged, slots=1, rng=None):
-    events, flying = [], []
+    events: list[Any] = []
+    flying: list[Candidate] = []
     for _ in range(trials):
         while len(flying) < slots:
             flying.append(strategy.ask())

@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from evolvent.strategy.hyperband import Asha, Hyperband, SuccessiveHalving, brac
 from evolvent.types import Budget, Candidate, Result, failed
 
 SPACE = Listed(["".join(digits) for digits in itertools.product("01234", repeat=6)])
-R81 = {"epochs": 81.0, "eta": 3.0}
+R81: dict[str, Any] = {"epochs": 81.0, "eta": 3.0}
 BOTH = [SuccessiveHalving, Hyperband]
 ALL = [*BOTH, Asha]
 
@@ -29,7 +30,8 @@ def learnt(candidate):
 
 
 def drive(strategy, trials, score=learnt, slots=1, rng=None):
-    events, flying = [], []
+    events: list[Any] = []
+    flying: list[Candidate] = []
     for _ in range(trials):
         while len(flying) < slots:
             candidate = strategy.ask()
@@ -103,12 +105,13 @@ def test_a_fresh_schedule_inherits_no_weights(method):
 
 
 def test_asha_promotes_from_the_top_rung_down_as_soon_as_a_third_allows():
-    strategy, ladder = Asha(SPACE, epochs=9.0), []
+    strategy: Any = Asha(SPACE, epochs=9.0)
+    steps = []
     for _ in range(14):
         candidate = strategy.ask()
-        ladder.append((candidate.budget.epochs, candidate.parents))
+        steps.append((candidate.budget.epochs, candidate.parents))
         strategy.tell(Result(candidate, score=-float(candidate.id)))
-    assert ladder == [
+    assert steps == [
         (1.0, ()), (1.0, ()), (1.0, ()), (3.0, (0,)),
         (1.0, ()), (1.0, ()), (1.0, ()), (3.0, (1,)),
         (1.0, ()), (1.0, ()), (1.0, ()), (3.0, (2,)),
@@ -117,7 +120,7 @@ def test_asha_promotes_from_the_top_rung_down_as_soon_as_a_third_allows():
 
 
 def test_asha_promotes_a_later_and_better_one_though_the_share_is_used_up():
-    strategy = Asha(SPACE, epochs=3.0)
+    strategy: Any = Asha(SPACE, epochs=3.0)
     for score in (1.0, 2.0, 3.0, 0.0, 4.0):
         strategy.tell(Result(strategy.ask(), score=score))
     assert strategy.ask().parents == (4,)  # 4 results, the best one of them not promoted yet
@@ -158,8 +161,9 @@ def test_the_best_is_found_with_fewer_epochs_than_full_trainings_need(method):
 
 @pytest.mark.parametrize("method", ALL)
 def test_weights_are_kept_as_long_as_someone_may_go_on_from_them(method):
-    strategy, rng, flying = method(SPACE, seed=2, **R81), random.Random(3), []
-    told = set()
+    strategy, rng = method(SPACE, seed=2, **R81), random.Random(3)
+    flying: list[Candidate] = []
+    told: set[int] = set()
     for _ in range(400):
         while len(flying) < 5:
             flying.append(strategy.ask())
@@ -219,7 +223,8 @@ def test_a_refused_candidate_leaves_its_place_to_another(method):
 class Inner:
     """Proposes children of the last result, and makes its caller wait when told to."""
 
-    needs, ends = frozenset(), False
+    needs: frozenset[str] = frozenset()
+    ends = False
 
     def __init__(self):
         self.asked, self.told, self.wait = 0, [], False

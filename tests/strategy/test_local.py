@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,8 @@ def bumpy(arch):
 
 def drive(strategy, trials, score=bumpy, slots=1, rng=None):
     """Run with `slots` in flight, told in random order if `rng` is given; return all events."""
-    events, flying = [], []
+    events: list[Any] = []
+    flying: list[Candidate] = []
     for _ in range(trials):
         while len(flying) < slots:
             flying.append(strategy.ask())
@@ -58,7 +60,8 @@ def test_no_architecture_is_asked_twice_and_ids_count_up():
 
 
 def test_a_neighbour_comes_from_the_centre_and_the_centre_only_climbs():
-    strategy, scores = LocalSearch(SPACE, starts=3, seed=1), {}
+    strategy = LocalSearch(SPACE, starts=3, seed=1)
+    scores: dict[int, float] = {}
     for _ in range(60):
         candidate = strategy.ask()
         if candidate.parents:

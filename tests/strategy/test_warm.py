@@ -6,8 +6,10 @@ import random
 from concurrent.futures import Future
 
 import pytest
+from tests.helpers import elsewhere
 
 from evolvent.errors import SettingError
+from evolvent.estimator import Evaluation
 from evolvent.estimator.cascade import Cascade
 from evolvent.loop import Search
 from evolvent.network.build import Size
@@ -22,7 +24,6 @@ from evolvent.strategy.pareto import Pareto
 from evolvent.strategy.random import Random
 from evolvent.strategy.warm import Warm
 from evolvent.types import Candidate, Result, failed
-from tests.helpers import elsewhere
 
 SPACE = Listed(["".join(digits) for digits in itertools.product("01234", repeat=6)])
 STRATEGIES = {
@@ -55,7 +56,9 @@ def answer(candidate):
 
 def drive(strategy, trials, slots=1, rng=None, answer=answer):
     """Run until so many trials were asked; return all candidates and results in their order."""
-    events, flying, used = [], [], 0
+    events: list[Candidate | Result] = []
+    flying: list[Candidate] = []
+    used = 0
     while used < trials or flying:
         while len(flying) < slots and used < trials and (asked := strategy.ask()) is not None:
             used += asked.kind == "trial"
@@ -271,14 +274,14 @@ def test_the_loop_runs_it_with_a_cascade_and_counts_trials_only(toy):
     estimator = Cascade(space, toy, proxy="snip", size=Size(cells=1, width=4, stages=2))
 
     def submit(candidate):
-        future = Future()
+        future: Future[Evaluation] = Future()
         future.set_result(estimator.evaluate(candidate, {}))
         return future
 
     log = Memory()
-    for trials in (3, 6):  # the second search replays the first and goes on
+    for budget in (3, 6):  # the second search replays the first and goes on
         strategy = warm(Random, count=8, space=space, epochs=0.2)
-        Search(submit=submit, cancel=lambda future: None, trials=trials).run(strategy, log)
+        Search(submit=submit, cancel=lambda future: None, trials=budget).run(strategy, log)
     results = [event for event in log.events() if isinstance(event, Result)]
     steps = [result for result in results if result.candidate.kind == "step"]
     trials = [result for result in results if result.candidate.kind == "trial"]

@@ -153,7 +153,9 @@ def test_pickles_in_an_npz_are_never_loaded(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"PK", b"no zip at all" * 99, b"\x93NUMPY", npy(GOOD_X), gzip.compress(b"x")]
+    "data",
+    [b"", b"PK", b"no zip at all" * 99, b"\x93NUMPY", npy(GOOD_X), gzip.compress(b"x")],
+    ids=["empty", "two bytes", "text", "magic of npy", "npy", "gzip"],
 )
 def test_what_is_no_npz_is_refused(data, tmp_path):
     path = tmp_path / "a.npz"

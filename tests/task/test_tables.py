@@ -149,7 +149,7 @@ def small(root, name, frame):
 @pytest.mark.parametrize("folder", ["nasbench_graph", "nasbench-graph"])
 def test_a_public_table_is_found_under_either_folder_name(tmp_path, monkeypatch, folder):
     columns = {f"cora_{name}": [0.5, 0.25] for name in ("valid", "test", "latency", "params")}
-    columns |= {"arxiv_valid": [0.5, None], "arxiv_test": [0.5, None]}
+    columns |= {"arxiv_valid": [0.5, np.nan], "arxiv_test": [0.5, np.nan]}
     frame = pd.DataFrame(
         {"hash": [0, 1], "link": ["0012", "0000"], "ops": ["gat|fc"] * 2, **columns}
     )

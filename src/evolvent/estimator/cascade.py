@@ -39,6 +39,7 @@ class Cascade:
 
     gives = frozenset({"proxy", "score", "weights"})
     needs: frozenset[str] = frozenset()
+    kinds = Full.kinds
     stateful = False
 
     def __init__(

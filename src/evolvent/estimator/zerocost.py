@@ -43,6 +43,7 @@ class ZeroCost:
 
     gives = frozenset({"score"})
     needs: frozenset[str] = frozenset()
+    kinds = frozenset({"image"})
     stateful = False
 
     def __init__(

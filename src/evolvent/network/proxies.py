@@ -87,7 +87,7 @@ def grad_norm(net: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> float:
 
 
 def snip(net: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> float:
-    """Sum of \\|g w\\|: how much the loss changes if single weights are removed.
+    """Sum of abs(g w): how much the loss changes if single weights are removed.
 
     Source: Lee et al., "SNIP", ICLR 2019 (1810.02340): the gradient by a mask of ones on the weights,
     which is g w.
@@ -142,7 +142,7 @@ def fisher(net: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> float:
 
 
 def synflow(net: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> float:
-    """Logarithm of 1 plus the sum of \\|w dR/dw\\|, R the summed outputs for an input of ones.
+    """Logarithm of 1 plus the sum of abs(w dR/dw), R the summed outputs for an input of ones.
 
     All parameters are made positive and normalisation is left out, so that R sums the products of
     weights along every path. Source: Tanaka et al., "Pruning neural networks without any data",
@@ -177,7 +177,7 @@ def jacob_cov(net: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> float:
 
 
 def nwot(net: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> float:
-    """Log of \\|det K\\|, K[i, j] the number of ReLUs that treat inputs i and j alike.
+    """Log of abs(det K), K[i, j] the number of ReLUs that treat inputs i and j alike.
 
     Source: Mellor et al., "Neural Architecture Search without Training", ICML 2021 (2006.04647). Every
     ReLU that runs counts, as a module or as a function. The labels are not used.
@@ -207,7 +207,7 @@ PROXIES: dict[str, Proxy] = {
 }
 
 
-class _Codes(TorchDispatchMode):
+class _Codes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sums the kernel of nwot over every ReLU that runs meanwhile.
 
     Args:
@@ -215,10 +215,9 @@ class _Codes(TorchDispatchMode):
     """
 
     def __init__(self, count: int) -> None:
-        super().__init__()
-        self.count, self.kernel = count, None
-
-    kernel: Tensor | None  # [B, B]
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = count
+        self.kernel: Tensor | None = None  # [B, B]
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -126,7 +126,8 @@ class Bayes:
 
         def add(moves: Sequence[tuple[Arch, str, tuple[int, ...]]]) -> None:
             new = {key(self.space, move[0]): move for move in moves}
-            new = {name: move for name, move in new.items() if name not in self._seen | pool.keys()}
+            for name in [name for name in new if name in self._seen or name in pool]:
+                del new[name]
             if new:
                 pool.update(new)
                 mean, deviation = surrogate.predict(self._codes([m[0] for m in new.values()]))

@@ -5,9 +5,10 @@ for networks NSGA-Net, Lu et al., GECCO 2019 (1810.03522): binary tournament by 
 distance, crossover, mutation, survival of the best ranks, the last one cut by crowding; duplicates
 are not evaluated again.
 
-Of several children the one is asked that is best by the same order when its objectives are guessed
-by a linear model of the decisions, as NSGANetV2 (Lu et al., ECCV 2020, 2007.10396) lets a surrogate
-choose what is trained. ``proposals=1`` is NSGA-II alone, and so is a space without decisions.
+Of several proposals, children and samples, the one is asked that is best by the same order when its
+objectives are guessed by a linear model of the decisions; NSGANetV2 (Lu et al., ECCV 2020, 2007.10396)
+lets a surrogate choose what is trained in this way. ``proposals=1`` is NSGA-II alone, and so is a
+space without decisions.
 
 What differs: steady state, so that results may come in any order and no worker waits for a
 generation. Every result joins the population, which is cut back to its size at once. Crossover is
@@ -29,6 +30,7 @@ from ..space import Move, Space, key
 from ..types import Budget, Candidate, Result, stream
 
 _MEMORY = 500  # results that a guess rests on
+_SAMPLES = 3  # random architectures per child among the proposals
 _TRIES = 20  # mutations in a row to get away from what was asked before
 
 
@@ -40,7 +42,9 @@ class Pareto:
         minimise: metrics of a result to keep low, beside the score: names in ``metrics``, or
             ``params``, ``flops`` or ``seconds``. A result without one of them cannot be a parent.
         population: members. [count, >= 2]
-        proposals: children of which the most promising is asked. [count, >= 1]
+        proposals: children of which the most promising is asked; three random architectures per
+            child compete with them, which keeps options alive that the population lost. With 1
+            there is neither guess nor competition. [count, >= 1]
         crossover: probability that a child has two parents. [0..1]
         mutation: probability that a child of two parents is mutated too. [0..1]
         epochs: training length of every candidate. [epochs]
@@ -60,7 +64,7 @@ class Pareto:
         *,
         minimise: Sequence[str] = ("params",),
         population: int = 40,
-        proposals: int = 8,
+        proposals: int = 16,
         crossover: float = 0.9,
         mutation: float = 0.5,
         epochs: float = 1.0,
@@ -129,13 +133,18 @@ class Pareto:
         return np.array([(-r.value, *costs(r, self.objectives)) for r in results])
 
     def _choose(self, rng: random.Random) -> tuple[Move, tuple[int, ...]]:
-        """Return the child that would be the best member if its objectives were as guessed."""
-        children = [self._child(rng) for _ in range(self.proposals)]
-        fresh = [child for child in children if key(self.space, child[0].arch) not in self._seen]
-        if len(fresh) < 2 or len(self._known) < self.size // 2:
-            return (fresh or children)[0]
+        """Return the proposal that would be the best member if its objectives were as guessed."""
+        if self.proposals == 1 or len(self._known) < self.size // 2:
+            return self._child(rng)
+        found = [self._child(rng) for _ in range(self.proposals)]
+        nobody: tuple[int, ...] = ()
+        for _ in range(_SAMPLES * self.proposals):
+            found.append((Move(self.space.sample(rng), "sample"), nobody))
+        fresh = [move for move in found if key(self.space, move[0].arch) not in self._seen]
+        if not fresh:
+            return found[0]
         known = [result.candidate.arch for result in self._known]
-        archs = [*known, *(child[0].arch for child in fresh)]
+        archs = [*known, *(move[0].arch for move in fresh)]
         codes = [self.space.encode(arch) for arch in archs]  # type: ignore[attr-defined]
         guesses = guess(codes, self._points(self._known))
         order = fitness(np.concatenate([self._points(self.members), guesses]))[len(self.members) :]

@@ -1,0 +1,145 @@
+"""Killed at any moment, a search goes on as if nothing had happened."""
+
+import random
+import signal
+import time
+from collections import Counter
+
+import numpy as np
+import psutil
+import pytest
+
+import evolvent as ev
+from evolvent.store import Store
+from evolvent.types import Candidate, Result
+from tests.helpers_cli import PATIENCE, TINY, evolvent, start
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+@pytest.fixture(scope="module")
+def data(toy, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "toy.npz"
+    every = toy.everything
+    np.savez(path, x_train=every.x, y_train=every.y, x_test=toy.test.x, y_test=toy.test.y)
+    return path
+
+
+def events(folder):
+    if not (folder / "run.db").is_file():
+        return []
+    store = Store(folder / "run.db")
+    try:
+        return list(store.events())
+    finally:
+        store.close()
+
+
+def kill_after(process, lines, seconds):
+    """Let a search print some lines, then kill it; return whether it was still running."""
+    for _ in range(lines):
+        if not process.stderr.readline():
+            break
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
+    alive = process.poll() is None
+    workers = psutil.Process(process.pid).children() if alive else []
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=PATIENCE)
+    gone, left = psutil.wait_procs(workers, timeout=30)
+    assert not left, "a worker outlived its coordinator"
+    return alive
+
+
+def kill_and_resume(folder, words, moments):
+    """Search, killing it at each of the moments (lines printed, seconds after that)."""
+    known = []
+    for lines, seconds in moments:
+        again = (folder / "config.yaml").is_file()
+        process = start(*(["resume", folder, "--workers", words[-1]] if again else words))
+        kill_after(process, lines, seconds)
+        now = events(folder)
+        assert now[: len(known)] == known, "what was acknowledged is lost"
+        known = now
+    done = evolvent("resume", folder, "--workers", words[-1])
+    assert done.returncode == 0, done.stderr
+    assert events(folder)[: len(known)] == known
+    return ev.Run(folder)
+
+
+def check_nothing_is_lost_or_done_twice(folder):
+    log = events(folder)
+    asked = Counter(event.id for event in log if isinstance(event, Candidate))
+    told = Counter(event.candidate.id for event in log if isinstance(event, Result))
+    assert asked == told
+    assert sorted(asked) == list(range(len(asked)))
+    assert set(asked.values()) <= {1}
+
+
+def story(run):
+    """What a run found, without what the clock said."""
+    keys = ("id", "parent", "operator", "score", "status", "seed", "threads", "arch")
+    rows = [[row[key] for key in keys] for row in run.candidates()]
+    timed = ("search_seconds", "train_seconds", "versions", "controls", "folder")
+    card = {name: value for name, value in run.card.items() if name not in timed}
+    controls = {name: c["test_score"] for name, c in run.card["controls"].items()}
+    return rows, card, controls
+
+
+def moments(count, *, lines, seconds, seed):
+    rng = random.Random(seed)
+    return [(rng.randint(*lines), rng.uniform(0, seconds)) for _ in range(count)]
+
+
+def words(task, folder, budget, workers):
+    return ["search", task, "--budget", budget, "--out", folder, *TINY, "--workers", workers]
+
+
+def test_killed_three_times_the_run_equals_the_unbroken_one(data, tmp_path):
+    done = evolvent(*words(data, tmp_path / "whole", "6t", 1))
+    assert done.returncode == 0, done.stderr
+    # while it settles; in the midst of the candidates; in the final training
+    run = kill_and_resume(
+        tmp_path / "broken",
+        words(data, tmp_path / "broken", "6t", 1),
+        [(2, 0.0), (6, 0.05), (9, 0.1)],
+    )
+    assert story(run) == story(ev.Run(tmp_path / "whole"))
+    check_nothing_is_lost_or_done_twice(tmp_path / "broken")
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_the_run_equals_the_unbroken_one(tmp_path):
+    done = evolvent(*words("digits", tmp_path / "whole", "30t", 1))
+    assert done.returncode == 0, done.stderr
+    run = kill_and_resume(
+        tmp_path / "broken",
+        words("digits", tmp_path / "broken", "30t", 1),
+        moments(20, lines=(0, 6), seconds=1.0, seed=0),
+    )
+    assert story(run) == story(ev.Run(tmp_path / "whole"))
+    assert run.status()["trials"] == 30
+    check_nothing_is_lost_or_done_twice(tmp_path / "broken")
+
+
+@pytest.mark.slow
+def test_killed_with_two_workers_nothing_is_lost_and_nothing_is_done_twice(tmp_path):
+    run = kill_and_resume(
+        tmp_path / "run",
+        words("digits", tmp_path / "run", "30t", 2),
+        moments(10, lines=(0, 7), seconds=1.0, seed=1),
+    )
+    assert run.status()["trials"] == 30
+    check_nothing_is_lost_or_done_twice(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_killed_with_a_budget_in_seconds_the_time_is_counted_in_total(tmp_path):
+    asked = [word for word in words("digits", tmp_path / "run", "90s", 2) if word != "--set"]
+    asked = [word for word in asked if "=" not in str(word)]
+    run = kill_and_resume(tmp_path / "run", asked, moments(8, lines=(0, 12), seconds=3.0, seed=2))
+    status = run.status()
+    assert status["seconds"] <= 1.1 * 90
+    assert status["trials"] >= 5
+    check_nothing_is_lost_or_done_twice(tmp_path / "run")
