@@ -54,17 +54,19 @@ def kill_after(process, lines, seconds):
 
 def kill_and_resume(folder, words, moments):
     """Search, killing it at each of the moments (lines printed, seconds after that)."""
-    known = []
+    known: list[Candidate | Result] = []
+    hits = 0
     for lines, seconds in moments:
         again = (folder / "config.yaml").is_file()
         process = start(*(["resume", folder, "--workers", words[-1]] if again else words))
-        kill_after(process, lines, seconds)
+        hits += kill_after(process, lines, seconds)
         now = events(folder)
         assert now[: len(known)] == known, "what was acknowledged is lost"
         known = now
     done = evolvent("resume", folder, "--workers", words[-1])
     assert done.returncode == 0, done.stderr
     assert events(folder)[: len(known)] == known
+    assert hits >= min(3, len(moments)), "the kills came too late to show anything"
     return ev.Run(folder)
 
 

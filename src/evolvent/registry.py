@@ -51,7 +51,7 @@ def find(axis: str, name: str) -> Any:
         raise unknown(axis, name, table)
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise SettingError(f"{axis} {name!r} cannot be imported: {error}") from error
 
 

@@ -87,7 +87,9 @@ def choose(request: Request, task: Task) -> dict[str, Any]:
         "strategy": request.strategy or recipe.strategy,
         "estimator": request.estimator or recipe.estimator,
     }
-    chosen: dict[str, Any] = {"recipe": name, "deliver": recipe.deliver}
+    published = all(own == getattr(recipe, part) for part, own in names.items())
+    label = name if published else " x ".join(names.values())
+    chosen: dict[str, Any] = {"recipe": label, "deliver": recipe.deliver}
     for part, own in names.items():
         make = registry.find(part, own)
         known = _known(part, make)
@@ -95,6 +97,9 @@ def choose(request: Request, task: Task) -> dict[str, Any]:
         base = recipe.settings.get(part, {}) if own == getattr(recipe, part) else {}
         given = validated(part, request.set.get(part, {}), known, who=own)
         chosen[part] = {"name": own} | _defaults(part, task, known) | dict(base) | given
+    if hasattr(registry.find("strategy", names["strategy"]), "alive"):  # it passes weights on
+        known = _known("estimator", registry.find("estimator", names["estimator"]))
+        chosen["estimator"] |= {"keep": True} if "keep" in known else {}
     known = _known("train", None)
     given = validated("train", request.set.get("train", {}), known)
     inherited = {k: v for k, v in chosen["estimator"].items() if k in known and k != "epochs"}

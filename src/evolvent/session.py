@@ -272,7 +272,7 @@ class _Session:
         timeout = config["estimator"]["timeout"]
 
         def submit(candidate: Candidate) -> Any:
-            inherited = {id: weights.read(str(id)) for id in candidate.weights_from}
+            inherited = weights.of(candidate.weights_from)
             return executor.submit(evaluate, candidate, inherited, timeout=timeout)
 
         def keep(evaluation: Any) -> Result:
@@ -280,6 +280,11 @@ class _Session:
             if evaluation.state is None:
                 return result
             return with_weights(result, weights.write(str(result.candidate.id), evaluation.state))
+
+        def listen(result: Result) -> None:
+            if hasattr(strategy, "alive"):  # nobody else's weights are inherited any more
+                weights.keep_only({str(id) for id in strategy.alive()})
+            self.listen(result)
 
         Search(
             submit=submit,
@@ -290,7 +295,7 @@ class _Session:
             charged=not task.trainable,
             admit=self._limits(config, task),
             keep=keep,
-            listen=self.listen,
+            listen=listen,
         ).run(strategy, store)
         store.note("state", "searched")
 

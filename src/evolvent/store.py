@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -239,6 +239,11 @@ class Weights:
 
         state: State = load_file(self.folder / f"{name}.safetensors")
         return state
+
+    def of(self, ids: Iterable[int]) -> dict[int, State]:
+        """Return the states of `ids`, as far as they were kept: a table has none."""
+        kept = [id for id in ids if (self.folder / f"{id}.safetensors").is_file()]
+        return {id: self.read(str(id)) for id in kept}
 
     def keep_only(self, names: set[str]) -> None:
         """Delete every file whose name is not in `names`."""

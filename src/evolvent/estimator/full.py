@@ -24,6 +24,9 @@ from ..types import Candidate, Result, State, stream
 from . import Evaluation
 
 
+TRAINED = "trained_epochs"  # a state says beside its weights how long they were trained
+
+
 class Full:
     """Trains from fresh weights, or from a checkpoint of the same architecture.
 
@@ -60,14 +63,20 @@ class Full:
         self.validation = Resident(task, task.validation, device=device)
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
-        """Train for ``candidate.budget.epochs`` and score on the validation part."""
+        """Train up to ``candidate.budget.epochs`` in all and score on the validation part.
+
+        Fresh weights train that long; inherited ones only what is missing, by a schedule of its own.
+        """
         start = time.monotonic()
         seed = stream(self.seed, "train", candidate.id).getrandbits(31)
         net = build(self.space, candidate.arch, self.task, self.size, seed=seed)
+        before = 0.0
         for state in inherited.values():
+            before = max(before, float(state.get(TRAINED, np.zeros(()))))
             load(net, state)
         hyper = with_own_training(self.hyper, self.space, candidate.arch)
-        done = train(net, self.train, epochs=candidate.budget.epochs, hyper=hyper, seed=seed)
+        rest = max(0.0, candidate.budget.epochs - before)  # a promotion trains the difference
+        done = train(net, self.train, epochs=rest, hyper=hyper, seed=seed)
         metrics: dict[str, Any] = dict(evaluate(net, self.validation))
         score = metrics[self.task.metric]
         result = Result(
@@ -77,11 +86,13 @@ class Full:
             seconds=time.monotonic() - start,
             params=params(net),
             epochs=done.epochs,
-            total_epochs=done.epochs,
+            total_epochs=before + done.epochs,
             seed=seed,
             threads=torch.get_num_threads(),
         )
-        return Evaluation(result, state_of(net) if self.keep else None)
+        if not self.keep:
+            return Evaluation(result)
+        return Evaluation(result, state_of(net) | {TRAINED: np.array(result.total_epochs)})
 
 
 def with_own_training(hyper: Hyperparameters, space: Space, arch: Any) -> Hyperparameters:
@@ -96,4 +107,6 @@ def state_of(net: torch.nn.Module) -> State:
 
 def load(net: torch.nn.Module, state: State) -> None:
     """Put weights of the same architecture into `net`."""
-    net.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
+    net.load_state_dict(
+        {name: torch.from_numpy(np.array(v)) for name, v in state.items() if name != TRAINED}
+    )
