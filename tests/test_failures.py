@@ -3,9 +3,9 @@
 import time
 
 import pytest
+from tests.helpers_failures import SLOW
 
 from evolvent import session
-from tests.helpers_failures import SLOW
 
 HERE = "tests.helpers_failures:"
 TRIALS = 14

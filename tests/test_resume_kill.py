@@ -8,11 +8,11 @@ from collections import Counter
 import numpy as np
 import psutil
 import pytest
+from tests.helpers_cli import PATIENCE, TINY, evolvent, start
 
 import evolvent as ev
 from evolvent.store import Store
 from evolvent.types import Candidate, Result
-from tests.helpers_cli import PATIENCE, TINY, evolvent, start
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -47,7 +47,7 @@ def kill_after(process, lines, seconds):
     workers = psutil.Process(process.pid).children() if alive else []
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=PATIENCE)
-    gone, left = psutil.wait_procs(workers, timeout=30)
+    _, left = psutil.wait_procs(workers, timeout=30)
     assert not left, "a worker outlived its coordinator"
     return alive
 

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from tests.helpers import elsewhere
 
 import evolvent as ev
 from evolvent.errors import RunError
 from evolvent.run import Run
 from evolvent.store import Store
-from tests.helpers import elsewhere
 
 CARD = {  # what every card has at least
     *("task", "recipe", "arch", "params", "flops", "val_score", "test_score", "metric"),

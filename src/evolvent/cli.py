@@ -39,12 +39,11 @@ def main() -> None:
     """Run the command line; turn our errors into one line and an exit code."""
     sys.path.append(str(Path.cwd()))  # one's own parts are named as module:Name; they hide no other
     try:
-        app(standalone_mode=False)
+        # What ends a command early is returned as an exit code, or raised, by version of typer.
+        sys.exit(app(standalone_mode=False) or 0)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
-    except typer.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except UserError as error:
         _fail(str(error), 2)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .errors import RunError, SettingError
-from .execute import LocalSlots
+from .execute import Inline, LocalSlots
 from .network.build import plan
 from .network.cost import cost
 from .resolve import Request, choose, make_space, make_spec, network_settings
@@ -53,7 +53,7 @@ def build(
         settings: part -> name -> value, as for a search.
         folder: where the table goes; None is the user's folder of tables.
         work: where rows are kept until all are done; None is ``runs/table-NAME``.
-        workers: processes. [count]
+        workers: processes; 0 is this process. [count]
         seed: of every row's training, with its number.
         say: is told how far it is.
 
@@ -158,10 +158,11 @@ def _fill(
     own = named.pop("name")
     missing = [row for row in distinct if store.meta(f"row/{row}") is None]
     start, done = time.monotonic(), 0
-    with LocalSlots(make_spec(chosen, data, seed), workers=workers) as executor:
+    spec = make_spec(chosen, data, seed)
+    with LocalSlots(spec, workers=workers) if workers else Inline(spec) as executor:
         running: dict[Future[dict[str, float]], int] = {}
         while missing or running:
-            while missing and len(running) < 4 * workers:
+            while missing and len(running) < max(1, 4 * workers):
                 row = missing.pop(0)
                 jobs = [
                     Job(

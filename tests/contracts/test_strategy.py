@@ -5,6 +5,7 @@ import json
 import sys
 
 import pytest
+from tests.helpers import elsewhere
 
 from evolvent.loop import replay
 from evolvent.registry import STRATEGIES, find
@@ -12,7 +13,6 @@ from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
 from evolvent.store import Memory
 from evolvent.types import Candidate, Result, failed, stream
-from tests.helpers import elsewhere
 
 SPACES = (Cell201(), Cell(nodes=2), Cell(operations="nasnet", nodes=3, combine=("add", "concat")))
 TRIALS, EPOCHS = 60, 9.0

@@ -50,12 +50,12 @@ class Warm:
         if count < 1:
             raise SettingError(f"warm={count} must be at least 1, or 0 for no warm start")
         probe = _BestFirst(space)
-        refused = type(strategy := make(probe)).__name__
-        strategy.ask()
+        another = make(probe)
+        another.ask()
         if not probe.samples:
             raise SettingError(
-                f"warm={count} has no effect on {refused}, which does not begin with samples of "
-                "the space: leave it at 0, or use a strategy such as regularized-evolution"
+                f"warm={count} has no effect on {type(another).__name__}, which does not begin with "
+                "samples of the space: leave it at 0, or use one such as regularized-evolution"
             )
         self.space, self.count, self.seed = space, count, seed
         self.best_first = _BestFirst(space)
