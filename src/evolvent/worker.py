@@ -27,6 +27,8 @@ from .space import Space
 from .task import Part, Task
 from .types import Arch, Candidate, State, failed
 
+REASON = 500  # characters of an exception's text; torch writes pages
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -80,7 +82,7 @@ def evaluate(context: Context, candidate: Candidate, inherited: Mapping[int, Sta
     except Exception as error:  # the one guard: a candidate may fail in any way
         if is_out_of_memory(error):
             raise
-        reason = f"{type(error).__name__}: {error}"
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:REASON]
         return Evaluation(failed(candidate, reason, seconds=time.monotonic() - start))
 
 

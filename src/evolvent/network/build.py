@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import unknown
+from ..errors import SettingError, unknown
 from ..space import Space
 from ..types import Arch
 from .operations import MODULES
@@ -45,12 +45,18 @@ class Size:
         width: channels of the first stage, doubled at every reduction. [count, >= 1]
         stages: groups of cells, a reduction between two. [count, >= 1]
         stem_stride: of the first convolution; 2 makes everything behind it four times cheaper. [1, 2]
+        reduction: between stages of one cell type: the benchmark's ``residual`` block, or one ``conv``.
     """
 
     cells: int = 1
     width: int = 16
     stages: int = 3
     stem_stride: int = 1
+    reduction: str = "residual"
+
+    def __post_init__(self) -> None:
+        if self.reduction not in ("residual", "conv"):
+            raise SettingError(f"reduction={self.reduction!r}: one of residual, conv")
 
 
 def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:

@@ -57,7 +57,11 @@ def _network(data: Data, size: Size) -> Block:
     calls, last = [stem], "stem"
     for stage in range(size.stages):
         if stage:
-            calls.append(call(f"reduction{stage}", "ResidualBlock", last, c_in=c, c_out=2 * c))
+            name, args = f"reduction{stage}", {"c_in": c, "c_out": 2 * c}
+            if size.reduction == "residual":
+                calls.append(call(name, "ResidualBlock", last, **args))
+            else:
+                calls.append(call(name, "ReLUConvBN", last, **args, kernel=3, stride=2))
             c, last = 2 * c, f"reduction{stage}"
         for place in range(size.cells):
             calls.append(call(f"cell{stage}_{place}", "Cell", last, c=c))
