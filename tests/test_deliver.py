@@ -6,7 +6,7 @@ from concurrent.futures import Future, wait
 import pytest
 
 from evolvent import deliver
-from evolvent.deliver import Delivery, finalists, plain_width, planned_seconds
+from evolvent.deliver import Delivery, finalists, makespan, plain_width, planned_seconds
 from evolvent.errors import CandidateFailed, EvolventError, RunError
 from evolvent.network.build import Size, plan
 from evolvent.network.cost import cost
@@ -321,7 +321,14 @@ def time_of(trainings, toy):
 def test_what_is_left_is_enough_for_all_trainings(delivery, paced, toy):
     trainings = Trainings()
     delivery(trainings, seconds=60.0, total=150.0).run()
-    assert 35.0 < time_of(trainings, toy) <= 60.0 - deliver.EXPORT_SECONDS
+    # no time passes here, so the final trainings have all of it; the choice planned for its share
+    finals = [job for job in trainings.jobs if job.everything]
+    choice = [job for job in trainings.jobs if not job.everything]
+    trainings.jobs = finals
+    assert 25.0 < time_of(trainings, toy) <= 60.0 - deliver.EXPORT_SECONDS
+    trainings.jobs = choice
+    assert 3.0 < time_of(trainings, toy) <= 20.0
+    trainings.jobs = finals
     trainings.jobs = [trainings.job("random"), trainings.job("plain")]
     assert time_of(trainings, toy) <= 0.2 * 150.0
 
@@ -350,3 +357,9 @@ def test_resumed_too_late_it_is_still_trained(delivery, paced, toy):
     late = Trainings()
     delivery(late, seconds=0.0, total=600.0).run()
     assert 0.1 * 600.0 < time_of(late, toy) <= deliver.LEAST_SHARE * 600.0
+
+
+def test_trainings_start_in_order_as_workers_become_free():
+    assert makespan([3.0, 1.0, 1.0, 2.0], 2) == 4.0
+    assert makespan([3.0, 1.0, 1.0], 1) == 5.0
+    assert makespan([], 2) == 0.0

@@ -12,7 +12,7 @@ import dataclasses
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
@@ -81,18 +81,22 @@ class Delivery:
             raise RunError(_nothing_found(results))
         control = self._random_control()
         width = plain_width(self.task, self.network["size"], self._cost(found[0].candidate.arch))
-        epochs = self._settled_epochs(found, control, width)
         chosen = self.store.meta("chosen")
         if chosen is None:
-            chosen = self._choose(found, epochs / 2)
+            chosen = self._choose(found, self._choice_epochs(found, control, width))
             self.store.note("chosen", chosen)
         winner = next(result for result in found if result.candidate.id == chosen["id"])
-        jobs = [self._final("winner", self._own(winner.candidate.arch), epochs)]
+        what = {"winner": self._own(winner.candidate.arch)}
+        paces = {"winner": lambda: self._pace(winner)}
         if control and key(self.space, control.candidate.arch) != key(
             self.space, winner.candidate.arch
         ):
-            jobs.append(self._final("random", self._own(control.candidate.arch), epochs))
-        jobs.append(self._final("plain", {"space": "plain", "arch": (width,)}, epochs))
+            what["random"] = self._own(control.candidate.arch)
+            paces["random"] = lambda: self._pace(control)
+        what["plain"] = {"space": "plain", "arch": (width,)}
+        paces["plain"] = lambda: self._plain_pace(width)
+        epochs = self._final_epochs(paces)
+        jobs = [self._final(name, which, epochs) for name, which in what.items()]
         self.say(f"final training: {', '.join(job.name for job in jobs)}, {epochs:.3g} epochs each")
         done = self._fit(jobs)
         if "winner" not in done:
@@ -136,39 +140,63 @@ class Delivery:
 
     # -- how long --------------------------------------------------------------------------------
 
-    def _settled_epochs(self, found: list[Result], control: Result | None, width: int) -> float:
-        """Return the epochs of every final training.
+    def _choice_epochs(self, found: list[Result], control: Result | None, width: int) -> float:
+        """Return the epochs of the finalists' training, half of what the final one may become."""
+        known = self.store.meta("choice_epochs")
+        if known is None:
+            known = self._unclocked_epochs
+            if known is None:
+                rivals = [*found, *([control] if control else [])]
+                slowest = max([self._pace(r) for r in rivals] + [self._plain_pace(width)])
+                known = 0.9 * self._planned_seconds(len(found)) / (slowest * self._everything)
+            known = round(min(max(known, 0.05), EPOCHS["final"]) / 2, 3)
+            self.store.note("choice_epochs", known)
+        return float(known)
 
-        Settled once per run; only a delivery that was stopped, and has too little time left to do
-        again what was lost, settles for fewer.
-        """
-        known = self.store.meta("final_epochs")
-        epochs = self.config["train"].get("epochs") if known is None else known
-        if epochs is None and self.seconds is None:
-            epochs = 4 * self.config["estimator"]["epochs"]
-        elif self.seconds is not None and self.config["train"].get("epochs") is None:
-            fitting = self._epochs_that_fit(found, control, width)
-            epochs = fitting if known is None else min(known, fitting)
-        self.store.note("final_epochs", epochs)
-        return float(epochs)
-
-    def _epochs_that_fit(self, found: list[Result], control: Result | None, width: int) -> float:
+    def _planned_seconds(self, count: int) -> float:
         assert self.seconds is not None
-        done = [self.store.meta(f"trained/{name}") for name in FINAL]
-        finals = math.ceil(done.count(None) / self.workers)
-        choice = math.ceil(len(found) / self.workers) if self.store.meta("chosen") is None else 0
-        each = planned_seconds(
+        finals, choice = (math.ceil(n / self.workers) for n in (len(FINAL), count))
+        return planned_seconds(
             self.seconds - self._export_seconds,
             rounds=finals + choice / 2,
             budget=self.total,
             workers=self.workers,
         )
-        slowest = max(
-            [self._pace(result) for result in [*found, *([control] if control else [])]]
-            + [pace(Plain(), (width,), self.task, device=self._device, **self.network)]
-        )
-        count = len(self.task.train) + len(self.task.validation)
-        return round(min(max(0.9 * each / (slowest * count), 0.05), EPOCHS["final"]), 2)
+
+    def _final_epochs(self, paces: Mapping[str, Callable[[], float]]) -> float:
+        """Return the epochs of every final training, from how fast the finalists were.
+
+        Settled once per run; only a delivery that was stopped, and has too little time left to do
+        again what was lost, settles for fewer.
+        """
+        known = self.store.meta("final_epochs")
+        epochs = self._unclocked_epochs if known is None else float(known)
+        if self.seconds is not None and self.config["train"].get("epochs") is None:
+            missing = [name for name in paces if self.store.meta(f"trained/{name}") is None]
+            epoch = {name: paces[name]() * self._everything for name in missing}
+            left = self.seconds - (time.monotonic() - self.start) - self._export_seconds
+            fitting = (
+                0.92 * max(0.0, left) / max(makespan(list(epoch.values()), self.workers), 1e-9)
+            )
+            controls = sum(seconds for name, seconds in epoch.items() if name != "winner")
+            allowed = CONTROL_SHARE * self.total * self.workers / max(controls, 1e-9)
+            fitting = round(min(max(min(fitting, allowed), 0.05), EPOCHS["final"]), 2)
+            epochs = fitting if epochs is None else min(epochs, fitting)
+        assert epochs is not None
+        self.store.note("final_epochs", epochs)
+        return epochs
+
+    @property
+    def _unclocked_epochs(self) -> float | None:
+        """The epochs of the final training, where the user or the lack of a clock decides."""
+        if (epochs := self.config["train"].get("epochs")) is not None:
+            return float(epochs)
+        return None if self.seconds is not None else 4 * float(self.config["estimator"]["epochs"])
+
+    @property
+    def _everything(self) -> int:
+        """Examples of the final training. [count]"""
+        return len(self.task.train) + len(self.task.validation)
 
     @property
     def _export_seconds(self) -> float:
@@ -179,7 +207,9 @@ class Delivery:
         return str(self.config["request"]["device"])
 
     def _pace(self, result: Result) -> float:
-        """Return the seconds per example that a candidate took in the search, at the final size."""
+        """Return the seconds per example of a candidate at the final size, as last measured."""
+        if (seen := self.store.meta(f"trained/finalist-{result.candidate.id}")) is not None:
+            return float(seen["train_seconds"] / max(1e-9, seen["epochs"] * seen["examples"]))
         proxy = network_settings(self.config, "estimator")["size"]
         arch, seconds = result.candidate.arch, result.metrics.get("train_seconds")
         if seconds is None or not result.epochs:  # it was not trained, or its estimator did not say
@@ -189,6 +219,9 @@ class Delivery:
             before = cost(plan(self.space, arch, self.task, proxy), self.task).flops
             scale = self._cost(arch).flops / max(1, before)
         return float(seconds) / (result.epochs * len(self.task.train)) * scale
+
+    def _plain_pace(self, width: int) -> float:
+        return pace(Plain(), (width,), self.task, device=self._device, **self.network)
 
     @property
     def _deadline(self) -> float | None:
@@ -306,6 +339,14 @@ def planned_seconds(left: float, *, rounds: float, budget: float, workers: int) 
     """
     controls = CONTROL_SHARE / 2 * budget * workers
     return min(left / rounds, controls) if rounds else controls
+
+
+def makespan(seconds: Sequence[float], workers: int) -> float:
+    """Return how long trainings take together that start in order as workers become free. [s]"""
+    free = [0.0] * workers
+    for each in seconds:
+        free[free.index(min(free))] += each
+    return max(free)
 
 
 def finalists(results: list[Result], space: Space, count: int) -> list[Result]:

@@ -40,6 +40,8 @@ class Recipe:
 
 AMOEBANET_CELL = {"operations": "amoebanet", "nodes": 5, "output": "loose"}
 
+PLAIN_NETWORK = {"width": 24, "cells": 1, "reduction": "conv"}
+
 RECIPES = {
     "plain-cells": Recipe(
         "cell201",
@@ -47,7 +49,7 @@ RECIPES = {
         "full",
         "retrain",
         "cells of plain convolutions (Dong & Yang 2020) for machines without a GPU",
-        {"estimator": {"width": 16, "cells": 1}},
+        {"estimator": PLAIN_NETWORK},
     ),
     "random": Recipe(
         "cell201",
@@ -55,7 +57,7 @@ RECIPES = {
         "full",
         "retrain",
         "the control of every comparison",
-        {"estimator": {"width": 16, "cells": 1}},
+        {"estimator": PLAIN_NETWORK},
     ),
     "amoebanet": Recipe(
         "cell",

@@ -23,7 +23,6 @@ from ..task import Task
 from ..types import Candidate, Result, State, stream
 from . import Evaluation
 
-
 TRAINED = "trained_epochs"  # a state says beside its weights how long they were trained
 
 

@@ -47,7 +47,13 @@ class Resident:
             yield self.batch(slice(start, start + size))
 
     def shuffled(
-        self, size: int, steps: int, generator: torch.Generator, *, augment: bool
+        self,
+        size: int,
+        steps: int,
+        generator: torch.Generator,
+        *,
+        augment: bool,
+        shift: bool = True,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield `steps` random batches, every example once per pass; a short rest is left out.
 
@@ -56,6 +62,7 @@ class Resident:
             steps: how many batches. [count]
             generator: the only source of randomness, on the CPU.
             augment: whether to change inputs as `Task.augment` says.
+            shift: whether that includes shifting and cutting out, which need a long training.
         """
         size = min(size, len(self))
         per_pass = len(self) // size
@@ -64,16 +71,16 @@ class Resident:
                 order = torch.randperm(len(self), generator=generator).to(self.device)
             place = step % per_pass
             x, y = self.batch(order[place * size : (place + 1) * size])
-            yield (self._augmented(x, generator) if augment else x), y
+            yield (self._augmented(x, generator, shift) if augment else x), y
 
-    def _augmented(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def _augmented(self, x: Tensor, generator: torch.Generator, shift: bool) -> Tensor:
         rules = self.task.augment
         if rules.get("flip"):
             mirrored = torch.rand(len(x), 1, 1, 1, generator=generator).to(self.device) < 0.5
             x = torch.where(mirrored, x.flip(3), x)
-        if pixels := int(rules.get("shift", 0)):
+        if shift and (pixels := int(rules.get("shift", 0))):
             x = _shifted(x, pixels, generator)
-        if pixels := int(rules.get("cutout", 0)):
+        if shift and (pixels := int(rules.get("cutout", 0))):
             x = _cut_out(x, pixels, generator)
         return x.contiguous(memory_format=torch.channels_last)
 

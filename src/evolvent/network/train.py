@@ -39,6 +39,8 @@ class Hyperparameters:
         label_smoothing: share of the target spread over all classes. [0..1)
         clip: largest norm of the gradient; 0 is off.
         augment: whether to change inputs as the task allows.
+        shift_from: training length from which images are also shifted and cut out: a short training
+            only loses by it. [epochs]
         precision: ``float32``, or ``bfloat16`` for autocast where the processor is fast at it.
     """
 
@@ -52,6 +54,7 @@ class Hyperparameters:
     label_smoothing: float = 0.1
     clip: float = 0.0
     augment: bool = True
+    shift_from: float = 15.0
     precision: str = "float32"
 
     def __post_init__(self) -> None:
@@ -125,7 +128,9 @@ def train(
     optimizer = _optimizer(net, hyper)
     loss_of = LOSSES[data.task.loss]
     generator = torch.Generator().manual_seed(seed)
-    batches = data.shuffled(hyper.batch, steps, generator, augment=hyper.augment)
+    batches = data.shuffled(
+        hyper.batch, steps, generator, augment=hyper.augment, shift=epochs >= hyper.shift_from
+    )
     look, since, total = max(1, steps // LOOKS), 0, torch.zeros((), device=data.device)
     low = hyper.precision == "bfloat16"
     for step, (x, y) in enumerate(batches, start=1):
