@@ -180,7 +180,8 @@ class Delivery:
             )
             controls = sum(seconds for name, seconds in epoch.items() if name != "winner")
             allowed = CONTROL_SHARE * self.total * self.workers / max(controls, 1e-9)
-            fitting = round(min(max(min(fitting, allowed), 0.05), EPOCHS["final"]), 2)
+            fitting = min(max(min(fitting, allowed), 0.05), EPOCHS["final"])
+            fitting = math.floor(100 * fitting) / 100
             epochs = fitting if epochs is None else min(epochs, fitting)
         assert epochs is not None
         self.store.note("final_epochs", epochs)
