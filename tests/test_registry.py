@@ -72,13 +72,13 @@ class NeedsDecisions(Full):
 
 
 def test_what_is_needed_and_given_is_accepted():
-    check(Cell201(), NeedsMixture, Full, ("cell201", "darts", "full"), "image")
-    check(Cell201(), Random, NeedsDecisions, ("cell201", "random", "mine"), "image")
+    check(Cell201(), NeedsMixture.needs, Full, ("cell201", "darts", "full"), "image")
+    check(Cell201(), Random.needs, NeedsDecisions, ("cell201", "random", "mine"), "image")
 
 
 def test_a_strategy_whose_needs_are_not_met_is_refused_with_what_is_missing_and_a_way_out():
     with pytest.raises(SettingError) as error:
-        check(Plain(), NeedsMixture, Full, ("plain", "darts", "full"), "image")
+        check(Plain(), NeedsMixture.needs, Full, ("plain", "darts", "full"), "image")
     message = str(error.value)
     assert message.startswith("darts needs mixture, which plain x full does not give: use one of")
     assert "cell201" in message
@@ -87,25 +87,29 @@ def test_a_strategy_whose_needs_are_not_met_is_refused_with_what_is_missing_and_
 
 def test_an_estimator_may_need_something_of_the_space_too():
     with pytest.raises(SettingError, match="mine needs decisions, which plain x mine"):
-        check(Plain(), Random, NeedsDecisions, ("plain", "random", "mine"), "image")
+        check(Plain(), Random.needs, NeedsDecisions, ("plain", "random", "mine"), "image")
 
 
 def test_what_a_space_gives_may_depend_on_its_settings():
-    check(Cell(), NeedsMixture, Full, ("cell", "darts", "full"), "image")
+    check(Cell(), NeedsMixture.needs, Full, ("cell", "darts", "full"), "image")
     with pytest.raises(SettingError, match="needs mixture"):
         check(
-            Cell(combine=("add", "concat")), NeedsMixture, Full, ("cell", "darts", "full"), "image"
+            Cell(combine=("add", "concat")),
+            NeedsMixture.needs,
+            Full,
+            ("cell", "darts", "full"),
+            "image",
         )
 
 
 def test_what_nothing_gives_leads_to_another_strategy():
     with pytest.raises(SettingError, match="use another strategy"):
-        check(Cell201(), NeedsTheImpossible, Full, ("cell201", "oracle", "full"), "image")
+        check(Cell201(), NeedsTheImpossible.needs, Full, ("cell201", "oracle", "full"), "image")
 
 
 def test_an_estimator_for_other_kinds_of_tasks_is_refused_with_one_that_fits():
     with pytest.raises(SettingError) as error:
-        check(Cell201(), Random, Full, ("cell201", "random", "full"), "table")
+        check(Cell201(), Random.needs, Full, ("cell201", "random", "full"), "table")
     message = str(error.value)
     assert message.startswith("estimator full evaluates tasks of kind image, this one is of kind")
     assert message.endswith("use table")

@@ -90,7 +90,7 @@ def write(
 def look_up(folder: Path, config: Mapping[str, Any], task: Task, store: Store) -> dict[str, Any]:
     """Write the card of a search on a table: there is no network, test is one look-up."""
     results = store.results()
-    trained = [r for r in results if r.ok]
+    trained = [r for r in results if r.ok and r.candidate.kind == "trial"]
     if not trained:
         raise RunError("no candidate of the search has a score: `evolvent show` lists the reasons")
     best = max(trained, key=lambda r: (r.candidate.budget.epochs, r.value, -r.candidate.id))

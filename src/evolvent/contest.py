@@ -89,7 +89,8 @@ def _trace(
 ) -> Trace:
     best: Result | None = None
     chosen: list[Result | None] = []
-    counted = [result for result in results if result.status in ("ok", "failed")]
+    trials = [result for result in results if result.candidate.kind == "trial"]
+    counted = [result for result in trials if result.status in ("ok", "failed")]
     for result in counted:
         # results of different training lengths are not ranked together: the longest counts
         if result.ok and (best is None or _rank(result) > _rank(best)):

@@ -32,6 +32,8 @@ STRATEGIES = {
 ESTIMATORS = {
     "full": "estimator.full:Full",
     "table": "estimator.table:TableEstimator",
+    "zerocost": "estimator.zerocost:ZeroCost",
+    "cascade": "estimator.cascade:Cascade",
 }
 AXES = {"space": SPACES, "strategy": STRATEGIES, "estimator": ESTIMATORS}
 
@@ -62,13 +64,13 @@ def make_space(name: str, task: Any, settings: Mapping[str, Any]) -> Any:
 
 
 def check(
-    space: Any, strategy: Any, estimator: Any, names: tuple[str, str, str], kind: str
+    space: Any, needs: frozenset[str], estimator: Any, names: tuple[str, str, str], kind: str
 ) -> None:
     """Refuse a combination whose needs are not met, before anything is spent.
 
     Args:
         space: the space, as built: what it gives may depend on its settings.
-        strategy: class with `needs`.
+        needs: of the strategy.
         estimator: class with `gives` and `needs`.
         names: of the three, for the message.
         kind: of the task.
@@ -83,8 +85,8 @@ def check(
             f"one is of kind {kind}: use {' or '.join(fitting) or 'another task'}"
         )
     given = set(space.gives) | set(estimator.gives)
-    for part, needs in ((names[1], strategy.needs), (names[2], estimator.needs)):
-        missing = sorted(set(needs) - given)
+    for part, needed in ((names[1], needs), (names[2], estimator.needs)):
+        missing = sorted(set(needed) - given)
         if missing:
             raise SettingError(
                 f"{part} needs {', '.join(missing)}, which {names[0]} x {names[2]} does not give: "

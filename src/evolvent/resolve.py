@@ -19,6 +19,7 @@ from .errors import CandidateFailed, InvalidArchitecture, SettingError
 from .settings import RunBudget, fields, grouped, parse_budget, validated
 from .space import Space
 from .strategy import Strategy
+from .strategy.warm import Warm
 from .task import Part, Task
 from .types import Arch, stream
 from .worker import Spec
@@ -116,7 +117,7 @@ def _known(part: str, make: Any) -> dict[str, Any]:
         known = fields(Size) | fields(Hyperparameters)
         return _ruled({"epochs": float, "finalists": int} | known)
     if part == "strategy":
-        return fields(make, without=("epochs", "seed"))
+        return fields(make, without=("epochs", "seed")) | {"warm": int}
     if part == "estimator":
         known = fields(make, without=("seed", "device"))
         return _ruled(known | dict.fromkeys(RUN_SETTINGS, float))
@@ -152,9 +153,10 @@ def has_fast_bfloat16() -> bool:
 
 def _check(chosen: Mapping[str, Any], task: Task) -> None:
     names = tuple(chosen[part]["name"] for part in ("space", "strategy", "estimator"))
+    needs = registry.find("strategy", names[1]).needs
     registry.check(
         make_space(chosen, task),
-        registry.find("strategy", names[1]),
+        needs | Warm.needs if chosen["strategy"].get("warm") else needs,
         registry.find("estimator", names[2]),
         (names[0], names[1], names[2]),
         task.kind,
@@ -184,8 +186,14 @@ def make_strategy(chosen: Mapping[str, Any], space: Space, seed: int) -> Strateg
     """Return a fresh strategy of a resolved and settled configuration."""
     settings = dict(chosen["strategy"])
     make = registry.find("strategy", settings.pop("name"))
-    strategy: Strategy = make(space, seed=seed, epochs=chosen["estimator"]["epochs"], **settings)
-    return strategy
+    warm = settings.pop("warm", 0)
+    settings |= {"seed": seed, "epochs": chosen["estimator"]["epochs"]}
+
+    def over(samples: Space) -> Strategy:
+        strategy: Strategy = make(samples, **settings)
+        return strategy
+
+    return Warm(over, space, count=warm, seed=seed) if warm else over(space)
 
 
 def make_spec(chosen: Mapping[str, Any], task: Task, seed: int, device: str = "cpu") -> Spec:
