@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,12 @@ def table(tmp_path, monkeypatch):
 
 
 def told(table, **options):
-    options = {"strategies": ["regularized-evolution"], "seeds": 6, "budget": "30t"} | options
+    defaults: dict[str, Any] = {
+        "strategies": ["regularized-evolution"],
+        "seeds": 6,
+        "budget": "30t",
+    }
+    options = defaults | options
     return compare(table, workers=0, settings=options.pop("settings", QUIET), **options).to_json()
 
 
