@@ -25,7 +25,9 @@ def reason(toy, arch, settings=None, **wanted):
 
 
 def size_of(toy, arch, width=4):
-    return cost(plan(Cell201(), arch, toy, Size(cells=1, width=width, stages=2)), toy)
+    return cost(
+        plan(Cell201(), arch, toy, Size(cells=1, width=width, stages=2, reduction="conv")), toy
+    )
 
 
 @pytest.mark.parametrize(("what", "name"), [("params", "parameters"), ("flops", "FLOPs")])
@@ -45,7 +47,7 @@ def test_what_counts_is_the_network_as_it_will_be_delivered(toy):
 
 
 def test_the_parameters_are_those_of_the_trained_network(toy):
-    net = build(Cell201(), BIG, toy, Size(cells=1, width=4, stages=2))
+    net = build(Cell201(), BIG, toy, Size(cells=1, width=4, stages=2, reduction="conv"))
     assert size_of(toy, BIG).params == params(net)
 
 

@@ -71,14 +71,14 @@ def test_a_part_replaces_the_recipes_and_starts_from_its_own_defaults(toy):
 def test_the_users_settings_come_before_the_recipes_and_those_before_the_datas(toy):
     found = chosen(toy, set={"estimator": {"width": 6, "stages": 1}})
     assert (found["estimator"]["width"], found["estimator"]["stages"]) == (6, 1)
-    assert chosen(toy)["estimator"]["width"] == 16
+    assert chosen(toy)["estimator"]["width"] == 24
     assert chosen(toy)["estimator"]["stages"] == 2  # 8 x 8 pixels
 
 
 def test_the_final_training_is_like_the_search_unless_said_otherwise(toy):
     found = chosen(toy, set={"estimator": {"width": 6, "lr": 0.05}, "train": {"width": 12}})
     train = network_settings(found, "train")
-    assert train["size"] == Size(cells=1, width=12, stages=2, stem_stride=1)
+    assert train["size"] == Size(cells=1, width=12, stages=2, stem_stride=1, reduction="conv")
     assert train["hyper"] == Hyperparameters(lr=0.05, batch=32)
     assert network_settings(found, "estimator")["size"].width == 6
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.helpers import elsewhere
 
-from evolvent.estimator.full import Full, load, state_of, with_own_training
+from evolvent.estimator.full import TRAINED, Full, load, state_of, with_own_training
 from evolvent.network.build import Size, build
 from evolvent.network.cost import params
 from evolvent.network.train import Hyperparameters
@@ -124,7 +124,16 @@ def test_weights_are_returned_only_if_they_are_to_be_kept(toy):
     assert make(toy).evaluate(candidate(), {}).state is None
     state = make(toy, keep=True).evaluate(candidate(), {}).state
     assert state is not None
-    assert state.keys() == build(Cell201(), ARCH, toy, SIZE).state_dict().keys()
+    assert state.keys() == build(Cell201(), ARCH, toy, SIZE).state_dict().keys() | {TRAINED}
+
+
+def test_a_promoted_candidate_trains_only_what_is_missing(toy):
+    estimator = make(toy, keep=True)
+    first = estimator.evaluate(candidate(epochs=2), {})
+    assert first.state is not None
+    result = estimator.evaluate(candidate(1, epochs=6, weights_from=(0,)), {0: first.state}).result
+    assert result.epochs == pytest.approx(4, abs=0.5)
+    assert result.total_epochs == pytest.approx(6, abs=0.5)
 
 
 def test_a_candidate_continues_from_inherited_weights(toy):
