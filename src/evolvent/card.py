@@ -124,7 +124,8 @@ def _card(
     config: Mapping[str, Any], task: Task, store: Store, outcome: Mapping[str, Any]
 ) -> dict[str, Any]:
     winner, metric = outcome["winner"], task.metric
-    counted = [r for r in store.results() if r.status in ("ok", "failed")]
+    trials = [r for r in store.results() if r.candidate.kind == "trial"]
+    counted = [r for r in trials if r.status in ("ok", "failed")]
     controls = {
         name: {
             "test_score": numbers["test"][metric] if numbers["test"] else None,

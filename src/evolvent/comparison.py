@@ -208,6 +208,7 @@ class Comparison:
         told: dict[str, Any] = {
             "task": self.task,
             "budget": self.budget,
+            "metric": self.data.metric,
             "seeds": self.seeds,
             "space": next(iter(self.configs.values()))["space"]["name"],
             "estimator": next(iter(self.configs.values()))["estimator"],

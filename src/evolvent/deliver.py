@@ -128,8 +128,10 @@ class Delivery:
         return int(self.config["train"].get("finalists", max(2, min(self.workers, 4))))
 
     def _sampled(self) -> list[Result]:
-        results = [r for r in self.store.results() if r.candidate.operator == "sample" and r.ok]
-        return sorted(results, key=lambda result: result.candidate.id)
+        """Return the run's random candidates; of a warm start, the first that the proxy saw."""
+        told = sorted(self.store.results(), key=lambda result: result.candidate.id)
+        trials = [r for r in told if r.ok and r.candidate.operator == "sample"]
+        return trials or [r for r in told if r.candidate.operator == "proxy"][:1]
 
     def _random_control(self) -> Result | None:
         first = self._sampled()[:RANDOM_CONTROL]
@@ -248,7 +250,7 @@ class Delivery:
 
     def _choose(self, found: list[Result], epochs: float) -> dict[str, Any]:
         """Train the finalists longer and let validation decide."""
-        if epochs <= found[0].candidate.budget.epochs:
+        if epochs <= found[0].epochs:
             # The search trained them at least as long as this would: its scores stand.
             best = found[0]
             return {"id": best.candidate.id, "val": best.score, "all": {}}

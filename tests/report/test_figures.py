@@ -5,6 +5,8 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ET
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -199,5 +201,6 @@ def test_a_real_comparison_can_be_drawn(tmp_path):
         for name in ("random", "local")
     }  # fmt: skip
     config = {"space": {"name": "listed"}, "estimator": {}, "strategy": {}}
-    told = Comparison("toy", "2t", 3, traces, None, dict.fromkeys(traces, config)).to_json()  # type: ignore[arg-type]
+    data: Any = SimpleNamespace(metric="accuracy")
+    told = Comparison("toy", "2t", 3, traces, data, dict.fromkeys(traces, config)).to_json()
     assert "local" in texts(curves(told)) and "local" in texts(tradeoff(told))
