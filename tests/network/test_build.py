@@ -120,7 +120,7 @@ def test_channels_double_at_every_reduction():
     calls = plan(space, space.sample(random.Random(0)), Data(), Size(1, 6, 3)).network.calls
     channels = {each.out: dict(each.args).get("c") for each in calls}
     assert [channels[f"cell{stage}_0"] for stage in range(3)] == [6, 12, 24]
-    assert dict(calls[-1].args) == {"c_in": 3 * 24, "c_out": 5}
+    assert dict(calls[-1].args) == {"in_features": 3 * 24, "out_features": 5}
 
 
 def test_a_family_without_a_network_is_refused():

@@ -49,7 +49,10 @@ def test_one_operation_costs_what_it_does_by_hand(made, expected):
 
 
 def test_a_linear_layer_costs_what_it_does_by_hand():
-    calls = (call("flat", "flatten", "x"), call("y", "Linear", "flat", c_in=3072, c_out=10))
+    calls = (
+        call("flat", "flatten", "x"),
+        call("y", "Linear", "flat", in_features=3072, out_features=10),
+    )
     made = Plan((Block("Network", ("x",), "y", calls),))
     assert cost(made, Data()) == Cost(30_730, 2 * 30_720)
 

@@ -113,6 +113,6 @@ def _network(space: Cell, arch: Arch, data: Data, size: Size) -> Block:
             before_last, last, halved = last, (name, width), reduction
     calls += [
         call("features", "pool", last[0]),
-        call("logits", "Linear", "features", c_in=last[1], c_out=data.outputs),
+        call("logits", "Linear", "features", in_features=last[1], out_features=data.outputs),
     ]
     return Block("Network", ("x",), "logits", tuple(calls), doc="The network that was found.")

@@ -70,6 +70,6 @@ def _network(data: Data, size: Size) -> Block:
         call("norm", "BatchNorm2d", last, num_features=c),
         call("active", "ReLU", "norm"),
         call("features", "pool", "active"),
-        call("logits", "Linear", "features", c_in=c, c_out=data.outputs),
+        call("logits", "Linear", "features", in_features=c, out_features=data.outputs),
     ]
     return Block("Network", ("x",), "logits", tuple(calls), doc="The network that was found.")

@@ -149,13 +149,6 @@ class AvgPool(nn.AvgPool2d):
         super().__init__(kernel, stride, padding=kernel // 2, count_include_pad=False)
 
 
-class Linear(nn.Linear):
-    """A fully connected layer: [B, c_in] -> [B, c_out]."""
-
-    def __init__(self, c_in: int, c_out: int) -> None:
-        super().__init__(c_in, c_out)
-
-
 #: Every module that a plan may call, by name.
 MODULES: dict[str, type[nn.Module]] = {
     module.__name__: module
@@ -171,7 +164,7 @@ MODULES: dict[str, type[nn.Module]] = {
         ResidualBlock,
         MaxPool,
         AvgPool,
-        Linear,
+        nn.Linear,
         nn.BatchNorm2d,
         nn.ReLU,
         nn.Dropout,

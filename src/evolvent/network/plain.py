@@ -25,7 +25,7 @@ def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
         c *= 2
     calls += [
         call("features", "pool", last),
-        call("logits", "Linear", "features", c_in=c_in, c_out=data.outputs),
+        call("logits", "Linear", "features", in_features=c_in, out_features=data.outputs),
     ]
     doc = "A plain convolutional network, made by hand."
     return Plan((Block("Network", ("x",), "logits", tuple(calls), doc=doc),))
