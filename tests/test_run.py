@@ -122,6 +122,27 @@ def test_the_leaderboard_has_the_best_first(run):
     assert run.leaderboard(2) == board[:2]
 
 
+def test_the_front_holds_what_no_other_beats_in_score_and_size(run):
+    rows = run.candidates()
+    front = run.front(["params"])
+    assert {row["id"] for row in front} == {
+        row["id"]
+        for row in rows
+        if not any(
+            other["score"] >= row["score"]
+            and other["params"] <= row["params"]
+            and (other["score"], other["params"]) != (row["score"], row["params"])
+            for other in rows
+        )
+    }
+    assert [row["params"] for row in front] == sorted(row["params"] for row in front)
+    assert max(row["score"] for row in rows) in [row["score"] for row in front]
+
+
+def test_a_run_that_has_just_begun_has_no_front(begun):
+    assert begun.front() == []
+
+
 def test_candidates_say_where_they_come_from_and_what_they_cost(run):
     rows = run.candidates()
     assert [row["id"] for row in rows] == [0, 1, 2, 3]

@@ -202,13 +202,17 @@ def status(run: RunFolder, as_json: Json = False) -> None:
 def show(
     run: RunFolder,
     candidate: Annotated[int | None, typer.Argument(metavar="[ID]", help="One candidate.")] = None,
+    front: Annotated[
+        str | None,
+        typer.Option(help="Only what no other beats in score and in METRIC: params, ..."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the candidates of a run, the best first, or show one whole."""
     from .run import Run
 
     opened = Run(run)
-    rows = opened.candidates()
+    rows = opened.front(front.split(",")) if front else opened.candidates()
     if candidate is not None:
         rows = [row for row in rows if row["id"] == candidate]
         if not rows:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import yaml
 
 from . import card as cards
 from .errors import RunError
 from .settings import PARTS
 from .store import Store
+from .strategy.pareto import costs
 from .types import Result
 
 if TYPE_CHECKING:
@@ -80,6 +83,36 @@ class Run:
     def leaderboard(self, count: int = 10) -> list[dict[str, Any]]:
         """Return the best trials, those of the highest training length first."""
         return cards.ranked(self.candidates())[:count]
+
+    def front(self, minimise: Sequence[str] = ("params",)) -> list[dict[str, Any]]:
+        """Return the trials that no other beats in the score and in every metric to keep low.
+
+        Args:
+            minimise: metrics of a result beside its score, or ``params``, ``flops``, ``seconds``.
+
+        Returns:
+            Rows as in `candidates`, with the metrics, the smallest of the first metric first;
+            `full_training.train` exports any of them.
+        """
+        import moocore
+
+        told = [r for r in self.results() if r.ok and r.candidate.kind == "trial"]
+        longest = max((r.candidate.budget.epochs for r in told), default=0.0)
+        points = {
+            r.candidate.id: (-r.value, *costs(r, minimise))
+            for r in told
+            if r.candidate.budget.epochs == longest and math.isfinite(sum(costs(r, minimise)))
+        }
+        if not points:
+            return []
+        keep = moocore.is_nondominated(np.array(list(points.values())))
+        best = [id for id, keeps in zip(points, keep, strict=True) if keeps]
+        rows = [
+            dict(zip(minimise, points[row["id"]][1:], strict=True)) | row
+            for row in self.candidates()
+            if row["id"] in best
+        ]
+        return sorted(rows, key=lambda row: (row[minimise[0]], row["id"]))
 
     def status(self) -> dict[str, Any]:
         """Return ``trials``, ``failed``, ``best_score``, ``seconds``, ``state`` and more."""
