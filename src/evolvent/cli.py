@@ -334,8 +334,7 @@ def _listed(axis: str) -> dict[str, str]:
     singular = {"spaces": "space", "strategies": "strategy", "estimators": "estimator"}[axis]
     found = {}
     for name in registry.AXES[singular]:
-        doc = sys.modules[registry.find(singular, name).__module__].__doc__ or ""
-        found[name] = doc.split("\n")[0]
+        found[name] = (registry.find(singular, name).__doc__ or "").split("\n")[0]
     return found
 
 
