@@ -81,3 +81,35 @@ def _finding_short(axis, name):
     from evolvent.strategy.random import Random
 
     return {"space": Short, "estimator": Full, "strategy": Random}[axis]
+
+
+def test_the_shipped_table_holds_every_cell_and_tells_them_apart(tmp_path, monkeypatch):
+    monkeypatch.setenv("EVOLVENT_HOME", str(tmp_path))
+    table = load_table("digits201")
+    space = Cell201()
+    assert table.archs == tuple("".join(map(str, space.encode(arch))) for arch in every(space))
+    assert (table.score, table.test, table.epochs) == ("val_8ep", "test_8ep", 8.0)
+    assert table.fidelities == {2.0: "val_2ep", 8.0: "val_8ep"}
+    values = np.array([table.columns[name] for name in sorted(table.columns)])
+    assert np.isfinite(values).all()
+    assert len(np.unique(values, axis=1).T) > 6_400, "distinct cells differ somewhere"
+    best, worst = table.columns["val_8ep"].max(), table.columns["val_8ep"].min()
+    assert best - worst >= 0.2
+    short, long = table.columns["val_2ep"], table.columns["val_8ep"]
+    assert np.corrcoef(short, long)[0, 1] > 0.6, "the short training says something"
+
+
+def test_the_shipped_table_can_be_compared_on_offline(tmp_path, monkeypatch):
+    from evolvent.comparison import compare
+
+    monkeypatch.setenv("EVOLVENT_HOME", str(tmp_path))
+    monkeypatch.delenv("EVOLVENT_DATA", raising=False)
+    told = compare(
+        "table:digits201",
+        strategies=["regularized-evolution"],
+        seeds=30,
+        budget="60t",
+        settings={"regularized-evolution": {"population": 10, "sample": 3}},
+        workers=0,
+    ).to_json()
+    assert told["strategies"]["regularized-evolution"]["ahead_of_random"]["lead"] > 0
