@@ -10,7 +10,7 @@ import pytest
 
 from evolvent.errors import CandidateFailed, EvolventError, ReplayError, SettingError, UserError
 from evolvent.estimator import Evaluation
-from evolvent.loop import REFUSALS, Search, replay, with_weights
+from evolvent.loop import REFUSALS, Search, replay
 from evolvent.store import Memory
 from evolvent.types import Candidate, Result, stream
 
@@ -437,7 +437,7 @@ def test_weights_are_stored_before_their_result_is():
     def keep(evaluation):
         assert len(told(log)) == len(kept)
         kept.append(evaluation.result.candidate.id)
-        return with_weights(evaluation.result, f"{kept[-1]}.safetensors")
+        return replace(evaluation.result, weights=f"{kept[-1]}.safetensors")
 
     log = Memory()
     run(log=log, trials=3, keep=keep)

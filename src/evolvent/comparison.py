@@ -311,8 +311,8 @@ def _ahead(difference: np.ndarray) -> dict[str, Any]:
 
 
 def _reached(curve: np.ndarray, level: float) -> int | None:
-    reached = np.flatnonzero(curve >= level)
-    return int(reached[0]) + 1 if len(reached) else None
+    trials = float(statistics.time_to(curve, level))
+    return int(trials) if np.isfinite(trials) else None
 
 
 def text(told: Mapping[str, Any]) -> str:

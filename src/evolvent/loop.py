@@ -222,8 +222,3 @@ class _Charged(_Clock):
         if self.seconds is not None and self.total > self.seconds:
             return replace(_cut(result.candidate), seconds=result.seconds)
         return result
-
-
-def with_weights(result: Result, name: str) -> Result:
-    """Return `result` naming its stored weights."""
-    return replace(result, weights=name)

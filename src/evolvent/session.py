@@ -262,7 +262,7 @@ class _Session:
     def _search(
         self, config: Mapping[str, Any], task: Task, store: Store, strategy: Any, executor: Executor
     ) -> None:
-        from .loop import Search, with_weights
+        from .loop import Search
         from .worker import evaluate
 
         if store.meta("state") in ("searched", "done"):
@@ -279,7 +279,8 @@ class _Session:
             result: Result = evaluation.result
             if evaluation.state is None:
                 return result
-            return with_weights(result, weights.write(str(result.candidate.id), evaluation.state))
+            name = weights.write(str(result.candidate.id), evaluation.state)
+            return dataclasses.replace(result, weights=name)
 
         def listen(result: Result) -> None:
             if hasattr(strategy, "alive"):  # nobody else's weights are inherited any more
