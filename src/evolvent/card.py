@@ -155,6 +155,7 @@ def _card(
         "search_seconds": round(store.spent("search"), 2),
         "train_seconds": winner["train_seconds"],
         "train_epochs": winner["epochs"],
+        "total_epochs": winner["total_epochs"],
         "train_examples": winner["examples"],
         "cut": winner["cut"],
         "random_is_the_winner": bool(
@@ -187,20 +188,18 @@ def text(card: Mapping[str, Any]) -> str:
         "",
         f"Found by `{card['recipe']}` in {card['search_seconds']:.0f} s of search ({card['trials']} "
         f"trials, seed {card['seed']}), trained {card['train_epochs']:.3g} epochs on "
-        f"{card['train_examples']:,} examples in {card['train_seconds']:.0f} s.",
+        f"{card['train_examples']:,} examples in {card['train_seconds']:.0f} s{_before(card)}.",
         "",
         f"| network | parameters | test {metric} |",
         "| --- | --: | --: |",
         f"| **the winner** (validation {card['val_score']:.4f}) | {card['params']:,} "
         f"| {shown(card['test_score'])} |",
     ]
-    for name, control in card["controls"].items():
-        what = (
-            f"control: best of the first {control['best_of_first_random']} random candidates"
-            if name == "random"
-            else "control: a plain convolutional network, made by hand"
-        )
-        lines.append(f"| {what} | {control['params']:,} | {shown(control['test_score'])} |")
+    lines += [
+        f"| control: {_control(name, control)} | {control['params']:,} "
+        f"| {shown(control['test_score'])} |"
+        for name, control in card["controls"].items()
+    ]
     if card["random_is_the_winner"]:
         lines += ["", "The winner is itself the best of the first random candidates."]
     lines += [
@@ -219,6 +218,22 @@ def text(card: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _control(name: str, control: Mapping[str, Any]) -> str:
+    if name == "random":
+        first = control["best_of_first_random"]
+        return f"best of the first {first} random candidates" if first > 1 else "a random candidate"
+    if name == "retrained":
+        return "the winner's architecture, trained from scratch"
+    return "a plain convolutional network, made by hand"
+
+
+def _before(card: Mapping[str, Any]) -> str:
+    inherited = card["total_epochs"] - card["train_epochs"]
+    return (
+        f", on top of {inherited:.3g} that its weights had been trained before" if inherited else ""
+    )
 
 
 def new_folder(folder: Path, option: str = "--to") -> None:

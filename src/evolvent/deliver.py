@@ -4,6 +4,9 @@ The finalists are the best distinct architectures at the highest budget. They ar
 validation decides between them; the winner and the controls then train on training and validation
 data together, by the same recipe, and only then is test read, once. What is done is noted in the
 store, so that a killed delivery goes on where it was.
+
+A run that delivers by ``continue`` starts finalists and winner from the weights that the search left
+them, and trains the winner's architecture from scratch as well, as one more control.
 """
 
 from __future__ import annotations
@@ -26,11 +29,12 @@ from .space import Space, key
 from .space.plain import Plain
 from .store import Store, Weights
 from .task import Task
-from .types import Arch, Result, stream
+from .types import Arch, Candidate, Result, stream
 from .worker import Job, Outcome, fit
 
+MOST_FINALISTS = 4  # unless the user wants more
 RANDOM_CONTROL = 20  # the random control is the best of the first so many random candidates
-FINAL = ("winner", "random", "plain")  # the final trainings, the controls last
+CONTROLS = ("retrained", "random", "plain")  # the first only where the winner is continued
 CONTROL_SHARE = 0.2  # of the whole budget, in core-seconds, at most
 EXPORT_SECONDS = 10.0  # kept free for the export and its proof; a tenth of a short budget
 LEAST_SHARE = 0.15  # of the whole budget: what a delivery gets that is resumed too late
@@ -79,18 +83,20 @@ class Delivery:
         found = finalists(results, self.space, self._count)
         if not found:
             raise RunError(_nothing_found(results))
-        control = self._random_control()
+        control, drawn = self._random_control()
         width = plain_width(self.task, self.network["size"], self._cost(found[0].candidate.arch))
         chosen = self.store.meta("chosen")
         if chosen is None:
-            chosen = self._choose(found, self._choice_epochs(found, control, width))
+            chosen = self._choose(found, self._choice_epochs([*found, control], len(found), width))
             self.store.note("chosen", chosen)
         winner = next(result for result in found if result.candidate.id == chosen["id"])
-        what = {"winner": self._own(winner.candidate.arch)}
+        best = winner.candidate.arch
+        what: dict[str, dict[str, Any]] = {"winner": self._own(best) | self._continued(winner)}
         paces = {"winner": lambda: self._pace(winner)}
-        if control and key(self.space, control.candidate.arch) != key(
-            self.space, winner.candidate.arch
-        ):
+        if self._continues:
+            what["retrained"] = self._own(best)
+            paces["retrained"] = paces["winner"]
+        if key(self.space, control.candidate.arch) != key(self.space, best):
             what["random"] = self._own(control.candidate.arch)
             paces["random"] = lambda: self._pace(control)
         what["plain"] = {"space": "plain", "arch": (width,)}
@@ -111,12 +117,11 @@ class Delivery:
             "finalists": chosen["all"],
             "epochs": epochs,
             "winner": done["winner"],
-            "controls": {name: done[name] for name in ("random", "plain") if name in done},
-            "random_control": control
-            and {
-                "id": control.candidate.id,
-                "best_of_first_random": min(RANDOM_CONTROL, len(self._sampled())),
-                "is_the_winner": "random" not in [job.name for job in jobs],
+            "controls": {name: done[name] for name in CONTROLS if name in done},
+            "random_control": {
+                "id": control.candidate.id if drawn else None,
+                "best_of_first_random": max(1, drawn),
+                "is_the_winner": "random" not in what,
             },
             "plain_width": width,
         }
@@ -125,39 +130,65 @@ class Delivery:
 
     @property
     def _count(self) -> int:
-        return int(self.config["train"].get("finalists", max(2, min(self.workers, 4))))
+        wanted = max(2, min(self.workers, MOST_FINALISTS))
+        return int(self.config["train"].get("finalists", wanted))
 
-    def _sampled(self) -> list[Result]:
-        """Return the run's random candidates; of a warm start, the first that the proxy saw."""
+    @property
+    def _continues(self) -> bool:
+        return bool(self.config["deliver"] == "continue")
+
+    def _continued(self, result: Result) -> dict[str, Any]:
+        """Return the weights that a finalist or the winner goes on from, where the run delivers so."""
+        if not self._continues:
+            return {}
+        id = result.candidate.id
+        seen = self.store.meta(f"trained/finalist-{id}")
+        state = self.weights.read(f"finalist-{id}" if seen else str(id))
+        return {"state": state, "before": seen["total_epochs"] if seen else result.total_epochs}
+
+    def _random_control(self) -> tuple[Result, int]:
+        """Return the best of the run's first random candidates, and how many these are.
+
+        A search that asked for none gets a random architecture of its space, unseen by anybody.
+        """
         told = sorted(self.store.results(), key=lambda result: result.candidate.id)
         trials = [r for r in told if r.ok and r.candidate.operator == "sample"]
-        return trials or [r for r in told if r.candidate.operator == "proxy"][:1]
-
-    def _random_control(self) -> Result | None:
-        first = self._sampled()[:RANDOM_CONTROL]
-        return max(first, key=lambda result: result.value) if first else None
+        # of a warm start, the first that the proxy saw
+        first = (trials or [r for r in told if r.candidate.operator == "proxy"][:1])[
+            :RANDOM_CONTROL
+        ]
+        if first:
+            return max(first, key=lambda result: result.value), len(first)
+        arch = self.space.sample(stream(self.config["seed"], "deliver", "random"))
+        return Result(Candidate(-1, arch), 0.0), 0
 
     def _cost(self, arch: Arch) -> Cost:
         return cost(plan(self.space, arch, self.task, self.network["size"]), self.task)
 
     # -- how long --------------------------------------------------------------------------------
 
-    def _choice_epochs(self, found: list[Result], control: Result | None, width: int) -> float:
-        """Return the epochs of the finalists' training, half of what the final one may become."""
+    def _choice_epochs(self, rivals: list[Result], finalists: int, width: int) -> float:
+        """Return the epochs of the finalists' training, half of what the final one may become.
+
+        Args:
+            rivals: finalists and random control.
+            finalists: how many are trained for the choice. [count]
+            width: of the plain control. [channels]
+        """
         known = self.store.meta("choice_epochs")
         if known is None:
             known = self._unclocked_epochs
             if known is None:
-                rivals = [*found, *([control] if control else [])]
                 slowest = max([self._pace(r) for r in rivals] + [self._plain_pace(width)])
-                known = 0.9 * self._planned_seconds(len(found)) / (slowest * self._everything)
+                known = 0.9 * self._planned_seconds(finalists) / (slowest * self._everything)
             known = round(min(max(known, 0.05), EPOCHS["final"]) / 2, 3)
             self.store.note("choice_epochs", known)
         return float(known)
 
     def _planned_seconds(self, count: int) -> float:
         assert self.seconds is not None
-        finals, choice = (math.ceil(n / self.workers) for n in (len(FINAL), count))
+        trainings = 1 + len(CONTROLS) - (not self._continues)
+        finals, choice = (math.ceil(n / self.workers) for n in (trainings, count))
         return planned_seconds(
             self.seconds - self._export_seconds,
             rounds=finals + choice / 2,
@@ -180,7 +211,7 @@ class Delivery:
             fitting = (
                 0.92 * max(0.0, left) / max(makespan(list(epoch.values()), self.workers), 1e-9)
             )
-            controls = sum(seconds for name, seconds in epoch.items() if name != "winner")
+            controls = sum(seconds for name, seconds in epoch.items() if name in CONTROLS)
             allowed = CONTROL_SHARE * self.total * self.workers / max(controls, 1e-9)
             fitting = min(max(min(fitting, allowed), 0.05), EPOCHS["final"])
             fitting = math.floor(100 * fitting) / 100
@@ -256,7 +287,9 @@ class Delivery:
             return {"id": best.candidate.id, "val": best.score, "all": {}}
         jobs = {
             f"finalist-{result.candidate.id}": self._job(
-                f"finalist-{result.candidate.id}", self._own(result.candidate.arch), epochs
+                f"finalist-{result.candidate.id}",
+                self._own(result.candidate.arch) | self._continued(result),
+                epochs,
             )
             for result in found
         }

@@ -67,6 +67,26 @@ RECIPES = {
         "Real et al. 2018",
         {"space": AMOEBANET_CELL, "estimator": {"width": 8, "cells": 1}},
     ),
+    "eden": Recipe(
+        "chain",
+        "genetic",
+        "full",
+        "retrain",
+        "Dufourq & Bassett 2017",
+        {"estimator": {"optimizer": "adamw", "warmup": 0.1, "augment": False}},
+    ),
+    "large-scale-evolution": Recipe(
+        "graph",
+        "tournament",
+        "inherit",
+        "continue",
+        "Real et al. 2017",
+        {
+            "space": {"least_channels": 16, "multiply_adds": 10_000_000},
+            "estimator": {"aim": 300, "schedule": "constant", "warmup": 0.0, "weight_decay": 1e-4},
+            "train": {"schedule": "cosine"},
+        },
+    ),
     "table": Recipe(
         "listed",
         "regularized-evolution",

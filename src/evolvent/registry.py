@@ -16,12 +16,17 @@ from .errors import SettingError, unknown
 SPACES = {
     "cell": "space.cell:Cell",
     "cell201": "space.cell201:Cell201",
+    "chain": "space.chain:Chain",
+    "graph": "space.graph:Graph",
+    "layers": "space.layers:Layers",
     "listed": "space.listed:Listed",
     "plain": "space.plain:Plain",
 }
 STRATEGIES = {
     "random": "strategy.random:Random",
     "regularized-evolution": "strategy.evolution:RegularizedEvolution",
+    "genetic": "strategy.genetic:Genetic",
+    "tournament": "strategy.tournament:Tournament",
     "local": "strategy.local:LocalSearch",
     "bayes": "strategy.bayes:Bayes",
     "pareto": "strategy.pareto:Pareto",
@@ -31,6 +36,7 @@ STRATEGIES = {
 }
 ESTIMATORS = {
     "full": "estimator.full:Full",
+    "inherit": "estimator.inherit:Inherit",
     "table": "estimator.table:TableEstimator",
     "zerocost": "estimator.zerocost:ZeroCost",
     "cascade": "estimator.cascade:Cascade",

@@ -25,13 +25,15 @@ from .types import Arch, stream
 from .worker import Spec
 
 SEARCH_SHARE = 0.55  # of a budget in seconds; the rest is final training, controls and export
-TRIALS_AIMED_AT = 50  # with a budget in seconds, epochs shrink until about so many fit
+TRIALS_AIMED_AT = 50  # with a budget in seconds, epochs shrink until about so many fit: `aim`
 EPOCHS = {"trials": 5.0, "most": 20.0, "final": 60.0}  # default, most in search, most at the end
-RUN_SETTINGS = ("epochs", "timeout")  # of the part `estimator`, read by the run
+RUN_SETTINGS = ("epochs", "timeout", "aim")  # of the part `estimator`, read by the run
 RULES: dict[str, Any] = {  # settings of several parts, with what their types leave open
     "epochs": Annotated[float, Field(ge=0)],
     "timeout": Annotated[float, Field(gt=0)],
+    "aim": Annotated[int, Field(ge=1)],
     "finalists": Annotated[int, Field(ge=1)],
+    "deliver": Literal["retrain", "continue"],
     "cells": Annotated[int, Field(ge=0)],
     "width": Annotated[int, Field(ge=1)],
     "stages": Annotated[int, Field(ge=1)],
@@ -98,15 +100,49 @@ def choose(request: Request, task: Task) -> dict[str, Any]:
         base = recipe.settings.get(part, {}) if own == getattr(recipe, part) else {}
         given = validated(part, request.set.get(part, {}), known, who=own)
         chosen[part] = {"name": own} | _defaults(part, task, known) | dict(base) | given
-    if hasattr(registry.find("strategy", names["strategy"]), "alive"):  # it passes weights on
-        known = _known("estimator", registry.find("estimator", names["estimator"]))
-        chosen["estimator"] |= {"keep": True} if "keep" in known else {}
     known = _known("train", None)
     given = validated("train", request.set.get("train", {}), known)
+    chosen["deliver"] = given.pop("deliver", recipe.deliver)
     inherited = {k: v for k, v in chosen["estimator"].items() if k in known and k != "epochs"}
     chosen["train"] = inherited | dict(recipe.settings.get("train", {})) | given
+    _link_weights(chosen)
     _check(chosen, task)
     return chosen
+
+
+def _link_weights(chosen: dict[str, Any]) -> None:
+    """Let children inherit where the estimator can, and keep weights where somebody goes on from them.
+
+    Raises:
+        SettingError: for inheritance with an estimator that has none, and for a delivery that would
+            go on from weights that there are not, or not in its size.
+    """
+    strategy, estimator = chosen["strategy"], chosen["estimator"]
+    make = registry.find("strategy", strategy["name"])
+    evaluates = registry.find("estimator", estimator["name"])
+    can_inherit = "inheritance" in evaluates.gives
+    if "inherit" in _known("strategy", make):
+        strategy.setdefault("inherit", can_inherit)
+    if strategy.get("inherit") and not can_inherit:
+        raise SettingError(
+            f"strategy.inherit=true, and estimator {estimator['name']} starts every candidate afresh: "
+            "use --estimator inherit"
+        )
+    continues = chosen["deliver"] == "continue"
+    if continues and "weights" not in evaluates.gives:
+        raise SettingError(
+            f"this recipe's winner goes on from its weights, and estimator {estimator['name']} keeps "
+            "none: use --set train.deliver=retrain, or --estimator inherit"
+        )
+    sizes = [network_settings(chosen, part)["size"] for part in ("estimator", "train")]
+    if continues and sizes[0] != sizes[1]:
+        raise SettingError(
+            f"the winner goes on from its weights, so it keeps the size of the search ({sizes[0]}): "
+            "leave train's size alone, or use --set train.deliver=retrain"
+        )
+    passes_on = hasattr(make, "alive") and strategy.get("inherit", True)
+    if (passes_on or continues) and "keep" in _known("estimator", evaluates):
+        estimator["keep"] = True
 
 
 def _known(part: str, make: Any) -> dict[str, Any]:
@@ -115,7 +151,7 @@ def _known(part: str, make: Any) -> dict[str, Any]:
         from .network.train import Hyperparameters
 
         known = fields(Size) | fields(Hyperparameters)
-        return _ruled({"epochs": float, "finalists": int} | known)
+        return _ruled({"epochs": float, "finalists": int, "deliver": str} | known)
     if part == "strategy":
         return fields(make, without=("epochs", "seed")) | {"warm": int}
     if part == "estimator":
@@ -241,8 +277,8 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
         per_example = _typical_pace(chosen, task, request.device)
         epoch = per_example * len(task.train)
         core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates
-        aimed = core_seconds / TRIALS_AIMED_AT / epoch
-        estimator.setdefault("epochs", round(min(max(aimed, 0.1), EPOCHS["most"]), 3))
+        aimed = core_seconds / estimator.get("aim", TRIALS_AIMED_AT) / epoch
+        estimator.setdefault("epochs", round(min(max(aimed, 0.05), EPOCHS["most"]), 3))
         each = estimator["epochs"] * epoch
         estimator.setdefault("timeout", round(max(20.0, 10 * each), 1))
         settled["measured"] = {"seconds_per_epoch": round(epoch, 4)}

@@ -270,6 +270,7 @@ class _Session:
         store.note("state", "searching")
         weights = Weights(self.folder / "weights")
         timeout = config["estimator"]["timeout"]
+        protect = _Best(store, make_space(config, task), config)
 
         def submit(candidate: Candidate) -> Any:
             inherited = weights.of(candidate.weights_from)
@@ -284,7 +285,7 @@ class _Session:
 
         def listen(result: Result) -> None:
             if hasattr(strategy, "alive"):  # nobody else's weights are inherited any more
-                weights.keep_only({str(id) for id in strategy.alive()})
+                weights.keep_only({str(id) for id in strategy.alive() | protect(result)})
             self.listen(result)
 
         Search(
@@ -349,6 +350,23 @@ class _Session:
         finally:
             tick()
         store.note("state", "done")
+
+
+class _Best:
+    """The ids whose weights the delivery may go on from: the best so far, where it does."""
+
+    def __init__(self, store: Store, space: Any, config: Mapping[str, Any]) -> None:
+        from .deliver import MOST_FINALISTS, finalists
+
+        self.count = 0
+        if config["deliver"] == "continue":
+            self.count = max(MOST_FINALISTS, config["train"].get("finalists", 0))
+        self.finalists, self.space = finalists, space
+        self.best = finalists(store.results(), space, self.count)
+
+    def __call__(self, result: Result) -> set[int]:
+        self.best = self.finalists([*self.best, result], self.space, self.count)
+        return {result.candidate.id for result in self.best}
 
 
 def versions() -> dict[str, str]:

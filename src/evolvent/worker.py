@@ -113,6 +113,7 @@ class Job:
         seed: of weights, order and augmentation.
         deadline: `time.monotonic()` at which to stop. [s]
         state: weights to continue from, or None for fresh ones.
+        before: how long these were trained. [epochs]
     """
 
     name: str
@@ -127,6 +128,7 @@ class Job:
     seed: int = 0
     deadline: float | None = None
     state: State | None = None
+    before: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def fit(context: Context, job: Job) -> Outcome:
     )
     numbers = {
         "epochs": done.epochs,
+        "total_epochs": job.before + done.epochs,
         "examples": len(part),
         "train_seconds": round(done.seconds, 3),
         "curve": done.curve,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..network.build import Size, build
 from ..network.cost import params
@@ -24,6 +25,21 @@ from ..types import Candidate, Result, State, stream
 from . import Evaluation
 
 TRAINED = "trained_epochs"  # a state says beside its weights how long they were trained
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a network has before its training, and how long that is to be.
+
+    Args:
+        before: how long the weights that it starts from were trained. [epochs]
+        epochs: how long it trains now. [epochs]
+        metrics: what there is to say about its beginning.
+    """
+
+    before: float
+    epochs: float
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Full:
@@ -62,30 +78,24 @@ class Full:
         self.validation = Resident(task, task.validation, device=device)
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
-        """Train up to ``candidate.budget.epochs`` in all and score on the validation part.
-
-        Fresh weights train that long; inherited ones only what is missing, by a schedule of its own.
-        """
+        """Train as `begin` says and score on the validation part."""
         start = time.monotonic()
         seed = stream(self.seed, "train", candidate.id).getrandbits(31)
         net = build(self.space, candidate.arch, self.task, self.size, seed=seed)
-        before = 0.0
-        for state in inherited.values():
-            before = max(before, float(state.get(TRAINED, np.zeros(()))))
-            load(net, state)
+        begun = self.begin(net, candidate, inherited)
         hyper = with_own_training(self.hyper, self.space, candidate.arch)
-        rest = max(0.0, candidate.budget.epochs - before)  # a promotion trains the difference
-        done = train(net, self.train, epochs=rest, hyper=hyper, seed=seed)
+        done = train(net, self.train, epochs=begun.epochs, hyper=hyper, seed=seed)
         metrics: dict[str, Any] = dict(evaluate(net, self.validation))
         score = metrics[self.task.metric]
+        more = {"curve": done.curve, "train_seconds": round(done.seconds, 4)}
         result = Result(
             candidate,
             score,
-            metrics=metrics | {"curve": done.curve, "train_seconds": round(done.seconds, 4)},
+            metrics=metrics | more | dict(begun.metrics),
             seconds=time.monotonic() - start,
             params=params(net),
             epochs=done.epochs,
-            total_epochs=before + done.epochs,
+            total_epochs=begun.before + done.epochs,
             seed=seed,
             threads=torch.get_num_threads(),
         )
@@ -93,18 +103,37 @@ class Full:
             return Evaluation(result)
         return Evaluation(result, state_of(net) | {TRAINED: np.array(result.total_epochs)})
 
+    def begin(
+        self, net: nn.Module, candidate: Candidate, inherited: Mapping[int, State]
+    ) -> Beginning:
+        """Load a checkpoint into `net`, if there is one; train up to the candidate's epochs in all.
+
+        Fresh weights train that long; those of a checkpoint only what is missing, by a schedule of
+        its own.
+        """
+        before = 0.0
+        for state in inherited.values():
+            before = max(before, trained_epochs(state))
+            load(net, state)
+        return Beginning(before, max(0.0, candidate.budget.epochs - before))
+
+
+def trained_epochs(state: State) -> float:
+    """Return how long the weights of `state` were trained. [epochs]"""
+    return float(state.get(TRAINED, np.zeros(())))
+
 
 def with_own_training(hyper: Hyperparameters, space: Space, arch: Any) -> Hyperparameters:
     """Return `hyper` with what the architecture says about its own training."""
     return replace(hyper, **training(space, arch))
 
 
-def state_of(net: torch.nn.Module) -> State:
+def state_of(net: nn.Module) -> State:
     """Return a copy of the weights and statistics of `net` as arrays."""
     return {name: value.detach().cpu().numpy().copy() for name, value in net.state_dict().items()}
 
 
-def load(net: torch.nn.Module, state: State) -> None:
+def load(net: nn.Module, state: State) -> None:
     """Put weights of the same architecture into `net`."""
     net.load_state_dict(
         {name: torch.from_numpy(np.array(v)) for name, v in state.items() if name != TRAINED}

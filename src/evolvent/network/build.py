@@ -21,7 +21,14 @@ from .operations import MODULES
 from .plan import Block, Call, Plan, Value
 
 #: family of spaces -> module of this package with ``plan(space, arch, data, size) -> Plan``.
-FAMILIES = {"cell": "cells", "cell201": "cells201", "plain": "plain"}
+FAMILIES = {
+    "cell": "cells",
+    "cell201": "cells201",
+    "chain": "chained",
+    "graph": "graphs",
+    "layers": "layered",
+    "plain": "plain",
+}
 
 
 class Data(Protocol):

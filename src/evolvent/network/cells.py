@@ -62,10 +62,14 @@ def _cell_block(name: str, cell: Arch, space: Cell, *, stride: int) -> Block:
 
 
 def _branch(calls: list[Call], out: str, state: int, operation: str, stride: int) -> str:
-    """Append the call of one branch and return the variable that holds its value."""
+    """Append the call of one branch and return the variable that holds its value.
+
+    The operation is part of the name: another operation in its place is another gene, and must not
+    inherit its weights where shapes happen to agree.
+    """
     step = stride if state < INPUTS else 1  # only what reads the cell's inputs is strided
     stepping: dict[str, Value] = {"stride": step} if step > 1 else {}
-    source = f"s{state}"
+    source, out = f"s{state}", f"{out}_{operation}"
     if operation in CONVOLUTIONS:
         module, kernel = CONVOLUTIONS[operation]
         calls.append(call(out, module, source, c_in="c", c_out="c", kernel=kernel, **stepping))

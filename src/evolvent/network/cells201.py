@@ -29,7 +29,7 @@ def _cell(arch: Arch) -> Block:
         if operation == "none":
             continue
         if operation != "skip_connect":
-            name = f"e{source}{target}"
+            name = f"e{source}{target}_{operation}"  # another operation is another gene
             if operation in CONVOLUTIONS:
                 kernel = CONVOLUTIONS[operation]
                 calls.append(call(name, "ReLUConvBN", value, c_in="c", c_out="c", kernel=kernel))
@@ -40,7 +40,7 @@ def _cell(arch: Arch) -> Block:
         # a node is summed as soon as its last incoming edge has been written: edges come by target
     ordered = []
     for target in (1, 2, 3):
-        ordered += [c for c in calls if c.out[2:] == str(target)]
+        ordered += [c for c in calls if c.out[2] == str(target)]
         values = terms[target]
         ordered.append(
             call(f"n{target}", "add", *values) if values else call(f"n{target}", "zeros", "n0")

@@ -149,6 +149,74 @@ class AvgPool(nn.AvgPool2d):
         super().__init__(kernel, stride, padding=kernel // 2, count_include_pad=False)
 
 
+class SameConv(nn.Conv2d):
+    """Convolution with an odd kernel of any two edges that keeps the size at stride 1."""
+
+    def __init__(
+        self, c_in: int, c_out: int, height: int, width: int, stride: int = 1, bias: bool = True
+    ) -> None:
+        padding = (height // 2, width // 2)
+        super().__init__(c_in, c_out, (height, width), stride, padding, bias=bias)
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+
+
+class Reshape(nn.Module):
+    """Bring a state to the shape of another: nearest pixels; channels cut off, or zeros added."""
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        """[B, C, H, W] and [B, c, h, w] -> [B, c, h, w]."""
+        if x.shape[2:] != like.shape[2:]:
+            x = F.interpolate(x, like.shape[2:], mode="nearest")
+        missing = like.shape[1] - x.shape[1]
+        return F.pad(x, (0, 0, 0, 0, 0, missing)) if missing > 0 else x[:, : like.shape[1]]
+
+
+class TokenEmbedding(nn.Module):
+    """Look tokens up, channels first as convolutions read them."""
+
+    def __init__(self, vocabulary: int, dimension: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(vocabulary, dimension)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[B, T] -> [B, dimension, T]."""
+        return self.table(tokens.long()).transpose(1, 2)  # type: ignore[no-any-return]
+
+
+class RectConv(nn.Sequential):
+    """Convolution of any odd height and width, with a stride per axis, batch norm, ReLU."""
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        height: int,
+        width: int,
+        stride_height: int = 1,
+        stride_width: int = 1,
+    ) -> None:
+        stride, padding = (stride_height, stride_width), (height // 2, width // 2)
+        super().__init__(
+            nn.Conv2d(c_in, c_out, (height, width), stride, padding, bias=False),
+            nn.BatchNorm2d(c_out),
+            nn.ReLU(),
+        )
+
+
+class PadConcat(nn.Module):
+    """Join images of different sizes in depth: smaller ones are framed with zeros."""
+
+    def forward(self, *images: Tensor) -> Tensor:
+        """[B, C_i, H_i, W_i] each -> [B, sum of C_i, max of H_i, max of W_i]."""
+        padded = []
+        for x in images:
+            rows = max(image.shape[2] for image in images) - x.shape[2]
+            columns = max(image.shape[3] for image in images) - x.shape[3]
+            frame = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+            padded.append(F.pad(x, frame))
+        return torch.cat(padded, dim=1)
+
+
 #: Every module that a plan may call, by name.
 MODULES: dict[str, type[nn.Module]] = {
     module.__name__: module
@@ -164,9 +232,22 @@ MODULES: dict[str, type[nn.Module]] = {
         ResidualBlock,
         MaxPool,
         AvgPool,
+        SameConv,
+        Reshape,
+        TokenEmbedding,
+        RectConv,
+        PadConcat,
+        nn.Conv1d,
+        nn.Conv2d,
+        nn.MaxPool1d,
+        nn.MaxPool2d,
         nn.Linear,
         nn.BatchNorm2d,
         nn.ReLU,
+        nn.LeakyReLU,
+        nn.PReLU,
+        nn.Sigmoid,
+        nn.Softmax,
         nn.Dropout,
     )
 }

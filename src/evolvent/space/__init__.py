@@ -9,6 +9,7 @@ crossover  ``crossover(a, b, rng) -> Move``
 decisions  ``decision(prefix)``, ``encode``, ``decode``: an architecture as a sequence of choices
 mixture    ``groups``, ``one_hot``, ``derive``: rows of operation weights, for weight sharing
 canonical  ``canonical(arch)``: equal networks, equal value
+start      ``start(rng)``: the minimal architecture, from which evolution may begin
 training   ``training(arch)``: what the architecture itself says about its training
 ========== ======================================================================================
 """
@@ -76,7 +77,11 @@ class Space(Protocol):
         """Return a random valid architecture."""
 
     def mutate(self, arch: Arch, rng: random.Random) -> Move:
-        """Return a valid neighbour of `arch`, different from it where the space has one."""
+        """Return a valid neighbour of `arch`.
+
+        It differs wherever the space has another one, except by the operator ``"identity"``, which
+        spaces have whose papers let a child go on with its parent's very architecture.
+        """
 
 
 class Crossover(Protocol):
@@ -84,6 +89,13 @@ class Crossover(Protocol):
 
     def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
         """Return a valid child of two architectures."""
+
+
+class Start(Protocol):
+    """Capability ``start``."""
+
+    def start(self, rng: random.Random) -> Arch:
+        """Return the minimal architecture."""
 
 
 class Decisions(Protocol):

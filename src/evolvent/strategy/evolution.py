@@ -30,6 +30,7 @@ class RegularizedEvolution:
         identity: probability of training the parent's architecture again. [0..1]
         replacement: whether a tournament may draw a member twice, as the paper's does.
         aging: False kills the worst of each tournament instead: the paper's control.
+        inherit: whether children start from their parent's weights, as the paper's do not.
         epochs: training length of every candidate. [epochs]
         horizon: trials that the search is planned for. [trials]
         seed: same seed and same tells in, same asks out, in any process.
@@ -50,6 +51,7 @@ class RegularizedEvolution:
         identity: float = 0.05,
         replacement: bool = True,
         aging: bool = True,
+        inherit: bool = False,
         epochs: float = 1.0,
         horizon: int = 100,
         seed: int = 0,
@@ -73,9 +75,10 @@ class RegularizedEvolution:
             raise SettingError(f"identity={identity} must lie in 0..1: it is a probability")
         self.space, self.budget, self.seed = space, Budget(epochs=epochs), seed
         self.size, self.sample, self.identity = population, sample, identity
-        self.replacement, self.aging = replacement, aging
+        self.replacement, self.aging, self.inherit = replacement, aging, inherit
         self.members: deque[Result] = deque()  # oldest first
         self.rivals: dict[int, list[int]] = {}  # candidate in flight -> the ids of its tournament
+        self.parents: dict[int, int] = {}  # candidate in flight -> the id whose weights it is given
         self.asked = 0  # also the id of the next candidate
 
     def ask(self) -> Candidate:
@@ -97,18 +100,31 @@ class RegularizedEvolution:
             move = self.space.mutate(parent.arch, rng)
         if not self.aging:
             self.rivals[id] = [rival.candidate.id for rival in rivals]
+        if self.inherit:
+            self.parents[id] = parent.id
         return Candidate(
-            id, move.arch, parents=(parent.id,), operator=move.operator, budget=self.budget
+            id,
+            move.arch,
+            parents=(parent.id,),
+            operator=move.operator,
+            weights_from=(parent.id,) if self.inherit else (),
+            budget=self.budget,
         )
 
     def tell(self, result: Result) -> None:
         """Admit a result and retire a member; a failed one only uses up its ask."""
         rivals = self.rivals.pop(result.candidate.id, [])
+        self.parents.pop(result.candidate.id, None)
         if not result.ok:
             return
         self.members.append(result)
         if len(self.members) > self.size:
             self._retire(rivals)
+
+    def alive(self) -> frozenset[int]:
+        """Return the ids that may still breed, or whose children are in flight."""
+        members = (member.candidate.id for member in self.members)
+        return frozenset((*members, *self.parents.values()))
 
     def _retire(self, rivals: list[int]) -> None:
         if self.aging:

@@ -1,0 +1,96 @@
+"""Start from a parent's weights wherever they fit, and train on from there.
+
+Source: Real et al. 2017, "Large-Scale Evolution of Image Classifiers" (1703.01041), section 3.4. A
+tensor is inherited where identifier and shape match, never by position: spaces name their parameters
+by genes, so a layer put in the middle moves nothing. What does not match is fresh. Everything is
+copied: a parent's weights never change under its children.
+
+Stated because papers leave it open: the optimiser starts anew, its momentum with it, because most
+children train another set of tensors than their parent; the running statistics of a batch norm are
+inherited like weights, and follow the new network within some ten steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..network.build import Size
+from ..network.train import Hyperparameters
+from ..space import Space
+from ..task import Task
+from ..types import Candidate, State
+from .full import TRAINED, Beginning, Full, trained_epochs
+
+
+class Inherit(Full):
+    """Trains every candidate for its epochs on top of what it inherits.
+
+    A result's `epochs` are its own, its `total_epochs` those of its line of ancestors as well; its
+    metrics name what was copied and what was fresh.
+
+    Args:
+        space: builds what it may be asked for.
+        task: train and validation parts are used, never test.
+        size: of the network.
+        hyper: how it is trained.
+        statistics: whether the running statistics of batch norms are inherited.
+        seed: of the run; with the candidate's id it seeds fresh weights, order and augmentation.
+        device: where to train.
+    """
+
+    gives = frozenset({"score", "weights", "inheritance"})
+
+    def __init__(
+        self,
+        space: Space,
+        task: Task,
+        *,
+        size: Size = Size(),
+        hyper: Hyperparameters = Hyperparameters(),
+        statistics: bool = True,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(space, task, size=size, hyper=hyper, keep=True, seed=seed, device=device)
+        self.statistics = statistics
+
+    def begin(
+        self, net: nn.Module, candidate: Candidate, inherited: Mapping[int, State]
+    ) -> Beginning:
+        """Copy what fits into `net`; train for the whole of the candidate's epochs."""
+        copied, fresh = inherit(net, list(inherited.values()), statistics=self.statistics)
+        before = max(map(trained_epochs, inherited.values()), default=0.0) if copied else 0.0
+        record: dict[str, Any] = {"inherited": copied, "fresh": fresh}
+        return Beginning(before, candidate.budget.epochs, record)
+
+
+def inherit(
+    net: nn.Module, parents: list[State], *, statistics: bool = True
+) -> tuple[list[str], list[str]]:
+    """Copy tensors of `parents` into `net` where name and shape match, the first parent first.
+
+    Args:
+        net: the child, with fresh weights.
+        parents: weights by name.
+        statistics: whether to copy what is no parameter: running means and variances.
+
+    Returns:
+        The names of the parameters that were copied, and of those that stayed fresh.
+    """
+    own = net.state_dict()
+    parameters = {name for name, _ in net.named_parameters()}
+    found: State = {}
+    for name, value in own.items():
+        for parent in parents if statistics or name in parameters else ():
+            if name in parent and name != TRAINED and parent[name].shape == tuple(value.shape):
+                found[name] = parent[name]
+                break
+    net.load_state_dict(
+        {name: torch.from_numpy(np.array(value)) for name, value in found.items()}, strict=False
+    )
+    return sorted(parameters & found.keys()), sorted(parameters - found.keys())

@@ -1,0 +1,381 @@
+"""Chains: a learning rate and a list of layers, the chromosome of EDEN.
+
+Source: Dufourq & Bassett 2017, "EDEN: Evolutionary Deep Networks for Efficient Machine Learning"
+(1709.09161). An architecture is ``(learning rate, layers)``; a layer is ``(name, kind, *values)``:
+
+=============== ==================================== ============================================
+``conv2d``      filters, kernel edge, activation     images; valid padding, stride 1
+``conv1d``      filters, kernel length, activation   sequences
+``max_pool``    size                                 images and sequences; its stride is its size
+``dense``       units, activation                    flattens what it is given
+``dropout``     rate
+``embedding``   dimension                            the first layer of tokens, and only there
+=============== ==================================== ============================================
+
+The output layer, one dense unit per number that is asked for, is not part of it. The ranges of the
+paper are not published in full: those here are settings. What differs: the output's activation is
+not evolved (the loss wants logits), and a chain's size is limited before anything is built, because
+a few flattened maps would be larger than memory.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Self
+
+from ..errors import InvalidArchitecture, SettingError
+from ..types import Arch
+from . import Move
+from .genes import fresh
+
+ACTIVATIONS = ("linear", "relu", "leaky_relu", "prelu", "sigmoid", "softmax")
+Layer = tuple[Any, ...]
+Shape = tuple[int, ...]
+_TRIES = 40  # draws of a move that fits, before the learning rate is changed instead
+
+
+class Cost(NamedTuple):
+    """What a layer needs: trainable numbers, and multiply-adds for one input."""
+
+    weights: int
+    multiply_adds: int
+
+
+class Signal(NamedTuple):
+    """What flows between two layers.
+
+    Args:
+        form: ``image``, ``sequence``, ``tokens`` or ``flat``.
+        shape: (C, H, W), (C, T), (T,) or (N,).
+    """
+
+    form: str
+    shape: Shape
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it has. [count]"""
+        return math.prod(self.shape)
+
+
+class Chain:
+    """Feed-forward stacks of layers, each with a learning rate of its own.
+
+    Args:
+        input_shape: (C, H, W) of images, (C, T) of sequences, (T,) of tokens, (N,) of numbers.
+        vocabulary: number of different tokens; 0 if the input is not tokens. [count]
+        outputs: of the network, for the limit on its size. [count]
+        depth: most layers, besides the output's. [count]
+        filters: least and most of a convolution. [count]
+        kernels: least and most edge of a convolution. [pixels or steps]
+        units: least and most of a dense layer. [count]
+        pools: least and most size of a pooling. [pixels or steps]
+        embeddings: least and most dimension. [count]
+        dropouts: least and most rate. [0..1)
+        lrs: least and most learning rate; drawn and changed on a logarithmic scale.
+        activations: alternatives for convolutions and dense layers.
+        weights: most trainable numbers of a network. [count]
+        multiply_adds: most for one input. [count]
+
+    Raises:
+        SettingError: for a range that is empty or a limit that leaves no network.
+    """
+
+    family = "chain"
+    gives = frozenset({"canonical", "crossover", "training"})
+
+    def __init__(
+        self,
+        input_shape: Shape = (1, 28, 28),
+        vocabulary: int = 0,
+        outputs: int = 10,
+        *,
+        depth: int = 8,
+        filters: tuple[int, int] = (10, 100),
+        kernels: tuple[int, int] = (1, 6),
+        units: tuple[int, int] = (10, 100),
+        pools: tuple[int, int] = (2, 6),
+        embeddings: tuple[int, int] = (100, 300),
+        dropouts: tuple[float, float] = (0.05, 0.6),
+        lrs: tuple[float, float] = (1e-4, 1e-2),
+        activations: tuple[str, ...] = ACTIVATIONS,
+        weights: int = 2_000_000,
+        multiply_adds: int = 20_000_000,
+    ) -> None:
+        self.input_shape, self.outputs, self.vocabulary = tuple(input_shape), outputs, vocabulary
+        self.depth, self.activations = depth, tuple(activations)
+        self.ranges = {
+            "filters": filters,
+            "kernels": kernels,
+            "units": units,
+            "pools": pools,
+            "embeddings": embeddings,
+            "dropouts": dropouts,
+            "lrs": lrs,
+        }
+        for name, (least, most) in self.ranges.items():
+            if not 0 < least <= most or (name == "dropouts" and most >= 1):
+                raise SettingError(f"{name}={(least, most)}: two positive values, least and most")
+        if depth < 1 or not self.activations or set(self.activations) - set(ACTIVATIONS):
+            raise SettingError(
+                f"depth={depth}, activations={self.activations}: at least one layer, and some of "
+                f"{', '.join(ACTIVATIONS)}"
+            )
+        self.limit = Cost(weights, multiply_adds)
+        self.source = signal(self.input_shape, vocabulary)
+        if self.problem(self._smallest()):
+            raise SettingError(
+                f"weights={weights}, multiply_adds={multiply_adds}: not even the smallest network "
+                "fits; raise them"
+            )
+
+    @classmethod
+    def of(cls, task: Any, **settings: Any) -> Self:
+        """Return the chains for the shapes of `task`."""
+        return cls(task.input_shape, getattr(task, "vocabulary", 0), task.outputs, **settings)
+
+    # -- what is valid ---------------------------------------------------------------------------
+
+    def signals(
+        self, layers: tuple[Layer, ...], source: Signal | None = None
+    ) -> tuple[Signal, ...]:
+        """Return what flows into every layer and, last, into the output layer.
+
+        Args:
+            layers: of a chain.
+            source: what flows into the first; None is the input that the space was made for.
+
+        Raises:
+            InvalidArchitecture: where a layer cannot take what it is given.
+        """
+        found = [source or self.source]
+        for layer in layers:
+            found.append(after(layer, found[-1]))
+        if found[-1].form == "tokens":
+            raise InvalidArchitecture("tokens need an embedding as the first layer")
+        return tuple(found)
+
+    def cost(self, layers: tuple[Layer, ...]) -> Cost:
+        """Return what the whole network needs, the output layer included."""
+        signals = self.signals(layers)
+        each = [self._layer_cost(*pair) for pair in zip(layers, signals[:-1], strict=True)]
+        last = signals[-1].numbers * self.outputs
+        weights = sum(cost.weights for cost in each) + last + self.outputs
+        return Cost(weights, sum(cost.multiply_adds for cost in each) + last)
+
+    def problem(self, layers: tuple[Layer, ...]) -> str:
+        """Return why `layers` are no network of this space, or nothing."""
+        if len(layers) > self.depth:
+            return f"{len(layers)} layers, at most {self.depth}"
+        try:
+            cost = self.cost(layers)
+        except InvalidArchitecture as error:
+            return str(error)
+        for name, has, most in zip(Cost._fields, cost, self.limit, strict=True):
+            if has > most:
+                return f"{has:,} {name}, at most {most:,}"
+        return ""
+
+    def _layer_cost(self, layer: Layer, given: Signal) -> Cost:
+        made = after(layer, given)
+        match layer[1]:
+            case "conv2d" | "conv1d":
+                reach = layer[3] ** (2 if layer[1] == "conv2d" else 1) * given.shape[0]
+                return Cost((reach + 1) * layer[2], reach * made.numbers)
+            case "dense":
+                return Cost((given.numbers + 1) * layer[2], given.numbers * layer[2])
+            case "embedding":
+                return Cost(self.vocabulary * layer[2], 0)
+        return Cost(0, 0)
+
+    # -- sample and move -------------------------------------------------------------------------
+
+    def sample(self, rng: random.Random) -> Arch:
+        """Return a chain of random depth, every layer of a random kind that fits what flows into it."""
+        layers = self._smallest(rng)
+        for _ in range(rng.randint(1, self.depth) - len(layers)):
+            longer = self._grown(layers, len(layers), rng)
+            layers = longer or layers
+        return (self._lr(rng), layers)
+
+    def mutate(self, arch: Arch, rng: random.Random) -> Move:
+        """Add, remove, replace or alter a layer, or change the learning rate, each equally likely.
+
+        A draw that fits nowhere is drawn again, its kind included.
+        """
+        moves: dict[str, Callable[[tuple[Layer, ...], random.Random], tuple[Layer, ...] | None]] = {
+            "add-layer": lambda layers, rng: self._grown(layers, rng.randint(0, len(layers)), rng),
+            "remove-layer": self._removed,
+            "replace-layer": self._replaced,
+            "alter-layer": self._altered,
+        }
+        lr, layers = arch
+        for _ in range(_TRIES):
+            operator = rng.choice((*moves, "learning-rate"))
+            if operator == "learning-rate":
+                break
+            changed = moves[operator](layers, rng)
+            if changed is not None and changed != layers and not self.problem(changed):
+                return Move((lr, changed), operator)
+        return Move((self._altered_lr(lr, rng), layers), "learning-rate")
+
+    def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
+        """Join the head of one chain to the tail of another; the learning rate is either's."""
+        for _ in range(_TRIES):
+            head = first[1][: rng.randint(0, len(first[1]))]
+            used = {layer[0] for layer in head}
+            tail = second[1][rng.randint(0, len(second[1])) :]
+            joined = head
+            for (
+                layer
+            ) in tail:  # relatives share names: of two equal ones the second is another gene
+                name = layer[0] if layer[0] not in used else fresh(used, rng)
+                used.add(name)
+                joined += ((name, *layer[1:]),)
+            if not self.problem(joined):
+                return Move((rng.choice((first[0], second[0])), joined), "crossover")
+        return self.mutate(first, rng)
+
+    def training(self, arch: Arch) -> Mapping[str, Any]:
+        """Return the learning rate that the chain carries."""
+        return {"lr": arch[0]}
+
+    def canonical(self, arch: Arch) -> Arch:
+        """Return the chain without the names of its genes."""
+        return (arch[0], tuple(layer[1:] for layer in arch[1]))
+
+    # -- the operators ---------------------------------------------------------------------------
+
+    def _smallest(self, rng: random.Random | None = None) -> tuple[Layer, ...]:
+        if self.source.form != "tokens":
+            return ()
+        rng = rng or random.Random(0)
+        return ((fresh((), rng), "embedding", self._number("embeddings", rng)),)
+
+    def _grown(
+        self, layers: tuple[Layer, ...], place: int, rng: random.Random
+    ) -> tuple[Layer, ...] | None:
+        """Return `layers` with a random one more at `place`, or None if it does not fit."""
+        layer = self._drawn(layers, place, fresh({layer[0] for layer in layers}, rng), rng)
+        if layer is None:
+            return None
+        grown = (*layers[:place], layer, *layers[place:])
+        return None if self.problem(grown) else grown
+
+    def _removed(self, layers: tuple[Layer, ...], rng: random.Random) -> tuple[Layer, ...] | None:
+        if not layers:
+            return None
+        place = rng.randrange(len(layers))
+        return (*layers[:place], *layers[place + 1 :])
+
+    def _replaced(self, layers: tuple[Layer, ...], rng: random.Random) -> tuple[Layer, ...] | None:
+        if not layers:
+            return None
+        place = rng.randrange(len(layers))
+        layer = self._drawn(layers, place, fresh({layer[0] for layer in layers}, rng), rng)
+        return layer and (*layers[:place], layer, *layers[place + 1 :])
+
+    def _altered(self, layers: tuple[Layer, ...], rng: random.Random) -> tuple[Layer, ...] | None:
+        """Change one value of one layer; the gene keeps its name."""
+        if not layers:
+            return None
+        place = rng.randrange(len(layers))
+        layer = layers[place]
+        other = self._layer(layer[0], layer[1], rng)
+        at = rng.randrange(2, len(layer))
+        return (*layers[:place], (*layer[:at], other[at], *layer[at + 1 :]), *layers[place + 1 :])
+
+    def _drawn(
+        self, layers: tuple[Layer, ...], place: int, name: str, rng: random.Random
+    ) -> Layer | None:
+        """Return a random layer for `place`, its values cut down to what flows there."""
+        given = self.signals(layers[:place])[-1] if place else self.source
+        kinds = KINDS[given.form]
+        layer = self._layer(name, rng.choice(kinds), rng)
+        if given.form in ("image", "sequence"):
+            most = min(given.shape[1:])
+            if layer[1] in ("conv2d", "conv1d"):
+                layer = (*layer[:3], min(layer[3], most), *layer[4:])
+            elif layer[1] == "max_pool" and most < layer[2]:
+                return None if most < self.ranges["pools"][0] else (*layer[:2], most)
+        return layer
+
+    def _layer(self, name: str, kind: str, rng: random.Random) -> Layer:
+        match kind:
+            case "conv2d" | "conv1d":
+                values: tuple[Any, ...] = (
+                    self._number("filters", rng),
+                    self._number("kernels", rng),
+                    rng.choice(self.activations),
+                )
+            case "max_pool":
+                values = (self._number("pools", rng),)
+            case "dense":
+                values = (self._number("units", rng), rng.choice(self.activations))
+            case "dropout":
+                values = (round(rng.uniform(*self.ranges["dropouts"]), 3),)
+            case _:
+                values = (self._number("embeddings", rng),)
+        return (name, kind, *values)
+
+    def _number(self, name: str, rng: random.Random) -> int:
+        least, most = self.ranges[name]
+        return rng.randint(int(least), int(most))
+
+    def _lr(self, rng: random.Random) -> float:
+        least, most = map(math.log, self.ranges["lrs"])
+        return _short(math.exp(rng.uniform(least, most)))
+
+    def _altered_lr(self, lr: float, rng: random.Random) -> float:
+        """Return a rate between half and twice `lr`, within the range."""
+        least, most = self.ranges["lrs"]
+        other = _short(min(max(lr * 2 ** rng.uniform(-1, 1), least), most))
+        return other if other != lr else self._lr(rng)
+
+
+#: form of what flows -> the kinds of layers that may come next
+KINDS = {
+    "image": ("conv2d", "max_pool", "dense", "dropout"),
+    "sequence": ("conv1d", "max_pool", "dense", "dropout"),
+    "flat": ("dense", "dropout"),
+    "tokens": ("embedding",),
+}
+
+
+def after(layer: Layer, given: Signal) -> Signal:
+    """Return what flows out of `layer` when `given` flows in.
+
+    Raises:
+        InvalidArchitecture: if the layer cannot take it.
+    """
+    kind = layer[1]
+    if kind not in KINDS[given.form]:
+        raise InvalidArchitecture(f"a layer {kind} cannot follow what is {given.form}")
+    match kind:
+        case "conv2d" | "conv1d":
+            sizes = tuple(size - layer[3] + 1 for size in given.shape[1:])
+            made = Signal(given.form, (layer[2], *sizes))
+        case "max_pool":
+            sizes = tuple(size // layer[2] for size in given.shape[1:])
+            made = Signal(given.form, (given.shape[0], *sizes))
+        case "dense":
+            made = Signal("flat", (layer[2],))
+        case "embedding":
+            made = Signal("sequence", (layer[2], given.shape[0]))
+        case _:
+            made = given
+    if min(made.shape) < 1:
+        raise InvalidArchitecture(f"a layer {kind} of {layer[2:]} does not fit {given.shape}")
+    return made
+
+
+def signal(shape: Shape, vocabulary: int = 0) -> Signal:
+    """Return what an input of `shape` is; tokens are told from numbers by their vocabulary."""
+    form = {3: "image", 2: "sequence", 1: "tokens" if vocabulary else "flat"}[len(shape)]
+    return Signal(form, tuple(shape))
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")

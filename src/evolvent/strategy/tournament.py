@@ -1,0 +1,130 @@
+"""Of a random pair the worse dies and the better breeds: Large-Scale Evolution.
+
+Source: Real et al. 2017, "Large-Scale Evolution of Image Classifiers" (1703.01041), section 3.1:
+workers take two random individuals, kill the worse at once, and train a mutated copy of the better,
+whose weights it inherits as far as they fit. All start from the simplest network.
+What differs: the paper's workers let the population drift around 1,000. Here members and children in
+flight together are always P: a child that fails or is refused leaves a place, which the next pair fills
+without killing.
+"""
+
+from __future__ import annotations
+
+import random
+
+from ..errors import SettingError
+from ..space import Move, Space
+from ..types import Arch, Budget, Candidate, Result, stream
+
+PAPER_POPULATION = 1000
+STARTS = ("minimal", "random")
+
+
+class Tournament:
+    """Pairwise selection without generations.
+
+    Args:
+        space: samples and mutates architectures; their form is never looked at here.
+        population: members and children in flight; None is the paper's 1,000, or what the horizon
+            allows. [count, >= 2]
+        mutations: per child: 1, or 5 to leave a plateau as in the paper's section 5. [count]
+        start: ``minimal`` architectures where the space has one, or ``random`` ones.
+        inherit: whether children start from their parent's weights.
+        epochs: training length of every candidate, besides what it inherits. [epochs]
+        horizon: trials that the search is planned for. [trials]
+        seed: same seed and same tells in, same asks out, in any process.
+
+    Raises:
+        SettingError: if `population` is below 2, `mutations` below 1, or `start` unknown.
+    """
+
+    needs: frozenset[str] = frozenset()
+    ends = False
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        population: int | None = None,
+        mutations: int = 1,
+        start: str = "minimal",
+        inherit: bool = False,
+        epochs: float = 1.0,
+        horizon: int = 100,
+        seed: int = 0,
+    ) -> None:
+        self.note = ""
+        if population is None:
+            population = min(PAPER_POPULATION, max(6, horizon // 20))
+            if population < PAPER_POPULATION:
+                self.note = (
+                    f"population {population} instead of the paper's {PAPER_POPULATION}: "
+                    f"{horizon} trials would hardly evolve more"
+                )
+        if population < 2 or mutations < 1 or start not in STARTS:
+            raise SettingError(
+                f"population={population}, mutations={mutations}, start={start!r}: at least 2 "
+                f"members, at least 1 mutation, and one of {', '.join(STARTS)}"
+            )
+        self.space, self.budget, self.seed = space, Budget(epochs=epochs), seed
+        self.size, self.mutations, self.inherit = population, mutations, inherit
+        self.minimal = start == "minimal" and "start" in space.gives
+        self.members: dict[int, Result] = {}
+        self.open: dict[int, Candidate] = {}  # asked, not told
+        self.asked = 0  # also the id of the next candidate
+
+    def ask(self) -> Candidate | None:
+        """Return a first member, or a child; None while there is no pair to choose from."""
+        if self.asked >= self.size and len(self.members) < 2 and self.open:
+            return None
+        id, self.asked = self.asked, self.asked + 1
+        rng = stream(self.seed, "tournament", id)
+        if id < self.size or not self.members:
+            arch, operator = self._first(rng)
+            candidate = Candidate(id, arch, operator=operator, budget=self.budget)
+        else:
+            parent = self._survivor(rng).candidate
+            move = self._mutated(parent.arch, rng)
+            candidate = Candidate(
+                id,
+                move.arch,
+                parents=(parent.id,),
+                operator=move.operator,
+                weights_from=(parent.id,) if self.inherit else (),
+                budget=self.budget,
+            )
+        self.open[id] = candidate
+        return candidate
+
+    def tell(self, result: Result) -> None:
+        """Admit a result to the population, if it has a score."""
+        self.open.pop(result.candidate.id, None)
+        if result.ok:
+            self.members[result.candidate.id] = result
+
+    def alive(self) -> frozenset[int]:
+        """Return the ids that may still breed, or whose children are in flight."""
+        waiting = {parent for child in self.open.values() for parent in child.weights_from}
+        return frozenset(self.members.keys() | waiting)
+
+    def _first(self, rng: random.Random) -> Move:
+        if self.minimal:
+            return Move(self.space.start(rng), "start")  # type: ignore[attr-defined]
+        return Move(self.space.sample(rng), "sample")
+
+    def _survivor(self, rng: random.Random) -> Result:
+        """Return the better of a random pair; the worse dies if the population is full."""
+        if len(self.members) == 1:
+            return next(iter(self.members.values()))
+        first, second = (self.members[id] for id in rng.sample(sorted(self.members), 2))
+        better, worse = (first, second) if first.value >= second.value else (second, first)
+        if len(self.members) + len(self.open) >= self.size:  # dies now: nobody else may draw it
+            del self.members[worse.candidate.id]
+        return better
+
+    def _mutated(self, arch: Arch, rng: random.Random) -> Move:
+        operators = []
+        for _ in range(self.mutations):
+            arch, operator = self.space.mutate(arch, rng)
+            operators.append(operator)
+        return Move(arch, "+".join(operators))
