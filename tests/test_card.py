@@ -12,6 +12,7 @@ CARD = {
     "trials": 30,
     "seed": 0,
     "train_epochs": 12.5,
+    "total_epochs": 12.5,
     "train_examples": 1438,
     "train_seconds": 33.0,
     "metric": "accuracy",

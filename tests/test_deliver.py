@@ -3,6 +3,7 @@
 import dataclasses
 from concurrent.futures import Future, wait
 
+import numpy as np
 import pytest
 
 from evolvent import deliver
@@ -105,6 +106,7 @@ class Trainings:
         val = None if job.everything else {"accuracy": self.val(int(job.name.split("-")[1]))}
         return {
             "epochs": job.epochs,
+            "total_epochs": job.before + job.epochs,
             "train_seconds": 1.0,
             "seconds": 1.0,
             "cut": False,
@@ -207,12 +209,68 @@ def test_a_winner_that_is_the_random_control_is_trained_once(delivery):
     assert outcome["random_control"]["best_of_first_random"] == 2
 
 
-def test_without_random_candidates_there_is_no_random_control(delivery):
-    outcome = delivery(
-        Trainings(), [told(0, 0.3, operator="op"), told(1, 0.8, operator="op")]
-    ).run()
-    assert outcome["random_control"] is None
-    assert list(outcome["controls"]) == ["plain"]
+def test_a_search_without_random_candidates_gets_one_from_its_space(delivery):
+    found = [told(0, 0.3, operator="op"), told(1, 0.8, operator="op")]
+    trainings = Trainings()
+    outcome = delivery(trainings, found).run()
+    assert outcome["random_control"] == {
+        "id": None,
+        "best_of_first_random": 1,
+        "is_the_winner": False,
+    }
+    arch = trainings.job("random").arch
+    assert arch not in [result.candidate.arch for result in found]
+    assert SPACE.decode(SPACE.encode(arch)) == arch
+
+
+# ---- going on from the search's weights ----------------------------------------------------------
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """The weights that a search left of its best: the number of the candidate."""
+    stored = Weights(tmp_path / "weights")
+    for id in (25, 26):
+        stored.write(str(id), {"w": np.array([float(id)])})
+    return stored
+
+
+def test_finalists_and_winner_go_on_from_their_weights_and_controls_do_not(delivery, weights):
+    class Continued(Trainings):
+        def submit(self, call, job, timeout=None):
+            future = super().submit(call, job, timeout)
+            trained = {"w": np.array([1000.0]) if job.state is None else 10 * job.state["w"]}
+            future._result = Outcome(future.result().numbers, trained)
+            return future
+
+    trainings = Continued(val=lambda id: {25: 0.7, 26: 0.9}[id])
+    outcome = delivery(trainings, train={"deliver": "continue"}).run()
+    started = {job.name: job.state and float(job.state["w"][0]) for job in trainings.jobs}
+    assert started == {
+        "finalist-25": 25.0,
+        "finalist-26": 26.0,
+        "winner": 260.0,  # from where the choice left it
+        "retrained": None,
+        "random": None,
+        "plain": None,
+    }
+    assert trainings.job("retrained").arch == trainings.job("winner").arch == ARCHS[26]
+    assert outcome["winner"]["total_epochs"] == trainings.job("winner").before + 8.0
+    assert trainings.job("winner").before == trainings.job("finalist-26").before + 4.0
+    assert "retrained" in outcome["controls"]
+
+
+def test_without_a_choice_the_winner_goes_on_from_the_search(delivery, weights):
+    trainings = Trainings()
+    delivery(trainings, train={"deliver": "continue", "epochs": 4.0}).run()
+    assert float(trainings.job("winner").state["w"][0]) == 25.0
+
+
+def test_a_run_that_retrains_has_no_control_of_that_name(delivery):
+    trainings = Trainings()
+    delivery(trainings).run()
+    assert "retrained" not in trainings.names
+    assert all(job.state is None for job in trainings.jobs)
 
 
 def test_finalists_that_the_search_trained_as_long_need_no_second_training(delivery):
@@ -246,7 +304,7 @@ def test_never_more_trainings_run_than_there_are_workers(delivery, workers, monk
 
     monkeypatch.setattr(deliver, "wait", waiting)
     delivery(Trainings(), workers=workers).run()
-    assert max(sizes) == min(workers, 4)  # four finalists, later three networks
+    assert max(sizes) == min(workers, 4)  # at most four finalists, later three networks
 
 
 # ---- what goes wrong -----------------------------------------------------------------------------

@@ -137,7 +137,7 @@ def test_a_budget_in_seconds_is_shared_out_among_about_fifty_trials(
     search = found["budget"]["search_seconds"]
     assert search == pytest.approx(SEARCH_SHARE * budget)
     epochs, horizon = found["estimator"]["epochs"], found["strategy"]["horizon"]
-    assert 0.1 <= epochs <= EPOCHS["most"]
+    assert EPOCHS["least"] <= epochs <= EPOCHS["most"]
     needed = horizon * max(epochs * seconds * len(toy.train), 0.02)
     if horizon > 4:  # fewer make no search
         assert needed <= search * workers
@@ -220,3 +220,49 @@ def test_an_estimator_that_knows_the_cpu_only_need_not_name_it(toy):
     assert make_spec(found, toy, 0).device == "cpu"
     estimator: Any = make_spec(found, toy, 0, "meta")().estimator
     assert estimator.device == "meta"
+
+
+# ---- weights that are passed on ------------------------------------------------------------------
+
+
+def test_children_inherit_where_the_estimator_can(toy):
+    names = {"space": "graph", "strategy": "tournament"}
+    for estimator, inherits in (("inherit", True), ("full", False)):
+        found = chosen(toy, estimator=estimator, **names)
+        assert found["strategy"]["inherit"] is inherits
+        strategy = make_strategy(
+            settle(found, Request("toy", budget="9t"), toy, 1), make_space(found, toy), 0
+        )
+        assert strategy.inherit is inherits
+    assert "keep" not in chosen(toy, estimator="full", **names)["estimator"]
+    assert chosen(toy, strategy="asha", estimator="full")["estimator"]["keep"]
+
+
+def test_inheritance_without_an_estimator_for_it_is_refused(toy):
+    with pytest.raises(SettingError, match="--estimator inherit"):
+        chosen(toy, estimator="full", set={"strategy": {"inherit": True}})
+
+
+def test_the_recipe_says_how_a_winner_is_delivered_and_the_user_may_say_otherwise(toy):
+    assert chosen(toy, recipe="large-scale-evolution")["deliver"] == "continue"
+    again = {"train": {"deliver": "retrain"}}
+    assert chosen(toy, recipe="large-scale-evolution", set=again)["deliver"] == "retrain"
+    assert chosen(toy, set={"train": {"deliver": "continue"}})["estimator"]["keep"]
+    with pytest.raises(SettingError, match="deliver"):
+        chosen(toy, set={"train": {"deliver": "by post"}})
+
+
+def test_a_winner_cannot_go_on_from_no_weights_or_in_another_size(toy):
+    with pytest.raises(SettingError, match="keeps none"):
+        chosen(toy, estimator="zerocost", set={"train": {"deliver": "continue"}})
+    with pytest.raises(SettingError, match="size"):
+        chosen(toy, set={"train": {"deliver": "continue", "width": 48}})
+
+
+def test_the_number_of_trials_aimed_at_can_be_set(toy, speed):
+    speed(0.1)
+    few, many = (
+        settled(toy, budget="10m", set={"estimator": {"aim": aim}})["estimator"]["epochs"]
+        for aim in (10, 100)
+    )
+    assert few > 5 * many

@@ -128,6 +128,14 @@ def test_an_argument_without_a_type_takes_anything():
     assert validated("space", {"anything": [1, "a"]}, known) == {"anything": [1, "a"]}
 
 
+def test_what_a_part_is_given_is_no_group_of_settings():
+    class Made:
+        def __init__(self, group: Group, *, width: int = 1) -> None:
+            """`group` is a fact, `width` a setting."""
+
+    assert grouped(Made, {"width": 8}) == {"width": 8}
+
+
 def test_groups_are_put_together_again():
     made = grouped(Part, {"width": 8, "names": ["a"]})
     assert made == {"group": Group(width=8), "names": ["a"]}

@@ -29,6 +29,8 @@ STRATEGIES = {
     "tournament": "strategy.tournament:Tournament",
     "local": "strategy.local:LocalSearch",
     "bayes": "strategy.bayes:Bayes",
+    "reinforce": "strategy.reinforce:Reinforce",
+    "ppo": "strategy.ppo:PPO",
     "pareto": "strategy.pareto:Pareto",
     "successive-halving": "strategy.hyperband:SuccessiveHalving",
     "hyperband": "strategy.hyperband:Hyperband",

@@ -26,7 +26,7 @@ from .worker import Spec
 
 SEARCH_SHARE = 0.55  # of a budget in seconds; the rest is final training, controls and export
 TRIALS_AIMED_AT = 50  # with a budget in seconds, epochs shrink until about so many fit: `aim`
-EPOCHS = {"trials": 5.0, "most": 20.0, "final": 60.0}  # default, most in search, most at the end
+EPOCHS = {"trials": 5.0, "least": 0.05, "most": 20.0, "final": 60.0}  # default; in search; at the end
 RUN_SETTINGS = ("epochs", "timeout", "aim")  # of the part `estimator`, read by the run
 RULES: dict[str, Any] = {  # settings of several parts, with what their types leave open
     "epochs": Annotated[float, Field(ge=0)],
@@ -278,7 +278,7 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
         epoch = per_example * len(task.train)
         core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates
         aimed = core_seconds / estimator.get("aim", TRIALS_AIMED_AT) / epoch
-        estimator.setdefault("epochs", round(min(max(aimed, 0.05), EPOCHS["most"]), 3))
+        estimator.setdefault("epochs", round(min(max(aimed, EPOCHS["least"]), EPOCHS["most"]), 3))
         each = estimator["epochs"] * epoch
         estimator.setdefault("timeout", round(max(20.0, 10 * each), 1))
         settled["measured"] = {"seconds_per_epoch": round(epoch, 4)}

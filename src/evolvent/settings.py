@@ -138,8 +138,9 @@ def grouped(make: Callable[..., Any], flat: Mapping[str, Any]) -> dict[str, Any]
     call = make.__init__ if inspect.isclass(make) else make
     hints = get_type_hints(call)
     arguments, left = {}, dict(flat)
-    for name in inspect.signature(call).parameters:
-        if dataclasses.is_dataclass(kind := hints.get(name)):
+    for name, parameter in inspect.signature(call).parameters.items():
+        own = parameter.kind is inspect.Parameter.KEYWORD_ONLY  # the rest is given, not set
+        if own and dataclasses.is_dataclass(kind := hints.get(name)):
             mine = {key: left.pop(key) for key in get_type_hints(kind) if key in left}
             if mine:
                 arguments[name] = kind(**mine)  # type: ignore[operator]

@@ -36,13 +36,11 @@ def plan(space: Layers, arch: Arch, data: Data, size: Size) -> Plan:
     channels, height, width = data.input_shape
     lines = _Lines((channels, height, width))
     if space.join == "add":
-        _added(lines, space, arch, size)
-        loose: tuple[int, ...] = (len(arch) - 1,)
+        loose = _added(lines, space, arch, size)
     else:
-        _concatenated(lines, space, arch, size)
-        loose = unread(arch)
+        loose = _concatenated(lines, space, arch, size)
     last = space.stage(len(arch) - 1, len(arch))
-    joined = lines.joined("outputs", [lines.pooled(f"layer{index}", last) for index in loose])
+    joined = lines.joined("outputs", [lines.pooled(name, last) for name in loose])
     features = lines.shapes[joined][0]
     lines.calls += [
         call("features", "pool", joined),
@@ -96,51 +94,53 @@ class _Lines:
         op = "concat" if len(sizes) == 1 else "PadConcat"
         return self.add(call(out, op, *names), sum(self.shapes[name][0] for name in names))
 
-    def computed(
-        self, out: str, source: str, values: dict[str, Value], *, stem_stride: int = 1
-    ) -> str:
-        """Append what a layer of `values` makes of `source`."""
+    def computed(self, name: str, source: str, values: dict[str, Value], stride: int = 1) -> str:
+        """Append what the layer `name` of `values` makes of `source`, and return its variable.
+
+        The operation is part of the variable, and so of the parameters' names: another operation
+        in its place must not inherit its weights where shapes happen to agree.
+        """
         c_in, c = self.shapes[source][0], int(values["filters"])
-        rows = stem_stride * int(values["stride-height"])
-        columns = stem_stride * int(values["stride-width"])
+        strides = stride * int(values["stride-height"]), stride * int(values["stride-width"])
+        steps: dict[str, Value] = {"stride_height": strides[0], "stride_width": strides[1]}
         if "operation" not in values:
-            args = {
-                "c_in": c_in,
-                "c_out": c,
-                "height": values["filter-height"],
-                "width": values["filter-width"],
-                "stride_height": rows,
-                "stride_width": columns,
-            }
-            return self.add(call(out, "RectConv", source, **args), c, (rows, columns))
-        module, kernel = OPERATIONS[str(values["operation"])]
-        steps: dict[str, Value] = {"stride_height": rows, "stride_width": columns}
-        line = call(f"{out}_in", "RectConv", source, c_in=c_in, c_out=c, height=1, width=1, **steps)
-        changed = self.add(line, c, (rows, columns))
+            height, width = values["filter-height"], values["filter-width"]
+            args = {"c_in": c_in, "c_out": c, "height": height, "width": width, **steps}
+            return self.add(
+                call(f"{name}_{height}x{width}", "RectConv", source, **args), c, strides
+            )
+        args = {"c_in": c_in, "c_out": c, "height": 1, "width": 1, **steps}
+        changed = self.add(call(f"{name}_in", "RectConv", source, **args), c, strides)
+        operation = str(values["operation"])
+        module, kernel = OPERATIONS[operation]
         sizes: dict[str, Value] = {} if module in POOLINGS else {"c_in": c, "c_out": c}
-        return self.add(call(out, module, changed, **sizes, kernel=kernel), c)
+        return self.add(call(f"{name}_{operation}", module, changed, **sizes, kernel=kernel), c)
 
 
-def _concatenated(lines: _Lines, space: Layers, arch: Arch, size: Size) -> None:
-    """Append layers that read the concatenation of their skips, or the image."""
+def _concatenated(lines: _Lines, space: Layers, arch: Arch, size: Size) -> list[str]:
+    """Append layers that read the concatenation of their skips, or the image; return loose ends."""
+    made: list[str] = []
     for index, layer in enumerate(arch):
         stage = space.stage(index, len(arch))
-        names = [f"layer{source}" for source in layer[-1]] or ["x"]
-        inputs = lines.joined(f"inputs{index}", [lines.pooled(name, stage) for name in names])
-        stride = 1 if layer[-1] else size.stem_stride
+        names = [lines.pooled(made[source], stage) for source in layer[-1]]
+        inputs = lines.joined(f"inputs{index}", names or [lines.pooled("x", stage)])
         values = dict(zip(space.roles, layer[:-1], strict=True))
-        lines.computed(f"layer{index}", inputs, values, stem_stride=stride)
+        stride = 1 if layer[-1] else size.stem_stride
+        made.append(lines.computed(f"layer{index}", inputs, values, stride))
+    return [made[index] for index in unread(arch)]
 
 
-def _added(lines: _Lines, space: Layers, arch: Arch, size: Size) -> None:
-    """Append a stem, and layers that read the layer before and add their skips to what they make."""
+def _added(lines: _Lines, space: Layers, arch: Arch, size: Size) -> list[str]:
+    """Append a stem, and layers that read the one before and add their skips; return the last."""
     c = arch[0][space.roles.index("filters")]
     stride, args = size.stem_stride, {"c_in": lines.shapes["x"][0], "c_out": c, "kernel": 3}
     last = lines.add(call("stem", "ConvBN", "x", **args, stride=stride), c, (stride, stride))
     for index, layer in enumerate(arch):
         stage = space.stage(index, len(arch))
         values = dict(zip(space.roles, layer[:-1], strict=True))
-        made = lines.computed(f"made{index}", lines.pooled(last, stage), values)
-        skips = [lines.pooled(f"layer{source}", stage) for source in layer[-1]]
-        total = lines.add(call(f"sum{index}", "add", made, *skips), c) if skips else made
+        total = lines.computed(f"layer{index}", lines.pooled(last, stage), values)
+        if layer[-1]:
+            skips = [lines.pooled(f"layer{source}", stage) for source in layer[-1]]
+            total = lines.add(call(f"sum{index}", "add", total, *skips), c)
         last = lines.add(call(f"layer{index}", "BatchNorm2d", total, num_features=c), c)
+    return [last]

@@ -180,12 +180,13 @@ class Chain:
 
     def _layer_cost(self, layer: Layer, given: Signal) -> Cost:
         made = after(layer, given)
+        slopes = int(layer[-1] == "prelu")  # one for every filter or unit
         match layer[1]:
             case "conv2d" | "conv1d":
                 reach = layer[3] ** (2 if layer[1] == "conv2d" else 1) * given.shape[0]
-                return Cost((reach + 1) * layer[2], reach * made.numbers)
+                return Cost((reach + 1 + slopes) * layer[2], reach * made.numbers)
             case "dense":
-                return Cost((given.numbers + 1) * layer[2], given.numbers * layer[2])
+                return Cost((given.numbers + 1 + slopes) * layer[2], given.numbers * layer[2])
             case "embedding":
                 return Cost(self.vocabulary * layer[2], 0)
         return Cost(0, 0)
@@ -194,7 +195,7 @@ class Chain:
 
     def sample(self, rng: random.Random) -> Arch:
         """Return a chain of random depth, every layer of a random kind that fits what flows into it."""
-        layers = self._smallest(rng)
+        layers = self._first(rng)
         for _ in range(rng.randint(1, self.depth) - len(layers)):
             longer = self._grown(layers, len(layers), rng)
             layers = longer or layers
@@ -215,10 +216,14 @@ class Chain:
         for _ in range(_TRIES):
             operator = rng.choice((*moves, "learning-rate"))
             if operator == "learning-rate":
-                break
-            changed = moves[operator](layers, rng)
-            if changed is not None and changed != layers and not self.problem(changed):
-                return Move((lr, changed), operator)
+                made = (self._altered_lr(lr, rng), layers)
+            else:
+                changed = moves[operator](layers, rng)
+                if changed is None or self.problem(changed):
+                    continue
+                made = (lr, changed)
+            if self.canonical(made) != self.canonical(arch):
+                return Move(made, operator)
         return Move((self._altered_lr(lr, rng), layers), "learning-rate")
 
     def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
@@ -248,11 +253,22 @@ class Chain:
 
     # -- the operators ---------------------------------------------------------------------------
 
-    def _smallest(self, rng: random.Random | None = None) -> tuple[Layer, ...]:
+    def _smallest(self, name: str = "") -> tuple[Layer, ...]:
+        """Return the layers that no chain can do without, of least size."""
         if self.source.form != "tokens":
             return ()
-        rng = rng or random.Random(0)
-        return ((fresh((), rng), "embedding", self._number("embeddings", rng)),)
+        return ((name, "embedding", int(self.ranges["embeddings"][0])),)
+
+    def _first(self, rng: random.Random) -> tuple[Layer, ...]:
+        """Return the layers that no chain can do without, of random size."""
+        if self.source.form != "tokens":
+            return ()
+        name = fresh((), rng)
+        for _ in range(_TRIES):
+            layers = (self._layer(name, "embedding", rng),)
+            if not self.problem(layers):
+                return layers
+        return self._smallest(name)
 
     def _grown(
         self, layers: tuple[Layer, ...], place: int, rng: random.Random
@@ -297,6 +313,8 @@ class Chain:
         if given.form in ("image", "sequence"):
             most = min(given.shape[1:])
             if layer[1] in ("conv2d", "conv1d"):
+                if most < self.ranges["kernels"][0]:
+                    return None
                 layer = (*layer[:3], min(layer[3], most), *layer[4:])
             elif layer[1] == "max_pool" and most < layer[2]:
                 return None if most < self.ranges["pools"][0] else (*layer[:2], most)
@@ -325,14 +343,16 @@ class Chain:
         return rng.randint(int(least), int(most))
 
     def _lr(self, rng: random.Random) -> float:
-        least, most = map(math.log, self.ranges["lrs"])
-        return _short(math.exp(rng.uniform(least, most)))
+        return self._lr_within(*self.ranges["lrs"], rng)
 
     def _altered_lr(self, lr: float, rng: random.Random) -> float:
         """Return a rate between half and twice `lr`, within the range."""
         least, most = self.ranges["lrs"]
-        other = _short(min(max(lr * 2 ** rng.uniform(-1, 1), least), most))
-        return other if other != lr else self._lr(rng)
+        return self._lr_within(max(lr / 2, least), min(lr * 2, most), rng)
+
+    def _lr_within(self, low: float, high: float, rng: random.Random) -> float:
+        drawn = _short(math.exp(rng.uniform(math.log(low), math.log(high))))
+        return min(max(drawn, low), high)  # rounding may leave the range
 
 
 #: form of what flows -> the kinds of layers that may come next

@@ -118,6 +118,9 @@ class Graph:
         self.input_shape, self.lr, self.least = tuple(input_shape), lr, least_channels
         self.depth, self.channels, self.filter = depth, channels, filter
         self.multiply_adds, self.grown = multiply_adds, grown
+        first = ("", "conv", max(least_channels, input_shape[0]), 3, 3, 2, True)
+        if problem := self.problem(DNA(lr, "", (first,), ())):
+            raise SettingError(f"not even one convolution fits: {problem}; raise multiply_adds")
         self.mutations: Mapping[str, Mutation] = {
             "alter-learning-rate": _alter_learning_rate,
             "identity": lambda dna, rng: dna,
@@ -154,7 +157,9 @@ class Graph:
         for _ in range(_TRIES):
             operator = rng.choice(tuple(self.mutations))
             made = self.mutations[operator](dna, rng)
-            if made is not None and not self.problem(made):
+            if made is None or self.problem(made):
+                continue
+            if made != dna or operator == "identity":
                 return Move(tuple(made), operator)
         return Move(tuple(_alter_learning_rate(dna, rng)), "alter-learning-rate")
 
@@ -226,8 +231,8 @@ LARGEST_STRIDE = 4
 
 def _alter_learning_rate(dna: DNA, rng: random.Random) -> DNA:
     """Return a rate between half and twice the present one."""
-    lr = dna.lr * rng.uniform(0.5, 2.0)
-    return dna._replace(lr=float(f"{min(max(lr, SMALLEST_LR), LARGEST_LR):.4g}"))
+    lr = rng.uniform(max(dna.lr / 2, SMALLEST_LR), min(dna.lr * 2, LARGEST_LR))
+    return dna._replace(lr=float(f"{lr:.4g}"))
 
 
 def _reset_weights(dna: DNA, rng: random.Random) -> DNA:
