@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import inspect
 import random
 import re
 import subprocess
@@ -19,7 +20,7 @@ from evolvent.export import CHECK, export, load, source
 from evolvent.network.build import Assembled, Size, plan
 from evolvent.network.data import Resident
 from evolvent.network.operations import MODULES
-from evolvent.network.plan import Block, Plan, call
+from evolvent.network.plan import Block, Plan, Value, call
 from evolvent.space import Space
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201, parse
@@ -197,13 +198,22 @@ def test_only_the_operations_that_are_needed_are_written(toy):
 
 
 def test_every_operation_of_ours_can_be_written(toy):
-    sizes = {"c_in": 2, "c_out": 2, "kernel": 3, "num_features": 2}
-    sizes |= {"in_features": 2, "out_features": 2}
+    sizes: dict[str, Value] = {"c_in": 2, "c_out": 2, "kernel": 3, "num_features": 2}
+    sizes |= {"in_features": 2, "out_features": 2, "height": 3, "width": 3, "channels": 2}
+    sizes |= {"in_channels": 2, "out_channels": 2, "kernel_size": 1, "dim": 1}
+    sizes |= {"vocabulary": 5, "dimension": 2, "rate": 0.1, "outputs": 2, "weight": 0.4}
+    shapes = {
+        "Linear": (1, 2),
+        "Conv1d": (1, 2, 4),
+        "MaxPool1d": (1, 2, 4),
+        "TokenEmbedding": (1, 4),
+    }
     for name, made in MODULES.items():
-        wanted = made.__init__.__code__.co_varnames[1 : made.__init__.__code__.co_argcount]
+        wanted = inspect.signature(made).parameters
         args = {key: value for key, value in sizes.items() if key in wanted}
-        planned = Plan((Block("Network", ("x",), "y", (call("y", name, "x", **args),)),))
-        shape = (1, 2) if name == "Linear" else (1, 2, 4, 4)
+        inputs = ("x", "x") if name == "Reshape" else ("x",)
+        planned = Plan((Block("Network", ("x",), "y", (call("y", name, *inputs, **args),)),))
+        shape = shapes.get(name, (1, 2, 4, 4))
         found = module(text(toy, planned))
         net, x = found["Network"](), torch.ones(shape)
         net.load_state_dict(Assembled(planned).state_dict(), strict=True)

@@ -40,6 +40,13 @@ class Recipe:
 
 AMOEBANET_CELL = {"operations": "amoebanet", "nodes": 5, "output": "loose"}
 
+NASNET_CELL = {
+    "operations": "nasnet",
+    "nodes": 5,
+    "combine": ("add", "concat"),
+    "output": "loose",
+}
+
 PLAIN_NETWORK = {"width": 24, "cells": 1, "reduction": "conv"}
 
 RECIPES = {
@@ -73,7 +80,10 @@ RECIPES = {
         "full",
         "retrain",
         "Dufourq & Bassett 2017",
-        {"estimator": {"optimizer": "adamw", "warmup": 0.1, "augment": False}},
+        {
+            "space": {"multiply_adds": 6_000_000},
+            "estimator": {"aim": 100, "optimizer": "adamw", "warmup": 0.1, "augment": False},
+        },
     ),
     "large-scale-evolution": Recipe(
         "graph",
@@ -85,6 +95,26 @@ RECIPES = {
             "space": {"least_channels": 16, "multiply_adds": 10_000_000},
             "estimator": {"aim": 300, "schedule": "constant", "warmup": 0.0, "weight_decay": 1e-4},
             "train": {"schedule": "cosine"},
+        },
+    ),
+    "nas-rl": Recipe(
+        "layers",
+        "reinforce",
+        "full",
+        "retrain",
+        "Zoph & Le 2016",
+        {"space": {"filters": (8, 12, 16, 24)}, "estimator": {"batch": 64}},
+    ),
+    "nasnet": Recipe(
+        "cell",
+        "ppo",
+        "full",
+        "retrain",
+        "Zoph et al. 2017",
+        {
+            "space": NASNET_CELL,
+            "strategy": {"entropy": 0.02},
+            "estimator": {"width": 8, "cells": 1},
         },
     ),
     "table": Recipe(

@@ -32,6 +32,7 @@ STRATEGIES = {
     "reinforce": "strategy.reinforce:Reinforce",
     "ppo": "strategy.ppo:PPO",
     "pareto": "strategy.pareto:Pareto",
+    "nao": "strategy.nao:NAO",
     "successive-halving": "strategy.hyperband:SuccessiveHalving",
     "hyperband": "strategy.hyperband:Hyperband",
     "asha": "strategy.hyperband:Asha",

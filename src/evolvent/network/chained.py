@@ -68,7 +68,7 @@ def _layer(calls: list[Call], layer: Layer, given: Signal, last: str, vocabulary
         return out
     operation, args = ACTIVATIONS[values[-1]], {}
     if operation == "PReLU":
-        args = {"num_parameters": values[0]}
+        args = {"channels": values[0]}
     elif operation == "Softmax":
         args = {"dim": 1}
     active = f"{values[-1]}_{name}"

@@ -8,7 +8,7 @@ Source: Dufourq & Bassett 2017, "EDEN: Evolutionary Deep Networks for Efficient 
 ``conv1d``      filters, kernel length, activation   sequences
 ``max_pool``    size                                 images and sequences; its stride is its size
 ``dense``       units, activation                    flattens what it is given
-``dropout``     rate
+``dropout``     rate                                 not first, and not behind another
 ``embedding``   dimension                            the first layer of tokens, and only there
 =============== ==================================== ============================================
 
@@ -20,6 +20,7 @@ a few flattened maps would be larger than memory.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -75,7 +76,8 @@ class Chain:
         embeddings: least and most dimension. [count]
         dropouts: least and most rate. [0..1)
         lrs: least and most learning rate; drawn and changed on a logarithmic scale.
-        activations: alternatives for convolutions and dense layers.
+        activations: alternatives for convolutions and dense layers, out of `ACTIVATIONS`. Softmax
+            within a network hardly ever trains, so the default leaves it out.
         weights: most trainable numbers of a network. [count]
         multiply_adds: most for one input. [count]
 
@@ -100,7 +102,7 @@ class Chain:
         embeddings: tuple[int, int] = (100, 300),
         dropouts: tuple[float, float] = (0.05, 0.6),
         lrs: tuple[float, float] = (1e-4, 1e-2),
-        activations: tuple[str, ...] = ACTIVATIONS,
+        activations: tuple[str, ...] = ("linear", "relu", "leaky_relu", "prelu", "sigmoid"),
         weights: int = 2_000_000,
         multiply_adds: int = 20_000_000,
     ) -> None:
@@ -169,6 +171,9 @@ class Chain:
         """Return why `layers` are no network of this space, or nothing."""
         if len(layers) > self.depth:
             return f"{len(layers)} layers, at most {self.depth}"
+        kinds = ["dropout", *(layer[1] for layer in layers)]
+        if ("dropout", "dropout") in itertools.pairwise(kinds):
+            return "a dropout stands first, or behind another"
         try:
             cost = self.cost(layers)
         except InvalidArchitecture as error:
@@ -233,9 +238,8 @@ class Chain:
             used = {layer[0] for layer in head}
             tail = second[1][rng.randint(0, len(second[1])) :]
             joined = head
-            for (
-                layer
-            ) in tail:  # relatives share names: of two equal ones the second is another gene
+            for layer in tail:
+                # relatives share names: of two equal ones the second is another gene
                 name = layer[0] if layer[0] not in used else fresh(used, rng)
                 used.add(name)
                 joined += ((name, *layer[1:]),)
@@ -309,7 +313,8 @@ class Chain:
         """Return a random layer for `place`, its values cut down to what flows there."""
         given = self.signals(layers[:place])[-1] if place else self.source
         kinds = KINDS[given.form]
-        layer = self._layer(name, rng.choice(kinds), rng)
+        (kind,) = rng.choices(kinds, [ODDS.get(kind, 1) for kind in kinds])
+        layer = self._layer(name, kind, rng)
         if given.form in ("image", "sequence"):
             most = min(given.shape[1:])
             if layer[1] in ("conv2d", "conv1d"):
@@ -362,6 +367,9 @@ KINDS = {
     "flat": ("dense", "dropout"),
     "tokens": ("embedding",),
 }
+#: how often a kind is drawn where others could be, too: what flattens ends all convolutions behind it,
+#: so without weights most chains would hold none
+ODDS = {"conv2d": 3, "conv1d": 3}
 
 
 def after(layer: Layer, given: Signal) -> Signal:
@@ -392,7 +400,13 @@ def after(layer: Layer, given: Signal) -> Signal:
 
 
 def signal(shape: Shape, vocabulary: int = 0) -> Signal:
-    """Return what an input of `shape` is; tokens are told from numbers by their vocabulary."""
+    """Return what an input of `shape` is; tokens are told from numbers by their vocabulary.
+
+    Raises:
+        SettingError: for shapes of no or more than three dimensions.
+    """
+    if not 1 <= len(shape) <= 3:
+        raise SettingError(f"inputs of shape {tuple(shape)}: chains take one to three dimensions")
     form = {3: "image", 2: "sequence", 1: "tokens" if vocabulary else "flat"}[len(shape)]
     return Signal(form, tuple(shape))
 

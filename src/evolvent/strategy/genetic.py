@@ -4,7 +4,7 @@ Source: Dufourq & Bassett 2017, "EDEN: Evolutionary Deep Networks for Efficient 
 (1709.09161): offspring replace the population, parents are chosen by tournament, and every generation
 trains an epoch longer, 13 in the tenth. Population, tournament size and rates of the operators are
 not known to us; ours are settings.
-What differs: lengths are shares of the run's epochs, in the paper's proportion (3 + g of 13), because
+What differs: lengths are shares of the run's epochs, in the paper's proportion (3, 4, 5, ...), because
 a run on two cores cannot always afford whole epochs. The best of a generation may survive, and is
 then trained again at the new length beside its children, so that no fitness of one training length
 is ever compared with one of another.
