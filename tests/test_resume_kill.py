@@ -11,6 +11,7 @@ import pytest
 from tests.helpers_cli import PATIENCE, TINY, evolvent, start
 
 import evolvent as ev
+from evolvent.recipes import RECIPES
 from evolvent.store import Store
 from evolvent.types import Candidate, Result
 
@@ -122,6 +123,40 @@ def test_killed_twenty_times_the_run_equals_the_unbroken_one(tmp_path):
     )
     assert story(run) == story(ev.Run(tmp_path / "whole"))
     assert run.status()["trials"] == 30
+    check_nothing_is_lost_or_done_twice(tmp_path / "broken")
+
+
+SHORT = (
+    *("--set", "estimator.epochs=1", "--set", "train.epochs=2", "--set", "train.finalists=2"),
+    *("--workers", 1),
+)
+TRAINED = [name for name, recipe in RECIPES.items() if recipe.space != "listed"]
+
+
+def test_weights_that_children_inherit_survive_a_kill(data, tmp_path):
+    asked = ["search", data, "--recipe", "large-scale-evolution", "--budget", "12t", *SHORT]
+    asked[-2:-2] = ["--set", "strategy.population=3"]
+    done = evolvent(*asked, "--out", tmp_path / "whole")
+    assert done.returncode == 0, done.stderr
+    again = [*asked[:2], "--out", tmp_path / "broken", *asked[2:]]
+    run = kill_and_resume(tmp_path / "broken", again, [(7, 0.0), (8, 0.05), (6, 0.0)])
+    assert story(run) == story(ev.Run(tmp_path / "whole"))
+    assert any(event.weights_from for event in events(run.folder) if isinstance(event, Candidate))
+    check_nothing_is_lost_or_done_twice(tmp_path / "broken")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", TRAINED)
+def test_every_recipe_that_is_killed_equals_the_unbroken_one(recipe, tmp_path):
+    asked = ["search", "digits", "--recipe", recipe, "--budget", "40t"]
+    done = evolvent(*asked, "--out", tmp_path / "whole", *SHORT)
+    assert done.returncode == 0, done.stderr
+    run = kill_and_resume(
+        tmp_path / "broken",
+        [*asked, "--out", tmp_path / "broken", *SHORT],
+        moments(5, lines=(2, 9), seconds=1.0, seed=3),
+    )
+    assert story(run) == story(ev.Run(tmp_path / "whole"))
     check_nothing_is_lost_or_done_twice(tmp_path / "broken")
 
 

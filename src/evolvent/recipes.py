@@ -117,6 +117,17 @@ RECIPES = {
             "estimator": {"width": 8, "cells": 1},
         },
     ),
+    "nao": Recipe(
+        "cell",
+        "nao",
+        "full",
+        "retrain",
+        "Luo et al. 2018",
+        {
+            "space": {"operations": "nasnet", "nodes": 5, "output": "loose"},
+            "estimator": {"width": 8, "cells": 1},
+        },
+    ),
     "table": Recipe(
         "listed",
         "regularized-evolution",

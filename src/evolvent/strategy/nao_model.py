@@ -1,0 +1,309 @@
+"""Encoder, predictor and decoder of NAO: architectures as points that a gradient can move.
+
+Source: Luo et al. 2018, "Neural Architecture Optimization" (1808.07233), section 3. The encoder is an
+LSTM whose outputs are scaled to length 1; an architecture's embedding is their mean, scaled likewise.
+The predictor reads the embedding; the decoder is an LSTM that starts from it and attends to the
+encoder's outputs.
+What differs: several members of one form and other weights are held in one set of tensors with the
+members in front, which costs little more than one and errs less; every token has its place added, so
+that few architectures suffice to learn from. Numbers are float64, in one thread, and all randomness is
+from a generator of its own: the same calls give the same weights in any process.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..space import Decision
+
+START = 0  # the token before the first decision, and what fills up short sequences
+Choices = tuple[int, ...]
+
+_TINY = 1e-12  # a gradient of zero has no direction
+_SPREAD = 0.3  # of the first weights of tokens: small, so that they begin to act almost additively
+_REMEMBER = 1.0  # first bias of the forget gates (Jozefowicz et al. 2015)
+
+
+class Batch(NamedTuple):
+    """Sequences of tokens.
+
+    Args:
+        tokens: of N architectures, filled up with `START` [N, T], int64.
+        mask: whether a token stands there [N, T], bool.
+    """
+
+    tokens: Tensor
+    mask: Tensor
+
+
+class Codes(NamedTuple):
+    """What the encoder makes of architectures.
+
+    Args:
+        outputs: of its steps, of length 1 each [members, N, T, width].
+        mask: whether there is such a step [N, T], bool.
+    """
+
+    outputs: Tensor
+    mask: Tensor
+
+    @property
+    def embedding(self) -> Tensor:
+        """The mean of the outputs of each architecture, of length 1 [members, N, width]."""
+        present = self.mask[None, :, :, None].to(self.outputs.dtype)
+        return F.normalize((self.outputs * present).sum(dim=2), dim=-1)
+
+
+class Memory(NamedTuple):
+    """The decoder between two steps: hidden and cell state [members, N, width]."""
+
+    hidden: Tensor
+    cell: Tensor
+
+
+class Model:
+    """Encoder, predictor and decoder, trained together.
+
+    Args:
+        vocabulary: number of tokens, `START` included. [count]
+        length: places that are told apart; later ones are taken for the last. [count]
+        members: networks of other weights. [count]
+        width: of the LSTMs and of the embedding. [numbers]
+        hidden: of the predictor's hidden layer. [numbers]
+        rate: Adam's learning rate.
+        decay: weight decay, per step in units of `rate`.
+        seed: of the first weights.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        length: int,
+        *,
+        members: int = 1,
+        width: int = 32,
+        hidden: int = 64,
+        rate: float = 0.03,
+        decay: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        self.vocabulary, self.length = vocabulary, length
+        self.members, self.width = members, width
+        generator = torch.Generator().manual_seed(seed)
+
+        def uniform(bound: float, *shape: int) -> Tensor:
+            draws = torch.rand((members, *shape), generator=generator, dtype=torch.float64)
+            return (bound * (2 * draws - 1)).requires_grad_()
+
+        self.weights: dict[str, Tensor] = {}
+        near, far = 1 / math.sqrt(width), 1 / math.sqrt(hidden)
+        for part in ("encoder", "decoder"):
+            self.weights[f"{part}.token"] = uniform(_SPREAD, vocabulary, 4 * width)
+            self.weights[f"{part}.place"] = uniform(_SPREAD, length, 4 * width)
+            self.weights[f"{part}.state"] = uniform(near, width, 4 * width)
+            with torch.no_grad():  # the first quarter of the gates is the forget gate
+                self.weights[f"{part}.place"][..., :width] += _REMEMBER
+        self.weights["predictor.hidden"] = uniform(near, width, hidden)
+        self.weights["predictor.hidden_bias"] = uniform(near, 1, hidden)
+        self.weights["predictor.score"] = uniform(far, hidden, 1)
+        self.weights["predictor.score_bias"] = uniform(far, 1, 1)
+        self.weights["decoder.own"] = uniform(near, width, vocabulary)
+        self.weights["decoder.context"] = uniform(near, width, vocabulary)
+        self.weights["decoder.bias"] = uniform(near, 1, vocabulary)
+        self._optimizer = torch.optim.AdamW(
+            self.weights.values(), lr=rate, weight_decay=decay, fused=True
+        )
+
+    def pack(self, rows: Sequence[Sequence[int]]) -> Batch:
+        """Return sequences of tokens as a batch; tokens beyond the vocabulary are left out."""
+        length = max(map(len, rows))
+        tokens = torch.tensor([(*row, *(START,) * (length - len(row))) for row in rows])
+        tokens.masked_fill_(tokens >= self.vocabulary, START)
+        return Batch(tokens, tokens != START)
+
+    def encode(self, batch: Batch) -> Codes:
+        """Return what the encoder makes of a batch of N."""
+        zero = torch.zeros(self.members, len(batch.tokens), self.width, dtype=torch.float64)
+        outputs, _ = self._lstm("encoder", batch.tokens, Memory(zero, zero))
+        return Codes(F.normalize(outputs, dim=-1), batch.mask)
+
+    def predict(self, embedding: Tensor) -> Tensor:
+        """Return the score, 0 to 1, that each member expects [members, N]."""
+        weights = self.weights
+        hidden = embedding @ weights["predictor.hidden"] + weights["predictor.hidden_bias"]
+        score = torch.relu(hidden) @ weights["predictor.score"] + weights["predictor.score_bias"]
+        return torch.sigmoid(score.squeeze(-1))
+
+    @torch.no_grad()
+    def expect(self, batch: Batch) -> list[float]:
+        """Return the score, 0 to 1, that the members expect on average [N]."""
+        expected: list[float] = self.predict(self.encode(batch).embedding).mean(dim=0).tolist()
+        return expected
+
+    def decode(
+        self, codes: Codes, tokens: Tensor, memory: Memory | None = None, place: int = 0
+    ) -> tuple[Tensor, Memory]:
+        """Return the logits of the tokens that follow, and the decoder's memory.
+
+        Args:
+            codes: what to decode, of N architectures.
+            tokens: the tokens before those asked for, `START` first [members or 1, N, T].
+            memory: after the tokens before these; None at the start.
+            place: of the first token. [count from 0]
+
+        Returns:
+            Logits [members, N, T, vocabulary], and the memory after the last token.
+        """
+        weights = self.weights
+        embedding = codes.embedding
+        memory = memory or Memory(embedding, embedding)
+        own, memory = self._lstm("decoder", tokens, memory, place)
+        match = own @ codes.outputs.transpose(-1, -2)
+        share = match.masked_fill(~codes.mask[None, :, None], -torch.inf).softmax(dim=-1)
+        context = share @ codes.outputs
+        logits = own @ weights["decoder.own"][:, None]
+        logits = logits + context @ weights["decoder.context"][:, None]
+        return logits + weights["decoder.bias"][:, None], memory
+
+    def learn(self, batch: Batch, scores: np.ndarray, share: float) -> float:
+        """Take one step of training and return the loss, the mean of the members'.
+
+        Encoder input, decoder input and decoder target are the same sequences, so that a symmetric
+        form given in `batch` is one everywhere.
+
+        Args:
+            batch: N architectures; those without a score last.
+            scores: of the first of them, 0 to 1 [M], M <= N.
+            share: of the predictor in the loss, lambda of the paper. [0..1]
+        """
+        codes = self.encode(batch)
+        expected = self.predict(codes.embedding[:, : len(scores)])
+        miss = (expected - torch.from_numpy(scores)).square().mean()
+        before = F.pad(batch.tokens[:, :-1], (1, 0), value=START)
+        logits, _ = self.decode(codes, before[None])
+        chances = logits.log_softmax(dim=-1)
+        targets = batch.tokens[None, :, :, None].expand(self.members, -1, -1, -1)
+        surprise = -chances.gather(-1, targets).squeeze(-1)[:, batch.mask].mean()
+        loss = share * miss + (1 - share) * surprise
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        return float(loss.detach())
+
+    def ascend(self, codes: Codes, sizes: Sequence[float]) -> Codes:
+        """Return the codes moved up the gradient of the expected score, once per step size.
+
+        Every encoder output is moved, and scaled to length 1 again. The gradient of an architecture
+        is scaled to length 1 per output (root mean square), so that a step size means the same for
+        every architecture, member and state of training.
+
+        Args:
+            codes: of N architectures.
+            sizes: of the steps, in lengths of an output [S].
+
+        Returns:
+            Codes of S * N architectures, the step sizes outermost.
+        """
+        outputs = codes.outputs.detach().requires_grad_()
+        expected = self.predict(Codes(outputs, codes.mask).embedding)
+        (slope,) = torch.autograd.grad(expected.sum(), outputs)
+        count = codes.mask.sum(dim=1)[None, :, None, None]
+        length = slope.square().sum(dim=(2, 3), keepdim=True).div(count).sqrt()
+        direction = slope / length.clamp_min(_TINY)
+        moved = [F.normalize(outputs.detach() + size * direction, dim=-1) for size in sizes]
+        return Codes(torch.cat(moved, dim=1), codes.mask.repeat(len(sizes), 1))
+
+    def _lstm(
+        self, part: str, tokens: Tensor, memory: Memory, place: int = 0
+    ) -> tuple[Tensor, Memory]:
+        """Return the outputs [members, N, T, width] and the last memory of an LSTM.
+
+        Tokens [N, T] are the same for all members, [members or 1, N, T] need not be.
+        """
+        table, state = self.weights[f"{part}.token"], self.weights[f"{part}.state"]
+        tokens = tokens.expand(self.members, *tokens.shape[-2:])
+        member = torch.arange(self.members)[:, None, None]
+        places = torch.arange(place, place + tokens.shape[-1]).clamp_max(self.length - 1)
+        inputs = table[member, tokens] + self.weights[f"{part}.place"][:, None, places]
+        hidden, cell = memory
+        outputs = []
+        for step in inputs.unbind(dim=2):
+            gates = torch.baddbmm(step, hidden, state)
+            keep, write, show = torch.sigmoid(gates[..., : 3 * self.width]).chunk(3, dim=-1)
+            cell = torch.addcmul(keep * cell, write, torch.tanh(gates[..., 3 * self.width :]))
+            hidden = show * torch.tanh(cell)
+            outputs.append(hidden)
+        return torch.stack(outputs, dim=2), Memory(hidden, cell)
+
+
+@torch.no_grad()
+def greedy(
+    model: Model,
+    codes: Codes,
+    decide: Callable[[Choices], Decision | None],
+    first: Mapping[str, int],
+) -> list[tuple[int, Choices]]:
+    """Return what codes decode to, taking the likeliest legal token at every step.
+
+    Args:
+        model: decodes; each member its own codes.
+        codes: of N architectures.
+        decide: returns the decision after some choices, None when they are complete.
+        first: name of a decision -> the token of its value 0. Under a name that is not there the
+            first legal value is taken: the model knows nothing of it.
+
+    Returns:
+        (row of the codes, choices), for every row and each of the members in turn.
+    """
+    count = codes.outputs.shape[1]
+    found: list[Choices] = [()] * (model.members * count)
+    decisions: dict[Choices, Decision | None] = {}  # many sequences begin alike
+    memory = None
+    tokens = np.full(len(found), START)
+    open_ones = list(range(len(found)))
+    for place in itertools.count():
+        shaped = torch.from_numpy(tokens).reshape(model.members, count, 1)
+        logits, memory = model.decode(codes, shaped, memory, place)
+        likely = logits.reshape(len(found), -1).numpy()
+        tokens = np.full(len(found), START)
+        still = []
+        for at in open_ones:
+            if found[at] not in decisions:
+                decisions[found[at]] = decide(found[at])
+            if (decision := decisions[found[at]]) is None:
+                continue
+            choice = decision.legal[0]
+            if (start := first.get(decision.name, model.vocabulary)) < model.vocabulary:
+                choice = max(decision.legal, key=(likely[at, start:]).__getitem__)
+                tokens[at] = start + choice
+            found[at] += (choice,)
+            still.append(at)
+        if not still:
+            break
+        open_ones = still
+    return [
+        (row, found[member * count + row])
+        for row in range(count)
+        for member in range(model.members)
+    ]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread and record gradients; leave both as they were."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        torch.set_num_threads(threads)
