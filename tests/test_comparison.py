@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evolvent.comparison import Comparison, _ahead, compare, text
+from evolvent.comparison import Comparison, _ahead, _band, compare, text
 from evolvent.contest import Trace
 from evolvent.errors import DataError, RunError, SettingError
+from evolvent.report.figures import curves
 from evolvent.task.tables import Table, save_table
 
 QUIET = {"regularized-evolution": {"population": 6, "sample": 2, "identity": 0.0}}
@@ -88,6 +89,40 @@ def test_a_strategy_is_addressed_by_its_name(table):
     assert "population" not in found["strategies"]["random"]["settings"]
 
 
+def test_a_warm_start_looks_at_a_column_and_uses_no_trial(table):
+    warm = {"regularized-evolution": QUIET["regularized-evolution"] | {"warm": 100}}
+    proxied = warm | {"estimator": {"proxy": "val_2ep"}}
+    with_ = told(table, settings=proxied)["strategies"]["regularized-evolution"]
+    without = told(table)["strategies"]["regularized-evolution"]
+    assert with_["trials"] == without["trials"] == 30
+    assert with_["epochs"] == without["epochs"]
+    assert with_["curve"]["mean"][0] > without["curve"]["mean"][0] + 0.2  # it begins with the best
+    assert told(table, settings=warm)  # by its FLOPs
+
+
+def test_a_warm_start_without_a_proxy_is_refused_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("EVOLVENT_HOME", str(tmp_path))
+    made = Table("bare", ("a", "b"), {"score": np.array([0.1, 0.2])}, "score")
+    save_table(made, tmp_path / "tables")
+    for settings, message in (
+        ({"random": {"warm": 2}}, r"--set estimator\.proxy=COLUMN"),
+        ({"estimator": {"proxy": "scores"}}, "did you mean 'score'"),
+    ):
+        with pytest.raises(SettingError, match=message):
+            told("table:bare", strategies=["random"], settings=settings)
+
+
+def test_a_sampler_is_named_and_proposes(table):
+    settings = {"hyperband": {"rungs": [2, 8], "sampler": "regularized-evolution"}}
+    found = told(table, strategies=["hyperband"], settings=settings, seeds=30, budget="80t")
+    plain = {"hyperband": {"rungs": [2, 8]}}
+    other = told(table, strategies=["hyperband"], settings=plain, seeds=30, budget="80t")
+    means = [each["strategies"]["hyperband"]["val"]["mean"] for each in (found, other)]
+    assert means[0] > means[1]
+    with pytest.raises(SettingError, match="unknown strategy 'evolutoin'"):
+        told(table, strategies=["asha"], settings={"asha": {"sampler": "evolutoin"}})
+
+
 def test_another_score_and_fidelity_can_be_chosen(table):
     cheap = told(table, settings=QUIET | {"task": {"score": "val_2ep"}})
     full = told(table)
@@ -163,18 +198,50 @@ def test_a_strategy_that_needs_more_than_the_space_gives_is_refused(toy, monkeyp
 def test_on_data_what_was_chosen_is_trained_once_more_and_test_is_read_once(toy, monkeypatch):
     monkeypatch.setattr("evolvent.comparison.open_task", lambda name, settings: toy)
     tiny = {"estimator": {"epochs": 1.0, "width": 2, "stages": 1}, "train": {"epochs": 2.0}}
-    made = compare("toy", strategies=["random"], seeds=2, budget="2t", settings=tiny, workers=0)
-    for trace in made.traces["random"]:
-        assert len(trace.val) == 2
-        assert len(trace.test) == 1
-        assert 0 <= trace.test[0] <= 1
-    assert made.to_json()["tests_on"] == "test"
+    made = compare(
+        "toy", strategies=["local"], seeds=2, budget="3t", recipe="random", settings=tiny, workers=0
+    )
+    for traces in made.traces.values():
+        for trace in traces:
+            assert len(trace.val) == 3
+            assert len(trace.test) == 1
+            assert 0 <= trace.test[0] <= 1
+    found = made.to_json()
+    assert (found["tests_on"], found["curves_on"]) == ("test", "val")
+    for name, row in found["strategies"].items():
+        assert row["curve"]["trial"] == [1, 2, 3]
+        assert row["curve"]["mean"][-1] == pytest.approx(row["val"]["mean"], abs=1e-6)
+        assert row["test"]["mean"] == pytest.approx(made.finals("test")[name].mean())
+    lead = made.finals("test")["local"] - made.finals("test")["random"]
+    assert found["strategies"]["local"]["ahead_of_random"]["lead"] == pytest.approx(lead.mean())
+    assert "by validation" in text(found)
+    assert "validation accuracy [fraction] of toy over trials" in curves(found)
+
+
+def test_on_a_table_the_curves_are_those_of_test(table):
+    found = told(table)
+    assert (found["tests_on"], found["curves_on"]) == ("test", "test")
+    row = found["strategies"]["random"]
+    assert row["curve"]["mean"][-1] == pytest.approx(row["test"]["mean"], abs=1e-6)
+    assert "by validation" not in text(found)
+
+
+def test_before_every_seed_has_a_score_a_curve_has_no_mean():
+    band = _band(np.array([[np.nan, 0.5], [0.3, 0.7]]))
+    assert band["trial"] == [1, 2]
+    assert band["mean"] == [None, 0.6]
+    assert json.loads(json.dumps(band, allow_nan=False)) == band
 
 
 def test_the_lead_holds_from_the_trial_after_its_interval_last_touched_zero():
     difference = np.tile([0.0, 1.0, -1.0, 1.0, 1.0], (10, 1))
-    assert _ahead(difference)["from_trial"] == 4
-    assert _ahead(-difference)["from_trial"] is None
+    assert _ahead(difference, difference[:, -1])["from_trial"] == 4
+    assert _ahead(-difference, -difference[:, -1])["from_trial"] is None
+
+
+def test_the_lead_at_the_end_is_that_of_what_is_reported():
+    ahead = _ahead(np.ones((10, 3)), np.full(10, -0.5))
+    assert (ahead["lead"], ahead["ci95"]) == (-0.5, [-0.5, -0.5])
 
 
 def test_a_search_without_any_score_is_no_end_of_a_comparison():

@@ -202,6 +202,7 @@ def test_every_operation_of_ours_can_be_written(toy):
     sizes |= {"in_features": 2, "out_features": 2, "height": 3, "width": 3, "channels": 2}
     sizes |= {"in_channels": 2, "out_channels": 2, "kernel_size": 1, "dim": 1}
     sizes |= {"vocabulary": 5, "dimension": 2, "rate": 0.1, "outputs": 2, "weight": 0.4}
+    sizes |= {"edges": "x_2x4x4>a x_2x4x4>b"}
     shapes = {
         "Linear": (1, 2),
         "Conv1d": (1, 2, 4),

@@ -1,10 +1,13 @@
 """What runs in a worker: the guard around an estimator, and trainings for the delivery."""
 
+import json
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from tests.helpers import elsewhere
 
 from evolvent.errors import CandidateFailed, SettingError
 from evolvent.estimator import Evaluation
@@ -12,7 +15,7 @@ from evolvent.estimator.full import Full
 from evolvent.network.build import Size
 from evolvent.network.train import Hyperparameters
 from evolvent.types import Candidate, Result
-from evolvent.worker import Context, Job, Spec, evaluate, fit
+from evolvent.worker import Context, Job, Spec, evaluate, fit, peak_memory
 
 ARCH = ("nor_conv_3x3", "none", "skip_connect", "none", "none", "nor_conv_1x1")
 JOB = Job("x", "cell201", ARCH, Size(1, 4, 2), Hyperparameters(batch=16), epochs=4.0, seed=3)
@@ -140,6 +143,36 @@ def test_a_deadline_ends_a_training_and_is_told(context):
     numbers = fit(context, replace(JOB, epochs=1000.0, deadline=time.monotonic())).numbers
     assert numbers["cut"]
     assert numbers["epochs"] < 1000
+
+
+def test_what_only_helps_a_training_is_in_no_state_and_in_no_count(context):
+    helped = replace(JOB, size=replace(JOB.size, drop_path=0.2, auxiliary=0.4))
+    one, same, plain = fit(context, helped), fit(context, helped), fit(context, JOB)
+    assert one.numbers["params"] == plain.numbers["params"]
+    assert one.state.keys() == plain.state.keys()
+    assert any((value != plain.state[name]).any() for name, value in one.state.items())
+    for name, value in one.state.items():
+        np.testing.assert_array_equal(value, same.state[name])
+    kept = fit(context, replace(helped, epochs=0.0, state=plain.state))
+    for name, value in plain.state.items():
+        np.testing.assert_array_equal(value, kept.state[name])
+    assert kept.numbers["val"] == plain.numbers["val"]
+
+
+def test_the_memory_and_the_threads_of_a_training_are_told(context):
+    numbers = fit(context, JOB).numbers
+    assert numbers["threads"] == torch.get_num_threads()
+    assert 50 < numbers["peak_mib"] <= peak_memory()
+    json.dumps(numbers)
+
+
+def test_a_process_is_not_charged_for_the_memory_of_its_parent():
+    held = np.ones(400 * 2**20, np.uint8)
+    code = "from evolvent.worker import peak_memory; print(peak_memory())"
+    here = peak_memory()
+    assert here is not None
+    assert float(elsewhere(code)) < here - 100
+    del held
 
 
 def test_a_control_has_a_space_of_its_own(context):

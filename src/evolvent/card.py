@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import export
+from . import candidates, export
 from .errors import RunError
-from .network.build import plan
+from .network.build import plan, weights
 from .network.cost import cost
 from .resolve import make_space, make_spec, network_settings
 from .store import Event, Store, Weights, write_atomically
@@ -78,7 +78,8 @@ def write(
     difference = export.export(
         best, plan=made, state=state, task=task, title=title, provenance=provenance
     )
-    card = _card(config, task, store, outcome) | {
+    card = _card(config, task, store, outcome) | candidates.of_card(config, task, store.results())
+    card |= {
         "flops": cost(made, task).flops,
         "parity_max_abs_diff": difference,
     }
@@ -87,13 +88,28 @@ def write(
     return card
 
 
-def look_up(folder: Path, config: Mapping[str, Any], task: Task, store: Store) -> dict[str, Any]:
-    """Write the card of a search on a table: there is no network, test is one look-up."""
+def write_as_is(
+    folder: Path, config: Mapping[str, Any], task: Task, store: Store
+) -> dict[str, Any]:
+    """Write the card of a search whose winner is not trained any more.
+
+    That is a row of a table, where there is no network to export and test is one look-up, or a network
+    whose weights are in its genes. What solved the task wins, else the best.
+    """
     results = store.results()
-    trained = [r for r in results if r.ok and r.candidate.kind == "trial"]
-    if not trained:
+    scored = [r for r in results if r.ok and r.candidate.kind == "trial"]
+    if not scored:
         raise RunError("no candidate of the search has a score: `evolvent show` lists the reasons")
-    best = max(trained, key=lambda r: (r.candidate.budget.epochs, r.value, -r.candidate.id))
+    solved = store.meta("solved")
+    best = max(
+        scored,
+        key=lambda r: (
+            r.candidate.id == solved,
+            r.candidate.budget.epochs,
+            r.value,
+            -r.candidate.id,
+        ),
+    )
     estimator = make_spec(config, task, config["seed"])().estimator
     test = estimator.test(best.candidate.arch) if "test" in estimator.gives else None  # type: ignore[attr-defined]
     card = {
@@ -106,18 +122,46 @@ def look_up(folder: Path, config: Mapping[str, Any], task: Task, store: Store) -
         "val_score": best.score,
         "test_score": test,
         "metric": task.metric,
-        "trials": sum(r.status in ("ok", "failed") for r in results),
+        "trials": sum(r.status in ("ok", "failed") for r in results if r.candidate.kind == "trial"),
         "seed": config["seed"],
         "search_seconds": round(store.spent("search"), 2),
-        "charged_seconds": round(sum(r.seconds for r in trained), 2),
-        "looked_up": True,
+        "charged_seconds": round(sum(r.seconds for r in scored), 2),
+        "looked_up": "network" not in estimator.gives,
         "data": config["data"],
         "versions": config["versions"],
     }
+    card |= candidates.of_card(config, task, results)
     (folder / "best").mkdir(exist_ok=True)
+    if "goal" in estimator.gives:
+        card["solved"] = solved is not None
+    if "network" in estimator.gives:
+        card |= _export_as_is(folder / "best", config, task, best, card["trials"])
     write_atomically(folder / "best" / "card.md", text(card))
     write_atomically(folder / "best" / "card.json", json.dumps(card, indent=1))
     return card
+
+
+def _export_as_is(
+    folder: Path, config: Mapping[str, Any], task: Task, best: Result, trials: int
+) -> dict[str, Any]:
+    """Export the network of a result with the weights that its architecture carries."""
+    space, arch = make_space(config, task), best.candidate.arch
+    made = plan(space, arch, task, network_settings(config, "train")["size"])
+    difference = export.export(
+        folder,
+        plan=made,
+        state=weights(space, arch),
+        task=task,
+        title=f"The network that {config['recipe']} found for {task.name}.",
+        provenance=f"{task.metric} {best.value:.4f}, candidate {best.candidate.id} of {trials}.",
+    )
+    return {
+        "flops": cost(made, task).flops,
+        "parity_max_abs_diff": difference,
+        "train_seconds": 0.0,
+        "input_shape": list(task.input_shape),
+        "metrics": dict(best.metrics),
+    }
 
 
 def _card(
@@ -172,11 +216,19 @@ def _card(
 
 def text(card: Mapping[str, Any]) -> str:
     """Return the card as a page."""
+    return _text(card) + candidates.page(card)
+
+
+def _text(card: Mapping[str, Any]) -> str:
     metric = card["metric"]
 
     def shown(score: float | None) -> str:
         return "no test data" if score is None else f"{score:.4f}"
 
+    if "solved" in card:
+        return _text_as_is(
+            card, "none" if card["test_score"] is None else shown(card["test_score"])
+        )
     if card.get("looked_up"):
         return (
             f"# The best of {card['task']}\n\n`{card['arch']}`, found by `{card['recipe']}` in "
@@ -218,6 +270,43 @@ def text(card: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _text_as_is(card: Mapping[str, Any], test: str) -> str:
+    """Return the card of a network that was delivered as it was found."""
+    metrics = ", ".join(f"{name} {value:.6g}" for name, value in card["metrics"].items())
+    return "\n".join(
+        [
+            f"# A network for {card['task']}",
+            "",
+            f"Found by `{card['recipe']}` in {card['search_seconds']:.1f} s of search "
+            f"({card['trials']} trials, seed {card['seed']}): "
+            f"{'it solves the task' if card['solved'] else 'the task is not solved'}.",
+            "",
+            "| network | connections | score | test |",
+            "| --- | --: | --: | --: |",
+            f"| candidate {card['candidate']}, as it was found ({metrics}) | {card['params']:,} "
+            f"| {card['val_score']:.4f} | {test} |",
+            "",
+            "Its weights are genes: nothing was trained. "
+            + (
+                "Test is the share of other starts from which it does what it should; no strategy "
+                "saw them."
+                if card["test_score"] is not None
+                else "There is no test: the search scored every case that there is."
+            ),
+            "",
+            "```python",
+            "import model                      # model.py of this folder; needs torch only",
+            "net = model.load('.')",
+            f"net(observations)                 # {card['input_shape']} numbers each",
+            "```",
+            "",
+            f"FLOPs per input: {card['flops']:,}. Largest difference between this folder's network, "
+            f"run without evolvent, and the one found: {card['parity_max_abs_diff']:.1e}.",
+            "",
+        ]
+    )
 
 
 def _control(name: str, control: Mapping[str, Any]) -> str:

@@ -254,11 +254,18 @@ def train(
     epochs: Annotated[float | None, typer.Option(help="Training length.")] = None,
     budget: Annotated[str | None, typer.Option(help="Training time instead, such as 10m.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Default one per core.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="task.name=value or train.name=value; may be repeated."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a candidate of a run fully: longer, scaled up, or on another task."""
     from .display import Display
+    from .full_training import PARTS, text
     from .full_training import train as train_fully
+    from .settings import parse_set
 
     with Display() as display:
         card = train_fully(
@@ -271,28 +278,29 @@ def train(
             epochs=epochs,
             budget=budget,
             seed=seed,
+            threads=threads,
+            settings=parse_set(set_ or [], PARTS),
             say=display.say,
         )
     if as_json:
         print(json.dumps(card))
     else:
-        test = card["test_score"]
-        print(
-            f"{card['params']:,} parameters, {card['train_epochs']:.3g} epochs in "
-            f"{card['train_seconds']:.0f} s, validation {card['val_score']:.4f}, "
-            f"test {'none' if test is None else f'{test:.4f}'}: {out}"
-        )
+        print(text(card))
+        print(f"The network is in {out}: model.py, weights.safetensors, card.md")
 
 
 @app.command()
 def export(
     run: RunFolder,
     to: Annotated[Path, typer.Option(help="An empty or new folder.")],
+    candidate: Annotated[
+        int | None, typer.Option(help="Which, as the search trained it; default the delivered one.")
+    ] = None,
 ) -> None:
-    """Copy the delivered network of a run to a folder of its own."""
+    """Export the delivered network of a run, or any candidate whose weights were kept."""
     from .run import Run
 
-    difference = Run(run).export(to)
+    difference = Run(run).export(to, candidate)
     print(f"{to}: model.py and weights.safetensors, needs torch only (parity {difference:.1e})")
 
 
@@ -328,9 +336,9 @@ def _listed(axis: str) -> dict[str, str]:
             for name, row in recipes.RECIPES.items()
         }
     if axis == "tasks":
-        from .task.named import NAMES
+        from .task.opening import names
 
-        return dict(NAMES)
+        return names()
     singular = {"spaces": "space", "strategies": "strategy", "estimators": "estimator"}[axis]
     found = {}
     for name in registry.AXES[singular]:

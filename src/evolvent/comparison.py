@@ -194,6 +194,16 @@ class Comparison:
             for name, traces in self.traces.items()
         }
 
+    @property
+    def along(self) -> str:
+        """What is known after every trial: ``test`` from a table, else ``val``.
+
+        On data test is read once, for what a search chose in the end, so curves show validation.
+        """
+        every = [trace for traces in self.traces.values() for trace in traces]
+        known = all(trace.test and len(trace.test) == len(trace.val) for trace in every)
+        return "test" if known else "val"
+
     def curves(self, name: str, what: str) -> np.ndarray:
         """Return the curves of a strategy over trials [seeds, trials], the last value held."""
         rows = [trace.curve(what) for trace in self.traces[name]]
@@ -217,6 +227,7 @@ class Comparison:
             if len(self.traces) > 1
             else [],
             "tests_on": "test" if has_test else "val",
+            "curves_on": self.along,
         }
         for name in self.traces:
             told["strategies"][name] = self._strategy(name, values, has_test)
@@ -254,12 +265,13 @@ class Comparison:
                 if t.val
             ],
         }
-        curves = self.curves(name, what)
+        curves = self.curves(name, self.along)
         row["curve"] = _band(curves)
         if name != CONTROL:
-            difference = _aligned(curves, self.curves(CONTROL, what))
-            row["ahead_of_random"] = _ahead(difference)
-            level = float(np.nanmean(self.curves(CONTROL, what)[:, -1]))
+            control = self.curves(CONTROL, self.along)
+            final = values[what][name] - values[what][CONTROL]
+            row["ahead_of_random"] = _ahead(_aligned(curves, control), final)
+            level = float(np.nanmean(control[:, -1]))
             row["trials_to_random"] = _reached(np.nanmean(curves, axis=0), level)
         if (best := getattr(self.data, "optimum", None)) is not None:
             row["regret"] = float(np.nanmean(statistics.regret(curves[:, -1], best(what))))
@@ -272,32 +284,37 @@ def _aligned(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.asarray(first[:, :length] - second[:, :length])
 
 
-def _band(curves: np.ndarray) -> dict[str, list[float]]:
+def _band(curves: np.ndarray) -> dict[str, list[Any]]:
     """Return mean and 95 % interval of a curve over trials, at no more than 200 points."""
     length = curves.shape[1]
     at = np.unique(np.linspace(0, length - 1, min(length, 200)).round().astype(int))
     with np.errstate(invalid="ignore"):
         low, high = statistics.bootstrap(curves[:, at], resamples=1000)
-    mean = curves[:, at].mean(axis=0)
-    return {
-        "trial": [int(i) + 1 for i in at],
-        "mean": [round(float(v), 6) for v in mean],
-        "low": [round(float(v), 6) for v in low],
-        "high": [round(float(v), 6) for v in high],
+    lines = {"mean": curves[:, at].mean(axis=0), "low": low, "high": high}
+    return {"trial": [int(i) + 1 for i in at]} | {
+        # JSON has no NaN: before every seed has a score there is no mean of them
+        name: [round(float(v), 6) if np.isfinite(v) else None for v in line]
+        for name, line in lines.items()
     }
 
 
-def _ahead(difference: np.ndarray) -> dict[str, Any]:
-    """Return the paired lead at the end and the trial from which its interval stays above 0."""
+def _ahead(difference: np.ndarray, final: np.ndarray) -> dict[str, Any]:
+    """Return the paired lead at the end and the trial from which its interval stays above 0.
+
+    Args:
+        difference: of the curves [seeds, trials].
+        final: of what is reported in the end: test, where there is one [seeds].
+    """
     low, high = statistics.bootstrap(difference, resamples=2000)
+    ends = statistics.bootstrap(final, resamples=2000)
     above = low > 0
     from_trial = None
     if above[-1]:
         below = np.flatnonzero(~above)
         from_trial = int(below[-1]) + 2 if len(below) else 1
     return {
-        "lead": float(difference[:, -1].mean()),
-        "ci95": [float(low[-1]), float(high[-1])],
+        "lead": float(final.mean()),
+        "ci95": [float(end) for end in ends],
         "from_trial": from_trial,
         "lead_at": {
             str(trial): {
@@ -334,13 +351,18 @@ def text(told: Mapping[str, Any]) -> str:
             f"{values['std']:>7.4f} {row['val']['mean']:>8.4f} {1000 * row['search_seconds']:>8.0f}"
         )
     lines.append("")
+    by = " by validation" if told["curves_on"] != told["tests_on"] else ""
     for name, row in ranked:
         if ahead := row.get("ahead_of_random"):
             since = ahead["from_trial"]
             low, high = ahead["ci95"]
             lines.append(
                 f"{name}: {ahead['lead']:+.4f} ({low:+.4f} .. {high:+.4f}) against random; "
-                + (f"ahead from trial {since} on" if since else "not ahead by its interval")
+                + (
+                    f"ahead{by} from trial {since} on"
+                    if since
+                    else f"not ahead{by} by its interval"
+                )
             )
     for pair in told["tests"]:
         lines.append(

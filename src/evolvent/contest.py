@@ -24,7 +24,7 @@ class Trace:
     Args:
         seed: of the search.
         val: validation score of the best so far after every trial.
-        test: test score of the same; empty where it is not known along the way.
+        test: test score of the same, from a table; on data one number, read once at the end.
         cost: of every trial. [s]
         epochs: of every trial. [epochs]
         arch: what validation chose.
@@ -77,7 +77,7 @@ def _play(context: Context, config: Mapping[str, Any], seed: int) -> Trace:
         cancel=lambda future: None,
         trials=config["budget"]["trials"],
         seconds=config["budget"]["search_seconds"],
-        charged=not context.spec.task.trainable,
+        charged=context.spec.task.charged,
         keep=keep,
     ).run(strategy, log)
     results = [event for event in log.events() if isinstance(event, Result)]

@@ -35,7 +35,7 @@ Written by evolvent {version}; needs torch only.
 
     import model
     net = model.load("FOLDER")              # a torch.nn.Module in eval mode
-    net(model.preprocess(inputs))           # {outputs} numbers per input
+    net({inputs:<35} # {outputs} numbers per input
 
 {provenance}
 """
@@ -47,21 +47,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CLASSES = {classes}
+'''
+
+IMAGES = """CLASSES = {classes}
 SCALE = {scale}
 MEAN = {mean}
 STD = {std}
-'''
+"""
 
-FOOTER = '''
+PREPROCESS = '''
 def preprocess(images) -> Tensor:
     """Turn raw images [B, H, W, C] (or [B, H, W]), as in the data, into inputs [B, C, H, W]."""
     x = torch.as_tensor(images).float() / SCALE
     x = (x.unsqueeze(-1) if x.ndim == 3 else x).permute(0, 3, 1, 2)
     mean, std = (x.new_tensor(values).reshape(1, -1, 1, 1) for values in (MEAN, STD))
     return (x - mean) / std
+'''
 
-
+FOOTER = '''
 def read_safetensors(file) -> dict[str, Tensor]:
     """Read a .safetensors file: the length of a JSON header, the header, then raw numbers."""
     types = {"F32": torch.float32, "F16": torch.float16, "I64": torch.int64, "F64": torch.float64}
@@ -155,7 +158,7 @@ def parity(folder: Path, plan: Plan, state: State, task: Task) -> float:
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.standard_normal((7, *task.input_shape)).astype(np.float32))
     with torch.no_grad():
-        y = net.eval()(x)
+        y = net.eval()(x).contiguous()
     with tempfile.TemporaryDirectory() as temporary:
         inputs = Path(temporary) / "inputs.safetensors"
         save_file({"x": x, "y": y}, inputs)
@@ -177,17 +180,22 @@ def source(plan: Plan, task: Task, *, title: str, provenance: str) -> str:
         title=_prose(title),
         version=__version__,
         provenance=_prose(provenance),
+        inputs="model.preprocess(inputs))" if task.mean else "inputs)",
         outputs=task.outputs,
-        classes=_names(task.classes),
-        scale=task.scale,
-        mean=list(task.mean),
-        std=list(task.std),
     )
+    if task.mean:
+        head += IMAGES.format(
+            classes=_names(task.classes),
+            scale=task.scale,
+            mean=list(task.mean),
+            std=list(task.std),
+        )
     classes = [_operation(name) for name in _operations(plan)]
     classes += [_class(block, plan) for block in plan.blocks[:-1]]
+    foot = [PREPROCESS, FOOTER] if task.mean else [FOOTER]
     shapes = f"[B, {', '.join(map(str, task.input_shape))}] -> [B, {task.outputs}]."
     classes.append(_class(plan.network, plan, shapes))
-    return "\n\n\n".join(part.strip("\n") for part in (head, *classes, FOOTER)) + "\n"
+    return "\n\n\n".join(part.strip("\n") for part in (head, *classes, *foot)) + "\n"
 
 
 def _prose(text: str) -> str:

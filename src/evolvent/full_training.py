@@ -1,27 +1,46 @@
-"""Train one candidate of a run fully: longer, scaled up, or transferred to other data."""
+"""Train one candidate of a run fully: longer, scaled up, or transferred to other data.
+
+Search small, stack later: a cell found in a small network is repeated in a large one. What helps only
+the training (drop-path, an auxiliary classifier) is in no number and no file of the result.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import export
+from . import export, registry
 from .card import new_folder
-from .errors import EvolventError, RunError, SettingError
-from .execute import LocalSlots
-from .network.build import plan
+from .errors import EvolventError, InvalidArchitecture, RunError, SettingError, unknown
+from .execute import LocalSlots, cores
+from .network.build import Size, plan, training_plan
 from .network.cost import cost
-from .resolve import EPOCHS, make_space, make_spec, network_settings, pace
+from .network.plan import Plan
+from .resolve import (
+    EPOCHS,
+    adapted,
+    known_to_network,
+    make_space,
+    make_spec,
+    network_settings,
+    pace,
+)
 from .run import Run
 from .settings import parse_budget, validated
 from .store import write_atomically
+from .task import Task
 from .task.opening import open_task, settings_of
-from .worker import Job, fit
+from .types import Result
+from .worker import Job, Outcome, fit
+
+PARTS = ("task", "train")  # what settings may concern
+Settings = Mapping[str, Mapping[str, Any]]
 
 
 def train(
@@ -35,6 +54,8 @@ def train(
     epochs: float | None = None,
     budget: str | None = None,
     seed: int = 0,
+    threads: int | None = None,
+    settings: Settings | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Train a candidate from fresh weights on the training part, score it, export it.
@@ -49,85 +70,258 @@ def train(
         epochs: training length. [epochs]
         budget: training time instead of epochs, such as ``"10m"``.
         seed: of weights, order and augmentation.
+        threads: of the training; None is one per core. [count]
+        settings: ``task`` and ``train`` -> name -> value, in place of the run's own.
         say: is told what happens.
 
     Returns:
         The card that stands in the folder.
 
     Raises:
-        UserError: for an unknown candidate, a task of another kind, or a folder that holds files.
+        UserError: for an unknown candidate, a task of another kind, settings that are wrong or change
+            nothing, or a folder that holds files.
     """
     began, found, folder = time.monotonic(), Run(run), Path(out)
-    config = found.config
+    config, settings = found.config, settings or {}
+    seconds = _length(epochs, budget)
+    _check("cells", cells, 0)
+    _check("width", width, 1)
+    _check("threads", threads, 1)
+    given = _given(settings, {"cells": cells, "width": width})
+    data = _data(config, task, settings)
+    result = _candidate(found, candidate)
+    arch, space = result.candidate.arch, make_space(config, data)
+    base = config["train"] if task is None else adapted(config, data)
+    network = network_settings({"train": base | given}, "train")
+    made = _plan(space, result, data, network, given)
+    threads = threads or cores()
+    with _new(folder):
+        if epochs is None:
+            assert seconds is not None
+            options = {"device": config["request"]["device"], "threads": threads}
+            per_epoch = pace(space, arch, data, **options, **network) * len(data.train)
+            epochs = min(0.9 * seconds / per_epoch, 10 * EPOCHS["final"])
+        named = dict(config["space"])
+        job = Job(
+            "train",
+            named.pop("name"),
+            arch,
+            epochs=epochs,
+            space_settings=named,
+            test=True,
+            seed=seed,
+            deadline=None if seconds is None else began + seconds,
+            **network,
+        )
+        say(_announcement(result, job, made, data))
+        spec = make_spec(config, data, seed, config["request"]["device"])
+        with LocalSlots(spec, workers=1, threads=threads) as executor:
+            outcome = executor.submit(fit, job).result()
+        card = _card(found, result, data, job, made, outcome)
+        card["task"] = task or config["request"]["task"]
+        card["parity_max_abs_diff"] = export.export(
+            folder,
+            plan=made,
+            state=outcome.state,
+            task=data,
+            title=f"Candidate {result.candidate.id} of a search by {config['recipe']} on "
+            f"{Path(card['found_on']).name}, trained on {Path(data.name).name}.",
+            provenance=f"{card['params']:,} parameters, {card['train_epochs']:g} epochs.",
+        )
+        card["seconds"] = round(time.monotonic() - began, 2)
+        write_atomically(folder / "card.md", text(card))
+        write_atomically(folder / "card.json", json.dumps(card, indent=1))
+    return card
+
+
+# ---- what was asked for --------------------------------------------------------------------------
+
+
+def _length(epochs: float | None, budget: str | None) -> float | None:
+    """Return the seconds of a budget, or None where epochs are given."""
     if (epochs is None) == (budget is None):
         raise SettingError("give either --epochs or --budget")
     _check("epochs", epochs, 0.001)
-    _check("cells", cells, 0)
-    _check("width", width, 1)
-    seconds = None if budget is None else parse_budget(budget).seconds
-    if budget is not None and seconds is None:
+    if budget is None:
+        return None
+    seconds = parse_budget(budget).seconds
+    if seconds is None:
         raise SettingError(f"--budget {budget}: a training takes a time, such as 10m")
-    own = config["request"]
-    # how other data are split and read is theirs to say
-    given = own["set"].get("task", {}) if task is None else {}
-    settings = validated("task", given, settings_of(own["task"]))
-    data = open_task(task or own["task"], settings)
-    if not data.trainable:
-        raise SettingError(f"{data.name} is a table: it is looked up, there is nothing to train")
-    id = found.card["candidate"] if candidate is None else candidate
-    result = next((r for r in found.results() if r.candidate.id == id), None)
-    if result is None:
-        raise RunError(f"{run} has no candidate {id}: evolvent show {run} lists them")
-    arch, space = result.candidate.arch, make_space(config, data)
-    network = network_settings(config, "train")
-    given_size = {"cells": cells, "width": width}
-    changes = {name: value for name, value in given_size.items() if value is not None}
-    network["size"] = dataclasses.replace(network["size"], **changes)
-    new_folder(folder, "--out")
-    deadline = None
-    if epochs is None and seconds is not None:
-        deadline = began + seconds
-        per_epoch = pace(space, arch, data, device=own["device"], **network) * len(data.train)
-        epochs = min(0.9 * seconds / per_epoch, 10 * EPOCHS["final"])
-    assert epochs is not None
-    say(f"training candidate {id} for {epochs:.3g} epochs on {len(data.train):,} examples")
-    named = dict(config["space"])
-    job = Job("train", named.pop("name"), arch, epochs=epochs, test=True, seed=seed, **network)
-    job = dataclasses.replace(job, space_settings=named, deadline=deadline)
-    with LocalSlots(make_spec(config, data, seed, own["device"]), workers=1) as executor:
-        outcome = executor.submit(fit, job).result()
-    made, numbers = plan(space, arch, data, network["size"]), outcome.numbers
-    difference = export.export(
-        folder,
-        plan=made,
-        state=outcome.state,
-        task=data,
-        title=f"Candidate {id} of a search by {config['recipe']}, trained on {Path(data.name).name}.",
-        provenance=f"{numbers['params']:,} parameters, {numbers['epochs']:g} epochs.",
-    )
-    if numbers["val"] is None:
-        raise EvolventError("the training gave no score")
-    card = {
-        "task": task or own["task"],
-        "recipe": config["recipe"],
-        "run": str(found.folder),
-        "candidate": id,
-        "arch": arch,
-        "size": dataclasses.asdict(network["size"]),
-        "params": numbers["params"],
-        "flops": cost(made, data).flops,
-        "val_score": numbers["val"][data.metric],
-        "test_score": numbers["test"][data.metric] if numbers["test"] else None,
-        "metric": data.metric,
-        "train_seconds": numbers["train_seconds"],
-        "train_epochs": numbers["epochs"],
-        "seed": seed,
-        "parity_max_abs_diff": difference,
-    }
-    write_atomically(folder / "card.json", json.dumps(card, indent=1))
-    return card
+    return seconds
 
 
 def _check(name: str, value: float | None, least: float) -> None:
     if value is not None and not value >= least:
         raise SettingError(f"--{name} {value:g}: at least {least:g}")
+
+
+def _given(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of the network's size and training, by settings and by options."""
+    for part in settings:
+        if part not in PARTS:
+            raise unknown("part", part, PARTS)
+    own = dict(settings.get("train", {}))
+    said = {name: value for name, value in options.items() if value is not None}
+    for name in ("epochs", *said):
+        if name in own:
+            raise SettingError(
+                f"train.{name}={own[name]}: here --{name} says it, and says it alone"
+            )
+    return validated("train", own, known_to_network()) | said
+
+
+def _data(config: Mapping[str, Any], task: str | None, settings: Settings) -> Task:
+    """Open the data to train on, refusing those that a network of the run cannot learn."""
+    own = config["request"]
+    name = task or own["task"]
+    # how other data are split and read is theirs to say
+    read = {} if task else own["set"].get("task", {})
+    said = validated("task", settings.get("task", {}), settings_of(name))
+    data = open_task(name, dict(read) | said)
+    if not data.trainable:
+        raise SettingError(f"{data.name} is a table: it is looked up, there is nothing to train")
+    noted = config["data"].get("kind")
+    kinds = {noted} if noted else registry.find("estimator", config["estimator"]["name"]).kinds
+    if data.kind not in kinds:
+        raise SettingError(
+            f"{data.name} is a task of kind {data.kind}, and what this run found is for tasks of kind "
+            f"{', '.join(sorted(kinds))} ({own['task']}): choose data of that kind, or search anew"
+        )
+    return data
+
+
+def _candidate(run: Run, id: int | None) -> Result:
+    id = run.card["candidate"] if id is None else id
+    for result in run.results():
+        if result.candidate.id == id:
+            return result
+    raise RunError(f"{run.folder} has no candidate {id}: evolvent show {run.folder} lists them")
+
+
+def _plan(
+    space: Any, result: Result, data: Task, network: Mapping[str, Any], given: Mapping[str, Any]
+) -> Plan:
+    """Return the plan of what is delivered, refusing what cannot be built and what has no effect."""
+    size, arch = network["size"], result.candidate.arch
+    try:
+        trained = training_plan(space, arch, data, size)
+    except InvalidArchitecture as error:
+        raise SettingError(
+            f"candidate {result.candidate.id} cannot be built for {data.name}: {error}"
+        ) from error
+    for name, other in _others(size, given).items():
+        if training_plan(space, arch, data, dataclasses.replace(size, **{name: other})) == trained:
+            raise SettingError(
+                f"{name}={given[name]} changes nothing in this network of space "
+                f"{space.family!r}: leave it out"
+            )
+    edge = min(data.input_shape[1:], default=0)
+    if data.kind == "image" and (network["hyper"].cutout or 0) >= edge:
+        raise SettingError(
+            f"train.cutout={network['hyper'].cutout}: below the edge of the images, {edge} pixels"
+        )
+    return plan(space, arch, data, size)
+
+
+def _others(size: Size, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return another value for each given number that ought to make a difference."""
+    grown = {name: getattr(size, name) + 1 for name in ("cells", "width") if name in given}
+    return grown | {name: 0.0 for name in ("drop_path", "auxiliary") if given.get(name)}
+
+
+@contextlib.contextmanager
+def _new(folder: Path) -> Iterator[None]:
+    """Make a folder; take it away again if nothing came to stand in it."""
+    known = folder.exists()
+    new_folder(folder, "--out")
+    try:
+        yield
+    except BaseException:
+        if not known:
+            with contextlib.suppress(OSError):  # it holds files
+                folder.rmdir()
+        raise
+
+
+# ---- what came out -------------------------------------------------------------------------------
+
+
+def _announcement(result: Result, job: Job, made: Plan, data: Task) -> str:
+    cells = _cells(made)
+    shape = f"{cells} cells of width {job.size.width}, " if cells else ""
+    helps = {"drop-path": job.size.drop_path, "auxiliary": job.size.auxiliary}
+    with_ = "".join(f", {name} {value:g}" for name, value in helps.items() if value)
+    return (
+        f"training candidate {result.candidate.id}: {shape}{cost(made, data).params:,} parameters, "
+        f"{job.epochs:.3g} epochs on {len(data.train):,} examples{with_}"
+    )
+
+
+def _cells(made: Plan) -> int:
+    """Return how many cells a network has, reduction cells among them; 0 if it is made of none."""
+    return sum(made.block(call.op) is not None for call in made.network.calls)
+
+
+def _card(
+    run: Run, result: Result, data: Task, job: Job, made: Plan, outcome: Outcome
+) -> dict[str, Any]:
+    numbers, cells = outcome.numbers, _cells(made)
+    if numbers["val"] is None:
+        raise EvolventError("the training gave no score")
+    return {
+        "recipe": run.config["recipe"],
+        "run": str(run.folder.absolute()),
+        "found_on": run.config["request"]["task"],
+        "candidate": result.candidate.id,
+        "search_score": result.score,
+        "search_epochs": result.epochs,
+        "arch": result.candidate.arch,
+        "cells": cells or None,
+        "width": job.size.width if cells else None,
+        "size": dataclasses.asdict(job.size),
+        "training": dataclasses.asdict(job.hyper),
+        "params": numbers["params"],
+        "flops": cost(made, data).flops,
+        "val_score": numbers["val"][data.metric],
+        "test_score": numbers["test"][data.metric] if numbers["test"] else None,
+        "metric": data.metric,
+        "train_examples": numbers["examples"],
+        "train_epochs": numbers["epochs"],
+        "train_seconds": numbers["train_seconds"],
+        "cut": numbers["cut"],
+        "threads": numbers["threads"],
+        "peak_mib": numbers["peak_mib"],
+        "seed": job.seed,
+    }
+
+
+def text(card: Mapping[str, Any]) -> str:
+    """Return the card as a page."""
+    test = "no test data" if card["test_score"] is None else f"{card['test_score']:.4f}"
+    score = (
+        "" if card["search_score"] is None else f" (validation {card['search_score']:.4f} there)"
+    )
+    shape = f"{card['cells']} cells of width {card['width']}; " if card["cells"] else ""
+    threads = f"{card['threads']} thread{'s' if card['threads'] > 1 else ''}"
+    memory = "" if card["peak_mib"] is None else f", at most {card['peak_mib']:.0f} MiB of memory"
+    helps = {"drop-path": card["size"]["drop_path"], "auxiliary": card["size"]["auxiliary"]}
+    with_ = "".join(f", {name} {value:g}" for name, value in helps.items() if value)
+    return "\n".join(
+        [
+            f"# A network for {Path(card['task']).name}",
+            "",
+            f"Candidate {card['candidate']} of `{card['run']}`, found by `{card['recipe']}` on "
+            f"{Path(card['found_on']).name}{score}, trained from fresh weights (seed {card['seed']}): "
+            f"{card['train_epochs']:.3g} epochs on {card['train_examples']:,} examples in "
+            f"{card['train_seconds']:.0f} s with {threads}{memory}{with_}.",
+            "",
+            f"{shape}{card['params']:,} parameters, {card['flops']:,} FLOPs per input.",
+            "",
+            f"| validation {card['metric']} | test {card['metric']} |",
+            "| --: | --: |",
+            f"| {card['val_score']:.4f} | {test} |",
+            "",
+            "Test was read once, after the training. `card.json` has every setting.",
+            "",
+        ]
+    )

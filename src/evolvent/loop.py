@@ -37,7 +37,9 @@ class Search:
         charged: whether the clock is what results say they cost, as on a table, instead of the wall.
         admit: the reason to refuse a candidate before any training, or None.
         keep: stores new weights and returns their name.
-        listen: is told every result after the strategy.
+        listen: is told every result after the strategy, when it is safely stored.
+        start: is called when all that may run was submitted, before the loop waits.
+        over: whether what was told leaves nothing to search for.
     """
 
     submit: Submit
@@ -49,6 +51,8 @@ class Search:
     admit: Callable[[Candidate], str | None] = lambda candidate: None
     keep: Callable[[Evaluation], Result] = lambda evaluation: evaluation.result
     listen: Callable[[Result], None] = lambda result: None
+    start: Callable[[], None] = lambda: None
+    over: Callable[[], bool] = lambda: False
 
     def run(self, strategy: Strategy, log: Log) -> None:
         """Search until the budget is spent or the strategy ends; continue if the log has events.
@@ -69,26 +73,36 @@ class Search:
     ) -> None:
         running: dict[Future[Evaluation], Candidate] = {}
         while True:
-            while len(running) < self.slots and not clock.over:
-                candidate = self._next(strategy, log, clock, waiting, used)
-                if candidate is None:
-                    break
-                used += candidate.kind == "trial"
+            fresh: list[Candidate] = []
+            told: list[Result] = []
+            with log.together():
+                while len(running) + len(fresh) < self.slots and not clock.over:
+                    candidate = self._next(strategy, log, clock, waiting, used, told)
+                    if candidate is None:
+                        break
+                    used += candidate.kind == "trial"
+                    fresh.append(candidate)
+            self._report(told)
+            for candidate in fresh:  # stored by now
                 running[self.submit(candidate)] = candidate
             if not running:
                 break
+            self.start()
             done, _ = wait(running, timeout=clock.wait, return_when=FIRST_COMPLETED)
             clock.note()
             ended = clock.over and not done
-            for future in sorted(running if ended else done, key=lambda f: running[f].id):
-                candidate = running.pop(future)
-                if ended:
-                    self.cancel(future)
-                answer = _cut(candidate) if ended else self._answer(future, candidate)
-                self._tell(strategy, log, clock.charge(answer))
-        for candidate in waiting:  # of an earlier session, and there is no time left for them
-            self._tell(strategy, log, _cut(candidate))
-        spent = clock.over or (self.trials is not None and used >= self.trials)
+            told = []
+            with log.together():
+                for future in sorted(running if ended else done, key=lambda f: running[f].id):
+                    candidate = running.pop(future)
+                    if ended:
+                        self.cancel(future)
+                    answer = _cut(candidate) if ended else self._answer(future, candidate)
+                    told.append(self._tell(strategy, log, clock.charge(answer)))
+            self._report(told)
+        # waiting are those of an earlier session, and there is no time left for them
+        self._report([self._tell(strategy, log, _cut(candidate)) for candidate in waiting])
+        spent = clock.over or self.over() or (self.trials is not None and used >= self.trials)
         if not (spent or strategy.ends):
             raise EvolventError(
                 f"{type(strategy).__name__} asks for nothing while nothing runs and budget is left: "
@@ -96,17 +110,23 @@ class Search:
             )
 
     def _next(
-        self, strategy: Strategy, log: Log, clock: _Clock, waiting: list[Candidate], used: int
+        self,
+        strategy: Strategy,
+        log: Log,
+        clock: _Clock,
+        waiting: list[Candidate],
+        used: int,
+        told: list[Result],
     ) -> Candidate | None:
         """Return the next candidate that the limits admit, if the budget has room for it.
 
         Those that `waiting` holds come first: they were asked for, and perhaps not yet admitted,
-        when an earlier session ended.
+        when an earlier session ended. Refused ones are added to `told`.
         """
         for _ in range(REFUSALS):
             if waiting:
                 candidate: Candidate | None = waiting.pop(0)
-            elif clock.over or (self.trials is not None and used >= self.trials):
+            elif clock.over or self.over() or (self.trials is not None and used >= self.trials):
                 return None
             elif (candidate := strategy.ask()) is not None:
                 log.asked(candidate)
@@ -115,7 +135,8 @@ class Search:
             reason = self.admit(candidate)
             if reason is None:
                 return candidate
-            self._tell(strategy, log, Result(candidate, status="refused", reason=reason))
+            refused = Result(candidate, status="refused", reason=reason)
+            told.append(self._tell(strategy, log, refused))
             clock.note()
         raise SettingError(
             f"the limits refused {REFUSALS:,} candidates in a row, the last because {reason}: "
@@ -128,10 +149,15 @@ class Search:
         except CandidateFailed as error:
             return failed(candidate, str(error))
 
-    def _tell(self, strategy: Strategy, log: Log, result: Result) -> None:
+    def _tell(self, strategy: Strategy, log: Log, result: Result) -> Result:
         log.told(result)
         strategy.tell(result)
-        self.listen(result)
+        return result
+
+    def _report(self, told: list[Result]) -> None:
+        """Pass on what is stored; what listens may delete what no candidate needs any more."""
+        for result in told:
+            self.listen(result)
 
 
 def _cut(candidate: Candidate) -> Result:

@@ -124,8 +124,42 @@ RECIPES = {
         "retrain",
         "Luo et al. 2018",
         {
-            "space": {"operations": "nasnet", "nodes": 5, "output": "loose"},
+            "space": {"operations": "nao", "nodes": 5, "output": "loose"},
             "estimator": {"width": 8, "cells": 1},
+        },
+    ),
+    "neat": Recipe(
+        "topology",
+        "neat",
+        "simulation",
+        "as-is",
+        "Stanley & Miikkulainen 2002",
+    ),
+    "neat-1000": Recipe(
+        "topology",
+        "neat",
+        "simulation",
+        "as-is",
+        "Stanley & Miikkulainen 2002, as for the poles without velocities",
+        {
+            "space": {"weight": 3.0, "add_connection": 0.3},
+            "strategy": {"population": 1000, "threshold": 4.0},
+        },
+    ),
+    "exact": Recipe(
+        "filters",
+        "exact",
+        "inherit",
+        "continue",
+        "Desell 2017",
+        {
+            "estimator": {
+                "aim": 300,
+                "lr": 0.05,
+                "label_smoothing": 0.0,
+                "weight_decay": 1e-4,
+                "augment": False,
+            },
         },
     ),
     "table": Recipe(
@@ -138,7 +172,7 @@ RECIPES = {
 }
 
 #: kind of task -> the recipe for whoever names none. Chosen by measurement, see docs/results.md.
-DEFAULT = {"image": "plain-cells", "table": "table"}
+DEFAULT = {"image": "plain-cells", "table": "table", "control": "neat"}
 
 
 def find(name: str) -> Recipe:

@@ -17,25 +17,30 @@ SPACES = {
     "cell": "space.cell:Cell",
     "cell201": "space.cell201:Cell201",
     "chain": "space.chain:Chain",
+    "filters": "space.filters:Filters",
     "graph": "space.graph:Graph",
     "layers": "space.layers:Layers",
     "listed": "space.listed:Listed",
     "plain": "space.plain:Plain",
+    "topology": "space.topology:Topology",
 }
 STRATEGIES = {
     "random": "strategy.random:Random",
     "regularized-evolution": "strategy.evolution:RegularizedEvolution",
     "genetic": "strategy.genetic:Genetic",
     "tournament": "strategy.tournament:Tournament",
+    "exact": "strategy.exact:Exact",
     "local": "strategy.local:LocalSearch",
     "bayes": "strategy.bayes:Bayes",
     "reinforce": "strategy.reinforce:Reinforce",
     "ppo": "strategy.ppo:PPO",
     "pareto": "strategy.pareto:Pareto",
     "nao": "strategy.nao:NAO",
+    "neat": "strategy.neat:NEAT",
     "successive-halving": "strategy.hyperband:SuccessiveHalving",
     "hyperband": "strategy.hyperband:Hyperband",
     "asha": "strategy.hyperband:Asha",
+    "learning-curve": "strategy.curve:LearningCurve",
 }
 ESTIMATORS = {
     "full": "estimator.full:Full",
@@ -43,6 +48,7 @@ ESTIMATORS = {
     "table": "estimator.table:TableEstimator",
     "zerocost": "estimator.zerocost:ZeroCost",
     "cascade": "estimator.cascade:Cascade",
+    "simulation": "estimator.simulation:Simulation",
 }
 AXES = {"space": SPACES, "strategy": STRATEGIES, "estimator": ESTIMATORS}
 
@@ -99,14 +105,17 @@ def check(
         if missing:
             raise SettingError(
                 f"{part} needs {', '.join(missing)}, which {names[0]} x {names[2]} does not give: "
-                f"{_nearest(missing, given)}"
+                f"{_nearest(missing, given, kind)}"
             )
 
 
-def _nearest(missing: list[str], given: set[str]) -> str:
+def _nearest(missing: list[str], given: set[str], kind: str) -> str:
     spaces = [name for name in SPACES if set(missing) <= _static_gives("space", name) | given]
     estimators = [
-        name for name in ESTIMATORS if set(missing) <= _static_gives("estimator", name) | given
+        name
+        for name in ESTIMATORS
+        if kind in find("estimator", name).kinds
+        and set(missing) <= _static_gives("estimator", name) | given
     ]
     if spaces:
         return f"use one of the spaces {', '.join(spaces)}"

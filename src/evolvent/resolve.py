@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,12 +22,19 @@ from .space import Space
 from .strategy import Strategy
 from .strategy.warm import Warm
 from .task import Part, Task
-from .types import Arch, stream
+from .types import Arch, Candidate, stream
 from .worker import Spec
 
+AS_IS_SHARE = 0.85  # of a budget in seconds where the winner is delivered as it is
+PACED = 20  # random candidates whose evaluation tells how fast a world is
 SEARCH_SHARE = 0.55  # of a budget in seconds; the rest is final training, controls and export
 TRIALS_AIMED_AT = 50  # with a budget in seconds, epochs shrink until about so many fit: `aim`
-EPOCHS = {"trials": 5.0, "least": 0.05, "most": 20.0, "final": 60.0}  # default; in search; at the end
+EPOCHS = {
+    "trials": 5.0,
+    "least": 0.05,
+    "most": 20.0,
+    "final": 60.0,
+}  # default; in search; at the end
 RUN_SETTINGS = ("epochs", "timeout", "aim")  # of the part `estimator`, read by the run
 RULES: dict[str, Any] = {  # settings of several parts, with what their types leave open
     "epochs": Annotated[float, Field(ge=0)],
@@ -134,7 +142,7 @@ def _link_weights(chosen: dict[str, Any]) -> None:
             f"this recipe's winner goes on from its weights, and estimator {estimator['name']} keeps "
             "none: use --set train.deliver=retrain, or --estimator inherit"
         )
-    sizes = [network_settings(chosen, part)["size"] for part in ("estimator", "train")]
+    sizes = [network_settings(chosen, part)["size"].bare() for part in ("estimator", "train")]
     if continues and sizes[0] != sizes[1]:
         raise SettingError(
             f"the winner goes on from its weights, so it keeps the size of the search ({sizes[0]}): "
@@ -147,17 +155,22 @@ def _link_weights(chosen: dict[str, Any]) -> None:
 
 def _known(part: str, make: Any) -> dict[str, Any]:
     if part == "train":
-        from .network.build import Size
-        from .network.train import Hyperparameters
-
-        known = fields(Size) | fields(Hyperparameters)
-        return _ruled({"epochs": float, "finalists": int, "deliver": str} | known)
+        return _ruled({"epochs": float, "finalists": int, "deliver": str}) | known_to_network()
     if part == "strategy":
-        return fields(make, without=("epochs", "seed")) | {"warm": int}
+        known = fields(make, without=("epochs", "seed")) | {"warm": int}
+        return known | ({"sampler": str | None} if "sampler" in known else {})  # by its name
     if part == "estimator":
         known = fields(make, without=("seed", "device"))
         return _ruled(known | dict.fromkeys(RUN_SETTINGS, float))
     return fields(make)
+
+
+def known_to_network() -> dict[str, Any]:
+    """Return name -> type of what can be said of a network's size and its training."""
+    from .network.build import Size
+    from .network.train import Hyperparameters
+
+    return _ruled(fields(Size) | fields(Hyperparameters))
 
 
 def _ruled(known: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,6 +192,21 @@ def _defaults(part: str, task: Task, known: Mapping[str, Any]) -> dict[str, Any]
     return {name: value for name, value in suggested.items() if name in known}
 
 
+def adapted(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """Return the settings of a run's final training for other data.
+
+    What the data themselves suggest is suggested anew, unless the user or the recipe had said it:
+    how the stem strides, how many stages there are, the batch, the precision.
+    """
+    request = config["request"]
+    known = _known("estimator", registry.find("estimator", config["estimator"]["name"]))
+    recipe = recipes.RECIPES.get(request["recipe"] or recipes.DEFAULT.get(task.kind, ""))
+    rows: list[Mapping[str, Any]] = [request["set"], recipe.settings if recipe else {}]
+    said = {name for row in rows for part in ("estimator", "train") for name in row.get(part, {})}
+    suggested = _defaults("estimator", task, known)
+    return dict(config["train"]) | {k: v for k, v in suggested.items() if k not in said}
+
+
 def has_fast_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 matrices in hardware (AMX)."""
     try:
@@ -190,13 +218,25 @@ def has_fast_bfloat16() -> bool:
 def _check(chosen: Mapping[str, Any], task: Task) -> None:
     names = tuple(chosen[part]["name"] for part in ("space", "strategy", "estimator"))
     needs = registry.find("strategy", names[1]).needs
+    if sampler := chosen["strategy"].get("sampler"):
+        needs |= registry.find("strategy", sampler).needs
+    if chosen["strategy"].get("warm"):
+        needs |= Warm.needs
+    evaluates = registry.find("estimator", names[2])
     registry.check(
-        make_space(chosen, task),
-        needs | Warm.needs if chosen["strategy"].get("warm") else needs,
-        registry.find("estimator", names[2]),
-        (names[0], names[1], names[2]),
-        task.kind,
+        make_space(chosen, task), needs, evaluates, (names[0], names[1], names[2]), task.kind
     )
+    if hasattr(evaluates, "proxy_column"):  # whether there is a proxy is for the data to say
+        own = chosen["estimator"].get("proxy")
+        evaluates.proxy_column(task, own, needed="proxy" in needs)
+
+
+def objectives(chosen: Mapping[str, Any], task: Task) -> tuple[str, ...]:
+    """Return the metrics that the strategy of a settled configuration keeps low beside the score."""
+    if not hasattr(registry.find("strategy", chosen["strategy"]["name"]), "objectives"):
+        return ()
+    strategy = make_strategy(chosen, make_space(chosen, task), 0)
+    return tuple(strategy.objectives)  # type: ignore[attr-defined]
 
 
 def _check_device(device: str) -> None:
@@ -223,10 +263,15 @@ def make_strategy(chosen: Mapping[str, Any], space: Space, seed: int) -> Strateg
     settings = dict(chosen["strategy"])
     make = registry.find("strategy", settings.pop("name"))
     warm = settings.pop("warm", 0)
-    settings |= {"seed": seed, "epochs": chosen["estimator"]["epochs"]}
+    common = {"seed": seed, "epochs": chosen["estimator"]["epochs"]}
+    sampler = settings.pop("sampler", None)
 
     def over(samples: Space) -> Strategy:
-        strategy: Strategy = make(samples, **settings)
+        own = settings | common
+        if sampler:
+            horizon = {"horizon": settings["horizon"]} if "horizon" in settings else {}
+            own["sampler"] = registry.find("strategy", sampler)(samples, **horizon, **common)
+        strategy: Strategy = make(samples, **own)
         return strategy
 
     return Warm(over, space, count=warm, seed=seed) if warm else over(space)
@@ -263,7 +308,11 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
     estimator = dict(chosen["estimator"])
     plan = dataclasses.asdict(budget) | {"search_seconds": budget.seconds}
     settled = dict(chosen) | {"estimator": estimator, "budget": plan}
-    if not task.trainable:
+    if not (task.trainable or task.charged):
+        estimator.setdefault("epochs", 0.0)
+        estimator.setdefault("timeout", 60.0)
+        horizon = _trials_of_a_world(settled, task, request, workers)
+    elif not task.trainable:
         estimator.setdefault("epochs", getattr(task, "epochs", 1.0))
         estimator.setdefault("timeout", 60.0)
         horizon = _trials_of_a_table(budget, task)
@@ -285,7 +334,45 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
         horizon = max(4, int(core_seconds / max(each, 0.02)))
         horizon = min(horizon, budget.trials or horizon)
     settled["strategy"] = {"horizon": horizon} | chosen["strategy"]
+    _link_measures(settled, task)
     return settled
+
+
+def _link_measures(settled: dict[str, Any], task: Task) -> None:
+    """Have what the strategy's objectives ask for measured, and only that: it takes time.
+
+    Raises:
+        SettingError: for a latency that the estimator cannot measure.
+    """
+    asked, name = objectives(settled, task), settled["estimator"]["name"]
+    if "measures" in _known("estimator", registry.find("estimator", name)):
+        known = settled["estimator"].get("measures", ())
+        wanted = sorted({*known, *({"flops", "latency_ms"} & set(asked))})
+        if wanted:
+            settled["estimator"]["measures"] = wanted
+    elif "latency_ms" in asked:
+        raise SettingError(
+            f"estimator {name} does not measure latency_ms: keep params or flops low, or use "
+            "--estimator full"
+        )
+
+
+def _trials_of_a_world(settled: dict[str, Any], task: Task, request: Request, workers: int) -> int:
+    """Return how many trials a budget allows where nothing is trained, by how long some take now."""
+    plan = settled["budget"]
+    if plan["seconds"] is None:
+        return int(plan["trials"] or TRIALS_AIMED_AT)
+    plan["search_seconds"] = plan["seconds"] * AS_IS_SHARE
+    estimator = make_spec(settled, task, request.seed)().estimator
+    space = make_space(settled, task)
+    archs = [space.sample(stream("pace", index)) for index in range(PACED)]
+    start = time.monotonic()
+    for index, arch in enumerate(archs):
+        estimator.evaluate(Candidate(index, arch), {})
+    each = (time.monotonic() - start) / PACED
+    settled["measured"] = {"seconds_per_trial": round(each, 6)}
+    horizon = max(4, int(plan["search_seconds"] * workers / max(each, 1e-4)))
+    return min(horizon, plan["trials"] or horizon)
 
 
 def _trials_of_a_table(budget: RunBudget, table: Any) -> int:
@@ -324,9 +411,16 @@ def _typical_pace(chosen: Mapping[str, Any], task: Task, device: str) -> float:
 
 
 def pace(
-    space: Space, arch: Arch, task: Task, *, size: Any, hyper: Any, device: str = "cpu"
+    space: Space,
+    arch: Arch,
+    task: Task,
+    *,
+    size: Any,
+    hyper: Any,
+    device: str = "cpu",
+    threads: int = 1,
 ) -> float:
-    """Return how long training takes per example with one thread, from a few steps now. [s]"""
+    """Return how long training takes per example with `threads`, from a few steps now. [s]"""
     import torch
 
     from .network.build import build
@@ -336,11 +430,11 @@ def pace(
     count = min(len(task.train), 8 * hyper.batch)
     part = Part(task.train.x[:count], task.train.y[:count])
     net, data = build(space, arch, task, size), Resident(task, part, device=device)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as a worker has
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)  # as a worker has
     try:
         train(net, data, epochs=0.25, hyper=hyper, seed=0)  # the first steps find their memory
         done = train(net, data, epochs=1, hyper=hyper, seed=0)
     finally:
-        torch.set_num_threads(threads)  # what runs in this process keeps its own
+        torch.set_num_threads(before)  # what runs in this process keeps its own
     return float(done.seconds / (done.epochs * count))

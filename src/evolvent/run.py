@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,14 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import yaml
 
 from . import card as cards
+from .candidates import export_candidate, front, weights_of
 from .errors import RunError
 from .settings import PARTS
 from .store import Store
-from .strategy.pareto import costs
+from .task.opening import open_task
 from .types import Result
 
 if TYPE_CHECKING:
@@ -92,25 +91,13 @@ class Run:
 
         Returns:
             Rows as in `candidates`, with the metrics, the smallest of the first metric first;
-            `full_training.train` exports any of them.
+            `export` gives any of them whose weights were kept.
         """
-        import moocore
-
-        told = [r for r in self.results() if r.ok and r.candidate.kind == "trial"]
-        longest = max((r.candidate.budget.epochs for r in told), default=0.0)
-        points = {
-            r.candidate.id: (-r.value, *costs(r, minimise))
-            for r in told
-            if r.candidate.budget.epochs == longest and math.isfinite(sum(costs(r, minimise)))
-        }
-        if not points:
-            return []
-        keep = moocore.is_nondominated(np.array(list(points.values())))
-        best = [id for id, keeps in zip(points, keep, strict=True) if keeps]
+        points = front(self.results(), minimise)
         rows = [
-            dict(zip(minimise, points[row["id"]][1:], strict=True)) | row
+            dict(zip(minimise, points[row["id"]], strict=True)) | row
             for row in self.candidates()
-            if row["id"] in best
+            if row["id"] in points
         ]
         return sorted(rows, key=lambda row: (row[minimise[0]], row["id"]))
 
@@ -135,14 +122,35 @@ class Run:
             "phases": {name: round(seconds, 2) for name, seconds in phases.items()},
         }
 
-    def export(self, to: str | os.PathLike[str]) -> float:
-        """Write the delivered network to another folder; return its parity with this one.
+    def export(self, to: str | os.PathLike[str], candidate: int | None = None) -> float:
+        """Write a network to another folder; return its parity with the one of the run.
+
+        Args:
+            to: a new or empty folder.
+            candidate: its id, to have it as the search trained it; None is the delivered network.
 
         Raises:
-            RunError: if the run has not delivered yet, or `to` is not a new or empty folder.
+            RunError: if the run has not delivered yet, the candidate's weights were not kept, or
+                `to` is not a new or empty folder.
         """
-        _ = self.card
-        return cards.copy(self.folder / "best", Path(to))
+        if candidate is None:
+            _ = self.card
+            return cards.copy(self.folder / "best", Path(to))
+        result = next((r for r in self.results() if r.candidate.id == candidate), None)
+        if result is None:
+            raise RunError(
+                f"{self.folder} has no result of candidate {candidate}: evolvent show {self.folder} "
+                "lists them"
+            )
+        name, said = self.config["request"]["task"], self.config["request"]["set"].get("task", {})
+        task = open_task(name, dict(said))
+        if task.fingerprint != self.config["data"]["fingerprint"]:
+            raise RunError(
+                f"the data of {name} are not those that {self.folder} began with: restore them"
+            )
+        state = weights_of(self.folder, self.config, task, result)
+        cards.new_folder(Path(to))
+        return export_candidate(self.folder, self.config, task, result, state, Path(to))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import platform
 import time
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from . import card as cards
-from . import recipes
+from . import recipes, registry
 from .errors import DataError, RunError, SettingError, unknown
 from .resolve import Request, choose, make_space, make_spec, make_strategy, network_settings, settle
 from .run import Run, read_config
@@ -223,7 +224,12 @@ class _Session:
         config = {
             "request": self._plain_request,
             "seed": self.request.seed,
-            "data": {"fingerprint": task.fingerprint, **task.counts, "notes": list(task.note)},
+            "data": {
+                "kind": task.kind,
+                "fingerprint": task.fingerprint,
+                **task.counts,
+                "notes": list(task.note),
+            },
             "versions": versions(),
             **settled,
         }
@@ -262,19 +268,23 @@ class _Session:
     def _search(
         self, config: Mapping[str, Any], task: Task, store: Store, strategy: Any, executor: Executor
     ) -> None:
+        from .execute import Together
         from .loop import Search
-        from .worker import evaluate
+        from .worker import evaluate_many
 
         if store.meta("state") in ("searched", "done"):
             return
         store.note("state", "searching")
         weights = Weights(self.folder / "weights")
-        timeout = config["estimator"]["timeout"]
         protect = _Best(store, make_space(config, task), config)
+        goal = _Goal(store, config, task)
+        together = Together(executor, evaluate_many, timeout=config["estimator"]["timeout"])
+        slots = max(1, self.workers)
+        if hasattr(registry.find("estimator", config["estimator"]["name"]), "evaluate_many"):
+            slots = max(slots, getattr(strategy, "together", 1))
 
         def submit(candidate: Candidate) -> Any:
-            inherited = weights.of(candidate.weights_from)
-            return executor.submit(evaluate, candidate, inherited, timeout=timeout)
+            return together.submit((candidate, weights.of(candidate.weights_from)))
 
         def keep(evaluation: Any) -> Result:
             result: Result = evaluation.result
@@ -287,14 +297,18 @@ class _Session:
             if hasattr(strategy, "alive"):  # nobody else's weights are inherited any more
                 weights.keep_only({str(id) for id in strategy.alive() | protect(result)})
             self.listen(result)
+            if goal.reached_by(result):
+                self.say(f"candidate {result.candidate.id} solves {task.name}: the search is over")
 
         Search(
             submit=submit,
-            cancel=executor.cancel,
-            slots=max(1, self.workers),
+            cancel=together.cancel,
+            slots=slots,
+            start=together.start,
+            over=goal.reached,
             trials=config["budget"]["trials"],
             seconds=config["budget"]["search_seconds"],
-            charged=not task.trainable,
+            charged=task.charged,
             admit=self._limits(config, task),
             keep=keep,
             listen=listen,
@@ -320,7 +334,7 @@ class _Session:
         self, config: Mapping[str, Any], task: Task, store: Store, executor: Executor
     ) -> None:
         if not task.trainable:
-            cards.look_up(self.folder, config, task, store)
+            cards.write_as_is(self.folder, config, task, store)
             store.note("state", "done")
             return
         from .deliver import Delivery
@@ -369,6 +383,38 @@ class _Best:
         return {result.candidate.id for result in self.best}
 
 
+class _Goal:
+    """Whether a candidate solves the task, where an estimator can tell: then the search is over."""
+
+    def __init__(self, store: Store, config: Mapping[str, Any], task: Task) -> None:
+        self.store, self.best = store, -math.inf
+        estimator = registry.find("estimator", config["estimator"]["name"])
+        self.judge: Any = None
+        if "goal" in estimator.gives:
+            self.judge = make_spec(config, task, config["seed"])().estimator
+            for result in store.results():  # a kill may have come before the last one was looked at
+                self.reached_by(result)
+
+    def reached(self) -> bool:
+        """Whether some candidate solved the task."""
+        return self.judge is not None and self.store.meta("solved") is not None
+
+    def reached_by(self, result: Result) -> bool:
+        """Take a result; return whether it is the first that solves the task.
+
+        Where its metrics do not tell, it is looked at more closely if it is better than all before.
+        """
+        if self.judge is None or not result.ok or self.reached():
+            return False
+        solved = self.judge.solved(result)
+        if solved is None and result.value > self.best:
+            self.best = result.value
+            solved = self.judge.confirmed(result)
+        if solved:
+            self.store.note("solved", result.candidate.id)
+        return bool(solved)
+
+
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
     import numpy
@@ -393,12 +439,12 @@ def _executor(spec: Spec, workers: int) -> Executor:
 
 def _task_name(task: str | os.PathLike[str]) -> str:
     """Return the name of a task as it is stored: paths whole, so that a run can be resumed."""
-    from .task.named import NAMES
+    from .task.opening import names
 
     text = os.fspath(task)
     if not text:
         raise DataError("the task is empty: give a name (`evolvent list tasks`) or a path")
-    if text in NAMES or not Path(text).exists():
+    if text in names() or not Path(text).exists():
         return text
     return str(Path(text).absolute())
 

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +44,9 @@ class Log(Protocol):
     def told(self, result: Result) -> None:
         """Record a result before it is told."""
 
+    def together(self) -> AbstractContextManager[None]:
+        """Record what is recorded within as one: after a power cut all of it is there, or none."""
+
     def events(self) -> Iterator[Event]:
         """Yield what was recorded, in its order."""
 
@@ -68,6 +71,10 @@ class Memory:
     def told(self, result: Result) -> None:
         """Record a result."""
         self._events.append(result)
+
+    def together(self) -> AbstractContextManager[None]:
+        """Do nothing: there is nothing to cut."""
+        return nullcontext()
 
     def events(self) -> Iterator[Event]:
         """Yield what was recorded, in its order."""
@@ -154,6 +161,18 @@ class Store:
     def told(self, result: Result) -> None:
         """Record a result before it is told."""
         self._append("told", result.candidate.id, result.to_json())
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Record what is recorded within in one transaction: a thousand rows cost one flush.
+
+        What was recorded before an error stays: it is what was asked and told.
+        """
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("COMMIT")
 
     def _append(self, kind: str, candidate: int, data: dict[str, Any]) -> None:
         row = (kind, candidate, json.dumps(data), time.time())

@@ -7,11 +7,14 @@ imports only the standard library, torch, numpy and safetensors.
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from . import registry
@@ -86,6 +89,24 @@ def evaluate(context: Context, candidate: Candidate, inherited: Mapping[int, Sta
         return Evaluation(failed(candidate, reason, seconds=time.monotonic() - start))
 
 
+def evaluate_many(
+    context: Context, asked: Sequence[tuple[Candidate, Mapping[int, State]]]
+) -> list[Evaluation]:
+    """Evaluate candidates, each with what it inherits, in one go if the estimator can.
+
+    If that goes wrong each is evaluated by itself, so that one bad candidate spoils no other.
+    """
+    if len(asked) == 1 or not hasattr(context.estimator, "evaluate_many"):
+        return [evaluate(context, candidate, inherited) for candidate, inherited in asked]
+    try:
+        found = context.estimator.evaluate_many(asked)
+        return [_checked(each, candidate) for each, (candidate, _) in zip(found, asked, strict=True)]
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return [evaluate(context, candidate, inherited) for candidate, inherited in asked]
+
+
 def _checked(evaluation: Evaluation, candidate: Candidate) -> Evaluation:
     """Return `evaluation` if it answers for `candidate`, in plain numbers that can be stored."""
     if not isinstance(evaluation, Evaluation):
@@ -140,7 +161,7 @@ class Outcome:
 
 
 def fit(context: Context, job: Job) -> Outcome:
-    """Train one network as the job says."""
+    """Train one network as the job says; its state is that of the network as it is delivered."""
     task, start = context.spec.task, time.monotonic()
     space = registry.make_space(job.space, task, job.space_settings)
     net = build(space, job.arch, task, job.size, seed=job.seed)
@@ -168,8 +189,28 @@ def fit(context: Context, job: Job) -> Outcome:
         "seed": job.seed,
         "val": None if job.everything else _scored(net, task, task.validation, device),
         "test": _scored(net, task, task.test, device) if job.test and task.test else None,
+        "threads": torch.get_num_threads(),
+        "peak_mib": peak_memory(),
     }
     return Outcome(numbers | {"seconds": round(time.monotonic() - start, 3)}, state_of(net))
+
+
+def peak_memory() -> float | None:
+    """Return the largest resident set that this process has had, where the system tells. [MiB]
+
+    Linux tells it in /proc; `getrusage` would count what the starting process held as well.
+    """
+    if sys.platform == "win32":
+        return None
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        held = next(line for line in lines if line.startswith("VmHWM:"))
+        return round(int(held.split()[1]) / 1024, 1)
+    except (OSError, StopIteration):
+        import resource
+
+        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return round(largest / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
 def _scored(net: nn.Module, task: Task, part: Part, device: str) -> dict[str, float]:

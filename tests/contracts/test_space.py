@@ -29,6 +29,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "amoebanet": {"operations": "amoebanet", "nodes": 5, "output": "loose"},
         "darts": {"operations": "darts", "nodes": 4, "distinct": True},
         "enas": {"operations": "enas", "nodes": 5, "output": "loose", "zero": False},
+        "nao": {"operations": "nao", "nodes": 5, "output": "loose"},
         "plain": {"operations": "plain", "nodes": 3, "output": "loose"},
     },
     "layers": {
@@ -42,7 +43,15 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "tokens": {"input_shape": (9,), "vocabulary": 20, "outputs": 3},
     },
     "graph": {"graph": {"input_shape": (2, 7, 6)}},
+    "filters": {
+        "": {"input_shape": (2, 7, 6), "outputs": 3},
+        "pooled": {"input_shape": (2, 7, 6), "outputs": 3, "pool": 2, "add_map": 4.0},
+    },
     "listed": {"listed": {"archs": LISTED}},
+    "topology": {
+        "": {"input_shape": (2,), "outputs": 3},
+        "recurrent": {"input_shape": (4, 2), "outputs": 3, "recurrent": True},
+    },
 }
 CASES = {
     f"{name}-{label}" if label else name: (name, settings)
@@ -113,7 +122,7 @@ def test_it_keeps_the_contract(case):
     assert isinstance(space, Space)
     assert isinstance(space.gives, frozenset)
     known = {"canonical", "crossover", "decisions", "mixture", "parts", "start", "training"}
-    assert space.gives <= known
+    assert space.gives <= known | {"aligned", "weighted"}
     assert space.family
 
 
@@ -173,7 +182,7 @@ def test_two_hundred_random_moves_stay_buildable(case):
         if step % 10 == 9:  # a module takes a hundred times as long as its plan
             with torch.no_grad():
                 y = built(space, arch)(torch.empty(2, *Data(space).input_shape, device="meta"))
-            assert y.shape == (2, Data.outputs)
+            assert (len(y), y.shape[-1]) == (2, Data.outputs)
 
 
 @with_network

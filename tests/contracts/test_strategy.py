@@ -11,10 +11,16 @@ from evolvent.loop import replay
 from evolvent.registry import STRATEGIES, find
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
+from evolvent.space.topology import Topology
 from evolvent.store import Memory
 from evolvent.types import Candidate, Result, failed, stream
 
-SPACES = (Cell201(), Cell(nodes=2), Cell(operations="nasnet", nodes=3, combine=("add", "concat")))
+SPACES = (
+    Cell201(),
+    Cell(nodes=2),
+    Cell(operations="nasnet", nodes=3, combine=("add", "concat")),
+    Topology(),
+)
 TRIALS, EPOCHS = 60, 9.0
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
@@ -34,7 +40,7 @@ def make(name, space=None, seed=0):
 
 def toy(candidate, space):
     """A score that depends on the decisions, and gets a little better with training."""
-    choices = space.encode(candidate.arch)
+    choices = _choices(space, candidate.arch)
     worth = [stream("toy", *place).random() for place in enumerate(choices)]
     score = sum(worth) / len(worth) * (1 - 0.1 / (1 + candidate.budget.epochs))
     return Result(
@@ -47,6 +53,13 @@ def toy(candidate, space):
         epochs=candidate.budget.epochs,
         total_epochs=candidate.budget.epochs,
     )
+
+
+def _choices(space, arch):
+    """Whole numbers that stand for an architecture: its decisions, or those of its genes."""
+    if "decisions" in space.gives:
+        return space.encode(arch)
+    return [stream("gene", *gene).randrange(9) for gene in arch]
 
 
 def drive(name, trials=TRIALS, *, slots=1, seed=0, chance=0, odds=None, space=None):
@@ -165,7 +178,10 @@ def test_every_candidate_survives_json(name):
 def test_every_architecture_is_one_of_the_space(name):
     for space in suitable(name):
         for candidate in asks(drive(name, trials=30, space=space)):
-            assert space.decode(space.encode(candidate.arch)) == candidate.arch
+            if "decisions" in space.gives:
+                assert space.decode(space.encode(candidate.arch)) == candidate.arch
+            else:
+                assert space.distances(candidate.arch, [candidate.arch]) == [0.0]
 
 
 @every_strategy

@@ -8,9 +8,10 @@ import pytest
 import torch
 from tests.helpers import elsewhere
 
+from evolvent.errors import SettingError
 from evolvent.estimator.full import TRAINED, Full, load, state_of, with_own_training
-from evolvent.network.build import Size, build
-from evolvent.network.cost import params
+from evolvent.network.build import Size, build, plan
+from evolvent.network.cost import cost, params
 from evolvent.network.train import Hyperparameters
 from evolvent.space.cell201 import Cell201, parse
 from evolvent.space.plain import Plain
@@ -105,6 +106,21 @@ def test_a_result_says_what_it_cost(toy):
     assert 0 < result.metrics["train_seconds"] <= result.seconds
     assert result.params == params(build(Cell201(), ARCH, toy, SIZE))
     assert result.threads == 1
+
+
+def test_more_is_measured_only_where_it_is_asked_for(toy):
+    plain = make(toy).evaluate(candidate(), {}).result
+    assert plain.flops is None
+    assert "latency_ms" not in plain.metrics
+    measured = make(toy, measures=["flops", "latency_ms"]).evaluate(candidate(), {}).result
+    assert measured.flops == cost(plan(Cell201(), ARCH, toy, SIZE), toy).flops
+    assert 0 < measured.metrics["latency_ms"] < 1000 * measured.seconds
+    assert (measured.score, measured.params) == (plain.score, plain.params)
+
+
+def test_what_cannot_be_measured_is_refused_with_the_nearest(toy):
+    with pytest.raises(SettingError, match="'latency': did you mean 'latency_ms'"):
+        make(toy, measures=["latency"])
 
 
 def test_a_result_survives_json(toy):

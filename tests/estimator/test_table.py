@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evolvent.errors import CandidateFailed
+from evolvent.errors import CandidateFailed, SettingError
 from evolvent.estimator.table import TableEstimator
 from evolvent.space.listed import Listed
 from evolvent.task.tables import Table
@@ -49,8 +49,8 @@ def test_the_longest_measured_length_within_the_budget_decides():
 def test_a_cost_column_is_charged_and_said():
     estimator = TableEstimator(SPACE, replace(TABLE, cost="seconds", test=None))
     assert ask(estimator).seconds == 7.0
-    assert estimator.gives == {"score", "seconds"}
-    assert TableEstimator(SPACE, TABLE).gives == {"score", "test"}
+    assert estimator.gives == {"score", "seconds", "proxy"}
+    assert TableEstimator(SPACE, TABLE).gives == {"score", "test", "proxy"}
     assert not estimator.stateful
 
 
@@ -59,6 +59,36 @@ def test_each_training_length_is_charged_its_own_column():
     table = replace(TABLE, columns=COLUMNS | seconds, cost="seconds_200ep")
     estimator = TableEstimator(SPACE, table)
     assert [ask(estimator, epochs=e).seconds for e in (12.0, 200.0)] == [1.0, 10.0]
+
+
+def step(estimator, arch="10"):
+    return estimator.evaluate(Candidate(0, arch, kind="step"), {}).result
+
+
+def test_a_step_is_answered_by_a_proxy_and_costs_nothing():
+    estimator = TableEstimator(SPACE, replace(TABLE, cost="seconds"))
+    result = step(estimator)
+    assert (result.score, result.metrics) == (200.0, {"params": 200.0})
+    assert (result.seconds, result.epochs, result.params) == (0.0, 0.0, None)
+    assert step(TableEstimator(SPACE, TABLE, proxy="val_12ep")).score == 0.2
+    assert step(TableEstimator(SPACE, TABLE, proxy="latency")).status == "failed"  # not measured
+
+
+def test_flops_are_the_proxy_where_there_are_no_parameters():
+    table = replace(TABLE, columns={"val_12ep": COLUMNS["val_12ep"], "flops": np.array([3.0, 4.0])})
+    assert step(TableEstimator(SPACE, table)).score == 4.0
+
+
+def test_a_table_without_a_proxy_is_refused_where_one_is_needed_and_fails_steps():
+    bare = replace(TABLE, columns={"val_12ep": COLUMNS["val_12ep"]}, test=None)
+    estimator = TableEstimator(SPACE, bare)
+    assert estimator.gives == {"score"}
+    with pytest.raises(CandidateFailed, match="no column that is a proxy"):
+        step(estimator)
+    with pytest.raises(SettingError, match=r"name one with --set estimator\.proxy=COLUMN"):
+        TableEstimator.proxy_column(bare, None, needed=True)
+    with pytest.raises(SettingError, match="'param': did you mean 'params'"):
+        TableEstimator(SPACE, TABLE, proxy="param")
 
 
 def test_a_table_of_one_length_answers_whatever_is_asked():

@@ -24,7 +24,7 @@ KERNELS = {
     "DilatedConv": (3, 5),
     "FactorizedConv": (3, 7),
 }
-POOLS = {"MaxPool": (3, 5, 7), "AvgPool": (3,)}
+POOLS = {"MaxPool": (3, 5, 7), "AvgPool": (3, 5)}
 #: (label, how to make it from 4 to 6 channels, does it change channels?, its stride)
 CASES = (
     [
@@ -53,6 +53,7 @@ ELSEWHERE = {
     *("Conv1d", "Conv2d", "MaxPool1d", "MaxPool2d", "Linear"),  # chained
     *("LeakyReLU", "PReLU", "Sigmoid", "Softmax", "TokenEmbedding"),  # chained
     *("SameConv", "Reshape"),  # graphs
+    *("FilterMaps", "AvgPool2d"),  # filtered
     *("RectConv", "PadConcat"),  # layered
     *("DropPath", "Auxiliary"),  # cells in training
 }

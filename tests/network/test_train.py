@@ -12,6 +12,7 @@ from evolvent.errors import CandidateFailed, SettingError
 from evolvent.network.build import Size, build
 from evolvent.network.data import Resident
 from evolvent.network.train import Hyperparameters, evaluate, rate, train
+from evolvent.space.cell201 import Cell201
 from evolvent.space.plain import Plain
 from evolvent.task import Part
 
@@ -195,6 +196,7 @@ def test_a_short_training_is_a_whole_schedule(monkeypatch, toy, data):
         ("weight_decay", -1e-4),
         ("label_smoothing", 1.5),
         ("clip", -1.0),
+        ("cutout", -1),
     ],
 )
 def test_a_setting_outside_its_rule_is_refused(name, value):
@@ -307,3 +309,98 @@ def test_the_digits_are_learnt(digits):
     net = build(Plain(), (8,), digits, Size(stages=2), seed=0)
     train(net, Resident(digits, digits.train), epochs=15, hyper=Hyperparameters(), seed=0)
     assert evaluate(net, Resident(digits, digits.validation))["accuracy"] > 0.9
+
+
+# ---- what helps only the training ----------------------------------------------------------------
+
+
+class Scheduled(CountingNet):
+    """Takes down how much of the training is said to be done."""
+
+    def __init__(self):
+        super().__init__()
+        self.shares = []
+
+    def reach(self, share):
+        self.shares.append(share)
+
+
+@pytest.mark.parametrize("epochs", [1, 4, 0.01])
+def test_whoever_wants_it_is_told_how_far_the_training_is_up_to_its_end(toy, data, epochs):
+    net = Scheduled()
+    train(net, data, epochs=epochs, hyper=HYPER, seed=0)
+    steps = max(1, round(epochs * (len(data) // 16)))
+    assert net.shares == pytest.approx([(step + 1) / steps for step in range(steps)])
+    assert net.shares[-1] == 1.0
+
+
+class Helped(CountingNet):
+    """Offers logits of a second classifier."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.second, self.weight = nn.Linear(64, 3), weight
+
+    def forward(self, x):
+        self.seen = self.second(x.flatten(1))
+        return super().forward(x)
+
+    def offer(self):
+        return self.weight, self.seen
+
+
+def test_losses_of_offered_logits_are_added_with_their_weights(toy, data):
+    hyper = Hyperparameters(
+        lr=0.1, batch=len(data), momentum=0, schedule="constant", warmup=0, weight_decay=0
+    )
+    moved, main, curves = [], [], []
+    for weight in (0.0, 0.2, 0.4):
+        net = Helped(weight)
+        before = weights(net)
+        curves.append(train(net, data, epochs=1, hyper=hyper, seed=0).curve)
+        after = weights(net)
+        moved.append(after["second.weight"] - before["second.weight"])
+        main.append(after["linear.weight"])
+    assert not moved[0].any()
+    assert moved[1].any()
+    assert torch.allclose(moved[2], 2 * moved[1], rtol=1e-3, atol=1e-7)
+    assert torch.equal(main[0], main[2])  # the network itself learns from its own loss
+    assert curves[0] == curves[2]  # and only that is shown
+
+
+def test_the_helpers_train_the_same_way_twice_and_another_way_than_none(toy, data):
+    size = Size(cells=1, width=4, stages=2)
+    helped = dataclasses.replace(size, drop_path=0.5, auxiliary=0.4)
+    arch = ("nor_conv_3x3",) * 6
+
+    def after(size):
+        net = build(Cell201(), arch, toy, size, seed=0)
+        train(net, data, epochs=1.0, hyper=HYPER, seed=0)
+        return weights(net)
+
+    assert equal(after(helped), after(helped))
+    assert not equal(after(helped), after(size))
+    for one in (dataclasses.replace(size, drop_path=0.5), dataclasses.replace(size, auxiliary=0.4)):
+        assert not equal(after(one), after(size))
+        assert after(helped).keys() == after(size).keys()
+
+
+def test_it_learns_with_all_helpers_in_half_precision_too(toy, data):
+    size = Size(cells=1, width=4, stages=2, drop_path=0.2, auxiliary=0.4)
+    net = build(Cell201(), ("nor_conv_3x3", *["skip_connect"] * 4, "nor_conv_3x3"), toy, size)
+    hyper = dataclasses.replace(HYPER, precision="bfloat16", cutout=2)
+    train(net, data, epochs=12, hyper=hyper, seed=0)
+    assert evaluate(net, data)["accuracy"] > 0.9
+
+
+def test_a_cutout_that_is_said_reaches_the_images_however_short_the_training(toy, data):
+    seen = []
+    net = CountingNet()
+    net.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].clone()))
+    for cutout in (None, 0, 4):
+        hyper = dataclasses.replace(HYPER, cutout=cutout)
+        train(net, data, epochs=0.01, hyper=hyper, seed=0)
+    assert torch.equal(seen[0], seen[1])
+    blank = (seen[2] == 0) & (seen[1] != 0)
+    assert blank.flatten(1).any(1).all()
+    assert torch.equal(seen[2][~blank], seen[1][~blank])

@@ -7,7 +7,8 @@ proxy's values never stand beside scores.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..network.build import Size
 from ..network.train import Hyperparameters
@@ -30,6 +31,7 @@ class Cascade:
         size: of the network, for both.
         hyper: how trials are trained.
         keep: whether trials return their trained weights.
+        measures: what else to find out about every trained network, as in `Full`. [names]
         seed: of the run.
         device: where to score and train.
 
@@ -52,13 +54,15 @@ class Cascade:
         size: Size = Size(),
         hyper: Hyperparameters = Hyperparameters(),
         keep: bool = False,
+        measures: Sequence[str] = (),
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
         self.first = ZeroCost(
             space, task, proxy=proxy, batch=proxy_batch, size=size, seed=seed, device=device
         )
-        self.then = Full(space, task, size=size, hyper=hyper, keep=keep, seed=seed, device=device)
+        own: dict[str, Any] = {"size": size, "hyper": hyper, "keep": keep, "measures": measures}
+        self.then = Full(space, task, seed=seed, device=device, **own)
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
         """Score a step by the proxy; train a trial and score it on the validation part."""

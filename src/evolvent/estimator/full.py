@@ -7,7 +7,7 @@ data) is a matter of its settings.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..network.build import Size, build
-from ..network.cost import params
+from ..errors import unknown
+from ..network.build import Size, build, plan
+from ..network.cost import cost, latency, params
 from ..network.data import Resident
 from ..network.train import Hyperparameters, evaluate, train
 from ..space import Space, training
@@ -24,6 +25,7 @@ from ..task import Task
 from ..types import Candidate, Result, State, stream
 from . import Evaluation
 
+MEASURES = ("flops", "latency_ms")  # of a trained network, if asked for
 TRAINED = "trained_epochs"  # a state says beside its weights how long they were trained
 
 
@@ -51,9 +53,15 @@ class Full:
         size: of the proxy network.
         hyper: how it is trained.
         keep: whether to return the trained weights, for strategies that continue from them.
+        measures: what else to find out about every trained network, of `MEASURES`: ``flops``, and
+            ``latency_ms``, the median of a few passes of one input, here and beside whatever else
+            runs, so a noisy number. [names]
         seed: of the run; with the candidate's id it seeds weights, order and augmentation, so that
             an architecture that is proposed again is trained anew.
         device: where to train.
+
+    Raises:
+        SettingError: for a measure that there is not.
     """
 
     gives = frozenset({"score", "weights"})
@@ -69,11 +77,15 @@ class Full:
         size: Size = Size(),
         hyper: Hyperparameters = Hyperparameters(),
         keep: bool = False,
+        measures: Sequence[str] = (),
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
         self.space, self.task, self.size, self.hyper = space, task, size, hyper
-        self.keep, self.seed, self.device = keep, seed, device
+        for name in measures:
+            if name not in MEASURES:
+                raise unknown("measure", name, MEASURES)
+        self.keep, self.measures, self.seed, self.device = keep, measures, seed, device
         self.train = Resident(task, task.train, device=device)
         self.validation = Resident(task, task.validation, device=device)
 
@@ -87,13 +99,19 @@ class Full:
         done = train(net, self.train, epochs=begun.epochs, hyper=hyper, seed=seed)
         metrics: dict[str, Any] = dict(evaluate(net, self.validation))
         score = metrics[self.task.metric]
-        more = {"curve": done.curve, "train_seconds": round(done.seconds, 4)}
+        more: dict[str, Any] = {"curve": done.curve, "train_seconds": round(done.seconds, 4)}
+        if "latency_ms" in self.measures:
+            more["latency_ms"] = 1000.0 * latency(net, self.task)
+        flops = None
+        if "flops" in self.measures:  # counting takes about as long as an epoch on small data
+            flops = cost(plan(self.space, candidate.arch, self.task, self.size), self.task).flops
         result = Result(
             candidate,
             score,
             metrics=metrics | more | dict(begun.metrics),
             seconds=time.monotonic() - start,
             params=params(net),
+            flops=flops,
             epochs=done.epochs,
             total_epochs=begun.before + done.epochs,
             seed=seed,

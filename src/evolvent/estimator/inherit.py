@@ -12,7 +12,7 @@ inherited like weights, and follow the new network within some ten steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Inherit(Full):
         size: of the network.
         hyper: how it is trained.
         statistics: whether the running statistics of batch norms are inherited.
+        measures: what else to find out about every trained network, as in `Full`. [names]
         seed: of the run; with the candidate's id it seeds fresh weights, order and augmentation.
         device: where to train.
     """
@@ -53,10 +54,12 @@ class Inherit(Full):
         size: Size = Size(),
         hyper: Hyperparameters = Hyperparameters(),
         statistics: bool = True,
+        measures: Sequence[str] = (),
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
-        super().__init__(space, task, size=size, hyper=hyper, keep=True, seed=seed, device=device)
+        own: dict[str, Any] = {"size": size, "hyper": hyper, "keep": True, "measures": measures}
+        super().__init__(space, task, seed=seed, device=device, **own)
         self.statistics = statistics
 
     def begin(

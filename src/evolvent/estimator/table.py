@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import CandidateFailed
+from ..errors import CandidateFailed, SettingError, unknown
 from ..space import Space
 from ..types import Arch, Candidate, Result, State
 from . import Evaluation
@@ -62,16 +62,24 @@ class TableEstimator:
     schedules of their own, so the full length is charged even to a candidate that would continue
     from another's weights.
 
+    A step is answered with a column that stands for a zero-cost proxy: it costs no epochs and no
+    seconds, as a count of parameters does.
+
     Args:
         space: an architecture that is not text is looked up by its decisions: the digits of a
             cell's operations, say.
         table: the measured results, with the columns for score, test and cost.
+        proxy: the column that answers steps, higher is better; None is the number of parameters,
+            else the FLOPs.
         seed: not used: what was measured does not change.
+
+    Raises:
+        SettingError: if the table has no column `proxy`.
     """
 
     needs: frozenset[str] = frozenset()
     kinds = frozenset({"table"})
-    gives: frozenset[str] = frozenset()
+    gives: frozenset[str] = frozenset({"proxy"})  # what it may give; an instance knows its table
     stateful = False
 
     def __init__(
@@ -79,21 +87,41 @@ class TableEstimator:
         space: Space,
         table: Columns,
         *,
+        proxy: str | None = None,
         seed: int = 0,
     ) -> None:
         self.space, self.table = space, table
+        self.proxy = self.proxy_column(table, proxy)
         self.fidelities = dict(sorted(table.fidelities.items()))
-        self.gives = frozenset(
-            {"score"} | ({"seconds"} if table.cost else set()) | ({"test"} if table.test else set())
-        )
+        found = {"proxy": self.proxy, "seconds": table.cost, "test": table.test}
+        self.gives = frozenset({"score"} | {name for name, column in found.items() if column})
+
+    @staticmethod
+    def proxy_column(table: Columns, name: str | None, *, needed: bool = False) -> str | None:
+        """Return the column that answers steps: `name`, or the parameters', or the FLOPs', or None.
+
+        Raises:
+            SettingError: if there is no column `name`; or, where one is `needed`, none at all.
+        """
+        if name is not None and name not in table.columns:
+            raise unknown(f"column of table {table.name}", name, table.columns)
+        found = name or table.metrics.get("params") or table.metrics.get("flops")
+        if needed and found is None:
+            raise SettingError(
+                f"table {table.name} has no column of parameters or FLOPs to be a proxy: name one with "
+                "--set estimator.proxy=COLUMN"
+            )
+        return found
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
         """Return the measured result; weights are neither used nor returned.
 
         Raises:
-            CandidateFailed: if the architecture is not in the table.
+            CandidateFailed: if the architecture is not in the table, or a step finds no proxy.
         """
         row = self._row(candidate.arch)
+        if candidate.kind == "step":
+            return Evaluation(self._guessed(candidate, row))
         column, epochs = self.table.score, candidate.budget.epochs
         if self.fidelities:
             measured = [length for length in self.fidelities if length <= epochs]
@@ -113,6 +141,12 @@ class TableEstimator:
             flops=round(metrics["flops"]) if "flops" in metrics else None,
         )
         return Evaluation(result)
+
+    def _guessed(self, candidate: Candidate, row: int) -> Result:
+        if self.proxy is None:
+            raise CandidateFailed(f"table {self.table.name} has no column that is a proxy")
+        value = self._value(self.proxy, row)
+        return Result(candidate, score=value, metrics={self.proxy: value})
 
     def test(self, arch: Arch) -> float:
         """Return the test score of what validation chose; no strategy ever sees it.

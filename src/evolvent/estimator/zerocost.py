@@ -61,7 +61,7 @@ class ZeroCost:
             raise unknown("proxy", proxy, PROXIES)
         if batch < 2:
             raise SettingError(f"batch={batch}: at least 2, since proxies compare inputs")
-        self.space, self.task, self.size = space, task, size
+        self.space, self.task, self.size = space, task, size.bare()
         self.proxy, self.seed, self.device = proxy, seed, device
         order = list(range(len(task.train)))
         stream(seed, "proxy batch").shuffle(order)

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import SettingError, unknown
 from ..space import Space
-from ..types import Arch
+from ..types import Arch, State
 from .operations import MODULES
 from .plan import Block, Call, Plan, Value
 
@@ -25,9 +26,11 @@ FAMILIES = {
     "cell": "cells",
     "cell201": "cells201",
     "chain": "chained",
+    "filters": "filtered",
     "graph": "graphs",
     "layers": "layered",
     "plain": "plain",
+    "topology": "genes",
 }
 
 
@@ -53,6 +56,10 @@ class Size:
         stages: groups of cells, a reduction between two. [count, >= 1]
         stem_stride: of the first convolution; 2 makes everything behind it four times cheaper. [1, 2]
         reduction: between stages of one cell type: the benchmark's ``residual`` block, or one ``conv``.
+        drop_path: largest probability of leaving out a branch of a cell that is no identity, reached
+            at the end of a training; no part of what is delivered. [0..1)
+        auxiliary: weight of the loss of a classifier behind two thirds of the cells, which helps the
+            training and is no part of what is delivered; 0 is off. [>= 0]
     """
 
     cells: int = 1
@@ -60,29 +67,64 @@ class Size:
     stages: int = 3
     stem_stride: int = 1
     reduction: str = "residual"
+    drop_path: float = 0.0
+    auxiliary: float = 0.0
 
     def __post_init__(self) -> None:
         if self.reduction not in ("residual", "conv"):
             raise SettingError(f"reduction={self.reduction!r}: one of residual, conv")
+        for name, allowed, rule in (
+            ("drop_path", 0 <= self.drop_path < 1, "in [0, 1)"),
+            ("auxiliary", 0 <= self.auxiliary < math.inf, "at least 0; 0 is off"),
+        ):
+            if not allowed:
+                raise SettingError(f"{name}={getattr(self, name)!r}: {rule}")
+
+    def bare(self) -> Size:
+        """Return the size of the same network without what only its training has."""
+        return replace(self, drop_path=0.0, auxiliary=0.0)
 
 
 def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
-    """Return the plan of `arch` for the shapes of `data`.
+    """Return the plan of `arch` for the shapes of `data`: the network as it is delivered.
 
     Raises:
         InvalidArchitecture: if the architecture cannot be realised for these shapes.
     """
-    if space.family not in FAMILIES:
-        raise unknown("family of spaces", space.family, FAMILIES)
-    module = importlib.import_module(f".{FAMILIES[space.family]}", __package__)
-    made: Plan = module.plan(space, arch, data, size)
+    return training_plan(space, arch, data, size.bare())
+
+
+def training_plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
+    """Return the plan of `arch` with what only its training has; weights and outputs are the same.
+
+    Raises:
+        InvalidArchitecture: if the architecture cannot be realised for these shapes.
+    """
+    made: Plan = _module(space).plan(space, arch, data, size)
     return made
 
 
 def build(space: Space, arch: Arch, data: Data, size: Size, *, seed: int = 0) -> Assembled:
-    """Return the network of `arch` with fresh weights drawn from `seed`."""
+    """Return the network of `arch`, to be trained, with fresh weights drawn from `seed`."""
     torch.manual_seed(seed)
-    return Assembled(plan(space, arch, data, size))
+    return Assembled(training_plan(space, arch, data, size))
+
+
+def weights(space: Space, arch: Arch) -> State:
+    """Return the weights that an architecture of a ``weighted`` space carries, for its plan's network."""
+    found: State = _module(space).state(space, arch)
+    return found
+
+
+def many(space: Space, archs: Sequence[Arch]) -> Any:
+    """Return the networks of architectures of a ``weighted`` space, to be run side by side."""
+    return _module(space).many(space, archs)
+
+
+def _module(space: Space) -> Any:
+    if space.family not in FAMILIES:
+        raise unknown("family of spaces", space.family, FAMILIES)
+    return importlib.import_module(f".{FAMILIES[space.family]}", __package__)
 
 
 class Assembled(nn.Module):

@@ -12,6 +12,7 @@ from ..space.cell import INPUTS, Cell, loose_ends
 from ..types import Arch
 from .build import Data, Size
 from .plan import Block, Call, Plan, Value, call
+from .regularised import dropped, with_auxiliary
 
 #: operation of the space -> (module, kernel); poolings have no channels to be told.
 CONVOLUTIONS = {
@@ -28,6 +29,7 @@ CONVOLUTIONS = {
 }
 POOLINGS = {
     "avg_pool_3x3": ("AvgPool", 3),
+    "avg_pool_5x5": ("AvgPool", 5),
     "max_pool_3x3": ("MaxPool", 3),
     "max_pool_5x5": ("MaxPool", 5),
     "max_pool_7x7": ("MaxPool", 7),
@@ -36,20 +38,22 @@ POOLINGS = {
 
 def plan(space: Cell, arch: Arch, data: Data, size: Size) -> Plan:
     """Return the plan of a pair of cells stacked to `size`."""
-    normal = _cell_block("NormalCell", arch[0], space, stride=1)
-    reduction = _cell_block("ReductionCell", arch[1], space, stride=2)
-    return Plan((normal, reduction, _network(space, arch, data, size)))
+    normal = _cell_block("NormalCell", arch[0], space, stride=1, rate=size.drop_path)
+    reduction = _cell_block("ReductionCell", arch[1], space, stride=2, rate=size.drop_path)
+    network, cells = _network(space, arch, data, size)
+    made = Plan((normal, reduction, network))
+    return with_auxiliary(made, cells, data.outputs, size.auxiliary)
 
 
-def _cell_block(name: str, cell: Arch, space: Cell, *, stride: int) -> Block:
+def _cell_block(name: str, cell: Arch, space: Cell, *, stride: int, rate: float) -> Block:
     calls = [
         call("s0", "Align", "before_last", c_in="c_before_last", c_out="c", stride="stride"),
         call("s1", "Align", "last", c_in="c_last", c_out="c"),
     ]
     for index, (first, op_first, second, op_second, combine) in enumerate(cell):
         out = f"s{index + INPUTS}"
-        left = _branch(calls, f"{out}_left", first, op_first, stride)
-        right = _branch(calls, f"{out}_right", second, op_second, stride)
+        left = _branch(calls, f"{out}_left", first, op_first, stride, rate)
+        right = _branch(calls, f"{out}_right", second, op_second, stride, rate)
         if combine == "add":
             calls.append(call(out, "add", left, right))
         else:  # back to c channels, so that every state has the same shape
@@ -61,11 +65,13 @@ def _cell_block(name: str, cell: Arch, space: Cell, *, stride: int) -> Block:
     return Block(name, ("before_last", "last"), "out", tuple(calls), params, doc)
 
 
-def _branch(calls: list[Call], out: str, state: int, operation: str, stride: int) -> str:
-    """Append the call of one branch and return the variable that holds its value.
+def _branch(
+    calls: list[Call], out: str, state: int, operation: str, stride: int, rate: float
+) -> str:
+    """Append the calls of one branch and return the variable that holds its value.
 
     The operation is part of the name: another operation in its place is another gene, and must not
-    inherit its weights where shapes happen to agree.
+    inherit its weights where shapes happen to agree. All but an identity is dropped at `rate`.
     """
     step = stride if state < INPUTS else 1  # only what reads the cell's inputs is strided
     stepping: dict[str, Value] = {"stride": step} if step > 1 else {}
@@ -82,7 +88,7 @@ def _branch(calls: list[Call], out: str, state: int, operation: str, stride: int
         calls.append(call(out, "FactorizedReduce", source, c_in="c", c_out="c"))
     else:
         raise InvalidArchitecture(f"no network is known for the operation {operation!r}")
-    return out
+    return dropped(calls, out, rate)
 
 
 def _outputs(space: Cell, cell: Arch) -> tuple[int, ...]:
@@ -91,12 +97,14 @@ def _outputs(space: Cell, cell: Arch) -> tuple[int, ...]:
     return loose_ends(cell)
 
 
-def _network(space: Cell, arch: Arch, data: Data, size: Size) -> Block:
+def _network(space: Cell, arch: Arch, data: Data, size: Size) -> tuple[Block, dict[str, int]]:
+    """Return the network, and the channels of each of its cells in their order."""
     c = size.width
     stem = call(
         "stem", "ConvBN", "x", c_in=data.input_shape[0], c_out=c, kernel=3, stride=size.stem_stride
     )
     calls = [stem]
+    cells: dict[str, int] = {}
     before_last = last = ("stem", c)  # (variable, channels)
     halved = False  # whether `last` is half the size of `before_last`
     for stage in range(size.stages):
@@ -114,9 +122,11 @@ def _network(space: Cell, arch: Arch, data: Data, size: Size) -> Block:
             block = "ReductionCell" if reduction else "NormalCell"
             calls.append(call(name, block, before_last[0], last[0], **args))
             width = c * len(_outputs(space, arch[1] if reduction else arch[0]))
+            cells[name] = width
             before_last, last, halved = last, (name, width), reduction
     calls += [
         call("features", "pool", last[0]),
         call("logits", "Linear", "features", in_features=last[1], out_features=data.outputs),
     ]
-    return Block("Network", ("x",), "logits", tuple(calls), doc="The network that was found.")
+    doc = "The network that was found."
+    return Block("Network", ("x",), "logits", tuple(calls), doc=doc), cells

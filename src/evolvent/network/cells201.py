@@ -2,7 +2,8 @@
 
 Stem, three stages of `cells` cells with a residual block of stride 2 between two stages, BN-ReLU,
 global average pooling, a linear classifier. The benchmark's own size is 5 cells and width 16.
-Source: Dong & Yang 2020 (2001.00326) section 2.1.
+Source: Dong & Yang 2020 (2001.00326) section 2.1. Drop-path, which the benchmark has not, leaves out
+an edge only where another one enters the same node: a cell may be a single chain of edges.
 """
 
 from __future__ import annotations
@@ -11,19 +12,25 @@ from ..space import Space
 from ..space.cell201 import EDGES
 from ..types import Arch
 from .build import Data, Size
-from .plan import Block, Plan, call
+from .plan import Block, Call, Plan, call
+from .regularised import dropped, with_auxiliary
 
 CONVOLUTIONS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
 
 
 def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
     """Return the plan of one cell stacked to `size`."""
-    return Plan((_cell(arch), _network(data, size)))
+    network, cells = _network(data, size)
+    made = Plan((_cell(arch, size.drop_path), network))
+    return with_auxiliary(made, cells, data.outputs, size.auxiliary)
 
 
-def _cell(arch: Arch) -> Block:
-    calls = []
+def _cell(arch: Arch, rate: float) -> Block:
+    calls: list[Call] = []
     terms: dict[int, list[str]] = {1: [], 2: [], 3: []}
+    edges = [
+        target for (_, target), operation in zip(EDGES, arch, strict=True) if operation != "none"
+    ]
     for (source, target), operation in zip(EDGES, arch, strict=True):
         value = f"n{source}"
         if operation == "none":
@@ -35,7 +42,7 @@ def _cell(arch: Arch) -> Block:
                 calls.append(call(name, "ReLUConvBN", value, c_in="c", c_out="c", kernel=kernel))
             else:
                 calls.append(call(name, "AvgPool", value, kernel=3))
-            value = name
+            value = dropped(calls, name, rate) if edges.count(target) > 1 else name
         terms[target].append(value)
         # a node is summed as soon as its last incoming edge has been written: edges come by target
     ordered = []
@@ -49,12 +56,14 @@ def _cell(arch: Arch) -> Block:
     return Block("Cell", ("n0",), "n3", tuple(ordered), ("c",), doc)
 
 
-def _network(data: Data, size: Size) -> Block:
+def _network(data: Data, size: Size) -> tuple[Block, dict[str, int]]:
+    """Return the network, and the channels of each cell and reduction in their order."""
     c = size.width
     stem = call(
         "stem", "ConvBN", "x", c_in=data.input_shape[0], c_out=c, kernel=3, stride=size.stem_stride
     )
     calls, last = [stem], "stem"
+    cells: dict[str, int] = {}
     for stage in range(size.stages):
         if stage:
             name, args = f"reduction{stage}", {"c_in": c, "c_out": 2 * c}
@@ -62,14 +71,17 @@ def _network(data: Data, size: Size) -> Block:
                 calls.append(call(name, "ResidualBlock", last, **args))
             else:
                 calls.append(call(name, "ReLUConvBN", last, **args, kernel=3, stride=2))
-            c, last = 2 * c, f"reduction{stage}"
+            c, last = 2 * c, name
+            cells[last] = c
         for place in range(size.cells):
             calls.append(call(f"cell{stage}_{place}", "Cell", last, c=c))
             last = f"cell{stage}_{place}"
+            cells[last] = c
     calls += [
         call("norm", "BatchNorm2d", last, num_features=c),
         call("active", "ReLU", "norm"),
         call("features", "pool", "active"),
         call("logits", "Linear", "features", in_features=c, out_features=data.outputs),
     ]
-    return Block("Network", ("x",), "logits", tuple(calls), doc="The network that was found.")
+    doc = "The network that was found."
+    return Block("Network", ("x",), "logits", tuple(calls), doc=doc), cells

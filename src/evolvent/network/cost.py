@@ -43,18 +43,26 @@ def cost(plan: Plan, data: Data) -> Cost:
 
 
 def params(net: nn.Module) -> int:
-    """Return the number of trainable numbers of `net`. [count]"""
-    return sum(p.numel() for p in net.parameters() if p.requires_grad)
+    """Return the number of trainable numbers of `net`, those that are saved with it. [count]"""
+    saved = net.state_dict()
+    return sum(p.numel() for name, p in net.named_parameters() if p.requires_grad and name in saved)
 
 
 def latency(net: nn.Module, data: Data, *, repeats: int = 20) -> float:
-    """Return the median time of one forward pass of one input on this machine, now. [s]"""
+    """Return the median time of one forward pass of one input, now and where `net` is. [s]
+
+    Whatever else the machine does is in it: close networks may change places from call to call.
+    """
     net.eval()
-    x = torch.zeros(1, *data.input_shape).to(memory_format=torch.channels_last)
+    device = next((p.device for p in net.parameters()), torch.device("cpu"))
+    x = torch.zeros(1, *data.input_shape, device=device)
+    x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
     times = []
     with torch.no_grad():
         for _ in range(repeats + 3):
             start = time.perf_counter()
             net(x)
+            if device.type == "cuda":  # a pass is only queued there
+                torch.cuda.synchronize(device)
             times.append(time.perf_counter() - start)
     return statistics.median(times[3:])  # the first few find their memory

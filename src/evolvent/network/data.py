@@ -54,6 +54,7 @@ class Resident:
         *,
         augment: bool,
         shift: bool = True,
+        cutout: int | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield `steps` random batches, every example once per pass; a short rest is left out.
 
@@ -63,6 +64,7 @@ class Resident:
             generator: the only source of randomness, on the CPU.
             augment: whether to change inputs as `Task.augment` says.
             shift: whether that includes shifting and cutting out, which need a long training.
+            cutout: edge to cut out in any training, in place of what the task says. [pixels]
         """
         size = min(size, len(self))
         per_pass = len(self) // size
@@ -71,17 +73,21 @@ class Resident:
                 order = torch.randperm(len(self), generator=generator).to(self.device)
             place = step % per_pass
             x, y = self.batch(order[place * size : (place + 1) * size])
-            yield (self._augmented(x, generator, shift) if augment else x), y
+            yield (self._augmented(x, generator, shift, cutout) if augment else x), y
 
-    def _augmented(self, x: Tensor, generator: torch.Generator, shift: bool) -> Tensor:
+    def _augmented(
+        self, x: Tensor, generator: torch.Generator, shift: bool, cutout: int | None
+    ) -> Tensor:
         rules = self.task.augment
         if rules.get("flip"):
             mirrored = torch.rand(len(x), 1, 1, 1, generator=generator).to(self.device) < 0.5
             x = torch.where(mirrored, x.flip(3), x)
         if shift and (pixels := int(rules.get("shift", 0))):
             x = _shifted(x, pixels, generator)
-        if shift and (pixels := int(rules.get("cutout", 0))):
-            x = _cut_out(x, pixels, generator)
+        if cutout is None:
+            cutout = int(rules.get("cutout", 0)) if shift else 0
+        if cutout:
+            x = _cut_out(x, cutout, generator)
         return x.contiguous(memory_format=torch.channels_last)
 
 

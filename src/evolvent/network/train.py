@@ -41,6 +41,8 @@ class Hyperparameters:
         augment: whether to change inputs as the task allows.
         shift_from: training length from which images are also shifted and cut out: a short training
             only loses by it. [epochs]
+        cutout: edge of the square that is blanked in every image; None is what the task says, in a
+            training that is long enough (`shift_from`). [pixels]
         precision: ``float32``, or ``bfloat16`` for autocast where the processor is fast at it.
     """
 
@@ -55,6 +57,7 @@ class Hyperparameters:
     clip: float = 0.0
     augment: bool = True
     shift_from: float = 15.0
+    cutout: int | None = None
     precision: str = "float32"
 
     def __post_init__(self) -> None:
@@ -73,6 +76,7 @@ class Hyperparameters:
             ("warmup", 0 <= self.warmup < 1, "in [0, 1)"),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
             ("clip", 0 <= self.clip < math.inf, "at least 0; 0 is off"),
+            ("cutout", self.cutout is None or self.cutout >= 0, "at least 0; 0 is off"),
         ):
             if not allowed:
                 raise SettingError(f"{name}={getattr(self, name)!r}: {rule}")
@@ -85,7 +89,8 @@ class Training:
     Args:
         epochs: passes over the part, as trained. [epochs]
         seconds: wall time. [s]
-        curve: (epoch, mean training loss since the last point), about twenty points.
+        curve: (epoch, mean training loss of the network itself since the last point), about twenty
+            points.
         cut: whether the deadline ended it before its schedule did.
     """
 
@@ -129,18 +134,33 @@ def train(
     loss_of = LOSSES[data.task.loss]
     generator = torch.Generator().manual_seed(seed)
     batches = data.shuffled(
-        hyper.batch, steps, generator, augment=hyper.augment, shift=epochs >= hyper.shift_from
+        hyper.batch,
+        steps,
+        generator,
+        augment=hyper.augment,
+        shift=epochs >= hyper.shift_from,
+        cutout=hyper.cutout,
     )
+    scheduled: list[Any] = [module for module in net.modules() if hasattr(module, "reach")]
+    helpers: list[Any] = [module for module in net.modules() if hasattr(module, "offer")]
     look, since, total = max(1, steps // LOOKS), 0, torch.zeros((), device=data.device)
     low = hyper.precision == "bfloat16"
     for step, (x, y) in enumerate(batches, start=1):
         for group in optimizer.param_groups:
             group["lr"] = hyper.lr * rate(hyper, (step - 0.5) / steps)
+        for module in scheduled:
+            module.reach(step / steps)
         with torch.autocast(data.device.type, torch.bfloat16, enabled=low):
             logits = net(x)
         loss = loss_of(logits.float(), y, label_smoothing=hyper.label_smoothing)
+        all_losses = loss
+        for helper in helpers:
+            weight, more = helper.offer()
+            all_losses = all_losses + weight * loss_of(
+                more.float(), y, label_smoothing=hyper.label_smoothing
+            )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        all_losses.backward()  # type: ignore[no-untyped-call]
         if hyper.clip:
             nn.utils.clip_grad_norm_(net.parameters(), hyper.clip)
         optimizer.step()

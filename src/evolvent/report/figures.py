@@ -57,7 +57,8 @@ def curves(told: Mapping[str, Any]) -> str:
     if best is not None and high <= best <= high + (high - low):
         high = best
     frame = _Frame(min(point.x for point in every), last, *_padded(low, high))
-    parts = [*_grid(frame, "trials [count]; mean and its 95 % interval", _measure(told))]
+    measure = _measure(told, "curves_on" if "curves_on" in told else "tests_on")
+    parts = [*_grid(frame, "trials [count]; mean and its 95 % interval", measure)]
     if best is not None and frame.low <= best <= frame.high:
         parts.append(_level(frame, best, "the best there is"))
     # the control first, so that it lies under the others
@@ -66,7 +67,7 @@ def curves(told: Mapping[str, Any]) -> str:
     drawn = [_band(frame, lines[name], _look(told, name), opacity) for name in order]
     drawn += [_line(frame, lines[name], _look(told, name)) for name in order]
     parts.append(_clipped(drawn))
-    title = f"{_measure(told)} of {told['task']} over trials, mean of {told['seeds']} seeds"
+    title = f"{measure} of {told['task']} over trials, mean of {told['seeds']} seeds"
     kinds = {name: "mark" if len(points) == 1 else "line" for name, points in lines.items()}
     legend = [(name, _look(told, name), kinds.get(name, "line")) for name in told["strategies"]]
     return _figure(title, parts, legend)
@@ -167,10 +168,10 @@ def _padded(low: float, high: float) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _measure(told: Mapping[str, Any]) -> str:
+def _measure(told: Mapping[str, Any], shown: str = "tests_on") -> str:
     metric = str(told.get("metric", "score"))
     unit = " [fraction]" if "accuracy" in metric else ""
-    return f"{'test' if told['tests_on'] == 'test' else 'validation'} {metric}{unit}"
+    return f"{'test' if told[shown] == 'test' else 'validation'} {metric}{unit}"
 
 
 def _optimum(told: Mapping[str, Any]) -> float | None:

@@ -11,13 +11,15 @@ mixture    ``groups``, ``one_hot``, ``derive``: rows of operation weights, for w
 canonical  ``canonical(arch)``: equal networks, equal value
 start      ``start(rng)``: the minimal architecture, from which evolution may begin
 training   ``training(arch)``: what the architecture itself says about its training
+aligned    ``distances(arch, others)``, and ``crossover(fitter, other, rng, equal=...)`` gene by gene
+weighted   the architecture carries its weights: it is not trained
 ========== ======================================================================================
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -89,6 +91,18 @@ class Crossover(Protocol):
 
     def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
         """Return a valid child of two architectures."""
+
+
+class Aligned(Protocol):
+    """Capability ``aligned``: genes are compared by the events that made them."""
+
+    def distances(self, arch: Arch, others: Iterable[Arch]) -> list[float]:
+        """Return how different the genes of `arch` are from those of every one of `others`."""
+
+    def crossover(
+        self, first: Arch, second: Arch, rng: random.Random, *, equal: bool = False
+    ) -> Move:
+        """Return a child; genes that only one parent has are those of `first`, unless they are `equal`."""
 
 
 class Start(Protocol):

@@ -65,6 +65,17 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "dil_conv_5x5",
     ),
     "enas": ("sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3", "skip_connect"),
+    "nao": (  # the published eleven, without the poolings of 2 x 2, which have no centre at stride 1
+        "skip_connect",
+        "conv_1x1",
+        "conv_3x3",
+        "conv_1x3_3x1",
+        "conv_1x7_7x1",
+        "max_pool_3x3",
+        "max_pool_5x5",
+        "avg_pool_3x3",
+        "avg_pool_5x5",
+    ),
     "plain": ("conv_3x3", "conv_1x1", "conv_5x5", "max_pool_3x3", "avg_pool_3x3", "skip_connect"),
 }
 COMBINE = ("add", "concat")

@@ -11,7 +11,8 @@ Declared on the class:
 * `ends`: whether ``ask`` may return None for good while budget is left (an exhausted space).
 
 Optional: ``alive()``, the ids whose weights may still be inherited (all others may be deleted), and
-``objectives``, the names of the metrics of a front.
+``objectives``, the names of the metrics of a front, and ``together``, how many it asks for before it
+waits (a generation), which an estimator may evaluate in one go.
 """
 
 from __future__ import annotations

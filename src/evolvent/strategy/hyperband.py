@@ -108,7 +108,7 @@ def _ranked(results: Sequence[Result]) -> list[Result]:
     return sorted(scored, key=lambda result: (-result.value, result.candidate.id))
 
 
-class _Fresh:
+class Fresh:
     """Where new architectures come from: the space's samples, or an inner strategy.
 
     The inner strategy counts its own candidates; here they get the ids of the outer one.
@@ -116,10 +116,12 @@ class _Fresh:
 
     def __init__(self, space: Space, sampler: Strategy | None, seed: int) -> None:
         self.space, self.sampler, self.seed = space, sampler, seed
+        self.ends = sampler is not None and sampler.ends
         self.inner: dict[int, Candidate] = {}  # outer id -> as the inner strategy asked it
         self.outer: dict[int, int] = {}  # inner id -> outer id
 
     def ask(self, id: int) -> Candidate | None:
+        """Return a new architecture under the id of the outer strategy, or None to wait."""
         if self.sampler is None:
             return Candidate(id, self.space.sample(stream(self.seed, "sample", id)))
         asked = self.sampler.ask()
@@ -136,14 +138,16 @@ class _Fresh:
             self.sampler.tell(replace(result, candidate=asked))
 
 
-def _promote(id: int, result: Result, epochs: float, continue_: bool) -> Candidate:
+def promote(
+    id: int, result: Result, epochs: float, continue_: bool, operator: str = "promote"
+) -> Candidate:
     """Return the candidate that goes on from `result`, trained to `epochs` in total."""
     lower = result.candidate
     return Candidate(
         id,
         lower.arch,
         parents=(lower.id,),
-        operator="promote",
+        operator=operator,
         weights_from=(lower.id,) if continue_ else (),
         budget=Budget(epochs=epochs),
     )
@@ -155,7 +159,8 @@ class _Halving:
     needs: frozenset[str] = frozenset()
     ends = False
 
-    def __init__(self, plans: Iterator[list[Rung]], fresh: _Fresh, continue_: bool) -> None:
+    def __init__(self, plans: Iterator[list[Rung]], fresh: Fresh, continue_: bool) -> None:
+        self.ends = fresh.ends
         self.plans, self.fresh, self.continue_ = plans, fresh, continue_
         self.open: list[_Bracket] = []  # in the order of their start
         self.home: dict[int, _Bracket] = {}  # id in flight -> its bracket
@@ -171,7 +176,7 @@ class _Halving:
         if bracket.level > 0:
             epochs = bracket.rungs[bracket.level][1]
             lower = bracket.queue[bracket.asked]
-            candidate = _promote(self.asked, lower, epochs, self.continue_)
+            candidate = promote(self.asked, lower, epochs, self.continue_)
         else:
             new = self.fresh.ask(self.asked)
             if new is None:
@@ -250,7 +255,7 @@ class SuccessiveHalving(_Halving):
         if start < 1:
             raise SettingError(f"size={size} must be at least 1")
         plan = [(math.floor(start * eta**-i + _SLACK), length) for i, length in enumerate(steps)]
-        super().__init__(itertools.repeat(plan), _Fresh(space, sampler, seed), continue_)
+        super().__init__(itertools.repeat(plan), Fresh(space, sampler, seed), continue_)
 
 
 class Hyperband(_Halving):
@@ -289,7 +294,7 @@ class Hyperband(_Halving):
         seed: int = 0,
     ) -> None:
         plans = brackets(*ladder(epochs, minimum, eta, rungs))
-        super().__init__(itertools.cycle(plans), _Fresh(space, sampler, seed), continue_)
+        super().__init__(itertools.cycle(plans), Fresh(space, sampler, seed), continue_)
 
 
 class Asha:
@@ -337,7 +342,8 @@ class Asha:
             least = min(1.0, epochs) if minimum is None else minimum
             steps = [*(least * self.eta**step for step in range(len(steps) - 1)), epochs]
         self.steps, self.continue_ = steps, continue_
-        self._fresh = _Fresh(space, sampler, seed)
+        self._fresh = Fresh(space, sampler, seed)
+        self.ends = self._fresh.ends
         self._rungs: list[list[Result]] = [[] for _ in steps]
         self._promoted: set[int] = set()
         self._from: dict[int, int] = {}  # id of a promotion in flight -> the id it goes on from
@@ -349,7 +355,7 @@ class Asha:
         level, lower = self._promotable()
         if lower is not None:
             length = self.steps[level]
-            candidate = _promote(self._asked, lower, length, self.continue_)
+            candidate = promote(self._asked, lower, length, self.continue_)
             self._promoted.add(lower.candidate.id)
             self._from[self._asked] = lower.candidate.id
         else:

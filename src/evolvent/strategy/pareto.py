@@ -39,8 +39,9 @@ class Pareto:
 
     Args:
         space: samples and mutates architectures; its crossover is used if it gives one.
-        minimise: metrics of a result to keep low, beside the score: names in ``metrics``, or
-            ``params``, ``flops`` or ``seconds``. A result without one of them cannot be a parent.
+        minimise: metrics of a result to keep low, beside the score: names in ``metrics``, such as
+            ``latency_ms``, or ``params``, ``flops`` or ``seconds``. A result without one of them
+            cannot be a parent.
         population: members. [count, >= 2]
         proposals: children of which the most promising is asked; three random architectures per
             child compete with them, which keeps options alive that the population lost. With 1
@@ -57,6 +58,7 @@ class Pareto:
 
     needs: frozenset[str] = frozenset()
     ends = False
+    objectives: tuple[str, ...] = ()
 
     def __init__(
         self,

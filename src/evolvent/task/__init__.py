@@ -75,6 +75,7 @@ class Task:
     note: tuple[str, ...] = ()
 
     trainable = True  # a table is not: it answers without a network
+    charged = False  # a table's results say what they cost, whatever the look-up took
 
     @property
     def counts(self) -> dict[str, int]:

@@ -53,6 +53,7 @@ class Table:
 
     kind = "table"
     trainable = False
+    charged = True
 
     def __len__(self) -> int:
         return len(self.archs)

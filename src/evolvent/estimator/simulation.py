@@ -1,0 +1,78 @@
+"""Let networks whose weights are genes act in a task's world: nothing is trained, a score is measured.
+
+A whole generation is simulated side by side. Training and test differ as the task says: the score is
+what a strategy sees, `test` what a network does where it was not scored, which no strategy sees.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from ..network.build import many
+from ..space import Space
+from ..task.control import Control
+from ..types import Arch, Candidate, Result, State
+from . import Evaluation
+
+
+class Simulation:
+    """Scores networks by the task's own `score`.
+
+    Args:
+        space: of architectures that carry their weights.
+        task: a world to act in.
+        seed: not used: the worlds are deterministic.
+    """
+
+    gives = frozenset({"goal", "network", "score"})
+    needs = frozenset({"weighted"})
+    kinds = frozenset({"control"})
+    stateful = False
+
+    def __init__(self, space: Space, task: Control, *, seed: int = 0) -> None:
+        self.space, self.task = space, task
+        if task.tests:
+            self.gives = self.gives | {"test"}
+
+    def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
+        """Return the score of one candidate."""
+        return self.evaluate_many([(candidate, inherited)])[0]
+
+    def evaluate_many(
+        self, asked: Sequence[tuple[Candidate, Mapping[int, State]]]
+    ) -> list[Evaluation]:
+        """Return the scores of candidates, each as if it were alone; seconds are shared evenly."""
+        start = time.monotonic()
+        candidates = [candidate for candidate, _ in asked]
+        nets = many(self.space, [each.arch for each in candidates])
+        found = self.task.score(nets)
+        seconds = (time.monotonic() - start) / max(1, len(candidates))
+        threads = torch.get_num_threads()
+        return [
+            Evaluation(
+                Result(
+                    candidate,
+                    metrics[self.task.metric],
+                    metrics=metrics,
+                    seconds=seconds,
+                    params=params,
+                    threads=threads,
+                )
+            )
+            for candidate, metrics, params in zip(candidates, found, nets.params, strict=True)
+        ]
+
+    def solved(self, result: Result) -> bool | None:
+        """Whether a result leaves nothing to search for; None: only `confirmed` tells."""
+        return self.task.solved(result.metrics)
+
+    def confirmed(self, result: Result) -> bool:
+        """Whether the network of a result leaves nothing to search for; it may take a while to tell."""
+        return self.task.confirmed(many(self.space, [result.candidate.arch]))
+
+    def test(self, arch: Arch) -> float:
+        """Return what the network does where it was not scored."""
+        return self.task.test(many(self.space, [arch]))

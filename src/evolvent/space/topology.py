@@ -1,0 +1,292 @@
+"""Topologies: networks as lists of connection genes that carry their weights (NEAT).
+
+Source: Stanley & Miikkulainen 2002, "Evolving Neural Networks through Augmenting Topologies",
+sections 3.1 and 3.2. An architecture is a tuple of connections ``(source, target, weight, enabled)``
+in the order in which they arose. Sources are the inputs ``x0, x1, ...``, the constant ``bias``, and
+every target; targets are the outputs ``y0, y1, ...`` and the hidden nodes. Hidden nodes are those that
+connections name, so that they need no list of their own; all apply the steep sigmoid.
+
+A gene is named by the event that made it: a connection by its two ends, a node by the connection that
+it split. Equal events so have equal names wherever and whenever they happen, and genomes align without
+a counter that all share. The name begins with the node's generation of splits: ``n2_...`` split a
+connection of which the younger end was an ``n1_...``.
+
+What differs: the paper gives equal events one innovation number within a generation only, here they are
+always the same. Its excess genes are those behind the last number of the other genome; here, those of
+a later generation of splits than any gene of the other (with the paper's c1 = c2 the distance is equal
+either way). Of two equally fit parents the one with fewer genes gives the structure, as in the program of the
+paper; its text lets chance decide gene by gene, which leaves nodes without a way in or out. What the
+paper leaves open is taken from that program too: weights are perturbed by at most 2.5 and stay within
+8; a child gets a new node, or else a new connection, or else other weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+from ..errors import SettingError
+from ..types import Arch
+from . import Move
+
+Gene = tuple[str, str, float, bool]  # source, target, weight, enabled
+BIAS = "bias"
+DECIMALS = 5  # of a weight: short in the log, and little more than a delivered network has
+_TRIES = 20  # draws of two nodes that may be connected, before another mutation is chosen
+
+
+class Topology:
+    """Feed-forward or recurrent networks that grow, weights included.
+
+    Args:
+        inputs: numbers that a network reads; a constant is added. [count]
+        outputs: numbers that it returns. [count]
+        recurrent: whether connections may close cycles; a node then reads what the others were one
+            step before.
+        mutate_weights: probability that a genome's weights are mutated. [0..1]
+        perturb: of those, the probability that a weight is changed a little; else it is new. [0..1]
+        power: largest change of a perturbed weight, and largest new weight.
+        bound: largest weight that mutations lead to.
+        add_node: probability that a connection is split. [0..1]
+        add_connection: probability of a new connection; the paper has 0.3 for 1,000 members. [0..1]
+        disabled: probability that a gene is disabled in the child, if it is in either parent. [0..1]
+        excess: weight c1 of excess genes in the distance.
+        disjoint: weight c2 of disjoint genes in the distance.
+        weight: weight c3 of the mean difference of weights in the distance.
+        grown: most mutations between a start and a random sample. [count]
+
+    Raises:
+        SettingError: for a probability outside 0..1, or a number that must not be negative.
+    """
+
+    family = "topology"
+    gives = frozenset({"aligned", "canonical", "crossover", "start", "weighted"})
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...] = (2,),
+        outputs: int = 1,
+        *,
+        recurrent: bool = False,
+        mutate_weights: float = 0.8,
+        perturb: float = 0.9,
+        power: float = 2.5,
+        bound: float = 8.0,
+        add_node: float = 0.03,
+        add_connection: float = 0.05,
+        disabled: float = 0.75,
+        excess: float = 1.0,
+        disjoint: float = 1.0,
+        weight: float = 0.4,
+        grown: int = 20,
+    ) -> None:
+        rates = {
+            "mutate_weights": mutate_weights,
+            "perturb": perturb,
+            "add_node": add_node,
+            "add_connection": add_connection,
+            "disabled": disabled,
+        }
+        for name, value in rates.items():
+            if not 0 <= value <= 1:
+                raise SettingError(f"{name}={value} must lie in 0..1: it is a probability")
+        sizes = {"excess": excess, "disjoint": disjoint, "weight": weight, "grown": grown}
+        for name, value in sizes.items():
+            if value < 0:
+                raise SettingError(f"{name}={value} must not be negative")
+        if power <= 0 or bound < power:
+            raise SettingError(f"power={power}, bound={bound}: above 0, and not below power")
+        self.input_shape, self.recurrent = tuple(input_shape), recurrent
+        self.inputs = (*(f"x{place}" for place in range(input_shape[-1])), BIAS)
+        self.outputs = tuple(f"y{place}" for place in range(outputs))
+        self.mutate_weights, self.perturb = mutate_weights, perturb
+        self.power, self.bound = power, bound
+        self.add_node, self.add_connection, self.disabled = add_node, add_connection, disabled
+        self.excess, self.disjoint, self.weight, self.grown = excess, disjoint, weight, grown
+
+    @classmethod
+    def of(cls, task: Any, **settings: Any) -> Self:
+        """Return the networks for what `task` shows and wants; recurrent where it hides something."""
+        recurrent = getattr(task, "recurrent", False)
+        return cls(task.input_shape, task.outputs, **({"recurrent": recurrent} | settings))
+
+    # -- where architectures come from -------------------------------------------------------------
+
+    def start(self, rng: random.Random) -> Arch:
+        """Return the minimal architecture: every input connected to every output, no hidden node."""
+        return tuple(
+            (source, target, round(rng.uniform(-1, 1), DECIMALS), True)
+            for target in self.outputs
+            for source in self.inputs
+        )
+
+    def sample(self, rng: random.Random) -> Arch:
+        """Return a start after a random number of random mutations, most of them structural."""
+        arch = self.start(rng)
+        for _ in range(rng.randint(0, self.grown)):
+            draw = rng.random()
+            arch = (
+                self._with_node(arch, rng)
+                if draw < 0.3
+                else self._with_connection(arch, rng)
+                if draw < 0.6
+                else self._with_weights(arch, rng)
+            ) or arch
+        return arch
+
+    def mutate(self, arch: Arch, rng: random.Random) -> Move:
+        """Split a connection, or else connect two nodes, or else change weights, or else nothing."""
+        draw = rng.random()
+        if draw < self.add_node and (made := self._with_node(arch, rng)):
+            return Move(made, "add-node")
+        if self.add_node <= draw < self.add_node + self.add_connection and (
+            made := self._with_connection(arch, rng)
+        ):
+            return Move(made, "add-connection")
+        if rng.random() < self.mutate_weights:
+            return Move(self._with_weights(arch, rng), "weights")
+        return Move(arch, "identity")
+
+    def crossover(
+        self, first: Arch, second: Arch, rng: random.Random, *, equal: bool = False
+    ) -> Move:
+        """Return a child of aligned genes; what only one parent has comes from `first`, the fitter.
+
+        Args:
+            first: the fitter parent.
+            second: the other one.
+            rng: of the choices.
+            equal: whether both are equally fit; the one with fewer genes then counts as fitter.
+        """
+        if equal and len(second) < len(first):
+            first, second = second, first
+        others = {(gene[0], gene[1]): gene for gene in second}
+        child: list[Gene] = []
+        for gene in first:
+            other = others.get((gene[0], gene[1]))
+            if other is None:
+                child.append(gene)
+                continue
+            weight = gene[2] if rng.random() < 0.5 else other[2]
+            enabled = gene[3] and other[3]
+            if not enabled:  # the outcome, not a second chance after inheriting either gene's
+                enabled = rng.random() >= self.disabled
+            child.append((gene[0], gene[1], weight, enabled))
+        return Move(tuple(child), "crossover")
+
+    # -- how far apart they are --------------------------------------------------------------------
+
+    def distances(self, arch: Arch, others: Iterable[Arch]) -> list[float]:
+        """Return the paper's distance of `arch` to every one of `others`.
+
+        That is c1 E / N + c2 D / N + c3 W: the genes that only one has, excess and disjoint, over the
+        genes of the larger genome (over 1 if both have fewer than 20), and the mean difference of the
+        weights that both have.
+        """
+        mine = {(source, target): weight for source, target, weight, _ in arch}
+        count, told_apart = len(mine), self.excess != self.disjoint
+        answers = []
+        for other in others:
+            apart = [
+                abs(mine[source, target] - weight)
+                for source, target, weight, _ in other
+                if (source, target) in mine
+            ]
+            larger = max(count, len(other))
+            scale = 1 if larger < 20 else larger
+            total = self.disjoint * (count + len(other) - 2 * len(apart)) / scale
+            if told_apart:
+                total += (self.excess - self.disjoint) * _beyond(arch, other) / scale
+            if apart:
+                total += self.weight * sum(apart) / len(apart)
+            answers.append(total)
+        return answers
+
+    def canonical(self, arch: Arch) -> Arch:
+        """Return the enabled genes in the order of their names: what the network computes with."""
+        return tuple(sorted(gene for gene in arch if gene[3]))
+
+    # -- mutations ---------------------------------------------------------------------------------
+
+    def _with_weights(self, arch: Arch, rng: random.Random) -> Arch:
+        power, bound, perturb, draw = self.power, self.bound, self.perturb, rng.random
+        made = []
+        for source, target, weight, enabled in arch:
+            change = (2 * draw() - 1) * power
+            weight = round(weight + change if draw() < perturb else change, DECIMALS)
+            if not -bound <= weight <= bound:
+                weight = bound if weight > 0 else -bound
+            made.append((source, target, weight, enabled))
+        return tuple(made)
+
+    def _with_node(self, arch: Arch, rng: random.Random) -> Arch | None:
+        """Split an enabled connection: weight 1 into the new node, the old weight out of it."""
+        choices = [at for at, gene in enumerate(arch) if gene[3] and gene[0] != BIAS]
+        if not choices:
+            return None
+        at = rng.choice(choices)
+        source, target, weight, _ = arch[at]
+        used = {gene[1] for gene in arch}
+        times = 1
+        while (name := _node(source, target, times)) in used:
+            times += 1  # it was split before and enabled again
+        return (
+            *arch[:at],
+            (source, target, weight, False),
+            *arch[at + 1 :],
+            (source, name, 1.0, True),
+            (name, target, weight, True),
+        )
+
+    def _with_connection(self, arch: Arch, rng: random.Random) -> Arch | None:
+        """Connect two nodes that are not, with a random weight."""
+        targets = [*self.outputs, *hidden(arch)]
+        sources = [*self.inputs, *targets]
+        for _ in range(_TRIES):
+            source, target = rng.choice(sources), rng.choice(targets)
+            if self._may_connect(arch, source, target):
+                weight = round(rng.uniform(-self.power, self.power), DECIMALS)
+                return (*arch, (source, target, weight, True))
+        return None
+
+    def _may_connect(self, arch: Sequence[Gene], source: str, target: str) -> bool:
+        """Whether the connection is new and, in a feed-forward network, closes no cycle.
+
+        Disabled genes count: a child may enable them again.
+        """
+        if any(gene[0] == source and gene[1] == target for gene in arch):
+            return False
+        if self.recurrent:
+            return True
+        reached, fresh = {target}, {target}
+        while fresh:
+            fresh = {gene[1] for gene in arch if gene[0] in fresh} - reached
+            reached |= fresh
+        return source not in reached
+
+
+def hidden(arch: Arch) -> list[str]:
+    """Return the names of the hidden nodes, in the order in which they arose."""
+    return list(dict.fromkeys(gene[1] for gene in arch if gene[1][0] == "n"))
+
+
+def _node(source: str, target: str, times: int) -> str:
+    """Return the name of the node that splits a connection for the `times`-th time."""
+    digest = hashlib.blake2b(f"{source}>{target}>{times}".encode(), digest_size=5).hexdigest()
+    return f"n{1 + _generation((source, target))}_{digest}"
+
+
+def _generation(ends: tuple[str, str]) -> int:
+    """Return how many splits lie behind the younger end of a connection."""
+    return max(int(end[1 : end.index("_")]) if end[0] == "n" else 0 for end in ends)
+
+
+def _beyond(first: Arch, second: Arch) -> int:
+    """Return the excess genes: of a later generation of splits than any of the other genome."""
+    ages = [[_generation((gene[0], gene[1])) for gene in arch] for arch in (first, second)]
+    lasts = [max(each, default=0) for each in ages]
+    return sum(
+        sum(age > last for age in each) for each, last in zip(ages, lasts[::-1], strict=True)
+    )

@@ -1,0 +1,153 @@
+"""A population in a steady state, of which any member may breed: EXACT.
+
+Source: Desell 2017, "Large Scale Evolution of Convolutional Neural Networks Using Volunteer Computing"
+(1703.05422): workers are given a child of random members, a crossover in one of five asks and otherwise
+a mutant with three changes; what comes back enters if it is better than the worst, which leaves. A
+network that a member has already does not enter. Everything starts from the simplest network.
+
+What differs: the score is that of the validation part, where the 2017 code takes the error on the
+training images. Accuracies tie as errors do not: of equals the newer stays. A child that inherits may be
+a member's own network, trained on: it takes that one's place if it is better. Until something has a
+score, mutants of the simplest network are asked for, where the paper lets unevaluated genomes breed.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from ..errors import SettingError
+from ..space import Move, Space, key
+from ..types import Arch, Budget, Candidate, Result, stream
+
+PAPER_POPULATION, PAPER_CROSSOVER = 100, 0.2
+STARTS = ("minimal", "random")
+
+
+class Exact:
+    """Asynchronous, without generations; only being worse than all others ends a membership.
+
+    Args:
+        space: samples, mutates and crosses architectures; their form is never looked at here.
+        population: members; None is the paper's 100, or what the horizon allows. [count, >= 2]
+        crossover: probability that a child has two parents; None is the paper's 0.2 where the space can,
+            and 0 elsewhere. [0..1]
+        mutations: per child of one parent. [count]
+        start: ``minimal`` architectures where the space has one, or ``random`` ones.
+        inherit: whether children start from their parents' weights, the fitter one's first.
+        epochs: training length of every candidate, besides what it inherits. [epochs]
+        horizon: trials that the search is planned for. [trials]
+        seed: same seed and same tells in, same asks out, in any process.
+
+    Raises:
+        SettingError: for a setting out of its range, or `crossover` in a space that has none.
+    """
+
+    needs: frozenset[str] = frozenset()
+    ends = False
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        population: int | None = None,
+        crossover: float | None = None,
+        mutations: int = 3,
+        start: str = "minimal",
+        inherit: bool = False,
+        epochs: float = 1.0,
+        horizon: int = 100,
+        seed: int = 0,
+    ) -> None:
+        self.note = ""
+        if population is None:
+            population = min(PAPER_POPULATION, max(6, horizon // 20))
+            if population < PAPER_POPULATION:
+                self.note = (
+                    f"population {population} instead of the paper's {PAPER_POPULATION}: "
+                    f"{horizon} trials would hardly evolve more"
+                )
+        crosses = "crossover" in space.gives
+        if crossover is None:
+            crossover = PAPER_CROSSOVER if crosses else 0.0
+        if population < 2 or mutations < 1 or start not in STARTS or not 0 <= crossover <= 1:
+            raise SettingError(
+                f"population={population}, mutations={mutations}, start={start!r}, "
+                f"crossover={crossover}: at least 2 members, at least 1 mutation, one of "
+                f"{', '.join(STARTS)}, and a probability"
+            )
+        if crossover and not crosses:
+            raise SettingError(f"crossover={crossover}: this space has no crossover; set it to 0")
+        self.space, self.budget, self.seed = space, Budget(epochs=epochs), seed
+        self.size, self.crossover, self.mutations = population, crossover, mutations
+        self.inherit, self.minimal = inherit, start == "minimal" and "start" in space.gives
+        self.members: dict[Any, Result] = {}  # what the space knows a network by -> its result
+        self.open: dict[int, Candidate] = {}  # asked, not told
+        self.asked = 0  # also the id of the next candidate
+
+    def ask(self) -> Candidate:
+        """Return a child of random members; before anything has a score, a first one."""
+        id, self.asked = self.asked, self.asked + 1
+        rng = stream(self.seed, "exact", id)
+        parents: list[Result] = []
+        if not self.members or (not self.minimal and id < self.size):
+            move = self._first(id, rng)
+        else:
+            move, parents = self._child(rng)
+        ids = tuple(parent.candidate.id for parent in parents)
+        candidate = Candidate(
+            id,
+            move.arch,
+            parents=ids,
+            operator=move.operator,
+            weights_from=ids if self.inherit else (),
+            budget=self.budget,
+        )
+        self.open[id] = candidate
+        return candidate
+
+    def tell(self, result: Result) -> None:
+        """Admit a result that is no worse than the worst; one without a score never is."""
+        self.open.pop(result.candidate.id, None)
+        if not result.ok:
+            return
+        network = key(self.space, result.candidate.arch)
+        if (twin := self.members.get(network)) is not None:
+            if result.value > twin.value:
+                self.members[network] = result
+            return
+        self.members[network] = result
+        if len(self.members) > self.size:
+            worst = min(
+                self.members.items(), key=lambda item: (item[1].value, item[1].candidate.id)
+            )
+            del self.members[worst[0]]
+
+    def alive(self) -> frozenset[int]:
+        """Return the ids that may still breed, or whose children are in flight."""
+        members = (member.candidate.id for member in self.members.values())
+        waiting = (parent for child in self.open.values() for parent in child.weights_from)
+        return frozenset((*members, *waiting))
+
+    def _first(self, id: int, rng: random.Random) -> Move:
+        if not self.minimal:
+            return Move(self.space.sample(rng), "sample")
+        first = Move(self.space.start(rng), "start")  # type: ignore[attr-defined]
+        return first if id == 0 else self._mutated(first.arch, rng, "start")
+
+    def _child(self, rng: random.Random) -> tuple[Move, list[Result]]:
+        """Return a child, and its parents by their scores, the best first."""
+        members = sorted(self.members.values(), key=lambda member: member.candidate.id)
+        if len(members) > 1 and rng.random() < self.crossover:
+            pair = sorted(rng.sample(members, 2), key=lambda member: -member.value)
+            first, second = (member.candidate.arch for member in pair)
+            return self.space.crossover(first, second, rng), pair  # type: ignore[attr-defined]
+        parent = rng.choice(members)
+        return self._mutated(parent.candidate.arch, rng), [parent]
+
+    def _mutated(self, arch: Arch, rng: random.Random, *before: str) -> Move:
+        operators = [*before]
+        for _ in range(self.mutations):
+            arch, operator = self.space.mutate(arch, rng)
+            operators.append(operator)
+        return Move(arch, "+".join(operators))

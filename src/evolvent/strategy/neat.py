@@ -1,0 +1,204 @@
+"""NEAT: networks grow from nothing, in species that protect what is new.
+
+Source: Stanley & Miikkulainen 2002, "Evolving Neural Networks through Augmenting Topologies", sections
+3 and 4.1, whose settings are the defaults here: 150 members, threshold 3, a species without a better
+member in 15 generations has no children, champions of species with more than 5 members are copied, a
+quarter of the children have one parent, one of a thousand has its second parent in another species.
+From the published settings, where the paper says nothing: the best fifth of a species breeds; a fifth
+of the children of two parents are not mutated.
+
+What differs: a species without progress still breeds while it holds the best member of all, so that
+there is always somebody to breed. A generation in which nothing has a score is asked for again from the
+parents before it. Where the space cannot align two architectures, every child has one parent. With a
+short horizon the population shrinks (`note` says so).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+
+from ..errors import SettingError
+from ..space import Move, Space
+from ..types import Arch, Budget, Candidate, Result, stream
+from .species import Species, offspring, speciate
+
+PAPER_POPULATION = 150
+PLATEAU_SPECIES = 2  # that go on breeding when the whole population makes no progress
+
+
+class NEAT:
+    """Generations of species with aligned crossover.
+
+    Args:
+        space: gives ``aligned``: distances, and a crossover whose first parent is the fitter.
+        population: members of a generation; None is the paper's 150, or what the horizon allows.
+            [count, >= 2]
+        threshold: distance below which two belong to one species; infinity is no speciation.
+        survival: share of a species that may breed. (0..1]
+        stagnation: generations without a better member after which a species has no children.
+        plateau: generations without a better member of all, after which only two species breed.
+        champions: species with more members than this keep their best. [count]
+        mutation_only: probability that a child has one parent; 1 is no crossover. [0..1]
+        unmutated: probability that a child of two parents is not mutated. [0..1]
+        interspecies: probability that the second parent is of another species. [0..1]
+        start: ``minimal`` architectures as in the paper, or ``random`` ones, its ablation.
+        epochs: training length of every candidate; 0 where the weights are genes. [epochs]
+        horizon: trials that the search is planned for. [trials]
+        seed: same seed and same tells in, same asks out, in any process.
+
+    Raises:
+        SettingError: for a population below 2, a probability outside 0..1, or an unknown start.
+    """
+
+    needs = frozenset({"aligned", "start"})
+    ends = False
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        population: int | None = None,
+        threshold: float = 3.0,
+        survival: float = 0.2,
+        stagnation: int = 15,
+        plateau: int = 20,
+        champions: int = 5,
+        mutation_only: float = 0.25,
+        unmutated: float = 0.2,
+        interspecies: float = 0.001,
+        start: str = "minimal",
+        epochs: float = 0.0,
+        horizon: int = 5000,
+        seed: int = 0,
+    ) -> None:
+        self.note = ""
+        if population is None:
+            population = min(PAPER_POPULATION, max(10, horizon // 20))
+            if population < PAPER_POPULATION:
+                self.note = (
+                    f"population {population} instead of the paper's {PAPER_POPULATION}: "
+                    f"{horizon} trials would be few generations"
+                )
+        rates = {
+            "survival": survival,
+            "mutation_only": mutation_only,
+            "unmutated": unmutated,
+            "interspecies": interspecies,
+        }
+        for name, value in rates.items():
+            if not 0 <= value <= 1:
+                raise SettingError(f"{name}={value} must lie in 0..1: it is a share")
+        if population < 2 or start not in ("minimal", "random"):
+            raise SettingError(
+                f"population={population}, start={start!r}: at least 2, and minimal or random"
+            )
+        self.space, self.budget, self.seed = space, Budget(epochs=epochs), seed
+        self.size, self.threshold, self.survival = population, threshold, survival
+        self.stagnation, self.plateau, self.champions = stagnation, plateau, champions
+        self.mutation_only, self.unmutated = mutation_only, unmutated
+        self.interspecies, self.minimal = interspecies, start == "minimal"
+        self.species: list[Species] = []  # of the last generation that has scores
+        self.families: list[tuple[Species, bool]] = []  # per child: its species, copy its champion?
+        self.told: list[Result] = []
+        self.generation, self.asked = 0, 0  # `asked` is also the id of the next candidate
+        self.best, self.improved = -math.inf, 0
+
+    @property
+    def together(self) -> int:
+        """How many it asks for before it waits."""
+        return self.size
+
+    def ask(self) -> Candidate | None:
+        """Return the next of the generation; None until all of it was told."""
+        place = self.asked - self.generation * self.size
+        if place >= self.size:
+            return None
+        id, self.asked = self.asked, self.asked + 1
+        rng = stream(self.seed, "neat", id)
+        if not self.families:
+            arch = self.space.start(rng) if self.minimal else self.space.sample(rng)  # type: ignore[attr-defined]
+            name = "start" if self.minimal else "sample"
+            return Candidate(id, arch, operator=name, budget=self.budget)
+        species, copy = self.families[place]
+        if copy:
+            parent = species.members[0].candidate
+            return self._child(id, parent.arch, "champion", (parent.id,))
+        mother = rng.choice(species.members[: self._breeding(species)])
+        if rng.random() < self.mutation_only:
+            return self._mutant(id, mother, rng)
+        other = self._other(species, rng)
+        father = rng.choice(other.members[: self._breeding(other)])
+        if father.candidate.id == mother.candidate.id:
+            return self._mutant(id, mother, rng)
+        first, second = sorted((mother, father), key=lambda each: (-each.value, each.candidate.id))
+        move = self.space.crossover(  # type: ignore[attr-defined]
+            first.candidate.arch, second.candidate.arch, rng, equal=first.value == second.value
+        )
+        if rng.random() >= self.unmutated:
+            changed = self.space.mutate(move.arch, rng)
+            move = Move(changed.arch, f"{move.operator}+{changed.operator}")
+        return self._child(id, move.arch, move.operator, (first.candidate.id, second.candidate.id))
+
+    def tell(self, result: Result) -> None:
+        """Take a result; with the last of a generation, settle who breeds the next."""
+        self.told.append(result)
+        if len(self.told) < self.size:
+            return
+        self.generation += 1
+        members = [result for result in self.told if result.ok]
+        self.told = []
+        if members:
+            self._settle(members)
+
+    # -- one generation after the other ----------------------------------------------------------
+
+    def _settle(self, members: list[Result]) -> None:
+        rng = stream(self.seed, "species", self.generation)
+        distances = self.space.distances  # type: ignore[attr-defined]
+        self.species = speciate(members, self.species, distances, self.threshold, self.generation)
+        if (best := max(member.value for member in members)) > self.best:
+            self.best, self.improved = best, self.generation
+        breeding = self._fertile()
+        self.families = []
+        for species, count in zip(breeding, offspring(breeding, self.size), strict=True):
+            kept = len(species.members) > self.champions
+            self.families += [(species, kept and place == 0) for place in range(count)]
+        for species in self.species:  # for the next generation
+            species.representative = rng.choice(species.members).candidate.arch
+
+    def _fertile(self) -> list[Species]:
+        """Return the species that may have children, at least the one with the best member.
+
+        After a plateau two species start afresh, for one generation: their children may part again.
+        """
+        ranked = sorted(self.species, key=lambda species: -species.members[0].value)
+        if self.generation - self.improved >= self.plateau:
+            self.improved = self.generation
+            for species in ranked[:PLATEAU_SPECIES]:
+                species.improved = self.generation
+            return ranked[:PLATEAU_SPECIES]
+        return [
+            species
+            for species in self.species
+            if species is ranked[0] or self.generation - species.improved < self.stagnation
+        ]
+
+    # -- children --------------------------------------------------------------------------------
+
+    def _breeding(self, species: Species) -> int:
+        """Return how many of a species breed, the fittest: the rest is dropped. [count]"""
+        return int(self.survival * len(species.members)) + 1
+
+    def _other(self, species: Species, rng: random.Random) -> Species:
+        """Return the species of the second parent: nearly always the same."""
+        if len(self.species) > 1 and rng.random() < self.interspecies:
+            return rng.choice([each for each in self.species if each is not species])
+        return species
+
+    def _mutant(self, id: int, parent: Result, rng: random.Random) -> Candidate:
+        move = self.space.mutate(parent.candidate.arch, rng)
+        return self._child(id, move.arch, move.operator, (parent.candidate.id,))
+
+    def _child(self, id: int, arch: Arch, operator: str, parents: tuple[int, ...]) -> Candidate:
+        return Candidate(id, arch, parents=parents, operator=operator, budget=self.budget)

@@ -1,0 +1,95 @@
+"""Species: who joins which, and shares of children that add up."""
+
+import math
+import random
+
+import pytest
+
+from evolvent.strategy.species import Species, apportion, offspring, speciate
+from evolvent.types import Candidate, Result
+
+
+def members(*archs, scores=None):
+    scores = scores or [1.0] * len(archs)
+    return [
+        Result(Candidate(id, arch), s)
+        for id, (arch, s) in enumerate(zip(archs, scores, strict=True))
+    ]
+
+
+def apart(arch, others):
+    return [abs(arch - other) for other in others]
+
+
+def groups(species):
+    return [[member.candidate.arch for member in each.members] for each in species]
+
+
+def test_a_member_joins_the_first_species_that_is_near_enough_or_founds_one():
+    before = [Species(10.0), Species(12.0)]
+    found = speciate(members(11.0, 12.5, 30.0, 31.0, 9.5), before, apart, 2.0, 1)
+    assert groups(found) == [[11.0, 9.5], [12.5], [30.0, 31.0]]
+
+
+def test_representatives_are_those_of_the_generation_before_and_empty_species_are_gone():
+    found = speciate(members(0.0), [Species(100.0), Species(1.0, best=7.0)], apart, 2.0, 3)
+    assert [each.representative for each in found] == [1.0]
+    assert found[0].best == 7.0
+
+
+def test_the_order_of_telling_changes_nothing():
+    told = members(*(float(place % 7) for place in range(30)), scores=[p % 4 for p in range(30)])
+    expected = groups(speciate(told, [], apart, 1.5, 1))
+    for seed in range(5):
+        mixed = random.Random(seed).sample(told, len(told))
+        assert groups(speciate(mixed, [], apart, 1.5, 1)) == expected
+
+
+def test_a_species_remembers_when_its_best_score_was_reached():
+    first = speciate(members(0.0, 1.0, scores=[1.0, 5.0]), [], apart, 3.0, 1)
+    second = speciate(members(0.0, scores=[4.0]), first, apart, 3.0, 2)
+    third = speciate(members(0.0, scores=[6.0]), second, apart, 3.0, 3)
+    assert [(each[0].best, each[0].improved) for each in (first, second, third)] == [
+        (5.0, 1),
+        (5.0, 1),
+        (6.0, 3),
+    ]
+
+
+def test_members_are_sorted_by_score_and_of_equal_ones_the_oldest_comes_first():
+    (found,) = speciate(members(0.0, 0.1, 0.2, scores=[1.0, 2.0, 2.0]), [], apart, 9.0, 1)
+    assert [member.candidate.id for member in found.members] == [1, 2, 0]
+
+
+def species(*scores):
+    return [Species(0.0, members(*[0.0] * len(each), scores=each)) for each in scores]
+
+
+def test_fitness_is_shared_so_that_size_alone_brings_no_children():
+    assert offspring(species([4.0] * 30, [4.0]), 10) == [5, 5]
+    assert offspring(species([3.0, 5.0], [12.0]), 16) == [4, 12]
+
+
+@pytest.mark.parametrize("scores", [([-5.0, -3.0], [-1.0]), ([0.0], [0.0]), ([-2.0], [-2.0, -2.0])])
+def test_scores_below_zero_and_equal_scores_give_shares_too(scores):
+    shares = offspring(species(*scores), 9)
+    assert sum(shares) == 9
+    assert min(shares) >= 0
+    if len({score for each in scores for score in each}) == 1:
+        assert max(shares) - min(shares) <= 1
+
+
+def test_shares_always_add_up():
+    draw = random.Random(0)
+    for _ in range(300):
+        weights = [
+            draw.choice((0.0, draw.random(), 1e300, 1e-300)) for _ in range(draw.randint(1, 40))
+        ]
+        total = draw.randint(1, 150)
+        shares = apportion(weights, total)
+        assert sum(shares) == total
+        assert all(share >= 0 for share in shares)
+        if max(weights) > 0:
+            scale = math.fsum(weight / max(weights) for weight in weights)
+            for weight, share in zip(weights, shares, strict=True):
+                assert abs(share - weight / max(weights) / scale * total) < 1

@@ -1,0 +1,189 @@
+"""From a control task to a delivered network: the command, a kill, the card, the goal."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+import torch
+from tests.helpers_cli import PATIENCE, evolvent, start
+
+import evolvent as ev
+from evolvent.errors import SettingError
+from evolvent.network.genes import Many
+from evolvent.session import _Goal, resume, search
+from evolvent.space.topology import Topology
+from evolvent.store import Store
+from evolvent.task.control import load
+from evolvent.types import Candidate, Result
+
+SMALL = {"strategy": {"population": 20}}
+
+
+def rows(run):
+    keys = ("id", "parents", "operator", "score", "status", "arch")
+    return [[row[key] for key in keys] for row in run.candidates()]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that never solves its task: too few generations."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return search("xor", recipe="neat", budget="200t", out=folder, workers=0, settings=SMALL)
+
+
+def test_the_winner_is_delivered_as_it_was_found(whole):
+    best = max(whole.results(), key=lambda result: (result.value, -result.candidate.id))
+    card = whole.card
+    assert card["candidate"] == best.candidate.id
+    assert card["val_score"] == best.value
+    assert card["params"] == best.params
+    assert (card["test_score"], card["solved"], card["looked_up"]) == (None, False, False)
+    assert card["parity_max_abs_diff"] <= 1e-6
+    x = np.array([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]])
+    net = whole.best.load()
+    there = net(torch.tensor(x.T, dtype=torch.float32))
+    here = Many(Topology(), [best.candidate.arch] * 4)(x)
+    assert np.abs(there.detach().numpy()[:, 0] - here[0]).max() < 1e-5
+
+
+def test_the_card_says_what_the_numbers_mean(whole):
+    page = (whole.folder / "best" / "card.md").read_text()
+    assert "the task is not solved" in page
+    assert "There is no test" in page
+    assert "preprocess" not in page
+
+
+def test_nothing_of_a_budget_in_trials_is_left_or_exceeded(whole):
+    assert whole.status()["trials"] == 200
+    assert [row["id"] for row in whole.candidates()] == list(range(200))
+
+
+def test_more_workers_give_the_same_rows(whole, tmp_path):
+    again = search(
+        "xor", recipe="neat", budget="200t", out=tmp_path / "r", workers=2, settings=SMALL
+    )
+    assert rows(again) == rows(whole)
+
+
+def test_a_kill_changes_no_row(whole, tmp_path):
+    folder = tmp_path / "run"
+    words = (
+        "search",
+        "xor",
+        "--recipe",
+        "neat",
+        "--budget",
+        "200t",
+        "--workers",
+        "1",
+        "--out",
+        folder,
+    )
+    process = start(*words, "--set", "strategy.population=20")
+    for _ in range(45):  # two generations and what is said before them
+        assert process.stderr.readline()
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=PATIENCE)
+    with_store = Store(folder / "run.db")
+    known = len(with_store.results())
+    with_store.close()
+    assert 0 < known < 200
+    assert rows(resume(folder, workers=0)) == rows(whole)
+
+
+def test_a_search_is_over_when_the_task_is_solved(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "evolvent.task.control.Xor.solved", lambda self, metrics: metrics["right"] >= 3
+    )
+    said: list[str] = []
+    run = search(
+        "xor",
+        recipe="neat",
+        budget="400t",
+        out=tmp_path / "run",
+        workers=0,
+        settings=SMALL,
+        say=said.append,
+    )
+    assert run.card["solved"]
+    assert run.status()["trials"] % 20 == 0  # the generation is told to its end
+    assert run.status()["trials"] < 400
+    first = next(result for result in run.results() if result.metrics["right"] >= 3)
+    assert run.card["candidate"] == first.candidate.id
+    assert any(f"candidate {first.candidate.id} solves xor" in line for line in said)
+
+
+def test_a_goal_that_takes_a_closer_look_looks_at_the_best_so_far_only(tmp_path):
+    looked: list[int] = []
+    store = Store(tmp_path / "run.db", write=True)
+    config = {
+        "space": {"name": "topology"},
+        "estimator": {"name": "simulation"},
+        "seed": 0,
+    }
+    goal = _Goal(store, config, load("double-pole-no-velocity"))
+    goal.judge = type(
+        "Judge",
+        (),
+        {
+            "solved": staticmethod(
+                lambda result: None if result.metrics["steps"] == 1000 else False
+            ),
+            "confirmed": staticmethod(
+                lambda result: looked.append(result.candidate.id) or result.value > 0.8
+            ),
+        },
+    )()
+    told = [(0.9, 500), (0.3, 1000), (0.2, 1000), (0.5, 1000), (0.85, 1000), (0.95, 1000)]
+    reached = [
+        goal.reached_by(Result(Candidate(id), score, metrics={"steps": steps}))
+        for id, (score, steps) in enumerate(told)
+    ]
+    assert looked == [1, 3, 4]
+    assert reached == [False, False, False, False, True, False]
+    assert goal.reached()
+    assert store.meta("solved") == 4
+    store.close()
+
+
+def test_a_budget_in_seconds_works_and_is_kept(tmp_path):
+    run = search("xor", budget="6s", out=tmp_path / "run", workers=0, settings=SMALL)
+    assert run.config["measured"]["seconds_per_trial"] > 0
+    assert run.status()["trials"] > 0
+    assert run.config["budget"]["search_seconds"] == pytest.approx(0.85 * 6)
+
+
+def test_the_command_prints_the_card_as_json(tmp_path):
+    words = ("search", "double-pole-no-velocity", "--budget", "60t", "--workers", "1", "--json")
+    done = evolvent(*words, "--out", tmp_path / "run", "--set", "strategy.population=20")
+    assert done.returncode == 0, done.stderr
+    card = json.loads(done.stdout)
+    assert 0 <= card["test_score"] <= 1
+    assert card["metric"] == "fitness"
+    assert ev.Run(tmp_path / "run").best.score == card["val_score"]
+
+
+def test_limits_hold_for_networks_that_carry_their_weights(tmp_path):
+    run = search(
+        "xor", budget="100t", out=tmp_path / "run", workers=0, settings=SMALL, max_params=4
+    )
+    assert run.card["params"] <= 4
+    assert run.status()["refused"] > 0
+
+
+def test_a_strategy_for_other_spaces_can_search_topologies_too(tmp_path):
+    run = search("xor", strategy="tournament", budget="60t", out=tmp_path / "run", workers=0)
+    assert run.status()["trials"] == 60
+
+
+def test_spaces_without_weights_are_refused(tmp_path):
+    with pytest.raises(SettingError, match="weighted"):
+        search("xor", space="cell201", strategy="random", budget="10t", out=tmp_path / "run")
+
+
+def test_results_of_a_table_still_say_what_they_cost():
+    from evolvent.task import Task
+    from evolvent.task.tables import Table
+
+    assert (Table.charged, Task.charged, load("xor").charged) == (True, False, False)
