@@ -158,7 +158,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/large_scale_evolution.jsonl"))
     args = parser.parse_args()
-    rows = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.exists() else []
+    rows = (
+        [json.loads(line) for line in args.out.read_text().splitlines()]
+        if args.out.exists()
+        else []
+    )
     rows = [row for row in rows if row["trials"] == args.trials]
     done = {(row["case"], row["seed"]) for row in rows}
     jobs = [(case, seed, args.trials) for seed in range(args.seeds) for case in CASES]
@@ -168,7 +172,10 @@ def main() -> None:
         for row in pool.imap_unordered(_job, jobs):
             rows.append(row)
             print(json.dumps(row), file=out, flush=True)
-            print(f"{row['case']}, seed {row['seed']}: test {row['test']:.4f} in {row['seconds']} s", flush=True)
+            print(
+                f"{row['case']}, seed {row['seed']}: test {row['test']:.4f} in {row['seconds']} s",
+                flush=True,
+            )
     print(table(rows))
 
 

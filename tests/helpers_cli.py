@@ -25,14 +25,16 @@ def command(*words: object) -> list[str]:
     return [sys.executable, "-m", "evolvent.cli", *map(str, words)]
 
 
-def evolvent(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def evolvent(
+    *words: object, cwd: Path | None = None, patience: float = PATIENCE
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, or for so many seconds at most."""
     return subprocess.run(
         command(*words),
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=patience,
         cwd=cwd,
         env=environment(),
     )

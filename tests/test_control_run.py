@@ -15,6 +15,7 @@ from evolvent.session import _Goal, resume, search
 from evolvent.space.topology import Topology
 from evolvent.store import Store
 from evolvent.task.control import load
+from evolvent.task.opening import open_task
 from evolvent.types import Candidate, Result
 
 SMALL = {"strategy": {"population": 20}}
@@ -82,6 +83,7 @@ def test_a_kill_changes_no_row(whole, tmp_path):
     )
     process = start(*words, "--set", "strategy.population=20")
     for _ in range(45):  # two generations and what is said before them
+        assert process.stderr
         assert process.stderr.readline()
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=PATIENCE)
@@ -116,25 +118,19 @@ def test_a_search_is_over_when_the_task_is_solved(tmp_path, monkeypatch):
 
 def test_a_goal_that_takes_a_closer_look_looks_at_the_best_so_far_only(tmp_path):
     looked: list[int] = []
+
+    class Judge:
+        def solved(self, result):
+            return None if result.metrics["steps"] == 1000 else False
+
+        def confirmed(self, result):
+            looked.append(result.candidate.id)
+            return result.value > 0.8
+
     store = Store(tmp_path / "run.db", write=True)
-    config = {
-        "space": {"name": "topology"},
-        "estimator": {"name": "simulation"},
-        "seed": 0,
-    }
-    goal = _Goal(store, config, load("double-pole-no-velocity"))
-    goal.judge = type(
-        "Judge",
-        (),
-        {
-            "solved": staticmethod(
-                lambda result: None if result.metrics["steps"] == 1000 else False
-            ),
-            "confirmed": staticmethod(
-                lambda result: looked.append(result.candidate.id) or result.value > 0.8
-            ),
-        },
-    )()
+    config = {"space": {"name": "topology"}, "estimator": {"name": "simulation"}, "seed": 0}
+    goal = _Goal(store, config, open_task("double-pole-no-velocity", {}))
+    goal.judge = Judge()
     told = [(0.9, 500), (0.3, 1000), (0.2, 1000), (0.5, 1000), (0.85, 1000), (0.95, 1000)]
     reached = [
         goal.reached_by(Result(Candidate(id), score, metrics={"steps": steps}))

@@ -233,7 +233,7 @@ def test_children_inherit_where_the_estimator_can(toy):
         strategy = make_strategy(
             settle(found, Request("toy", budget="9t"), toy, 1), make_space(found, toy), 0
         )
-        assert strategy.inherit is inherits
+        assert vars(strategy)["inherit"] is inherits
     assert "keep" not in chosen(toy, estimator="full", **names)["estimator"]
     assert chosen(toy, strategy="asha", estimator="full")["estimator"]["keep"]
 

@@ -12,6 +12,7 @@ from tests.helpers_cli import PATIENCE, TINY, evolvent, start
 
 import evolvent as ev
 from evolvent.recipes import RECIPES
+from evolvent.registry import find
 from evolvent.store import Store
 from evolvent.types import Candidate, Result
 
@@ -64,7 +65,7 @@ def kill_and_resume(folder, words, moments):
         now = events(folder)
         assert now[: len(known)] == known, "what was acknowledged is lost"
         known = now
-    done = evolvent("resume", folder, "--workers", words[-1])
+    done = evolvent("resume", folder, "--workers", words[-1], patience=900)
     assert done.returncode == 0, done.stderr
     assert events(folder)[: len(known)] == known
     assert hits >= min(3, len(moments)), "the kills came too late to show anything"
@@ -130,7 +131,9 @@ SHORT = (
     *("--set", "estimator.epochs=1", "--set", "train.epochs=2", "--set", "train.finalists=2"),
     *("--workers", 1),
 )
-TRAINED = [name for name, recipe in RECIPES.items() if recipe.space != "listed"]
+FOR_IMAGES = [
+    name for name, recipe in RECIPES.items() if "image" in find("estimator", recipe.estimator).kinds
+]
 
 
 def test_weights_that_children_inherit_survive_a_kill(data, tmp_path):
@@ -146,10 +149,10 @@ def test_weights_that_children_inherit_survive_a_kill(data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", TRAINED)
+@pytest.mark.parametrize("recipe", FOR_IMAGES)
 def test_every_recipe_that_is_killed_equals_the_unbroken_one(recipe, tmp_path):
     asked = ["search", "digits", "--recipe", recipe, "--budget", "40t"]
-    done = evolvent(*asked, "--out", tmp_path / "whole", *SHORT)
+    done = evolvent(*asked, "--out", tmp_path / "whole", *SHORT, patience=900)
     assert done.returncode == 0, done.stderr
     run = kill_and_resume(
         tmp_path / "broken",

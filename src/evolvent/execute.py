@@ -474,7 +474,11 @@ class Together:
 
     def _scatter(self, calls: list[tuple[Any, Future[Any]]], batch: Future[list[Any]]) -> None:
         error = batch.exception()
-        if len(calls) > 1 and isinstance(error, CandidateFailed) and not isinstance(error, Cancelled):
+        if (
+            len(calls) > 1
+            and isinstance(error, CandidateFailed)
+            and not isinstance(error, Cancelled)
+        ):
             for each in calls:
                 self._run([each])
             return

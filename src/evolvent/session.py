@@ -251,7 +251,8 @@ class _Session:
             executor.shutdown()
 
     def _announce(self, config: Mapping[str, Any], task: Task, note: str) -> None:
-        said = "" if self.request.recipe else " (the default for this kind of data)"
+        named = self.request.recipe or config["recipe"] not in recipes.RECIPES
+        said = "" if named else " (the default for this kind of data)"
         self.say(
             f"{config['recipe']}{said}: {config['space']['name']} x {config['strategy']['name']} x "
             f"{config['estimator']['name']} on {task.name}: {task.describe()}"

@@ -100,7 +100,9 @@ def evaluate_many(
         return [evaluate(context, candidate, inherited) for candidate, inherited in asked]
     try:
         found = context.estimator.evaluate_many(asked)
-        return [_checked(each, candidate) for each, (candidate, _) in zip(found, asked, strict=True)]
+        return [
+            _checked(each, candidate) for each, (candidate, _) in zip(found, asked, strict=True)
+        ]
     except Exception as error:
         if is_out_of_memory(error):
             raise

@@ -66,10 +66,10 @@ def test_test_is_given_where_there_is_something_that_was_not_scored():
 
 
 def test_a_bad_candidate_in_the_middle_spoils_no_other():
-    context = Spec(XOR, "topology", "simulation")()
+    context = Spec(XOR, "topology", "simulation")()  # type: ignore[arg-type]
     good = candidates(context.space, 4)
     bad = Candidate(99, (("x0", "y7", 1.0, True),))  # an output that there is not
-    asked = [(each, {}) for each in (good[0], good[1], bad, good[2], good[3])]
+    asked: list[tuple[Candidate, dict]] = [(each, {}) for each in (*good[:2], bad, *good[2:])]
     results = [each.result for each in evaluate_many(context, asked)]
     assert [result.status for result in results] == ["ok", "ok", "failed", "ok", "ok"]
     assert "KeyError" in results[2].reason

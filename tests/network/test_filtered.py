@@ -1,4 +1,4 @@
-"""Networks of filters: convolutions of derived size, names, what is inherited, what training changes."""
+"""Networks of filters: convolutions of derived size, names, what is inherited, export."""
 
 import random
 
@@ -80,10 +80,10 @@ def by_hand(space, arch, net, x):
 
 
 @every_space
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 2**32))
 def test_a_network_is_its_convolutions_summed_clipped_and_joined(space, seed):
-    arch = grown(space, 40, seed)
+    arch = grown(space, 30, seed)
     net, x = made(arch, space, seed=seed % 1000), 3 * images(space)
     for weight in net.parameters():
         weight.data += 0.1 * torch.randn_like(weight)  # the biases too
@@ -91,24 +91,32 @@ def test_a_network_is_its_convolutions_summed_clipped_and_joined(space, seed):
 
 
 @every_space
-def test_two_hundred_moves_stay_buildable_and_cost_what_the_space_says(space):
+def test_two_hundred_moves_stay_buildable(space):
     rng = random.Random(0)
-    arch = space.start(rng)
+    arch = other = space.start(rng)
     for step in range(200):
         arch = space.mutate(arch, rng).arch
         if step % 10 == 5:
-            arch = space.crossover(arch, grown(space, 30, step), rng).arch
+            arch, other = space.crossover(arch, other, rng).arch, arch
         found = plan(space, arch, Data(space), Size())
-        if step % 25 == 24:
-            nodes, edges = space.network(genome(arch))
-            flops = sum(
-                2 * nodes[source].numbers * nodes[target].numbers
-                for source, target in edges
-                if target not in space.names
-            )
-            sources = {source for source, target in edges if target in space.names}
-            flops += 2 * sum(nodes[source].numbers for source in sources) * Data.outputs
-            assert cost(found, Data(space)).flops == flops
+        if step % 50 == 49:  # a module takes a hundred times as long as its plan
+            with torch.device("meta"):
+                y = Assembled(found)(torch.empty(2, *space.input_shape))
+            assert y.shape == (2, Data.outputs)
+
+
+@every_space
+def test_a_network_costs_what_the_space_says(space):
+    arch = grown(space, 12)
+    nodes, edges = space.network(genome(arch))
+    flops = sum(
+        2 * nodes[source].numbers * nodes[target].numbers
+        for source, target in edges
+        if target not in space.names
+    )
+    sources = {source for source, target in edges if target in space.names}
+    flops += 2 * sum(nodes[source].numbers for source in sources) * Data.outputs
+    assert cost(plan(space, arch, Data(space), Size()), Data(space)).flops == flops
 
 
 def test_the_start_is_a_linear_classifier():
@@ -167,7 +175,6 @@ def test_maps_are_clipped_and_have_no_gradient_above():
     y.sum().backward()
     assert x.grad is not None
     assert x.grad.flatten().tolist() == pytest.approx([0.005, 1, 1, 0, 0])
-    assert float(FilterMaps("x_1x1x1>a", 1, 1, active=False)(x * 0 + 9).abs().max()) != 5.5
 
 
 def test_kernels_start_with_the_spread_of_all_that_a_pixel_sums():
@@ -221,7 +228,7 @@ def child_of(parent, arch, space=ODD):
 
 
 @every_space
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 2**32))
 def test_where_the_network_stays_the_child_gives_its_parents_outputs(space, seed):
     rng = random.Random(seed)
@@ -270,7 +277,7 @@ def test_all_edges_at_a_resized_map_are_fresh_and_no_others():
         "outputs.kernels.bbb_1x6x6_to_y0",
     ]
     other = Genome((Map("aaa", 0.3, 3, 3), Map("bbb", 0.5, 4, 4)), edges).plain()
-    again, fresh = child_of(child, other)
+    _, fresh = child_of(child, other)
     assert "outputs.kernels.x_2x7x6_to_y0" not in fresh
 
 
@@ -302,7 +309,7 @@ def test_the_table_of_places_is_no_weight():
 
 def test_the_exported_network_agrees(toy, tmp_path):
     space = Filters.of(toy, add_map=4.0)
-    arch = grown(space, 40)
+    arch = grown(space, 20)
     net = build(space, arch, toy, Size())
     difference = export(
         tmp_path,

@@ -100,7 +100,7 @@ def renamed(arch, rng):
 
 
 @every_space
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(seed=seeds)
 def test_two_hundred_moves_stay_within_every_limit(space, seed):
     for arch, _ in random_walk(space, seed):
@@ -120,7 +120,7 @@ def test_two_hundred_moves_stay_within_every_limit(space, seed):
 
 
 @every_space
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(seed=seeds)
 def test_every_node_of_the_network_lies_on_a_way_from_the_image_to_an_output(space, seed):
     for arch, _ in random_walk(space, seed, 50):
@@ -184,12 +184,12 @@ def test_images_of_24_pixels_and_more_are_pooled_unless_the_user_says_otherwise(
 def test_mutations_come_at_their_rates_where_all_apply():
     rng = random.Random(0)
     arch = MIDDLE.plain()
-    counts = Counter(ODD.mutate(arch, rng).operator for _ in range(4000))
+    counts = Counter(ODD.mutate(arch, rng).operator for _ in range(2000))
     total = sum(MUTATIONS.values())
     for operator, rate in MUTATIONS.items():
         if operator != "disable-edge":  # some of its draws would cut an output off
-            assert counts[operator] / 4000 == pytest.approx(rate / total, abs=0.035)
-    assert 0 < counts["disable-edge"] / 4000 < 1 / total
+            assert counts[operator] / 2000 == pytest.approx(rate / total, abs=0.045)
+    assert 0 < counts["disable-edge"] / 2000 < 1 / total
     assert not counts["add-map"]
 
 
@@ -243,10 +243,10 @@ def test_a_size_changes_by_one_or_two_and_never_below_one(operator, axes):
     changes = set()
     for new in made(operator):
         assert new.edges == MIDDLE.edges
-        (pair,) = [p for p in zip(MIDDLE.maps, new.maps, strict=True) if p[0] != p[1]] or [None]
-        if pair is None:
+        pairs = [p for p in zip(MIDDLE.maps, new.maps, strict=True) if p[0] != p[1]]
+        if not pairs:  # it is of the least size already
             continue
-        old, now = pair
+        ((old, now),) = pairs
         assert old.name != "ddd", "it is no part of the network"
         moved = (now.height - old.height, now.width - old.width)
         assert [change != 0 for change in moved] == [bool(axis) for axis in axes]
@@ -302,7 +302,7 @@ def test_an_edge_that_is_split_again_gives_another_map():
     assert first == "ysuknp"  # in every process and version: runs are replayed
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(seed=seeds)
 def test_genes_of_equal_name_have_equal_depth_in_all_relatives(seed):
     rng = random.Random(seed)
@@ -359,7 +359,9 @@ def test_crossover_aligns_genes_and_prefers_the_fitter():
 
 def test_edges_of_one_parent_alone_come_at_their_rates():
     def share(children, ends):
-        return sum(Edge(*ends, True) in child.edges for child in children) / len(children)
+        return sum(Edge(ends[0], ends[1], True) in child.edges for child in children) / len(
+            children
+        )
 
     assert share(crossed(FIRST, SECOND), (IMAGE, "bbb")) == pytest.approx(0.5, abs=0.1)
     none, both = crossed(FIRST, SECOND, less_fit=0.0), crossed(FIRST, SECOND, less_fit=1.0)
@@ -384,20 +386,17 @@ def test_a_crossover_that_would_be_too_large_becomes_a_mutation():
 
 
 @every_space
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(seed=seeds)
 def test_networks_are_known_by_what_they_are_and_not_by_names_or_genes_without_effect(space, seed):
     rng = random.Random(seed)
     for arch, _ in random_walk(space, seed, 20):
         assert key(space, renamed(arch, rng)) == key(space, arch)
-        maps, edges = arch
         more = (Map("idle", 0.123, 2, 2), Edge(IMAGE, "idle", True))
         longer = Genome((*genome(arch).maps, more[0]), (*genome(arch).edges, more[1]))
         assert key(space, longer.plain()) == key(space, arch)
         alive = set(space.network(genome(arch))[1])
-        fewer = Genome(
-            genome(arch).maps, tuple(e for e in genome(arch).edges if e.ends in alive)
-        )
+        fewer = Genome(genome(arch).maps, tuple(e for e in genome(arch).edges if e.ends in alive))
         assert key(space, fewer.plain()) == key(space, arch)
 
 

@@ -105,9 +105,10 @@ def test_a_name_tells_how_many_splits_lie_behind_it():
 
 
 def test_feed_forward_networks_stay_free_of_cycles_and_recurrent_ones_do_not():
-    rates = {"add_node": 0.3, "add_connection": 0.6}
-    assert not any(has_cycle(grown(Topology(**rates), seed=seed)) for seed in range(10))
-    assert any(has_cycle(grown(Topology(recurrent=True, **rates), seed=s)) for s in range(3))
+    straight = Topology(add_node=0.3, add_connection=0.6)
+    free = Topology(recurrent=True, add_node=0.3, add_connection=0.6)
+    assert not any(has_cycle(grown(straight, seed=seed)) for seed in range(10))
+    assert any(has_cycle(grown(free, seed=seed)) for seed in range(3))
 
 
 def test_a_new_connection_joins_two_nodes_that_were_not_joined():
@@ -182,8 +183,8 @@ def test_a_gene_disabled_in_either_parent_is_disabled_in_three_of_four_children(
 
 def test_of_equally_fit_parents_the_smaller_gives_the_structure():
     large = splits(START)
-    for parents in ((large, START), (START, large)):
-        child = Topology().crossover(*parents, rng(), equal=True).arch
+    for first, second in ((large, START), (START, large)):
+        child = Topology().crossover(first, second, rng(), equal=True).arch
         assert [gene[:2] for gene in child] == [gene[:2] for gene in START]
 
 

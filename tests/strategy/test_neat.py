@@ -51,7 +51,8 @@ def test_a_generation_is_asked_whole_and_the_next_waits_for_its_last_result():
     tell(strategy, asked[:-1], size)
     assert strategy.ask() is None
     tell(strategy, asked[-1:], size)
-    assert strategy.ask().parents
+    (child, *_) = generation(strategy)
+    assert child.parents
 
 
 def test_every_generation_has_exactly_the_population():
@@ -124,7 +125,10 @@ def test_mates_come_from_another_species_as_often_as_the_setting_says():
 def test_a_species_without_progress_has_no_children_unless_it_has_the_best():
     strategy = NEAT(SPACE, population=60, threshold=0.5, stagnation=1, plateau=10**6)
     play(strategy, 4, lambda candidate: 1.0)
-    assert len({id(species) for species, _ in strategy.families}) == 1
+    breeding = [species for species, _ in strategy.families]
+    best = max(strategy.species, key=lambda species: species.members[0].value)
+    assert all(s is best or s.improved == strategy.generation for s in breeding)
+    assert len({id(species) for species in breeding}) < len(strategy.species)
     strategy = NEAT(SPACE, population=60, threshold=0.5, stagnation=100, plateau=10**6)
     play(strategy, 4, lambda candidate: 1.0)
     assert len({id(species) for species, _ in strategy.families}) > 3
@@ -137,7 +141,8 @@ def test_after_a_plateau_two_species_breed_for_one_generation():
         play(strategy, 1, lambda candidate: 1.0)
         counts.append(len({id(species) for species, _ in strategy.families}))
     assert counts[3] == 2  # three generations after the first, whose score was the best ever
-    assert min(counts[:3]) > 2
+    assert counts[2] > 2
+    assert counts[5] > 2
 
 
 @pytest.mark.parametrize("score", [lambda c: -1.0 - noise(c), lambda c: 0.0, lambda c: -3.0])
@@ -168,10 +173,11 @@ def test_nine_of_ten_failures_end_nothing():
 def test_it_solves_xor():
     """In the paper 100 of 100 runs do, after 32 generations on average and 90 at most."""
     task = load("xor")
-    strategy = NEAT(Topology.of(task), population=150, seed=5)
+    space = Topology.of(task)
+    strategy = NEAT(space, population=150, seed=5)
     for _ in range(120):
         asked = generation(strategy)
-        found = task.score(Many(strategy.space, [candidate.arch for candidate in asked]))
+        found = task.score(Many(space, [candidate.arch for candidate in asked]))
         if any(task.solved(metrics) for metrics in found):
             break
         for candidate, metrics in zip(asked, found, strict=True):

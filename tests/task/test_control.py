@@ -8,12 +8,13 @@ import pytest
 
 from evolvent.network.genes import Many
 from evolvent.space.topology import Topology
-from evolvent.task.control import NAMES, _integrated, load
+from evolvent.task.control import NAMES, DoublePole, _integrated, load
 from evolvent.task.opening import open_task, settings_of
 
-XOR, POLES, BLIND = load("xor"), load("double-pole"), load("double-pole-no-velocity")
+XOR, BLIND = load("xor"), load("double-pole-no-velocity")
+POLES = DoublePole("double-pole", (6,), 1, "steps")
 
-#: A linear controller that pushes towards where the long pole falls: it lasts for a while.
+#: A linear controller that pushes towards where the long pole falls, too roughly for the short one.
 HOLD = (("x2", "y0", 6.0, True), ("x3", "y0", 3.0, True), ("bias", "y0", 0.0, True))
 
 
@@ -43,6 +44,10 @@ def test_every_task_opens_by_name_and_says_what_it_is(name):
     assert task.counts == {}
     assert settings_of(name) == {}
     assert task.fingerprint == load(name).fingerprint
+
+
+def test_the_poles_of_these_tests_are_those_of_the_name():
+    assert load("double-pole") == POLES
 
 
 def test_tasks_have_fingerprints_of_their_own():
@@ -103,9 +108,12 @@ def energy(state):
 def test_without_a_force_the_poles_keep_their_energy():
     state = np.array([[0.1], [0.2], [0.3], [-0.2], [0.5], [-0.4]])
     before = energy(state)
-    for _ in range(100):
+    for _ in range(12):
         state = _integrated(state, np.zeros(1))
-    assert energy(state) == pytest.approx(before, rel=1e-4)
+    assert energy(state) == pytest.approx(before, rel=1e-5)
+    for _ in range(48):
+        state = _integrated(state, np.zeros(1))
+    assert before * 0.999 < energy(state) < before  # the hinges rub a little
     assert abs(state[2, 0]) > 1  # it fell, as it must
 
 
@@ -115,7 +123,7 @@ def test_the_integration_is_of_fourth_order():
     # by hand: at the start the cart is pushed by 5 N against the weight of the poles
     assert one[1, 0] == pytest.approx(0.01 * 5.0 / 1.04, rel=0.1)
     back = _integrated(one * [[1], [-1], [1], [1], [-1], [-1]], np.array([5.0]))  # time reversed
-    assert np.abs(back[[0, 2, 3]] - start[[0, 2, 3]]).max() < 1e-6
+    assert np.abs(back[[0, 2, 3]] - start[[0, 2, 3]]).max() < 1e-5
 
 
 def test_a_mirrored_world_falls_the_other_way_at_the_same_time():
@@ -125,11 +133,10 @@ def test_a_mirrored_world_falls_the_other_way_at_the_same_time():
     assert lasted[0] == lasted[1]
 
 
-def test_idle_hands_let_the_poles_fall_and_careful_ones_hold_them_longer():
-    idle = (("bias", "y0", 0.0, True),)
-    short, long = POLES.score(nets(POLES, idle, HOLD))
-    assert 0 < short["steps"] < 100
-    assert long["steps"] > short["steps"]
+def test_idle_hands_let_the_poles_fall_and_rough_ones_make_them():
+    idle, rough = (("bias", "y0", 0.0, True),), (("bias", "y0", 8.0, True),)
+    late, soon = POLES.score(nets(POLES, idle, rough))
+    assert 0 < soon["steps"] < late["steps"] < 100
 
 
 def test_the_fitness_without_velocities_is_a_tenth_for_time_and_the_rest_for_rest():
@@ -174,7 +181,7 @@ def test_a_state_that_is_no_number_has_fallen():
 def test_the_test_takes_625_starts_and_never_the_one_that_is_scored():
     seen = {}
 
-    class Watched(type(POLES)):
+    class Watched(DoublePole):
         def balance(self, nets, state, actions, *, watch=False):
             seen["state"], seen["actions"] = state, actions
             return np.where(state[0] > 0, actions, 0), np.zeros(state.shape[1])

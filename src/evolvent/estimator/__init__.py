@@ -11,10 +11,10 @@ of the space), `kinds` (of tasks that it can evaluate), and `stateful` (whether 
 candidates, which allows one process only).
 
 Optional: ``evaluate_many(asked)``, for pairs of a candidate and what it inherits, used when several
-wait: it answers in their order, each as if it had been alone. Further methods go by a capability: ``test``
-(what was not scored), ``goal`` (``solved(result)``: nothing is left to search for, or None where only
-``confirmed(result)`` tells, which takes longer), ``network`` (the architecture is a finished network,
-which is delivered as it is).
+wait: it answers in their order, each as if it had been alone. Further methods go by a capability:
+``test`` (what was not scored), ``goal`` (``solved(result)``: nothing is left to search for, or None
+where only ``confirmed(result)`` tells, which takes longer), ``network`` (the architecture is a finished
+network, which is delivered as it is).
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def build(space: Space, arch: Arch, data: Data, size: Size, *, seed: int = 0) ->
 
 
 def weights(space: Space, arch: Arch) -> State:
-    """Return the weights that an architecture of a ``weighted`` space carries, for its plan's network."""
+    """Return the weights that an architecture of a ``weighted`` space carries, named as its plan's."""
     found: State = _module(space).state(space, arch)
     return found
 

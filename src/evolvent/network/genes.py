@@ -38,6 +38,8 @@ class Genome(nn.Module):
         super().__init__()
         self.inputs, self.outputs, self.nodes = inputs, outputs, nodes
         self.depth, self.recurrent = depth, recurrent
+        self.source: Tensor
+        self.target: Tensor
         self.weight = nn.Parameter(torch.zeros(connections))
         self.register_buffer("source", torch.zeros(connections, dtype=torch.int64))
         self.register_buffer("target", torch.zeros(connections, dtype=torch.int64))
@@ -50,6 +52,7 @@ class Genome(nn.Module):
         return torch.sigmoid(4.9 * (sources @ matrix))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs, [B, outputs] or [B, T, outputs]."""
         values = x.new_zeros(len(x), self.nodes)
         if not self.recurrent:
             for _ in range(self.depth):
@@ -193,7 +196,8 @@ class Many:
             for at in self._read:
                 total += self.passed[:, at] * self.values[at]
             self.values = _sigmoid(total)
-        return self.values[: self.outputs]
+        answers: np.ndarray = self.values[: self.outputs]
+        return answers
 
 
 def _sigmoid(total: np.ndarray) -> np.ndarray:
@@ -201,4 +205,5 @@ def _sigmoid(total: np.ndarray) -> np.ndarray:
     np.minimum(total, 500.0, out=total)  # exp of more is infinite, and its answer 0 all the same
     np.exp(total, out=total)
     total += 1.0
-    return np.reciprocal(total, out=total)
+    np.reciprocal(total, out=total)
+    return total

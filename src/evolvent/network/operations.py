@@ -247,6 +247,8 @@ class FilterMaps(nn.Module):
         active: whether a leaky ReLU follows, clipped at the top with no gradient above.
     """
 
+    table: Tensor
+
     def __init__(self, edges: str, height: int, width: int, active: bool = True) -> None:
         super().__init__()
         pairs = [(source, target) for source, target in (e.split(">") for e in edges.split())]
@@ -268,23 +270,26 @@ class FilterMaps(nn.Module):
         blocks = []
         for source in sources:  # where no kernel reaches is the place of a 0 behind all of them
             inputs = next(len(block) for (a, _), block in places.items() if a == source)
-            none = torch.full((inputs, height * width), -1)
+            none = torch.full((inputs, height * width), -1, device="cpu")
             row = [places.get((source, target), none) for target in targets]
             blocks.append(torch.cat(row, 1))
         table = torch.cat(blocks)
         table = torch.where(table < 0, end, table).flatten()
-        self.register_buffer("table", table, persistent=False)
+        # made on the CPU and moved, because a meta device takes a hundred times as long
+        self.register_buffer("table", table.to(self.bias.device), persistent=False)
 
     @staticmethod
     def places_of(c_in: int, rows: int, columns: int, height: int, width: int, end: int) -> Tensor:
         """Return [inputs, outputs]: which of the kernels' numbers joins two pixels, or -1 for none."""
         pad = max(0, height - rows), max(0, width - columns)
         high, wide = abs(rows - height) + 1, abs(columns - width) + 1
-        down = torch.arange(rows)[:, None, None, None] - torch.arange(height)[:, None] + pad[0]
-        right = torch.arange(columns)[:, None, None] - torch.arange(width) + pad[1]
+        row, column, channel = (torch.arange(n, device="cpu") for n in (rows, columns, c_in))
+        y, x = torch.arange(height, device="cpu"), torch.arange(width, device="cpu")
+        down = row[:, None, None, None] - y[:, None] + pad[0]
+        right = column[:, None, None] - x + pad[1]
         seen = (down >= 0) & (down < high) & (right >= 0) & (right < wide)
         place = (down * wide + right + end).reshape(1, -1)
-        place = place + torch.arange(c_in)[:, None] * high * wide
+        place = place + channel[:, None] * high * wide
         place = torch.where(seen.reshape(1, -1), place, -1)
         return place.reshape(c_in * rows * columns, height * width)
 

@@ -102,7 +102,7 @@ class Aligned(Protocol):
     def crossover(
         self, first: Arch, second: Arch, rng: random.Random, *, equal: bool = False
     ) -> Move:
-        """Return a child; genes that only one parent has are those of `first`, unless they are `equal`."""
+        """Return a child; what only one parent has comes from `first`, unless both are `equal`."""
 
 
 class Start(Protocol):

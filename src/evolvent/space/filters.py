@@ -4,14 +4,14 @@ Source: Desell 2017, "Large Scale Evolution of Convolutional Neural Networks Usi
 (1703.05422), EXACT: Evolutionary Exploration of Augmenting Convolutional Topologies. An architecture
 is ``(maps, edges)``, both sorted:
 
-===================================== ===================================================================
-``(name, depth, height, width)``      a filter: one map of a size of its own; its depth orders the network
-``(source, target, enabled)``         a convolution, summed into its target
-===================================== ===================================================================
+================================ ==========================================================
+``(name, depth, height, width)`` a filter: one map of a size of its own; edges lead deeper
+``(source, target, enabled)``    a convolution, summed into its target
+================================ ==========================================================
 
-The image ``x`` has depth 0, the outputs ``y0``, ``y1``, ... of 1 x 1 have depth 1. The kernel of an edge
-follows from the sizes it joins, |source - target| + 1 in each axis by itself: a valid convolution where
-the map shrinks, a full one where it grows.
+The image ``x`` has depth 0, the outputs ``y0``, ``y1``, ... of 1 x 1 have depth 1. The kernel of an
+edge follows from the sizes it joins, |source - target| + 1 in each axis by itself: a valid
+convolution where the map shrinks, a full one where it grows.
 
 Innovation: an edge is what it joins, so that equal edges of relatives are one gene; the name of a map
 is drawn from the event that made it (which edge was split, or what it was put between), so that equal
@@ -178,8 +178,8 @@ class Filters:
             "change-width": lambda genome, rng: self._resized(genome, rng, (0, 1)),
             "add-map": self._add_map,
         }
-        self.rates = (disable_edge, enable_edge, split_edge, add_edge)
-        self.rates += (change_size, change_height, change_width, add_map)
+        edge_rates = (disable_edge, enable_edge, split_edge, add_edge)
+        self.rates = (*edge_rates, change_size, change_height, change_width, add_map)
         if min(self.rates) < 0 or not any(self.rates):
             raise SettingError(f"rates {self.rates}: at least 0, and one of them above")
         if problem := self.problem(genome(self.start(random.Random(0)))):
@@ -193,7 +193,7 @@ class Filters:
     # -- sample and move -------------------------------------------------------------------------
 
     def start(self, rng: random.Random) -> Arch:
-        """Return the minimal architecture: an edge from the image to every output, a linear classifier."""
+        """Return a linear classifier: an edge from the image to every output."""
         return Genome((), tuple(Edge(IMAGE, name, True) for name in self.names)).plain()
 
     def sample(self, rng: random.Random) -> Arch:

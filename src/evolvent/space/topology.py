@@ -14,10 +14,10 @@ connection of which the younger end was an ``n1_...``.
 What differs: the paper gives equal events one innovation number within a generation only, here they are
 always the same. Its excess genes are those behind the last number of the other genome; here, those of
 a later generation of splits than any gene of the other (with the paper's c1 = c2 the distance is equal
-either way). Of two equally fit parents the one with fewer genes gives the structure, as in the program of the
-paper; its text lets chance decide gene by gene, which leaves nodes without a way in or out. What the
-paper leaves open is taken from that program too: weights are perturbed by at most 2.5 and stay within
-8; a child gets a new node, or else a new connection, or else other weights.
+either way). Of two equally fit parents the one with fewer genes gives the structure, as in the program
+of the paper; its text lets chance decide gene by gene, which leaves nodes without a way in or out. What
+the paper leaves open is taken from that program too: weights are perturbed by at most 2.5 and stay
+within 8; a child gets a new node, or else a new connection, or else other weights.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ a mutant with three changes; what comes back enters if it is better than the wor
 network that a member has already does not enter. Everything starts from the simplest network.
 
 What differs: the score is that of the validation part, where the 2017 code takes the error on the
-training images. Accuracies tie as errors do not: of equals the newer stays. A child that inherits may be
-a member's own network, trained on: it takes that one's place if it is better. Until something has a
-score, mutants of the simplest network are asked for, where the paper lets unevaluated genomes breed.
+training images. Accuracies tie as errors do not: of equals the newer stays. A child that inherits
+may be a member's own network, trained on: it takes that one's place if it is better. Until something
+has a score, mutants of the simplest network are asked for; the paper lets unevaluated genomes breed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Exact:
     Args:
         space: samples, mutates and crosses architectures; their form is never looked at here.
         population: members; None is the paper's 100, or what the horizon allows. [count, >= 2]
-        crossover: probability that a child has two parents; None is the paper's 0.2 where the space can,
-            and 0 elsewhere. [0..1]
+        crossover: probability that a child has two parents; None is the paper's 0.2 where the space
+            can, and 0 elsewhere. [0..1]
         mutations: per child of one parent. [count]
         start: ``minimal`` architectures where the space has one, or ``random`` ones.
         inherit: whether children start from their parents' weights, the fitter one's first.

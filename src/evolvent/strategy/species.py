@@ -74,7 +74,7 @@ def _parted(
     near: Sequence[Result] = (),
 ) -> tuple[list[Result], list[Result]]:
     """Return those nearer to `arch` than the threshold, after those known to be, and the others."""
-    joined, left = list(near), []
+    joined, left = list(near), list[Result]()
     far = distances(arch, [member.candidate.arch for member in members])
     for member, distance in zip(members, far, strict=True):
         (joined if distance < threshold else left).append(member)

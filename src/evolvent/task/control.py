@@ -80,14 +80,14 @@ class Control:
     @property
     def fingerprint(self) -> str:
         """Hash of what decides the scores: two runs can be compared if it is equal."""
-        return hashlib.sha256(f"{self!r} {CONSTANTS!r}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{self!r} {PHYSICS!r}".encode()).hexdigest()[:16]
 
     def score(self, nets: Controllers) -> list[dict[str, float]]:
         """Return the metrics of every network, its score among them."""
         raise NotImplementedError
 
     def solved(self, metrics: Mapping[str, float]) -> bool | None:
-        """Whether a network with these metrics leaves nothing to search for; None: `confirmed` tells."""
+        """Whether these metrics leave nothing to search for; None: only `confirmed` tells."""
         raise NotImplementedError
 
     def confirmed(self, nets: Controllers) -> bool:
@@ -131,27 +131,17 @@ class Xor(Control):
         return "four cases, score (4 - sum of errors) squared, 16 at best"
 
 
-#: The physics: gravity [m/s2], masses [kg], half the lengths of the poles [m], the friction of their
-#: hinges [kg m2/s], force [N], step of the integration [s], steps of it per action, and the bounds of
-#: cart [m] and poles [rad].
-CONSTANTS = {
-    "gravity": -9.8,
-    "cart": 1.0,
-    "poles": (0.1, 0.01),
-    "half": (0.5, 0.05),
-    "friction": 2e-6,
-    "force": 10.0,
-    "step": 0.01,
-    "per_action": 2,
-    "track": 2.4,
-    "angle": math.radians(36),
-    "start": 0.07,
-}
-MASS = np.array(CONSTANTS["poles"])[:, None]
-HALF = np.array(CONSTANTS["half"])[:, None]
+GRAVITY = -9.8  # [m/s2]
+CART, POLES = 1.0, (0.1, 0.01)  # masses [kg]
+LENGTHS = (0.5, 0.05)  # half of those of the poles [m]
+FRICTION = 2e-6  # of the hinges [N m s]
+FORCE = 10.0  # the largest, of an output of 0 or 1 [N]
+STEP, PER_ACTION = 0.01, 2  # of the integration [s], steps per action
+TRACK, BOUND = 2.4, math.radians(36)  # where cart [m] and poles [rad] must stay
+START = 0.07  # of the long pole [rad]
+PHYSICS = (GRAVITY, CART, POLES, LENGTHS, FRICTION, FORCE, STEP, PER_ACTION, TRACK, BOUND, START)
+MASS, HALF = np.array(POLES)[:, None], np.array(LENGTHS)[:, None]
 MOMENT = MASS * HALF
-GRAVITY, FRICTION, CART = -9.8, 2e-6, 1.0
-STEP = 0.01
 
 X, V, ANGLES, SPINS = 0, 1, slice(2, 4), slice(4, 6)  # rows of a state [6, P]
 SEEN = {  # what a network sees: rows, and what they are divided by
@@ -200,7 +190,7 @@ class DoublePole(Control):
 
     def test(self, nets: Controllers) -> float:
         """Return the share of 625 other starts from which the poles stay up for 1,000 actions."""
-        return self.generalisation(nets) / len(PLACES) ** len(RANGES)
+        return self.generalisation(nets) / float(len(PLACES) ** len(RANGES))
 
     def generalisation(self, nets: Controllers) -> int:
         """Return from how many of the 625 starts the poles stay up for 1,000 actions."""
@@ -243,8 +233,8 @@ class DoublePole(Control):
         scale = np.array([size for _, size in seen])[:, None]
         before = (state, nets.values)
         for action in range(actions):
-            force = (nets(state[rows] / scale)[0] - 0.5) * (2 * CONSTANTS["force"])
-            for _ in range(CONSTANTS["per_action"]):
+            force = (nets(state[rows] / scale)[0] - 0.5) * (2 * FORCE)
+            for _ in range(PER_ACTION):
                 state = _integrated(state, force)
             gone = _fallen(state)
             fell = gone.any()
@@ -280,18 +270,15 @@ class DoublePole(Control):
 def _starts(count: int) -> np.ndarray:
     """Return the state at which scoring begins, for `count` networks. [6, count]"""
     state = np.zeros((6, count))
-    state[2] = CONSTANTS["start"]
+    state[2] = START
     return state
 
 
 def _fallen(state: np.ndarray) -> np.ndarray:
     """Whether the cart left its track, or a pole its bounds; a state that is no number did too. [P]"""
-    size = np.abs(state[[0, 2, 3]])
-    inside = (size[0] <= 2.4) & (size[1] <= BOUND) & (size[2] <= BOUND)
-    return np.logical_not(inside)
-
-
-BOUND = math.radians(36)
+    cart, long, short = np.abs(state[[0, 2, 3]])
+    inside: np.ndarray = (cart <= TRACK) & (long <= BOUND) & (short <= BOUND)
+    return ~inside
 
 
 def _calm(steps: int, motion: float) -> float:
@@ -302,7 +289,7 @@ def _calm(steps: int, motion: float) -> float:
 def _integrated(state: np.ndarray, force: np.ndarray) -> np.ndarray:
     """Return the state [6, P] one step later, by the Runge-Kutta method of fourth order."""
     first = _motion(state, force)
-    second = _motion(state + STEP / 2 * first, force)
+    second: np.ndarray = _motion(state + STEP / 2 * first, force)
     third = _motion(state + STEP / 2 * second, force)
     fourth = _motion(state + STEP * third, force)
     second += third
