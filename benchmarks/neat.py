@@ -60,7 +60,7 @@ def search(
     neat = NEAT(genomes, seed=seed, **({"population": 150} | (strategy or {})))
     start = time.process_time()
     for generation in range(1, generations + 1):
-        asked = [neat.ask() for _ in range(neat.size)]
+        asked = [each for _ in range(neat.size) if (each := neat.ask()) is not None]
         results = [told.result for told in estimator.evaluate_many([(each, {}) for each in asked])]
         best = max(results, key=lambda result: result.value)
         for result in [best, *results]:

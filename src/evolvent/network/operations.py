@@ -183,7 +183,7 @@ class PReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, ...] -> [B, C, ...]."""
         slope = self.slope.to(x.dtype).reshape(-1, *[1] * (x.ndim - 2))
-        return F.relu(x) - slope * F.relu(-x)  # type: ignore[no-any-return]
+        return F.relu(x) - slope * F.relu(-x)
 
 
 class TokenEmbedding(nn.Module):
