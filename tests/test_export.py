@@ -210,6 +210,8 @@ def test_every_operation_of_ours_can_be_written(toy):
         "TokenEmbedding": (1, 4),
     }
     for name, made in MODULES.items():
+        if name in ("DropPath", "Auxiliary"):  # a help for the training, never delivered
+            continue
         wanted = inspect.signature(made).parameters
         args = {key: value for key, value in sizes.items() if key in wanted}
         inputs = ("x", "x") if name == "Reshape" else ("x",)
