@@ -45,7 +45,7 @@ def test_a_node_reads_two_earlier_states_with_operations_of_the_space(space):
 
 def test_the_papers_numbers_of_operations_hold():
     sizes = {name: len(operations) for name, operations in OPERATIONS.items()}
-    assert sizes == {"nasnet": 13, "amoebanet": 8, "darts": 7, "enas": 5, "plain": 6}
+    assert sizes == {"nasnet": 13, "amoebanet": 8, "darts": 7, "enas": 5, "nao": 9, "plain": 6}
     assert all(len(set(operations)) == len(operations) for operations in OPERATIONS.values())
 
 
