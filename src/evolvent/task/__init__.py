@@ -55,6 +55,8 @@ class Task:
         metric: ``"accuracy"``: a fraction, 0 to 1.
         seed: of the split.
         note: what a user should know about how the data were read, one line each.
+        reading: how a raw example becomes an input of the network, as plain JSON: it travels with the
+            exported network, whose ``predict.py`` reads files of the original kind by it.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Task:
     metric: str = "accuracy"
     seed: int = 0
     note: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     trainable = True  # a table is not: it answers without a network
     charged = False  # a table's results say what they cost, whatever the look-up took
