@@ -123,48 +123,16 @@ def train(
         CandidateFailed: when the loss is no longer a finite number.
     """
     start = time.monotonic()
-    per_epoch = max(1, len(data) // min(hyper.batch, len(data)))
-    steps = max(1, round(epochs * per_epoch)) if epochs > 0 else 0
     done = Training()
-    if not steps:
+    if not epochs > 0:
         return done
-    net.train()
-    net.to(device=data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = _optimizer(net, hyper)
-    loss_of = LOSSES[data.task.loss]
-    generator = torch.Generator().manual_seed(seed)
-    batches = data.shuffled(
-        hyper.batch,
-        steps,
-        generator,
-        augment=hyper.augment,
-        shift=epochs >= hyper.shift_from,
-        cutout=hyper.cutout,
-    )
-    scheduled: list[Any] = [module for module in net.modules() if hasattr(module, "reach")]
-    helpers: list[Any] = [module for module in net.modules() if hasattr(module, "offer")]
+    per_epoch = max(1, len(data) // min(hyper.batch, len(data)))
+    steps = max(1, round(epochs * per_epoch))
+    shift = epochs >= hyper.shift_from
+    trainer = Trainer(net, data, steps=steps, hyper=hyper, seed=seed, shift=shift)
     look, since, total = max(1, steps // LOOKS), 0, torch.zeros((), device=data.device)
-    low = hyper.precision == "bfloat16"
-    for step, (x, y) in enumerate(batches, start=1):
-        for group in optimizer.param_groups:
-            group["lr"] = hyper.lr * rate(hyper, (step - 0.5) / steps)
-        for module in scheduled:
-            module.reach(step / steps)
-        with torch.autocast(data.device.type, torch.bfloat16, enabled=low):
-            logits = net(x)
-        loss = loss_of(logits.float(), y, label_smoothing=hyper.label_smoothing)
-        all_losses = loss
-        for helper in helpers:
-            weight, more = helper.offer()
-            all_losses = all_losses + weight * loss_of(
-                more.float(), y, label_smoothing=hyper.label_smoothing
-            )
-        optimizer.zero_grad(set_to_none=True)
-        all_losses.backward()  # type: ignore[no-untyped-call]
-        if hyper.clip:
-            nn.utils.clip_grad_norm_(net.parameters(), hyper.clip)
-        optimizer.step()
-        total, since = total + loss.detach(), since + 1
+    for step in range(1, steps + 1):
+        total, since = total + trainer.step(), since + 1
         done.cut = deadline is not None and step < steps and time.monotonic() > deadline
         if since == look or step == steps or done.cut:
             mean = float(total) / since
@@ -179,6 +147,81 @@ def train(
             break
     done.epochs, done.seconds = step / per_epoch, time.monotonic() - start
     return done
+
+
+class Trainer:
+    """A training in steps: optimiser, schedule and data, each where the last step left them.
+
+    Args:
+        net: returns logits [B, outputs] for inputs [B, ...].
+        data: what to learn from.
+        steps: of the whole schedule. [count, >= 1]
+        hyper: optimiser and schedule.
+        seed: of the order and the augmentation.
+        shift: whether images are also shifted and cut out.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        data: Resident,
+        *,
+        steps: int,
+        hyper: Hyperparameters,
+        seed: int,
+        shift: bool = False,
+    ) -> None:
+        net.train()
+        net.to(device=data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net, self.data, self.steps, self.hyper, self.done = net, data, steps, hyper, 0
+        self.optimizer = _optimizer(net, hyper)
+        self.loss = LOSSES[data.task.loss]
+        generator = torch.Generator().manual_seed(seed)
+        self.batches = data.shuffled(
+            hyper.batch, generator, augment=hyper.augment, shift=shift, cutout=hyper.cutout
+        )
+        self._scheduled: list[Any] = [m for m in net.modules() if hasattr(m, "reach")]
+        self._helpers: list[Any] = [m for m in net.modules() if hasattr(m, "offer")]
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return self.hyper.lr * rate(self.hyper, (self.done + 0.5) / self.steps)
+
+    def step(self, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Learn from the next batch and return the mean loss [] of the network itself.
+
+        Args:
+            forward: computes the logits in place of the network, with its weights.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr
+        self.done += 1
+        for module in self._scheduled:
+            module.reach(self.done / self.steps)
+        x, y = next(self.batches)
+        loss = self.loss_of(forward or self.net, x, y)
+        everything = loss
+        for helper in self._helpers:
+            weight, logits = helper.offer()
+            everything = everything + weight * self._smoothed(logits, y)
+        self.optimizer.zero_grad(set_to_none=True)
+        everything.backward()  # type: ignore[no-untyped-call]
+        if self.hyper.clip:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.hyper.clip)
+        self.optimizer.step()
+        return loss.detach()
+
+    def loss_of(self, forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss [] that a training step lowers."""
+        low = self.hyper.precision == "bfloat16"
+        with torch.autocast(self.data.device.type, torch.bfloat16, enabled=low):
+            logits = forward(x)
+        return self._smoothed(logits, y)
+
+    def _smoothed(self, logits: Tensor, y: Tensor) -> Tensor:
+        logits = logits.float() if logits.dtype == torch.bfloat16 else logits
+        return self.loss(logits, y, label_smoothing=self.hyper.label_smoothing)
 
 
 def rate(hyper: Hyperparameters, share: float) -> float:
