@@ -120,7 +120,7 @@ def _branch(
 
 
 def _operation(name: str, stride: int) -> tuple[str, tuple[tuple[str, Value], ...]]:
-    """Return the module of an operation of the space, or ``identity`` or ``none``, and its arguments."""
+    """Return the module of an operation, or ``identity`` or ``none``, and its arguments."""
     channels: dict[str, Value] = {"c_in": "c", "c_out": "c"}
     stepping: dict[str, Value] = {"stride": stride} if stride > 1 else {}
     if name in CONVOLUTIONS:

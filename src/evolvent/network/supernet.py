@@ -117,7 +117,7 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
         """[B, C, H, W] -> the same, times `gate` []."""
-        weight = self.weight
+        weight: Tensor | None = self.weight
         if gate is not None:  # contiguous: the kernel is ten times slower on an expanded number
             weight = gate.expand(x.shape[1]).contiguous() if weight is None else weight * gate
             weight = weight.to(torch.promote_types(x.dtype, torch.float32))
@@ -278,7 +278,8 @@ class _Pass:
     def _call(self, line: Call) -> State:
         module = getattr(self.block, line.out, None)
         if isinstance(module, _Block):
-            return module([partial(self.state, name) for name in line.inputs], self.mixture)
+            readers = [partial(self.state, name) for name in line.inputs]
+            return module(readers, self.mixture)  # type: ignore[no-any-return]
         if line.op == "loose":
             return self._loose(line)
         if module is None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import CandidateFailed, SettingError
+from ..types import State
 from .data import Resident
 
 LOSSES: dict[str, Callable[..., Tensor]] = {"cross-entropy": F.cross_entropy}
@@ -180,6 +182,7 @@ class Trainer:
         self.batches = data.shuffled(
             hyper.batch, generator, augment=hyper.augment, shift=shift, cutout=hyper.cutout
         )
+        self._ahead: tuple[State, tuple[Tensor, Tensor]] | None = None  # a batch taken early
         self._scheduled: list[Any] = [m for m in net.modules() if hasattr(m, "reach")]
         self._helpers: list[Any] = [m for m in net.modules() if hasattr(m, "offer")]
 
@@ -199,7 +202,8 @@ class Trainer:
         self.done += 1
         for module in self._scheduled:
             module.reach(self.done / self.steps)
-        x, y = next(self.batches)
+        x, y = self._ahead[1] if self._ahead else next(self.batches)
+        self._ahead = None
         loss = self.loss_of(forward or self.net, x, y)
         everything = loss
         for helper in self._helpers:
@@ -219,9 +223,67 @@ class Trainer:
             logits = forward(x)
         return self._smoothed(logits, y)
 
+    def upcoming(self) -> tuple[Tensor, Tensor]:
+        """Return the batch that the next step will learn from."""
+        self._ahead = self._ahead or (self.batches.state(), next(self.batches))
+        return self._ahead[1]
+
+    def planned(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Return by how much the next step would move every weight if it met these gradients.
+
+        Args:
+            gradients: in the order of the network's parameters; None for one that has no part in it.
+        """
+        groups = {id(p): group for group in self.optimizer.param_groups for p in group["params"]}
+        moves: list[Tensor | None] = []
+        for weight, gradient in zip(self.net.parameters(), gradients, strict=True):
+            if gradient is None or id(weight) not in groups:
+                moves.append(None)
+                continue
+            slope = gradient + groups[id(weight)]["weight_decay"] * weight.detach()
+            velocity = self.optimizer.state[weight].get("momentum_buffer")
+            if velocity is None:
+                velocity = torch.zeros_like(slope)
+            velocity = self.hyper.momentum * velocity + slope
+            moves.append(-self.lr * (slope + self.hyper.momentum * velocity))  # Nesterov's
+        return moves
+
+    @property
+    def response(self) -> float:
+        """How strongly the planned move of a weight follows its gradient."""
+        return -self.lr * (1 + self.hyper.momentum)
+
+    def state(self) -> State:
+        """Return all that a training goes on from, but for the weights, as arrays."""
+        batches = self._ahead[0] if self._ahead else self.batches.state()
+        state = {f"batches.{name}": value for name, value in batches.items()}
+        for name, weight in self.net.named_parameters():
+            for what, value in self.optimizer.state.get(weight, {}).items():
+                if value is not None:
+                    state[f"optimizer.{what}.{name}"] = value.detach().cpu().numpy().copy()
+        return state | {"done": np.array(self.done)}
+
+    def restore(self, state: State) -> None:
+        """Go on from a `state`; the weights are restored by whoever kept them."""
+        self.done, self._ahead = int(state["done"]), None
+        self.batches.restore(_under("batches.", state))
+        self.optimizer.state.clear()
+        weights = dict(self.net.named_parameters())
+        for key, value in _under("optimizer.", state).items():
+            what, _, name = key.partition(".")
+            tensor = torch.from_numpy(np.array(value)).to(weights[name].device)
+            if tensor.ndim == 4:
+                tensor = tensor.contiguous(memory_format=torch.channels_last)
+            self.optimizer.state[weights[name]][what] = tensor
+
     def _smoothed(self, logits: Tensor, y: Tensor) -> Tensor:
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
         return self.loss(logits, y, label_smoothing=self.hyper.label_smoothing)
+
+
+def _under(prefix: str, state: State) -> State:
+    """Return what `state` holds below a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 def rate(hyper: Hyperparameters, share: float) -> float:
