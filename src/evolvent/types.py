@@ -169,13 +169,14 @@ class Result:
         return Result(**{**data, "candidate": candidate, "gradient": gradient})
 
 
-def _digest(mixture: Mapping[str, np.ndarray]) -> dict[str, str]:
-    return {
-        name: hashlib.sha256(np.ascontiguousarray(rows, dtype=np.float64).tobytes()).hexdigest()[
-            :16
-        ]
-        for name, rows in mixture.items()
-    }
+def _digest(mixture: Mapping[str, Any]) -> dict[str, str]:
+    """Return a short text per group that is equal for equal rows; those that are texts stay."""
+
+    def short(rows: Any) -> str:
+        data = np.ascontiguousarray(rows, dtype=np.float64).tobytes()
+        return hashlib.sha256(data).hexdigest()[:16]
+
+    return {name: r if isinstance(r, str) else short(r) for name, r in mixture.items()}
 
 
 def failed(candidate: Candidate, reason: str, *, seconds: float = 0.0) -> Result:
