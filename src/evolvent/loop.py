@@ -21,6 +21,7 @@ from .types import Candidate, Result, failed
 REFUSALS = 1000  # in a row; then the limits leave nothing to search
 HEARTBEAT = 0.25  # [s] between two notes of the time spent: what a kill can hide from the budget
 
+
 class Diverged(EvolventError):
     """A step of an estimator that holds state failed: what it has learnt is spoilt."""
 

@@ -36,6 +36,8 @@ STRATEGIES = {
     "ppo": "strategy.ppo:PPO",
     "pareto": "strategy.pareto:Pareto",
     "nao": "strategy.nao:NAO",
+    "darts": "strategy.darts:Darts",
+    "gdas": "strategy.gdas:Gdas",
     "neat": "strategy.neat:NEAT",
     "successive-halving": "strategy.hyperband:SuccessiveHalving",
     "hyperband": "strategy.hyperband:Hyperband",
@@ -45,6 +47,7 @@ STRATEGIES = {
 ESTIMATORS = {
     "full": "estimator.full:Full",
     "inherit": "estimator.inherit:Inherit",
+    "shared": "estimator.shared:Shared",
     "table": "estimator.table:TableEstimator",
     "zerocost": "estimator.zerocost:ZeroCost",
     "cascade": "estimator.cascade:Cascade",

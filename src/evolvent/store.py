@@ -198,7 +198,9 @@ class Store:
     def _next(self) -> int:
         """Return the next place in the log."""
         if not hasattr(self, "_last"):
-            rows = [self._db.execute(f"SELECT max(seq) FROM {table}") for table in ("events", "steps")]
+            rows = [
+                self._db.execute(f"SELECT max(seq) FROM {table}") for table in ("events", "steps")
+            ]
             self._last = max(row.fetchone()[0] or 0 for row in rows)
         self._last += 1
         return self._last
@@ -256,15 +258,14 @@ class Store:
     def _events(self, query: str) -> Iterator[Event]:
         candidates: dict[int, Candidate] = {}
         for _, kind, id, data, told, gradient in self._db.execute(query).fetchall():
-            event: Event
             try:
                 if kind == "told":
-                    event = Result.from_json(json.loads(data), candidates[id])
+                    event: Event = Result.from_json(json.loads(data), candidates[id])
                 else:
-                    event = candidates[id] = Candidate.from_json(json.loads(data))
+                    event = asked = candidates[id] = Candidate.from_json(json.loads(data))
                 if kind == "step":
                     yield event
-                    event = Result.from_json(json.loads(told), event, _unpacked(gradient))
+                    event = Result.from_json(json.loads(told), asked, _unpacked(gradient))
             except (KeyError, TypeError, ValueError) as error:
                 raise self._damaged(f"what was {kind} of candidate {id}: {error!r}") from error
             yield event

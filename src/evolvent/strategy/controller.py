@@ -152,6 +152,17 @@ class Controller:
         entropies = -(logs.exp() * logs.masked_fill(~batch.legal, 0.0)).sum(2)
         return logs.gather(2, batch.tokens[:, :, None])[:, :, 0], entropies
 
+    def entropy_share(self, paths: Sequence[Path]) -> float:
+        """Return the mean entropy of the decisions of `paths`, as a share of the largest. [0..1]
+
+        Decisions that leave no choice do not count.
+        """
+        batch = self.read([path.choices for path in paths])
+        with torch.no_grad(), one_thread():
+            _, entropies = self.judge(batch)
+            largest = batch.legal.sum(2).double().log()
+        return float(entropies.sum() / largest.sum().clamp(min=1e-12))
+
     # -- the network -----------------------------------------------------------------------------
 
     def _inputs(self, tokens: Tensor, place: int) -> Tensor:

@@ -195,6 +195,15 @@ class NAO:
         if result.status != "cut":
             self._results.append(result)
 
+    def draw(self, rngs: Sequence[Random]) -> list[Arch]:
+        """Return an architecture per generator from the pool: what shared weights learn at.
+
+        The pool holds as many of the best results as there were random ones first.
+        """
+        scored = sorted((r for r in self._results if r.ok), key=lambda r: -r.value)
+        pool = [result.candidate.arch for result in scored[: self.initial]]
+        return [rng.choice(pool) if pool else self.space.sample(rng) for rng in rngs]
+
     def _sample(self, rng: Random) -> Move:
         arch = self.space.sample(rng)
         for _ in range(_TRIES):
