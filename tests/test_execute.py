@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from tests.helpers import heeding_interrupts
 
 from evolvent.errors import CandidateFailed, SettingError
 from evolvent.execute import Cancelled, Inline, LocalSlots, OutOfMemory, TimedOut, WorkerLost
@@ -70,14 +71,15 @@ def all_ready(executor):
 def run_script(path, text, **options):
     path.write_text(textwrap.dedent(text))
     places = [str(Path(__file__).parent), *sys.path]
-    return subprocess.Popen(
-        [sys.executable, str(path)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+    with heeding_interrupts():
+        return subprocess.Popen(
+            [sys.executable, str(path)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
 
 
 # Both executors

@@ -41,7 +41,7 @@ STRATEGIES = {
     "neat": "strategy.neat:NEAT",
     "successive-halving": "strategy.hyperband:SuccessiveHalving",
     "hyperband": "strategy.hyperband:Hyperband",
-    "asha": "strategy.hyperband:Asha",
+    "asha": "strategy.asha:Asha",
     "learning-curve": "strategy.curve:LearningCurve",
 }
 ESTIMATORS = {

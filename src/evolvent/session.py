@@ -277,6 +277,7 @@ class _Session:
             return
         store.note("state", "searching")
         weights = Weights(self.folder / "weights")
+        prunes = hasattr(strategy, "alive")
         protect = _Best(store, make_space(config, task), config)
         goal = _Goal(store, config, task)
         together = Together(executor, evaluate_many, timeout=config["estimator"]["timeout"])
@@ -295,8 +296,9 @@ class _Session:
             return dataclasses.replace(result, weights=name)
 
         def listen(result: Result) -> None:
-            if hasattr(strategy, "alive"):  # nobody else's weights are inherited any more
-                weights.keep_only({str(id) for id in strategy.alive() | protect(result)})
+            protected = protect(result)
+            if prunes and weights.kept:  # nobody else's are inherited any more
+                weights.keep_only({str(id) for id in strategy.alive() | protected})
             self.listen(result)
             if goal.reached_by(result):
                 self.say(f"candidate {result.candidate.id} solves {task.name}: the search is over")
@@ -373,14 +375,15 @@ class _Best:
     def __init__(self, store: Store, space: Any, config: Mapping[str, Any]) -> None:
         from .deliver import MOST_FINALISTS, finalists
 
-        self.count = 0
+        self.finalists, self.space, self.count = finalists, space, 0
+        self.best: list[Result] = []
         if config["deliver"] == "continue":
             self.count = max(MOST_FINALISTS, config["train"].get("finalists", 0))
-        self.finalists, self.space = finalists, space
-        self.best = finalists(store.results(), space, self.count)
+            self.best = finalists(store.results(), space, self.count)
 
     def __call__(self, result: Result) -> set[int]:
-        self.best = self.finalists([*self.best, result], self.space, self.count)
+        if self.count:
+            self.best = self.finalists([*self.best, result], self.space, self.count)
         return {result.candidate.id for result in self.best}
 
 

@@ -347,6 +347,11 @@ class Weights:
         write_atomically(file, save(state))
         return file.name
 
+    @property
+    def kept(self) -> bool:
+        """Whether any were ever written."""
+        return self.folder.is_dir()
+
     def read(self, name: str) -> State:
         """Return the state stored under `name`."""
         from safetensors.numpy import load_file

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from evolvent.network.genes import Genome
 from evolvent.network.operations import (
     MODULES,
     Align,
@@ -57,7 +56,7 @@ ELSEWHERE = {
     *("FilterMaps", "AvgPool2d"),  # filtered
     *("RectConv", "PadConcat"),  # layered
     *("DropPath", "Auxiliary"),  # cells in training
-    Genome.__name__,  # joins the others when its family is used
+    "Genome",  # genes
 }
 every_operation = pytest.mark.parametrize(
     ("make", "args", "channels", "stride"),

@@ -10,7 +10,9 @@ import pytest
 
 from evolvent.errors import SettingError
 from evolvent.space.listed import Listed
-from evolvent.strategy.hyperband import Asha, Hyperband, SuccessiveHalving, brackets, ladder
+from evolvent.strategy.asha import Asha
+from evolvent.strategy.hyperband import Hyperband, SuccessiveHalving, brackets
+from evolvent.strategy.rungs import ladder
 from evolvent.types import Budget, Candidate, Result, failed
 
 SPACE = Listed(["".join(digits) for digits in itertools.product("01234", repeat=6)])

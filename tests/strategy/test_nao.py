@@ -20,7 +20,8 @@ from evolvent.space.cell201 import Cell201
 from evolvent.space.listed import Listed
 from evolvent.strategy import nao
 from evolvent.strategy.nao import NAO, Vocabulary, normalised
-from evolvent.strategy.nao_model import Codes, Model, greedy, one_thread
+from evolvent.strategy.nao_model import Codes, Model, greedy
+from evolvent.strategy.threads import one_thread
 from evolvent.task.tables import load_table
 from evolvent.types import Candidate, Result, failed
 

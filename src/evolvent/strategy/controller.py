@@ -15,8 +15,7 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import accumulate, count
 from typing import NamedTuple
 
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from ..space import Decision, Decisions
 from ..types import stream
+from .threads import one_thread
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8  # of Adam
 _LAYER = ("input", "recurrent", "input bias", "recurrent bias")  # in the order of torch.lstm
@@ -103,7 +103,7 @@ class Controller:
         log_probs: list[list[float]] = [[] for _ in rngs]
         tokens = torch.zeros(len(rngs), 0, dtype=torch.long)
         memory = self._blank(len(rngs))
-        with torch.no_grad(), one_thread():
+        with one_thread(), torch.no_grad():
             for place in count():
                 decisions = [
                     self.space.decision(tuple(made)) if len(made) == place else None
@@ -261,17 +261,6 @@ class Controller:
                 self.weights[name] += (
                     self.lr * (mean / first) / ((square / second).sqrt() + _EPSILON)
                 )
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread, so that sums are added up in the same order everywhere."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _zeros(*shape: int) -> Tensor:
