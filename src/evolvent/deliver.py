@@ -152,11 +152,9 @@ class Delivery:
         A search that asked for none gets a random architecture of its space, unseen by anybody.
         """
         told = sorted(self.store.results(), key=lambda result: result.candidate.id)
-        trials = [r for r in told if r.ok and r.candidate.operator == "sample"]
-        # of a warm start, the first that the proxy saw
-        first = (trials or [r for r in told if r.candidate.operator == "proxy"][:1])[
-            :RANDOM_CONTROL
-        ]
+        first = [r for r in told if r.ok and r.candidate.operator == "sample"][:RANDOM_CONTROL]
+        if not first:  # of a warm start, the first that the proxy saw
+            first = [r for r in self.store.steps() if r.candidate.operator == "proxy"][:1]
         if first:
             return max(first, key=lambda result: result.value), len(first)
         arch = self.space.sample(stream(self.config["seed"], "deliver", "random"))

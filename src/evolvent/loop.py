@@ -140,7 +140,7 @@ class Search:
                 log.asked(candidate)
             if candidate is None:
                 return None
-            reason = None if candidate.kind == "step" else self.admit(candidate)
+            reason = None if candidate.arch is None else self.admit(candidate)
             if reason is None:
                 return candidate
             refused = Result(candidate, status="refused", reason=reason)

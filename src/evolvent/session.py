@@ -20,8 +20,18 @@ import yaml
 
 from . import card as cards
 from . import recipes, registry
+from .checkpoints import Checkpoints
 from .errors import DataError, RunError, SettingError, unknown
-from .resolve import Request, choose, make_space, make_spec, make_strategy, network_settings, settle
+from .resolve import (
+    Request,
+    choose,
+    is_stateful,
+    make_space,
+    make_spec,
+    make_strategy,
+    network_settings,
+    settle,
+)
 from .run import Run, read_config
 from .settings import PARTS, differences, parse_budget, validated
 from .store import Store, Weights, write_atomically
@@ -140,6 +150,7 @@ class _Session:
         from .execute import cores
 
         self.folder, self.request, self.began = folder, request, began
+        self.asked_workers = workers
         self.workers = cores() if workers is None else workers
         self.say, self.listen = say, listen
 
@@ -217,6 +228,11 @@ class _Session:
     def _first_config(self, task: Task) -> dict[str, Any]:
         """Return the resolved settings of a new run, refusing what could not be built."""
         chosen = choose(self.request, task)
+        if is_stateful(chosen) and (self.asked_workers or 0) > 1:
+            raise SettingError(
+                f"--workers {self.asked_workers}: estimator {chosen['estimator']['name']} holds state "
+                "between candidates, so its search is one process with all cores: leave out --workers"
+            )
         settled = settle(chosen, self.request, task, max(1, self.workers))
         make_strategy(settled, make_space(settled, task), self.request.seed)
         make_spec(settled, task, self.request.seed)
@@ -243,12 +259,11 @@ class _Session:
         spec = make_spec(config, task, config["seed"], self.request.device)
         setup = store.spent("setup") + time.monotonic() - self.began
         store.spend("setup", setup)
-        executor = _executor(spec, self.workers)
-        try:
+        if is_stateful(config):
+            self._search_with_state(config, task, store, spec)
+        with _executor(spec, self.workers) as executor:
             self._search(config, task, store, strategy, executor)
             self._deliver(config, task, store, executor)
-        finally:
-            executor.shutdown()
 
     def _announce(self, config: Mapping[str, Any], task: Task, note: str) -> None:
         named = self.request.recipe or config["recipe"] not in recipes.RECIPES
@@ -260,14 +275,45 @@ class _Session:
         for line in (*task.note, note):
             if line:
                 self.say(line)
+        if is_stateful(config):
+            self.say(
+                f"budget {self.request.budget}: {config['strategy']['horizon']} epochs of the shared "
+                f"weights, {config['strategy']['batches']} batches each, one candidate at a time; "
+                f"folder {self.folder}"
+            )
+            return
         self.say(
             f"budget {self.request.budget}: {config['estimator']['epochs']:g} epochs per candidate, "
             f"about {config['strategy']['horizon']} trials, {max(1, self.workers)} at a time; "
             f"folder {self.folder}"
         )
 
+    def _search_with_state(
+        self, config: Mapping[str, Any], task: Task, store: Store, spec: Spec
+    ) -> None:
+        """Search in this process, with all cores; go back to a checkpoint where a step fails."""
+        from .execute import cores
+        from .loop import Diverged
+        from .worker import using_threads
+
+        space, checkpoints = make_space(config, task), Checkpoints(store, self.folder)
+        while True:
+            strategy = make_strategy(config, space, config["seed"])
+            try:
+                with _executor(spec, 0) as executor, using_threads(cores()):
+                    self._search(config, task, store, strategy, executor, checkpoints)
+                return
+            except Diverged as error:
+                self.say(checkpoints.rewind(str(error)))
+
     def _search(
-        self, config: Mapping[str, Any], task: Task, store: Store, strategy: Any, executor: Executor
+        self,
+        config: Mapping[str, Any],
+        task: Task,
+        store: Store,
+        strategy: Any,
+        executor: Executor,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         from .execute import Together
         from .loop import Search
@@ -281,12 +327,16 @@ class _Session:
         protect = _Best(store, make_space(config, task), config)
         goal = _Goal(store, config, task)
         together = Together(executor, evaluate_many, timeout=config["estimator"]["timeout"])
-        slots = max(1, self.workers)
+        slots = max(1, self.workers) if checkpoints is None else 1
+        restored = {} if checkpoints is None else checkpoints.begin()
         if hasattr(registry.find("estimator", config["estimator"]["name"]), "evaluate_many"):
             slots = max(slots, getattr(strategy, "together", 1))
 
         def submit(candidate: Candidate) -> Any:
-            return together.submit((candidate, weights.of(candidate.weights_from)))
+            inherited = restored or weights.of(candidate.weights_from)
+            answer = together.submit((candidate, dict(inherited)))
+            restored.clear()  # the first candidate brings the estimator back to its checkpoint
+            return answer
 
         def keep(evaluation: Any) -> Result:
             result: Result = evaluation.result
@@ -296,6 +346,8 @@ class _Session:
             return dataclasses.replace(result, weights=name)
 
         def listen(result: Result) -> None:
+            if checkpoints is not None:
+                checkpoints.told(result)
             protected = protect(result)
             if prunes and weights.kept:  # nobody else's are inherited any more
                 weights.keep_only({str(id) for id in strategy.alive() | protected})
@@ -315,6 +367,7 @@ class _Session:
             admit=self._limits(config, task),
             keep=keep,
             listen=listen,
+            stateful=checkpoints is not None,
         ).run(strategy, store)
         store.note("state", "searched")
 

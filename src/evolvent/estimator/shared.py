@@ -309,15 +309,21 @@ class Shared:
         return {f"{part}/{name}": v for part, own in parts.items() for name, v in own.items()}
 
     def restore(self, state: State) -> None:
-        """Go on from a `checkpoint` of the same settings."""
+        """Go on from a `checkpoint` of the same settings, or with ``rewinds`` alone from the start.
+
+        After so many rewinds the weights learn half as fast for each, from batches in another order.
+        """
 
         def under(part: str) -> State:
             return {k.partition("/")[2]: v for k, v in state.items() if k.startswith(f"{part}/")}
 
-        load(self.supernet, under("net"))
-        self.trainer.restore(under("trainer"))
-        self.judged.restore(under("judged"))
-        self._kept = self.trainer.done
+        if "done" in under("trainer"):
+            load(self.supernet, under("net"))
+            self.trainer.restore(under("trainer"))
+            self.judged.restore(under("judged"))
+            self._kept = self.trainer.done
+        if rewinds := int(state.get("rewinds", 0)):
+            self.trainer.calm(rewinds)
 
 
 def _named(mixture: Mixture, slopes: Any) -> dict[str, np.ndarray]:

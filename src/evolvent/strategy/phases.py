@@ -89,6 +89,7 @@ class Phases(Sequence):
         self.strategy = over(self.scores * self.rounds)
         self.note = getattr(self.strategy, "note", "")
         self.train_batches = batches * horizon  # that it will ask for [count]
+        self.more_trials = self.finalists - 1  # than epochs
         self._last = Result(Candidate(-1, kind="step"))  # what was told last
         super().__init__()
 
@@ -105,7 +106,7 @@ class Phases(Sequence):
             done += 1
             best = yield from self._round(epoch)
             for inner in best[: self.finalists if done == self.rounds else 1]:
-                yield self._trial(epoch, inner.arch, inner.operator)
+                yield self._trial(epoch, inner.arch, "chosen")
 
     def _round(self, epoch: int) -> Generator[Candidate, None, list[Candidate]]:
         """Yield steps that score what the strategy asks for; return that, best first, each once."""
@@ -152,4 +153,5 @@ class Phases(Sequence):
         note: dict[str, Any] = {"epoch": epoch + 1}
         if hasattr(self.strategy, "entropy_share"):
             note["entropy"] = round(self.strategy.entropy_share(), 6)
-        return Candidate(self.asked, arch, operator=operator, note=note)
+        behind = Budget(epochs=epoch + 1)  # later trials are judged with weights that know more
+        return Candidate(self.asked, arch, operator=operator, budget=behind, note=note)

@@ -107,6 +107,7 @@ class Relaxation(Sequence):
         }
         self.updates = 0
         self.train_batches = batches * horizon  # that it will ask for [count]
+        self.more_trials = 0  # than epochs
         super().__init__()
 
     def plan(self) -> Iterator[Candidate]:
@@ -125,7 +126,9 @@ class Relaxation(Sequence):
             arch = self.space.derive(self.probabilities())
             if epoch >= self.warm and self._too_many(arch):
                 return
-            yield Candidate(self.asked, arch, operator="derive", note=self._note(epoch, arch))
+            behind = Budget(epochs=epoch + 1)  # later trials are judged with weights that know more
+            note = self._note(epoch, arch)
+            yield Candidate(self.asked, arch, operator="derive", budget=behind, note=note)
 
     def tell(self, result: Result) -> None:
         """Climb down the gradient of a step."""
