@@ -338,7 +338,7 @@ def test_a_file_holds_the_old_content_until_the_new_is_complete(tmp_path, monkey
 
 def test_weights_come_back_bit_for_bit(tmp_path):
     weights = Weights(tmp_path / "weights")
-    assert not weights.kept
+    assert not Weights(tmp_path / "weights").kept
     rng = np.random.default_rng(0)
     state: State = {
         "conv.weight": rng.standard_normal((2, 3)).astype(np.float32),
@@ -346,6 +346,7 @@ def test_weights_come_back_bit_for_bit(tmp_path):
     }
     assert weights.write("12", state) == "12.safetensors"
     assert weights.kept
+    assert Weights(tmp_path / "weights").kept
     found = weights.read("12")
     assert found.keys() == state.keys()
     for name, value in state.items():
