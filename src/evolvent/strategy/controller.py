@@ -158,7 +158,7 @@ class Controller:
         Decisions that leave no choice do not count.
         """
         batch = self.read([path.choices for path in paths])
-        with torch.no_grad(), one_thread():
+        with one_thread(), torch.no_grad():
             _, entropies = self.judge(batch)
             largest = batch.legal.sum(2).double().log()
         return float(entropies.sum() / largest.sum().clamp(min=1e-12))
