@@ -74,7 +74,9 @@ def test_of_a_mixture_json_keeps_what_tells_it_from_others():
     rows = np.array([[0.25, 0.75], [1.0, 0.0]])
     asked = Candidate(3, kind="step", mixture={"normal": rows, "reduction": rows})
     texts = [
-        through_json(dataclasses.replace(asked, mixture={"normal": own, "reduction": rows}).to_json())
+        through_json(
+            dataclasses.replace(asked, mixture={"normal": own, "reduction": rows}).to_json()
+        )
         for own in (rows, rows.copy(), np.nextafter(rows, 2), rows.T)
     ]
     assert texts[0] == texts[1] == through_json(asked.to_json())

@@ -21,9 +21,10 @@ import yaml
 from . import statistics
 from .contest import Trace, play
 from .errors import CandidateFailed, EvolventError, RunError, SettingError, unknown
-from .execute import Inline, LocalSlots, cores
+from .execute import Inline, cores
 from .resolve import Request, choose, make_spec, settle
 from .settings import PARTS, differences, validated
+from .slots import LocalSlots
 from .store import Store, write_atomically
 from .task import Task
 from .task.opening import open_task, settings_of

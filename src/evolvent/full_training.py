@@ -18,7 +18,7 @@ from typing import Any
 from . import export, registry
 from .card import new_folder
 from .errors import EvolventError, InvalidArchitecture, RunError, SettingError, unknown
-from .execute import LocalSlots, cores
+from .execute import cores
 from .network.build import Size, plan, training_plan
 from .network.cost import cost
 from .network.plan import Plan
@@ -33,6 +33,7 @@ from .resolve import (
 )
 from .run import Run
 from .settings import parse_budget, validated
+from .slots import LocalSlots
 from .store import write_atomically
 from .task import Task
 from .task.opening import open_task, settings_of

@@ -489,7 +489,8 @@ def versions() -> dict[str, str]:
 
 
 def _executor(spec: Spec, workers: int) -> Executor:
-    from .execute import Inline, LocalSlots
+    from .execute import Inline
+    from .slots import LocalSlots
 
     return LocalSlots(spec, workers=workers) if workers else Inline(spec)
 

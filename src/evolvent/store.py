@@ -333,24 +333,22 @@ class Weights:
 
     Args:
         folder: where they are; created on the first write.
+
+    ``kept`` is whether any were ever written, as far as this object knows.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.kept = folder, folder.is_dir()
 
     def write(self, name: str, state: State) -> str:
         """Write `state` so that a crash leaves the old file or the new one; return the file's name."""
         from safetensors.numpy import save
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.kept = True
         file = self.folder / f"{name}.safetensors"
         write_atomically(file, save(state))
         return file.name
-
-    @property
-    def kept(self) -> bool:
-        """Whether any were ever written."""
-        return self.folder.is_dir()
 
     def read(self, name: str) -> State:
         """Return the state stored under `name`."""

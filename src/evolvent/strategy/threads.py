@@ -12,7 +12,8 @@ import torch
 def one_thread() -> Iterator[None]:
     """Let torch use one thread and record gradients; leave both as they were.
 
-    With one thread sums are added up in the same order everywhere.
+    With one thread sums are added up in the same order everywhere. Whoever needs no gradients says so
+    within.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
