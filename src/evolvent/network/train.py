@@ -315,9 +315,13 @@ def _optimizer(net: nn.Module, hyper: Hyperparameters) -> torch.optim.Optimizer:
     if hyper.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=hyper.lr, betas=(hyper.momentum, 0.99), fused=True)
     nesterov = hyper.momentum > 0
-    return torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         groups, lr=hyper.lr, momentum=hyper.momentum, nesterov=nesterov, fused=True
     )
+    if nesterov:  # the fused step wants a velocity of all weights or of none, but some may join late
+        for weight in (*weights, *others):
+            optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+    return optimizer
 
 
 def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, float]:
