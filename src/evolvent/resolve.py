@@ -24,7 +24,7 @@ from .strategy import Strategy
 from .strategy.phases import Phases
 from .strategy.warm import Warm
 from .task import Part, Task
-from .types import Arch, Candidate, stream
+from .types import Arch, Candidate, Result, stream
 from .worker import Spec, evaluate, using_threads
 
 AS_IS_SHARE = 0.85  # of a budget in seconds where the winner is delivered as it is
@@ -390,6 +390,7 @@ def _settle_sharing(settled: dict[str, Any], request: Request, task: Task) -> di
         "batches", sharing.per_epoch(len(task.train), estimator, default=0.5)
     )
     given = estimator.get("epochs")
+    settled["threads"] = 1  # two on a busy machine may take ten times as long as one
 
     def fresh(horizon: int) -> Any:
         strategy["horizon"], estimator["epochs"] = horizon, float(horizon)
@@ -406,12 +407,15 @@ def _settle_sharing(settled: dict[str, Any], request: Request, task: Task) -> di
     else:
         rehearsed = fresh(sharing.REHEARSED)
         context = make_spec(settled, task, request.seed, request.device)()
-        with using_threads(cores()):
-            pace = sharing.rehearse(
-                rehearsed,
-                lambda candidate: evaluate(context, candidate, {}).result,
-                batches=batches,
-            )
+
+        def answer(candidate: Candidate) -> Result:
+            return evaluate(context, candidate, {}).result
+
+        settled["threads"] = sharing.faster(
+            fresh(sharing.REHEARSED), answer, (1, cores()), using_threads
+        )
+        with using_threads(settled["threads"]):
+            pace = sharing.rehearse(rehearsed, answer, batches=batches)
         horizon, strategy["batches"] = sharing.fitting(
             plan["search_seconds"], pace, batches=batches, more_trials=rehearsed.more_trials
         )
@@ -420,6 +424,9 @@ def _settle_sharing(settled: dict[str, Any], request: Request, task: Task) -> di
             "seconds_per_trial": round(pace.trial, 5),
         }
     fresh(horizon)
+    make_spec(
+        settled, task, request.seed, request.device
+    )()  # refuses now what it would refuse later
     return settled
 
 

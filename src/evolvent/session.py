@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from . import card as cards
-from . import recipes, registry
+from . import motion, recipes, registry
 from .checkpoints import Checkpoints
 from .errors import DataError, RunError, SettingError, unknown
 from .resolve import (
@@ -231,7 +231,7 @@ class _Session:
         if is_stateful(chosen) and (self.asked_workers or 0) > 1:
             raise SettingError(
                 f"--workers {self.asked_workers}: estimator {chosen['estimator']['name']} holds state "
-                "between candidates, so its search is one process with all cores: leave out --workers"
+                "between candidates, so its search is one process: leave out --workers"
             )
         settled = settle(chosen, self.request, task, max(1, self.workers))
         make_strategy(settled, make_space(settled, task), self.request.seed)
@@ -276,10 +276,12 @@ class _Session:
             if line:
                 self.say(line)
         if is_stateful(config):
+            from .execute import cores
+
             self.say(
                 f"budget {self.request.budget}: {config['strategy']['horizon']} epochs of the shared "
-                f"weights, {config['strategy']['batches']} batches each, one candidate at a time; "
-                f"folder {self.folder}"
+                f"weights, {config['strategy']['batches']} batches each, one candidate at a time on "
+                f"{config['threads']} of {cores()} cores; folder {self.folder}"
             )
             return
         self.say(
@@ -291,8 +293,7 @@ class _Session:
     def _search_with_state(
         self, config: Mapping[str, Any], task: Task, store: Store, spec: Spec
     ) -> None:
-        """Search in this process, with all cores; go back to a checkpoint where a step fails."""
-        from .execute import cores
+        """Search in this process alone; go back to a checkpoint where a step fails."""
         from .loop import Diverged
         from .worker import using_threads
 
@@ -300,7 +301,7 @@ class _Session:
         while True:
             strategy = make_strategy(config, space, config["seed"])
             try:
-                with _executor(spec, 0) as executor, using_threads(cores()):
+                with _executor(spec, 0) as executor, using_threads(config["threads"]):
                     self._search(config, task, store, strategy, executor, checkpoints)
                 return
             except Diverged as error:
@@ -332,6 +333,8 @@ class _Session:
         if hasattr(registry.find("estimator", config["estimator"]["name"]), "evaluate_many"):
             slots = max(slots, getattr(strategy, "together", 1))
 
+        alarmed: set[str] = set()
+
         def submit(candidate: Candidate) -> Any:
             inherited = restored or weights.of(candidate.weights_from)
             answer = together.submit((candidate, dict(inherited)))
@@ -348,6 +351,7 @@ class _Session:
         def listen(result: Result) -> None:
             if checkpoints is not None:
                 checkpoints.told(result)
+                self._alarm(result, config, alarmed)
             protected = protect(result)
             if prunes and weights.kept:  # nobody else's are inherited any more
                 weights.keep_only({str(id) for id in strategy.alive() | protected})
@@ -370,6 +374,14 @@ class _Session:
             stateful=checkpoints is not None,
         ).run(strategy, store)
         store.note("state", "searched")
+
+    def _alarm(self, result: Result, config: Mapping[str, Any], alarmed: set[str]) -> None:
+        """Say what a trial shows that should not be, once per session and kind."""
+        if result.candidate.kind == "trial":
+            for alarm in motion.alarms([result], config["strategy"]["horizon"]):
+                if alarm.name not in alarmed:
+                    self.say(str(alarm))
+                    alarmed.add(alarm.name)
 
     def _limits(self, config: Mapping[str, Any], task: Task) -> Callable[[Candidate], str | None]:
         request = self.request

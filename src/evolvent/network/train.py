@@ -318,7 +318,9 @@ def _optimizer(net: nn.Module, hyper: Hyperparameters) -> torch.optim.Optimizer:
     optimizer = torch.optim.SGD(
         groups, lr=hyper.lr, momentum=hyper.momentum, nesterov=nesterov, fused=True
     )
-    if nesterov:  # the fused step wants a velocity of all weights or of none, but some may join late
+    if (
+        nesterov
+    ):  # the fused step wants a velocity of all weights or of none, but some may join late
         for weight in (*weights, *others):
             optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
     return optimizer
