@@ -98,19 +98,14 @@ def name_of(space, arch, name):
 
 
 def channels_read(space, arch, name, weight):
-    """Which of the channels that `weight` reads in the supernet there are in the network of `arch`."""
-    if space.family != "cell" or space.output == "all":
-        return slice(None)
+    """Which of the channels that `weight` reads in the supernet are loose ends of `arch`."""
     network = mixed_blocks(space, Data(), SIZES["small"])[-1]
     calls = {line.out: line.inputs for line in network.lines if isinstance(line, Call)}
     part, state = name.split(".")[:2]
     before, *last = calls["features" if part == "logits" else part]
     source = last[0] if last and state == "s1" else before
-    reduction = source.startswith("reduction")
-    if source == "stem" or (reduction and len(arch) == 1):  # nothing in it can be loose
-        return slice(None)
     width = weight.shape[1] // space.nodes
-    loose = loose_ends(arch[reduction])
+    loose = loose_ends(arch[source.startswith("reduction")])
     return torch.cat([torch.arange(width) + (node - 2) * width for node in loose])
 
 
