@@ -42,6 +42,7 @@ from . import Evaluation
 from .full import load, state_of
 
 Rows = Mapping[str, np.ndarray]  # of a mixture or its gradient: group -> [rows, columns]
+REACH = 0.01  # how far finite differences go along the gradient, in all weights together
 
 
 class Shared:
@@ -245,7 +246,7 @@ class Shared:
         mixture = self._mixture(rows, gradient=True)
         logits = self._logits(x, mixture)
         loss = LOSSES[self.task.loss](logits, y)
-        slopes = torch.autograd.grad(loss, list(mixture.tensors.values()))
+        slopes = torch.autograd.grad(loss, list(mixture.tensors.values()), materialize_grads=True)
         return logits.detach(), _named(mixture, slopes)
 
     def _second_order(
@@ -262,18 +263,18 @@ class Shared:
             loss = LOSSES[self.task.loss](logits, y)
             by = list(mixture.tensors.values())
             slopes = torch.autograd.grad(loss, [*by, *weights], allow_unused=True)
-            direct, ahead = slopes[: len(by)], slopes[len(by) :]
+            direct, ahead = _filled(slopes[: len(by)], by), slopes[len(by) :]
             length = math.sqrt(sum(float((v**2).sum()) for v in ahead if v is not None))
             if length == 0:
                 return logits.detach(), _named(mixture, direct)
-            reach = 0.01 / length
+            reach = REACH / length
             sides = []
             for sign in (1, -1):
                 moves = [None if v is None else sign * reach * v for v in ahead]
                 self._put(weights, before, moves)
                 shifted = self._mixture(rows, gradient=True)
                 by = list(shifted.tensors.values())
-                sides.append(self._slopes(shifted, upcoming, by))
+                sides.append(_filled(self._slopes(shifted, upcoming, by), by))
         finally:
             self._put(weights, before, [None] * len(weights))
         corrected = [
@@ -324,6 +325,12 @@ class Shared:
             self._kept = self.trainer.done
         if rewinds := int(state.get("rewinds", 0)):
             self.trainer.calm(rewinds)
+
+
+def _filled(slopes: Sequence[Tensor | None], by: Sequence[Tensor]) -> list[Tensor]:
+    """Return zeros where there is no gradient: by a group of rows that no cell of the size uses."""
+    pairs = zip(slopes, by, strict=True)
+    return [torch.zeros_like(rows) if slope is None else slope for slope, rows in pairs]
 
 
 def _named(mixture: Mixture, slopes: Any) -> dict[str, np.ndarray]:

@@ -142,11 +142,11 @@ class Partial:
 
     Args:
         x: [B, channels held, ...].
-        index: which channels they are.
+        index: which channels they are; None is all.
     """
 
     x: Tensor
-    index: Tensor
+    index: Tensor | None
 
 
 State = Tensor | Partial
@@ -174,8 +174,9 @@ class Supernet(nn.Module):
         self.norms = [module for module in self.modules() if isinstance(module, Norm)]
 
     def forward(self, x: Tensor, mixture: Mixture) -> Tensor:
-        """Return logits [B, outputs] for images [B, C, H, W] at a mixture."""
-        result = self.net([lambda: x], mixture)
+        """Return logits [B, outputs] for images [B, C, H, W] at a mixture, in the weights' dtype."""
+        images = x.to(next(self.parameters()).dtype)
+        result = self.net([lambda: images], mixture)
         assert isinstance(result, Tensor)
         return result
 
@@ -282,14 +283,19 @@ class _Pass:
             return module(readers, self.mixture)  # type: ignore[no-any-return]
         if line.op == "loose":
             return self._loose(line)
+        if line.op == "concat":
+            return _concat([self.tensor(name) for name in line.inputs])
         if module is None:
             value = self.state(line.inputs[0])
             if isinstance(value, Partial):
                 return Partial(function(line.op, [value.x]), value.index)
             return function(line.op, [self.tensor(name) for name in line.inputs])
         value = self.state(line.inputs[0])
+        if isinstance(module, Align):
+            whole = value if isinstance(value, Partial) else Partial(value, None)
+            return _aligned(module, whole)
         if isinstance(value, Partial):
-            return _narrowed(module, value)
+            return F.linear(value.x, module.weight[:, value.index], module.bias)
         result: Tensor = module(value)
         return result
 
@@ -300,7 +306,7 @@ class _Pass:
         images = [self.tensor(line.inputs[place]) for place in loose]
         channels = images[0].shape[1]
         index = torch.cat([torch.arange(channels) + place * channels for place in loose])
-        return Partial(torch.cat(images, 1), index.to(images[0].device))
+        return Partial(_concat(images), index.to(images[0].device))
 
     def _mix(self, line: Mix) -> Tensor:
         total: Tensor | None = None
@@ -356,29 +362,53 @@ def _weighted(module: nn.Module, x: Tensor, relu: Callable[[], Tensor], gate: Te
     return layers[-1](x) * gate  # type: ignore[no-any-return]
 
 
-def _narrowed(module: nn.Module, value: Partial) -> Tensor:
-    """Return the output of a module for an input of which it has only some channels.
+def _aligned(module: Align, value: Partial) -> Tensor:
+    """Return the output of a module for some channels, or for all.
 
     It is that for zeros in the place of the others, without computing with them.
     """
-    x, index = value.x, value.index
-    if isinstance(module, nn.Linear):
-        return F.linear(x, module.weight[:, index], module.bias)
-    assert isinstance(module, Align), f"{type(module).__name__} reads all channels"
-    change: Any = module.change
-    x = F.relu(x)
+    x, index, change = F.relu(value.x), value.index, module.change
     if isinstance(change, FactorizedReduce):
         return change.norm(_halves(change, x, index))  # type: ignore[no-any-return]
-    return change[2](F.conv2d(x, change[1].weight[:, index]))  # type: ignore[no-any-return]
+    weight = change[1].weight
+    return change[2](F.conv2d(x, weight if index is None else weight[:, index]))  # type: ignore[no-any-return]
 
 
 def _halves(module: FactorizedReduce, x: Tensor, index: Tensor | None = None) -> Tensor:
-    """Return what `module` does between its ReLU and its norm, for some channels or for all."""
-    even, odd = module.even.weight, module.odd.weight
+    """Return what `module` does between its ReLU and its norm, for some channels or for all.
+
+    Its two convolutions are the two corners of one kernel of 2 x 2, so that no image is shifted, and
+    neither outputs nor their gradients have to be put together from halves.
+    """
+    corners = F.pad(module.even.weight, (0, 1, 0, 1)), F.pad(module.odd.weight, (1, 0, 1, 0))
+    weight = torch.cat(corners)
     if index is not None:
-        even, odd = even[:, index], odd[:, index]
-    shifted = F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
-    return torch.cat([F.conv2d(x, even, stride=2), F.conv2d(shifted, odd, stride=2)], 1)
+        weight = weight[:, index].contiguous(memory_format=torch.channels_last)
+    odd = (0, x.shape[3] % 2, 0, x.shape[2] % 2)
+    return F.conv2d(F.pad(x, odd) if any(odd) else x, weight, stride=2)
+
+
+class _Concat(torch.autograd.Function):
+    """Concatenation of channels whose gradients are whole images, not views into a wider one.
+
+    Norms and convolutions take several times as long on such views, and every operation on the way
+    to a node would begin with one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *images: Tensor) -> Tensor:
+        ctx.channels = [image.shape[1] for image in images]
+        return torch.cat(images, 1)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        parts = slope.split(ctx.channels, 1)
+        return tuple(part.contiguous(memory_format=torch.channels_last) for part in parts)
+
+
+def _concat(images: Sequence[Tensor]) -> Tensor:
+    joined: Tensor = _Concat.apply(*images)  # type: ignore[no-untyped-call]
+    return joined
 
 
 def _made(line: Call | Term, outer: Mapping[str, Value], *, affine: bool) -> nn.Module:
