@@ -153,6 +153,18 @@ RECIPES = {
         "Pham et al. 2018, micro search",
         {"space": ENAS_CELL, "estimator": SUPERNET | {"architecture": 0.1}, "train": FRESH},
     ),
+    "enas-macro": Recipe(
+        "layers",
+        "reinforce",
+        "shared",
+        "retrain",
+        "Pham et al. 2018, macro search",
+        {
+            "space": {"operations": "enas", "depths": (6,), "filters": (16,), "join": "add"},
+            "estimator": SUPERNET | {"architecture": 0.1},
+            "train": FRESH,
+        },
+    ),
     "darts": Recipe(
         "cell",
         "darts",
@@ -180,6 +192,18 @@ RECIPES = {
         "retrain",
         "Dong & Yang 2019",
         {"space": DARTS_CELL, "estimator": SUPERNET | {"pool_norm": True}, "train": FRESH},
+    ),
+    "gdas-frc": Recipe(
+        "cell",
+        "gdas",
+        "shared",
+        "retrain",
+        "Dong & Yang 2019, with the fixed reduction cell",
+        {
+            "space": DARTS_CELL | {"reduction": "fixed"},
+            "estimator": SUPERNET | {"pool_norm": True},
+            "train": FRESH,
+        },
     ),
     "nao-ws": Recipe(
         "cell",
