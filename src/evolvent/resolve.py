@@ -120,7 +120,7 @@ def choose(request: Request, task: Task) -> dict[str, Any]:
     inherited = {k: v for k, v in chosen["estimator"].items() if k in known and k != "epochs"}
     chosen["train"] = inherited | dict(recipe.settings.get("train", {})) | given
     _link_weights(chosen)
-    _link_sharing(chosen)
+    _link_sharing(chosen, request)
     _check(chosen, task)
     return chosen
 
@@ -138,11 +138,19 @@ def is_stateful(chosen: Mapping[str, Any]) -> bool:
     return bool(registry.find("estimator", chosen["estimator"]["name"]).stateful)
 
 
-def _link_sharing(chosen: dict[str, Any]) -> None:
-    """Have the gradient by the mixture computed where the strategy climbs by it, and only there."""
+def _link_sharing(chosen: dict[str, Any], request: Request) -> None:
+    """Tell an estimator of mixtures what is asked of them: a gradient, and limits to keep.
+
+    The gradient is computed where the strategy climbs by it, and only there; limits hold for the
+    network that is delivered.
+    """
     strategy, estimator = chosen["strategy"], chosen["estimator"]
     if "gradient" in _known("estimator", registry.find("estimator", estimator["name"])):
         estimator["gradient"] = "gradient" in registry.find("strategy", strategy["name"]).needs
+        limits = {"max_params": request.max_params, "max_flops": request.max_flops}
+        if given := {name: limit for name, limit in limits.items() if limit is not None}:
+            size = network_settings(chosen, "train")["size"]
+            estimator |= given | {"delivered": dataclasses.asdict(size)}
 
 
 def _link_weights(chosen: dict[str, Any]) -> None:
@@ -187,7 +195,7 @@ def _known(part: str, make: Any) -> dict[str, Any]:
         known = fields(make, without=("epochs", "seed")) | {"warm": int}
         return known | ({"sampler": str | None} if "sampler" in known else {})  # by its name
     if part == "estimator":
-        known = fields(make, without=("seed", "device"))
+        known = fields(make, without=("seed", "device", "delivered"))
         return _ruled(known | dict.fromkeys(RUN_SETTINGS, float))
     return fields(make)
 

@@ -72,6 +72,9 @@ class Mixture:
         made._hold({name: t.detach().cpu().numpy() for name, t in tensors.items()}, dict(tensors))
         return made
 
+    #: is told every operation that is run, and what it reads
+    observe: Callable[[Term, nn.Module, Tensor], None] | None = None
+
     def _hold(self, values: Mapping[str, np.ndarray], tensors: dict[str, Tensor]) -> None:
         self.tensors = tensors
         self._values = {name: rows.tolist() for name, rows in values.items()}
@@ -109,7 +112,7 @@ class Norm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels)) if affine else None
         self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
-        self.eps = 1e-5
+        self.channels, self.eps = channels, 1e-5
         self.mode = "batch"  # or "measure", or "measured"
         self.sums: tuple[Tensor, Tensor, int] | None = (
             None  # of means and variances, and their number
@@ -179,6 +182,13 @@ class Supernet(nn.Module):
         result = self.net([lambda: images], mixture)
         assert isinstance(result, Tensor)
         return result
+
+    def operations(self) -> Iterator[tuple[Term, nn.Module]]:
+        """Yield every operation that has weights of its own, with the term that it is run for."""
+        for block in self.modules():
+            for term in block.terms if isinstance(block, _Block) else ():
+                if (module := getattr(block, term.out, None)) is not None:
+                    yield term, module
 
     def at(self, mixture: Mixture) -> nn.Module:
         """Return the network at one mixture, with the supernet's own weights."""
@@ -329,6 +339,8 @@ class _Pass:
             x = self.tensor(term.source) if term.op == "identity" else self._pooled(term)
             return x * gate if total is None else total.addcmul_(x, gate)
         module = getattr(self.block, term.out)
+        if self.mixture.observe is not None:
+            self.mixture.observe(term, module, self.tensor(term.source))
         y = _weighted(module, self.tensor(term.source), lambda: self._active(term.source), gate)
         return y if total is None else total.add_(y)
 
