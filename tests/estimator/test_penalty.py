@@ -34,7 +34,7 @@ def test_the_expected_cost_of_an_architecture_is_nearly_its_own(space, toy):
             (own.flops, found.base.flops, found.flops),
         ):
             expected = base + sum(float((each[name] * rows[name]).sum()) for name in rows)
-            assert what <= expected <= 2 * what
+            assert what <= expected <= 3 * what
 
 
 def test_of_cell201_it_is_exact_where_all_states_are_read(toy):
