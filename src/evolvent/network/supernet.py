@@ -8,7 +8,7 @@ mixture computes what the stand-alone network does with the same weights.
 
 Batch norms use the statistics of their batch: those that a running mean collects over many
 mixtures fit none of them. `calibrated` measures the statistics of one mixture instead (Guo et al. 2019,
-1904.00420). Norms inside cells have neither scale nor offset, which would compete with the mixture
+1904.00420). Norms beside a mixture have neither scale nor offset, which would compete with it
 (Liu et al. 2018, section 3.1).
 
 What makes it fast, without changing a number: whatever several edges do to the same state is done once
