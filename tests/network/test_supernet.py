@@ -1,6 +1,7 @@
 """The supernet: against one written down naively, against stand-alone networks, and how it runs."""
 
 import random
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -277,14 +278,18 @@ def test_states_that_nothing_reads_are_not_computed():
 
 def test_a_gradient_by_the_mixture_alone_computes_none_by_weights():
     net, mixture, (x, y) = supernet(CELL, pool_norm=True), mixed(soft(CELL)), images()
-    loss = F.cross_entropy(net(x, mixture), y)
-    shapes = {tuple(p.shape) for p in net.parameters() if p.ndim == 4}
-    with Calls() as calls:
-        torch.autograd.grad(loss, list(mixture.tensors.values()))
-    asked = [args[-1] for args, _ in calls.made["convolution_backward"]]
-    assert asked
-    assert not any(mask[1] for mask in asked)
-    assert shapes
+    by = list(mixture.tensors.values())
+    asked = {}
+    for name, context in (("frozen", net.frozen()), ("learning", nullcontext())):
+        with context, Calls() as calls:
+            slopes = torch.autograd.grad(F.cross_entropy(net(x, mixture), y), by)
+        masks = [args[-1] for args, _ in calls.made["convolution_backward"]]
+        asked[name] = any(mask[1] for mask in masks), len(masks) > 10, [s.clone() for s in slopes]
+    assert asked["frozen"][:2] == (False, True)
+    assert asked["learning"][:2] == (True, True)
+    for one, other in zip(asked["frozen"][2], asked["learning"][2], strict=True):
+        assert torch.equal(one, other)
+    assert all(weight.requires_grad for weight in net.parameters())
 
 
 # ---- how it runs ---------------------------------------------------------------------------------

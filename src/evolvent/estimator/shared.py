@@ -267,7 +267,8 @@ class Shared:
         if self.unrolled:
             return self._second_order(rows, x, y)
         mixture = self._mixture(rows, gradient=True)
-        logits = self._logits(x, mixture)
+        with self.supernet.frozen():
+            logits = self._logits(x, mixture)
         loss = LOSSES[self.task.loss](logits, y)
         slopes = torch.autograd.grad(loss, list(mixture.tensors.values()), materialize_grads=True)
         return logits.detach(), _named(mixture, slopes)
@@ -297,7 +298,8 @@ class Shared:
                 self._put(weights, before, moves)
                 shifted = self._mixture(rows, gradient=True)
                 by = list(shifted.tensors.values())
-                sides.append(_filled(self._slopes(shifted, upcoming, by), by))
+                with self.supernet.frozen():
+                    sides.append(_filled(self._slopes(shifted, upcoming, by), by))
         finally:
             self._put(weights, before, [None] * len(weights))
         corrected = [

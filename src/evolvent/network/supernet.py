@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from ..space import Space
 from .build import Data, Size, function, mixed_blocks
+from .depthwise import Depthwise
 from .operations import MODULES, Align, FactorizedReduce
 from .plan import Call, Mix, MixedBlock, Term, Value
 
@@ -193,6 +194,18 @@ class Supernet(nn.Module):
     def at(self, mixture: Mixture) -> nn.Module:
         """Return the network at one mixture, with the supernet's own weights."""
         return _At(self, mixture)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let nothing that is computed within be differentiable by the weights."""
+        learnt = [weight for weight in self.parameters() if weight.requires_grad]
+        for weight in learnt:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in learnt:
+                weight.requires_grad_(True)
 
     @contextmanager
     def calibrated(self, mixture: Mixture, batches: Iterable[Tensor]) -> Iterator[None]:
@@ -433,6 +446,8 @@ def _made(line: Call | Term, outer: Mapping[str, Value], *, affine: bool) -> nn.
 def _renormed(module: nn.Module, *, affine: bool) -> nn.Module:
     if isinstance(module, nn.BatchNorm2d):
         return Norm(module.num_features, affine=affine)
+    if isinstance(module, nn.Conv2d) and Depthwise.takes(module):
+        return Depthwise(module)
     for name, child in module.named_children():
         setattr(module, name, _renormed(child, affine=affine))
     return module
