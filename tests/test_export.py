@@ -118,7 +118,8 @@ def test_export_proves_what_it_writes(toy, one, tmp_path):
     folder = tmp_path / "deep" / "folder"
     difference = export(folder, plan=planned, state=state, task=toy, title="t", provenance="p")
     assert 0 <= difference <= 1e-5
-    assert sorted(each.name for each in folder.iterdir()) == ["model.py", "weights.safetensors"]
+    files = ["model.py", "predict.py", "reading.json", "weights.safetensors"]
+    assert sorted(each.name for each in folder.iterdir()) == files
     net = load(folder)
     assert not net.training
     x = Resident(toy, toy.validation).batch(slice(0, 9))[0]

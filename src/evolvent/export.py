@@ -16,6 +16,7 @@ import textwrap
 import types
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,6 +92,7 @@ def load(folder=Path(__file__).parent) -> nn.Module:
 TOLERANCE = 1e-4  # of the largest output, or of 1
 WIDTH = 100  # of the source [characters]
 INDENT = "    "
+PREDICTORS = Path(__file__).parent / "predictors"  # one program per kind of task
 
 CHECK = """
 import importlib.util, sys
@@ -116,7 +118,10 @@ for folder, inputs in zip(sys.argv[1::2], sys.argv[2::2]):
 def export(
     folder: Path, *, plan: Plan, state: State, task: Task, title: str, provenance: str
 ) -> float:
-    """Write ``model.py`` and ``weights.safetensors`` into `folder`, and prove them.
+    """Write a network into `folder`, and prove it.
+
+    ``model.py`` and ``weights.safetensors`` are the network, ``reading.json`` says how a raw example
+    becomes its input, and ``predict.py`` does it, where a kind of task has such a program.
 
     Returns:
         The largest absolute difference between the outputs here and in the fresh process.
@@ -132,7 +137,18 @@ def export(
     text = source(plan, task, title=title, provenance=provenance)
     write_atomically(folder / "model.py", text)
     write_atomically(folder / "weights.safetensors", save(state))
+    write_atomically(folder / "reading.json", json.dumps(reading(task), indent=1))
+    predictor = PREDICTORS / f"{task.kind}.py"
+    if predictor.is_file():
+        write_atomically(folder / "predict.py", predictor.read_text("utf-8"))
     return parity(folder, plan, state, task)
+
+
+def reading(task: Task) -> dict[str, Any]:
+    """Return how a raw example becomes an input of the network, and what inputs look like."""
+    whole = bool(getattr(task, "vocabulary", 0))
+    inputs = {"shape": list(task.input_shape), "type": "int64" if whole else "float32"}
+    return {"kind": task.kind, "input": inputs, **getattr(task, "reading", {})}
 
 
 def _check(state: State, plan: Plan) -> None:

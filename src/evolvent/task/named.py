@@ -125,6 +125,7 @@ def load(
         class_names=images.class_names,
         scale=scale,
         note=images.note,
+        reading=images.reading,
     )
 
 
@@ -222,7 +223,12 @@ def _public(name: str) -> Images:
         )
     if name.startswith("emnist-") and images.x.ndim == images.x_test.ndim == 3:
         return _with_note(
-            replace(images, x=images.x.swapaxes(1, 2), x_test=images.x_test.swapaxes(1, 2)),
+            replace(
+                images,
+                x=images.x.swapaxes(1, 2),
+                x_test=images.x_test.swapaxes(1, 2),
+                reading={"transposed": True},
+            ),
             "EMNIST's files hold every image transposed: turned upright",
         )
     return images
@@ -280,7 +286,14 @@ def _cifar(name: str, folder: Path) -> Images:
         )
     x, y = _records(name, [place / file for file in train], _CIFAR_IMAGES[0])
     x_test, y_test = _records(name, [place / file for file in test], _CIFAR_IMAGES[1])
-    return Images(x, y, x_test, y_test, class_names=_CLASSES.get(name) or _fine_names(place))
+    return Images(
+        x,
+        y,
+        x_test,
+        y_test,
+        class_names=_CLASSES.get(name) or _fine_names(place),
+        reading={"record": _CIFAR[name][2]},
+    )
 
 
 def _records(name: str, files: Iterable[Path], images: int) -> tuple[np.ndarray, np.ndarray]:
