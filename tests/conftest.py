@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from evolvent import onnx_export
 from evolvent.task import Part, Task
 from evolvent.task.images import image_task
 from evolvent.task.named import load
@@ -20,6 +21,14 @@ settings.load_profile("patient")
 def one_thread():
     """One thread: tests share the machine, and results are bit-exact at equal numbers of threads."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_onnx():
+    """Runs of tests write no ONNX, which takes seconds of each: its own tests do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_export, "available", lambda: False)
+        yield
 
 
 def make_toy(n=96, channels=1, size=8, seed=0) -> Task:

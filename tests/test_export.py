@@ -116,8 +116,9 @@ def test_the_check_refuses_evolvent_and_safetensors():
 def test_export_proves_what_it_writes(toy, one, tmp_path):
     planned, state = one
     folder = tmp_path / "deep" / "folder"
-    difference = export(folder, plan=planned, state=state, task=toy, title="t", provenance="p")
-    assert 0 <= difference <= 1e-5
+    proof = export(folder, plan=planned, state=state, task=toy, title="t", provenance="p")
+    assert list(proof) == ["parity_max_abs_diff"]
+    assert 0 <= proof["parity_max_abs_diff"] <= 1e-5
     files = ["model.py", "predict.py", "reading.json", "weights.safetensors"]
     assert sorted(each.name for each in folder.iterdir()) == files
     net = load(folder)

@@ -296,12 +296,19 @@ def export(
     candidate: Annotated[
         int | None, typer.Option(help="Which, as the search trained it; default the delivered one.")
     ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx too.")] = False,
 ) -> None:
     """Export the delivered network of a run, or any candidate whose weights were kept."""
     from .run import Run
 
-    difference = Run(run).export(to, candidate)
+    difference = Run(run).export(to, candidate, onnx=onnx)
     print(f"{to}: model.py and weights.safetensors, needs torch only (parity {difference:.1e})")
+    if onnx:
+        card = json.loads((to / "card.json").read_text())
+        if card["onnx_max_abs_diff"] is None:
+            print(f"model.onnx was {card['onnx_note']}")
+        else:
+            print(f"{to}/model.onnx: parity {card['onnx_max_abs_diff']:.1e} in onnxruntime")
 
 
 AXES = ("spaces", "strategies", "estimators", "recipes", "tasks")

@@ -37,6 +37,7 @@ RANDOM_CONTROL = 20  # the random control is the best of the first so many rando
 CONTROLS = ("retrained", "random", "plain")  # the first only where the winner is continued
 CONTROL_SHARE = 0.2  # of the whole budget, in core-seconds, at most
 EXPORT_SECONDS = 10.0  # kept free for the export and its proof; a tenth of a short budget
+SLACK = 0.05  # of the whole budget: what the plan may be late
 LEAST_SHARE = 0.15  # of the whole budget: what a delivery gets that is resumed too late
 
 
@@ -262,7 +263,7 @@ class Delivery:
         """When a training must stop wherever it is: the plan has slack, the promise has less."""
         if self.seconds is None:
             return None
-        return self.start + self.seconds + 0.05 * self.total - self._export_seconds / 2
+        return self.start + self.seconds + SLACK * self.total - self._export_seconds / 2
 
     # -- training --------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from .errors import EvolventError
 from .network.build import Assembled
 from .network.operations import MODULES
 from .network.plan import Block, Call, Plan, Value
+from .onnx_export import Conversion
 from .store import write_atomically
 from .task import Task
 from .types import State
@@ -116,15 +117,35 @@ for folder, inputs in zip(sys.argv[1::2], sys.argv[2::2]):
 
 
 def export(
-    folder: Path, *, plan: Plan, state: State, task: Task, title: str, provenance: str
-) -> float:
+    folder: Path,
+    *,
+    plan: Plan,
+    state: State,
+    task: Task,
+    title: str,
+    provenance: str,
+    onnx: bool = False,
+    patience: float | None = None,
+) -> dict[str, Any]:
     """Write a network into `folder`, and prove it.
 
     ``model.py`` and ``weights.safetensors`` are the network, ``reading.json`` says how a raw example
     becomes its input, and ``predict.py`` does it, where a kind of task has such a program.
 
+    Args:
+        folder: where to.
+        plan: of the network.
+        state: its weights.
+        task: what it was trained for.
+        title: the first line of its source.
+        provenance: where it comes from, in the source.
+        onnx: whether to write ``model.onnx`` too.
+        patience: how long that may take; None is ten minutes. [s]
+
     Returns:
-        The largest absolute difference between the outputs here and in the fresh process.
+        For the card: ``parity_max_abs_diff``, the largest absolute difference between the outputs here
+        and in the fresh process; of ONNX, where it was asked for, ``onnx_max_abs_diff`` or the
+        reason why there is none, ``onnx_note``.
 
     Raises:
         EvolventError: if the weights do not fit, or if the fresh process cannot run the network or
@@ -141,13 +162,21 @@ def export(
     predictor = PREDICTORS / f"{task.kind}.py"
     if predictor.is_file():
         write_atomically(folder / "predict.py", predictor.read_text("utf-8"))
-    return parity(folder, plan, state, task)
+    conversion = Conversion(folder, patience) if onnx else None  # while the proof runs
+    try:
+        difference = parity(folder, plan, state, task)
+    except EvolventError:
+        if conversion is not None:
+            conversion.stop()
+        raise
+    return {"parity_max_abs_diff": difference} | (conversion.result() if conversion else {})
 
 
 def reading(task: Task) -> dict[str, Any]:
     """Return how a raw example becomes an input of the network, and what inputs look like."""
-    whole = bool(getattr(task, "vocabulary", 0))
-    inputs = {"shape": list(task.input_shape), "type": "int64" if whole else "float32"}
+    inputs: dict[str, Any] = {"shape": list(task.input_shape), "type": "float32"}
+    if vocabulary := getattr(task, "vocabulary", 0):
+        inputs |= {"type": "int64", "below": vocabulary}
     return {"kind": task.kind, "input": inputs, **getattr(task, "reading", {})}
 
 

@@ -119,8 +119,9 @@ def train(
             outcome = executor.submit(fit, job).result()
         card = _card(found, result, data, job, made, outcome)
         card["task"] = task or config["request"]["task"]
-        card["parity_max_abs_diff"] = export.export(
+        card |= export.export(
             folder,
+            onnx=(base | given).get("onnx", True),
             plan=made,
             state=outcome.state,
             task=data,
@@ -167,7 +168,7 @@ def _given(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
             raise SettingError(
                 f"train.{name}={own[name]}: here --{name} says it, and says it alone"
             )
-    return validated("train", own, known_to_network()) | said
+    return validated("train", own, known_to_network() | {"onnx": bool}) | said
 
 
 def _data(config: Mapping[str, Any], task: str | None, settings: Settings) -> Task:

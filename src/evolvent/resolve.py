@@ -155,7 +155,8 @@ def _link_weights(chosen: dict[str, Any]) -> None:
 
 def _known(part: str, make: Any) -> dict[str, Any]:
     if part == "train":
-        return _ruled({"epochs": float, "finalists": int, "deliver": str}) | known_to_network()
+        own = {"epochs": float, "finalists": int, "deliver": str, "onnx": bool}
+        return _ruled(own) | known_to_network()
     if part == "strategy":
         known = fields(make, without=("epochs", "seed")) | {"warm": int}
         return known | ({"sampler": str | None} if "sampler" in known else {})  # by its name

@@ -24,6 +24,7 @@ from .types import Result
 if TYPE_CHECKING:
     from torch import nn
 
+PARITY = "parity_max_abs_diff"  # of a card
 CONFIG = {"request", "seed", "data", "recipe", "budget", *PARTS} - {"task"}  # of config.yaml
 
 
@@ -122,12 +123,15 @@ class Run:
             "phases": {name: round(seconds, 2) for name, seconds in phases.items()},
         }
 
-    def export(self, to: str | os.PathLike[str], candidate: int | None = None) -> float:
+    def export(
+        self, to: str | os.PathLike[str], candidate: int | None = None, *, onnx: bool = False
+    ) -> float:
         """Write a network to another folder; return its parity with the one of the run.
 
         Args:
             to: a new or empty folder.
             candidate: its id, to have it as the search trained it; None is the delivered network.
+            onnx: whether to write ``model.onnx`` there too, where it is not written already.
 
         Raises:
             RunError: if the run has not delivered yet, the candidate's weights were not kept, or
@@ -135,7 +139,7 @@ class Run:
         """
         if candidate is None:
             _ = self.card
-            return cards.copy(self.folder / "best", Path(to))
+            return float(cards.copy(self.folder / "best", Path(to), onnx=onnx)[PARITY])
         result = next((r for r in self.results() if r.candidate.id == candidate), None)
         if result is None:
             raise RunError(
@@ -150,7 +154,8 @@ class Run:
             )
         state = weights_of(self.folder, self.config, task, result)
         cards.new_folder(Path(to))
-        return export_candidate(self.folder, self.config, task, result, state, Path(to))
+        card = export_candidate(self.folder, self.config, task, result, state, Path(to), onnx=onnx)
+        return float(card[PARITY])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -334,16 +334,16 @@ class _Session:
     def _deliver(
         self, config: Mapping[str, Any], task: Task, store: Store, executor: Executor
     ) -> None:
-        if not task.trainable:
-            cards.write_as_is(self.folder, config, task, store)
-            store.note("state", "done")
-            return
-        from .deliver import Delivery
+        from .deliver import SLACK, Delivery
 
         seconds = config["budget"]["seconds"]
         before = store.spent("deliver")
         start = time.monotonic()
         left = None if seconds is None else max(0.0, seconds - sum(store.phases().values()))
+        if not task.trainable:
+            cards.write_as_is(self.folder, config, task, store, patience=left)
+            store.note("state", "done")
+            return
 
         def tick() -> None:
             store.spend("deliver", before + time.monotonic() - start)
@@ -361,7 +361,9 @@ class _Session:
             tick=tick,
         )
         try:
-            cards.write(self.folder, config, task, store, delivery.run())
+            outcome = delivery.run()
+            spare = None if left is None else left + SLACK * seconds - (time.monotonic() - start)
+            cards.write(self.folder, config, task, store, outcome, patience=spare)
         finally:
             tick()
         store.note("state", "done")
