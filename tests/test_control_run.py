@@ -152,8 +152,9 @@ def test_a_budget_in_seconds_works_and_is_kept(tmp_path):
 
 
 def test_the_command_prints_the_card_as_json(tmp_path):
+    words: tuple[str, ...]
     words = ("search", "double-pole-no-velocity", "--budget", "60t", "--workers", "1", "--json")
-    words += ("--out", tmp_path / "run", *NO_ONNX)
+    words += ("--out", str(tmp_path / "run"), *NO_ONNX)
     done = evolvent(*words, "--set", "strategy.population=20")
     assert done.returncode == 0, done.stderr
     card = json.loads(done.stdout)

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import DataError, SettingError, unknown
 from . import Task, stratified
 from .arrays import is_idx, read_idx, read_npz
+from .fetching import OWN, fetch
 from .files import existing
 from .folders import check_size, read_folder
 from .images import Images, check_settings, image_task
@@ -26,7 +27,6 @@ NAMES: dict[str, str] = {
     "cifar10": "32 x 32 colour photographs, 10 classes, 50,000 + 10,000 images",
     "cifar100": "32 x 32 colour photographs, 100 classes, 50,000 + 10,000 images",
 }
-FOLDER = "EVOLVENT_DATA"  # the environment variable that names the folder of the public data sets
 
 _CLOTHES = (
     "T-shirt/top",
@@ -78,7 +78,8 @@ def load(
 
     A name of `NAMES` goes before a path; ``./digits`` is always a path. Named data sets other than
     ``digits`` are looked for in the folder of the environment variable ``EVOLVENT_DATA``, in a
-    sub-folder of the data set's name, written with ``-`` or ``_``.
+    sub-folder of the data set's name, written with ``-`` or ``_``; what is not there is fetched once
+    into a cache, see `fetching`.
 
     Args:
         spec: a name of `NAMES`, a folder with one sub-folder of images per class, a folder with idx
@@ -235,20 +236,13 @@ def _public(name: str) -> Images:
 
 
 def _data_folder(name: str) -> Path:
-    root = os.environ.get(FOLDER)
-    if not root:
-        raise DataError(
-            f"the data of {name!r} are not here: put {_wanted(name)} into a folder "
-            f"DATA{os.sep}{name} and set the environment variable {FOLDER}=DATA"
-        )
-    for each in (name, name.replace("-", "_")):
-        folder = Path(root).expanduser() / each
-        if folder.is_dir():
-            return existing(folder)
-    raise DataError(
-        f"the data of {name!r} are not here: put {_wanted(name)} into {str(Path(root) / name)!r} "
-        f"({FOLDER}={root!r})"
-    )
+    """Return the user's own folder of a public set, else the one of the cache."""
+    if root := os.environ.get(OWN):
+        for each in (name, name.replace("-", "_")):
+            folder = Path(root).expanduser() / each
+            if folder.is_dir():
+                return existing(folder)
+    return fetch(name, _wanted(name))
 
 
 def _wanted(name: str) -> str:
