@@ -1,6 +1,7 @@
 """Public data sets from a server: this machine's own."""
 
 import functools
+import gc
 import gzip
 import hashlib
 import io
@@ -273,6 +274,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch):
         listed(monkeypatch, "mnist", Public("x", ("a",), (source,)))
         with pytest.raises(DataError, match="no answer"):
             fetch("mnist", "files")
+    gc.collect()  # pooch leaves a socket behind
 
 
 def test_a_cache_that_cannot_be_made_is_one_line(monkeypatch, tmp_path):
