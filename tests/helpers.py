@@ -1,8 +1,11 @@
 """What several tests share."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -20,3 +23,16 @@ def elsewhere(code: str, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@contextmanager
+def heeding_interrupts() -> Iterator[None]:
+    """What is started here heeds interrupts, however the tests were started.
+
+    A shell lets what it runs in the background ignore them, and whatever that starts in turn.
+    """
+    own = signal.signal(signal.SIGINT, signal.default_int_handler)  # handlers are not inherited
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, own)

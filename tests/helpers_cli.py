@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, heeding_interrupts
 
 PATIENCE = 240.0  # [s] long enough for a busy machine; no test depends on it
 TINY = (
@@ -42,12 +42,13 @@ def evolvent(
 
 def start(*words: object, cwd: Path | None = None) -> subprocess.Popen[str]:
     """Begin a command; its progress can be read from stderr, its group interrupted alone."""
-    return subprocess.Popen(
-        command(*words),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        env=environment(),
-        start_new_session=True,
-    )
+    with heeding_interrupts():
+        return subprocess.Popen(
+            command(*words),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=cwd,
+            env=environment(),
+            start_new_session=True,
+        )

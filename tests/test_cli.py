@@ -308,7 +308,15 @@ def test_the_help_of_every_verb_needs_no_torch():
 # ---- interrupted ---------------------------------------------------------------------------------
 
 
-def test_an_interrupt_saves_everything_and_says_how_to_go_on(data, tmp_path):
+@pytest.fixture
+def background():
+    """Interrupts are ignored, as by all that a script runs in the background."""
+    own = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, own)
+
+
+def test_an_interrupt_saves_everything_and_says_how_to_go_on(background, data, tmp_path):
     folder = tmp_path / "run"
     trials = 40  # so many that the interrupt comes before the last one, however slow it is
     words = ["--budget", f"{trials}t", "--workers", "2", "--out", folder, *SET]

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from tests.helpers import heeding_interrupts
 
 from evolvent.errors import CandidateFailed, SettingError
-from evolvent.execute import Cancelled, Inline, LocalSlots, OutOfMemory, TimedOut, WorkerLost
+from evolvent.execute import Cancelled, Inline, OutOfMemory, TimedOut, WorkerLost
+from evolvent.slots import LocalSlots
 
 sys.path.insert(0, str(Path(__file__).parent))  # workers get this path too, and import the calls
 helpers = importlib.import_module("helpers_execute")
@@ -70,14 +72,15 @@ def all_ready(executor):
 def run_script(path, text, **options):
     path.write_text(textwrap.dedent(text))
     places = [str(Path(__file__).parent), *sys.path]
-    return subprocess.Popen(
-        [sys.executable, str(path)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+    with heeding_interrupts():
+        return subprocess.Popen(
+            [sys.executable, str(path)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
 
 
 # Both executors
@@ -430,7 +433,7 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path):
         tmp_path / "script.py",
         """
         import helpers_execute as helpers
-        from evolvent.execute import LocalSlots
+        from evolvent.slots import LocalSlots
         print("script")
         executor = LocalSlots(helpers.number, workers=2)
         futures = [executor.submit(helpers.given, i) for i in range(4)]
@@ -448,7 +451,7 @@ def test_a_function_of_the_script_itself_is_refused_with_advice(tmp_path):
         tmp_path / "script.py",
         """
         import helpers_execute as helpers
-        from evolvent.execute import LocalSlots
+        from evolvent.slots import LocalSlots
         def mine(context):
             return 1
         with LocalSlots(helpers.number, workers=1) as executor:
@@ -467,7 +470,7 @@ def test_a_computing_worker_dies_with_the_coordinator(tmp_path, end):
         tmp_path / "script.py",
         f"""
         import helpers_execute as helpers
-        from evolvent.execute import LocalSlots
+        from evolvent.slots import LocalSlots
         executor = LocalSlots(helpers.nothing, workers=1)
         executor.submit(helpers.announce, {str(note)!r}).result()
         """,

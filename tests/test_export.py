@@ -204,15 +204,20 @@ def test_every_operation_of_ours_can_be_written(toy):
     sizes |= {"in_features": 2, "out_features": 2, "height": 3, "width": 3, "channels": 2}
     sizes |= {"in_channels": 2, "out_channels": 2, "kernel_size": 1, "dim": 1}
     sizes |= {"vocabulary": 5, "dimension": 2, "rate": 0.1, "outputs": 2, "weight": 0.4}
-    sizes |= {"edges": "x_2x4x4>a x_2x4x4>b"}
+    sizes |= {"edges": "x_2x4x4>a x_2x4x4>b", "how": "max", "features": 2, "hidden": 3}
+    sizes |= {"inputs": 2, "nodes": 2, "connections": 3, "depth": 1, "recurrent": False}
     shapes = {
         "Linear": (1, 2),
+        "Genome": (1, 2),
         "Conv1d": (1, 2, 4),
         "MaxPool1d": (1, 2, 4),
         "TokenEmbedding": (1, 4),
+        "GlobalPool1d": (1, 2, 4),
+        "BatchNorm1d": (1, 2, 4),
+        "ResidualDense": (1, 2),
     }
     for name, made in MODULES.items():
-        if name in ("DropPath", "Auxiliary", "Genome"):  # never delivered; has arguments of its own
+        if name in ("DropPath", "Auxiliary"):  # never delivered
             continue
         wanted = inspect.signature(made).parameters
         args = {key: value for key, value in sizes.items() if key in wanted}

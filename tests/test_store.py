@@ -17,15 +17,14 @@ FIRST = Candidate(0, arch=(("conv", 3, 0.1), ("pool",)), budget=Budget(epochs=1 
 SECOND = Candidate(
     1,
     arch="01234",
-    kind="step",
-    mixture={"normal": ((0.1, 0.9),)},
     parents=(0,),
     operator="op",
     weights_from=(0,),
-    budget=Budget(train_batches=2, validation_batches=0),
+    budget=Budget(epochs=2.0),
     note={"generation": 3, "genes": ((1, 2), (3, 4))},
 )
 TOLD = Result(FIRST, 0.1 + 0.2, metrics={"loss": 1e-17}, seconds=0.1, params=7, seed=5, threads=2)
+FIRST_TRIAL = replace(FIRST, id=1)
 EVENTS = [FIRST, SECOND, failed(SECOND, "it was 'tried'"), TOLD]
 
 
@@ -111,6 +110,73 @@ def test_seconds_are_kept_per_phase(filled):
     store = Store(filled)
     assert store.phases() == {"setup": 1.0, "search": 3.0}
     assert store.spent("deliver") == 0.0
+    store.close()
+
+
+# ---- steps ---------------------------------------------------------------------------------------
+
+
+def step(id, *, weights=None):
+    """A step, and its result."""
+    rows = np.full((2, 3), 1 / 3)
+    asked = Candidate(id, kind="step", mixture={"cell": rows}, budget=Budget(train_batches=1))
+    slope = {"cell": np.arange(6, dtype=np.float32).reshape(2, 3) / 7}
+    return asked, Result(asked, 0.5, metrics={"loss": 1.25}, gradient=slope, weights=weights)
+
+
+def test_steps_come_back_in_their_place_with_their_gradient(path):
+    record(path, [*step(0), FIRST_TRIAL, Result(FIRST_TRIAL, 0.5), *step(2)])
+    store = Store(path)
+    events = list(store.events())
+    assert [event.id for event in events if isinstance(event, Candidate)] == [0, 1, 2]
+    assert [type(event) for event in events] == 3 * [Candidate, Result]
+    told = store.steps()
+    assert [result.candidate.id for result in told] == [0, 2]
+    first, second, wanted = ((r.gradient or {})["cell"] for r in (*told, step(0)[1]))
+    assert np.array_equal(first, wanted)
+    assert np.array_equal(second, wanted)
+    assert [result.candidate.id for result in store.results()] == [1]  # never in a leaderboard
+    assert events[0].to_json()["mixture"] != {}
+    store.close()
+
+
+def test_steps_are_written_together_and_before_any_trial(path):
+    store, reader = Store(path, write=True), Store(path)
+    for id in range(5):
+        put(store, step(id))
+    assert len(reader.steps()) <= 1  # those of the last moment wait
+    put(store, [replace(FIRST, id=5)])
+    assert len(reader.steps()) == 5
+    reader.close()
+    store.close()
+
+
+def test_a_step_with_a_checkpoint_is_on_disk_when_it_is_told(path):
+    store, reader = Store(path, write=True), Store(path)
+    put(store, [*step(0), *step(1), *step(2, weights="2.safetensors")])
+    assert [result.weights for result in reader.steps()] == [None, None, "2.safetensors"]
+    reader.close()
+    store.close()
+
+
+def test_a_step_that_was_never_told_leaves_no_trace(path):
+    record(path, [*step(0), step(1)[0]])
+    assert [event.to_json() for event in opened(path)] == [event.to_json() for event in step(0)]
+
+
+def test_what_is_undone_is_as_if_it_had_not_been_and_can_be_asked_again(path):
+    trial = replace(FIRST, id=3)
+    record(path, [*step(0), *step(1), *step(2), trial, Result(trial, 0.5), replace(FIRST, id=4)])
+    store = Store(path, write=True)
+    assert store.undo(after=1) == 2  # a step and a trial had been told
+    assert [e.id for e in store.events() if isinstance(e, Candidate)] == [0, 1]
+    put(store, [*step(2), trial, Result(trial, 0.25)])
+    store.close()
+    store = Store(path)
+    assert [result.score for result in store.results()] == [0.25]
+    assert [result.candidate.id for result in store.steps()] == [0, 1, 2]
+    with pytest.raises(sqlite3.OperationalError):
+        store.undo(after=0)
     store.close()
 
 
@@ -274,12 +340,15 @@ def test_a_file_holds_the_old_content_until_the_new_is_complete(tmp_path, monkey
 
 def test_weights_come_back_bit_for_bit(tmp_path):
     weights = Weights(tmp_path / "weights")
+    assert not Weights(tmp_path / "weights").kept
     rng = np.random.default_rng(0)
     state: State = {
         "conv.weight": rng.standard_normal((2, 3)).astype(np.float32),
         "norm.count": np.array(7, np.int64),
     }
     assert weights.write("12", state) == "12.safetensors"
+    assert weights.kept
+    assert Weights(tmp_path / "weights").kept
     found = weights.read("12")
     assert found.keys() == state.keys()
     for name, value in state.items():

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,6 @@ plain = st.recursive(
     max_leaves=12,
 )
 ids = st.lists(st.integers(0), max_size=3).map(tuple)
-mixtures = st.none() | st.dictionaries(st.text(), st.tuples(st.tuples(numbers, numbers)))
 budgets = st.builds(
     Budget,
     epochs=st.floats(0, 1e6),
@@ -32,7 +32,6 @@ candidates = st.builds(
     id=st.integers(0),
     arch=archs,
     kind=st.sampled_from(["trial", "step"]),
-    mixture=mixtures,
     parents=ids,
     operator=st.text(),
     weights_from=ids,
@@ -51,7 +50,6 @@ results = st.builds(
     flops=st.none() | st.integers(0),
     epochs=st.floats(0, 1e6),
     weights=st.none() | st.text(),
-    gradient=st.none() | st.dictionaries(st.text(), st.lists(st.lists(numbers)), max_size=2),
     seed=st.integers(0),
 )
 
@@ -70,6 +68,34 @@ def test_a_result_survives_json_beside_its_candidate(result):
     data = through_json(result.to_json())
     assert data["candidate"] == result.candidate.id
     assert Result.from_json(data, result.candidate) == result
+
+
+def test_of_a_mixture_json_keeps_what_tells_it_from_others():
+    rows = np.array([[0.25, 0.75], [1.0, 0.0]])
+    asked = Candidate(3, kind="step", mixture={"normal": rows, "reduction": rows})
+    texts = [
+        through_json(
+            dataclasses.replace(asked, mixture={"normal": own, "reduction": rows}).to_json()
+        )
+        for own in (rows, rows.copy(), np.nextafter(rows, 2), rows.T)
+    ]
+    assert texts[0] == texts[1] == through_json(asked.to_json())
+    assert texts[0] != texts[2] and texts[0] != texts[3]
+    assert Candidate.from_json(texts[0]).mixture == texts[0]["mixture"]
+
+
+def test_a_gradient_travels_beside_json():
+    gradient = {"normal": np.ones((2, 3), np.float32)}
+    result = Result(Candidate(0, kind="step"), 0.5, gradient=gradient)
+    data = through_json(result.to_json())
+    assert data["gradient"] is None
+    assert Result.from_json(data, result.candidate, gradient).gradient is gradient
+
+
+def test_only_a_step_may_have_no_score():
+    assert Result(Candidate(0, kind="step")).ok
+    assert not Result(Candidate(0, kind="step"), math.nan).ok
+    assert not Result(Candidate(0)).ok
 
 
 @given(archs)

@@ -18,6 +18,13 @@ from .store import Event, Store, Weights, write_atomically
 from .task import Task
 from .types import Candidate, Result
 
+#: kind of task -> how the delivered network is called
+INPUTS = {
+    "image": "net(model.preprocess(images))     # images [B, H, W, C] as in the data",
+    "numbers": "net(numbers)                      # [B, inputs], as reading.json says",
+    "text": "net(tokens)                       # [B, length], as reading.json says",
+}
+
 
 def rows(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
     """Yield every candidate of a log as plain values, in the order of asking."""
@@ -221,6 +228,7 @@ def _card(
         "params": winner["params"],
         "val_score": outcome["val_score"],
         "test_score": winner["test"][metric] if winner["test"] else None,
+        "test_metrics": winner["test"],
         "metric": metric,
         "search_score": outcome["search_score"],
         "trials": len(counted),
@@ -277,7 +285,7 @@ def _text(card: Mapping[str, Any]) -> str:
         f"| {shown(card['test_score'])} |",
     ]
     lines += [
-        f"| control: {_control(name, control)} | {control['params']:,} "
+        f"| control: {_control(name, control, card)} | {control['params']:,} "
         f"| {shown(control['test_score'])} |"
         for name, control in card["controls"].items()
     ]
@@ -286,12 +294,12 @@ def _text(card: Mapping[str, Any]) -> str:
     lines += [
         "",
         "Validation chose the winner; test was read once, after the final training, for the networks "
-        "of this table. All were trained by the same recipe.",
+        f"of this table. All were trained by the same recipe.{_in_its_unit(card)}",
         "",
         "```python",
         "import model                      # model.py of this folder; needs torch only",
         "net = model.load('.')",
-        "net(model.preprocess(images))     # images [B, H, W, C] as in the data",
+        INPUTS[_kind(card)],
         "```",
         "",
         f"FLOPs per input: {card['flops']:,}. Largest difference between this folder's network, run "
@@ -347,13 +355,27 @@ def _onnx(card: Mapping[str, Any]) -> str:
     return f" model.onnx was {note}." if note else ""
 
 
-def _control(name: str, control: Mapping[str, Any]) -> str:
+def _kind(card: Mapping[str, Any]) -> str:
+    """Return the kind of task; older cards did not note it."""
+    return str(card.get("data", {}).get("kind", "image"))
+
+
+def _in_its_unit(card: Mapping[str, Any]) -> str:
+    """Return the errors of a predicted quantity, in a sentence."""
+    told = card.get("test_metrics") or {}
+    if "rmse" not in told:
+        return ""
+    return f" The winner's errors on test: rmse {told['rmse']:.4g}, mae {told['mae']:.4g}."
+
+
+def _control(name: str, control: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     if name == "random":
         first = control["best_of_first_random"]
         return f"best of the first {first} random candidates" if first > 1 else "a random candidate"
     if name == "retrained":
         return "the winner's architecture, trained from scratch"
-    return "a plain convolutional network, made by hand"
+    what = "dense" if _kind(card) == "numbers" else "convolutional"
+    return f"a plain {what} network, made by hand"
 
 
 def _before(card: Mapping[str, Any]) -> str:

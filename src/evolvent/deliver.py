@@ -24,7 +24,7 @@ from .errors import CandidateFailed, EvolventError, RunError
 from .execute import Executor
 from .network.build import Size, plan
 from .network.cost import Cost, cost
-from .resolve import EPOCHS, network_settings, pace
+from .resolve import at_most, network_settings, pace
 from .space import Space, key
 from .space.plain import Plain
 from .store import Store, Weights
@@ -153,11 +153,9 @@ class Delivery:
         A search that asked for none gets a random architecture of its space, unseen by anybody.
         """
         told = sorted(self.store.results(), key=lambda result: result.candidate.id)
-        trials = [r for r in told if r.ok and r.candidate.operator == "sample"]
-        # of a warm start, the first that the proxy saw
-        first = (trials or [r for r in told if r.candidate.operator == "proxy"][:1])[
-            :RANDOM_CONTROL
-        ]
+        first = [r for r in told if r.ok and r.candidate.operator == "sample"][:RANDOM_CONTROL]
+        if not first:  # of a warm start, the first that the proxy saw
+            first = [r for r in self.store.steps() if r.candidate.operator == "proxy"][:1]
         if first:
             return max(first, key=lambda result: result.value), len(first)
         arch = self.space.sample(stream(self.config["seed"], "deliver", "random"))
@@ -182,7 +180,7 @@ class Delivery:
             if known is None:
                 slowest = max([self._pace(r) for r in rivals] + [self._plain_pace(width)])
                 known = 0.9 * self._planned_seconds(finalists) / (slowest * self._everything)
-            known = round(min(max(known, 0.05), EPOCHS["final"]) / 2, 3)
+            known = round(min(max(known, 0.05), self._most) / 2, 3)
             self.store.note("choice_epochs", known)
         return float(known)
 
@@ -214,7 +212,7 @@ class Delivery:
             )
             controls = sum(seconds for name, seconds in epoch.items() if name in CONTROLS)
             allowed = CONTROL_SHARE * self.total * self.workers / max(controls, 1e-9)
-            fitting = min(max(min(fitting, allowed), 0.05), EPOCHS["final"])
+            fitting = min(max(min(fitting, allowed), 0.05), self._most)
             fitting = math.floor(100 * fitting) / 100
             epochs = fitting if epochs is None else min(epochs, fitting)
         assert epochs is not None
@@ -227,6 +225,11 @@ class Delivery:
         if (epochs := self.config["train"].get("epochs")) is not None:
             return float(epochs)
         return None if self.seconds is not None else 4 * float(self.config["estimator"]["epochs"])
+
+    @property
+    def _most(self) -> float:
+        """The longest final training. [epochs]"""
+        return at_most("final", self.task, self.network["hyper"].batch)
 
     @property
     def _everything(self) -> int:

@@ -51,8 +51,7 @@ from torch import Tensor, nn
 
 '''
 
-IMAGES = """CLASSES = {classes}
-SCALE = {scale}
+IMAGES = """SCALE = {scale}
 MEAN = {mean}
 STD = {std}
 """
@@ -200,8 +199,7 @@ def parity(folder: Path, plan: Plan, state: State, task: Task) -> float:
 
     net = Assembled(plan)
     net.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in state.items()})
-    rng = np.random.default_rng(0)
-    x = torch.from_numpy(rng.standard_normal((7, *task.input_shape)).astype(np.float32))
+    x = _inputs(task)
     with torch.no_grad():
         y = net.eval()(x).contiguous()
     with tempfile.TemporaryDirectory() as temporary:
@@ -217,6 +215,14 @@ def parity(folder: Path, plan: Plan, state: State, task: Task) -> float:
     return difference
 
 
+def _inputs(task: Task) -> torch.Tensor:
+    """Return seven random inputs of the form that the network takes."""
+    rng, shape = np.random.default_rng(0), (7, *task.input_shape)
+    if vocabulary := getattr(task, "vocabulary", 0):
+        return torch.from_numpy(rng.integers(0, vocabulary, shape))
+    return torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
+
+
 def source(plan: Plan, task: Task, *, title: str, provenance: str) -> str:
     """Return the source of `plan` as one readable module."""
     from . import __version__
@@ -228,13 +234,10 @@ def source(plan: Plan, task: Task, *, title: str, provenance: str) -> str:
         inputs="model.preprocess(inputs))" if task.mean else "inputs)",
         outputs=task.outputs,
     )
+    if task.classes:
+        head += f"CLASSES = {_names(task.classes)}\n"
     if task.mean:
-        head += IMAGES.format(
-            classes=_names(task.classes),
-            scale=task.scale,
-            mean=list(task.mean),
-            std=list(task.std),
-        )
+        head += IMAGES.format(scale=task.scale, mean=list(task.mean), std=list(task.std))
     classes = [_operation(name) for name in _operations(plan)]
     classes += [_class(block, plan) for block in plan.blocks[:-1]]
     foot = [PREPROCESS, FOOTER] if task.mean else [FOOTER]

@@ -21,6 +21,11 @@ from .types import Candidate, Result, failed
 REFUSALS = 1000  # in a row; then the limits leave nothing to search
 HEARTBEAT = 0.25  # [s] between two notes of the time spent: what a kill can hide from the budget
 
+
+class Diverged(EvolventError):
+    """A step of an estimator that holds state failed: what it has learnt is spoilt."""
+
+
 Submit = Callable[[Candidate], "Future[Evaluation]"]
 
 
@@ -40,6 +45,7 @@ class Search:
         listen: is told every result after the strategy, when it is safely stored.
         start: is called when all that may run was submitted, before the loop waits.
         over: whether what was told leaves nothing to search for.
+        stateful: whether the estimator carries state from one candidate to the next.
     """
 
     submit: Submit
@@ -53,12 +59,14 @@ class Search:
     listen: Callable[[Result], None] = lambda result: None
     start: Callable[[], None] = lambda: None
     over: Callable[[], bool] = lambda: False
+    stateful: bool = False
 
     def run(self, strategy: Strategy, log: Log) -> None:
         """Search until the budget is spent or the strategy ends; continue if the log has events.
 
         Raises:
             ReplayError: if the log is not what this strategy would have asked.
+            Diverged: if a step fails, which leaves a state that nothing can be built on.
             SettingError: if the limits refuse a thousand candidates in a row.
         """
         clock = (_Charged if self.charged else _Clock)(log, self.seconds)
@@ -132,7 +140,7 @@ class Search:
                 log.asked(candidate)
             if candidate is None:
                 return None
-            reason = self.admit(candidate)
+            reason = None if candidate.arch is None else self.admit(candidate)
             if reason is None:
                 return candidate
             refused = Result(candidate, status="refused", reason=reason)
@@ -145,9 +153,12 @@ class Search:
 
     def _answer(self, future: Future[Evaluation], candidate: Candidate) -> Result:
         try:
-            return self.keep(future.result())
+            result = self.keep(future.result())
         except CandidateFailed as error:
-            return failed(candidate, str(error))
+            result = failed(candidate, str(error))
+        if self.stateful and candidate.kind == "step" and not result.ok:
+            raise Diverged(result.reason)
+        return result
 
     def _tell(self, strategy: Strategy, log: Log, result: Result) -> Result:
         log.told(result)

@@ -47,6 +47,23 @@ NASNET_CELL = {
     "output": "loose",
 }
 
+DARTS_CELL = {"operations": "darts", "nodes": 4, "output": "all", "distinct": True}
+
+ENAS_CELL = {"operations": "enas", "nodes": 5, "output": "loose"}
+
+SUPERNET = {
+    "width": 8,
+    "cells": 1,
+    "batch": 64,
+    "lr": 0.05,
+    "clip": 5.0,
+    "label_smoothing": 0.0,
+    "warmup": 0.0,
+}
+
+#: How what was found on shared weights is trained from scratch: as the winners of other searches are.
+FRESH = {"lr": 0.1, "clip": 5.0, "label_smoothing": 0.1, "warmup": 0.15}
+
 PLAIN_NETWORK = {"width": 24, "cells": 1, "reduction": "conv"}
 
 RECIPES = {
@@ -83,6 +100,17 @@ RECIPES = {
         {
             "space": {"multiply_adds": 6_000_000},
             "estimator": {"aim": 100, "optimizer": "adamw", "warmup": 0.1, "augment": False},
+        },
+    ),
+    "dense": Recipe(
+        "chain",
+        "regularized-evolution",
+        "full",
+        "retrain",
+        "dense chains with batch norm and skip connections, for tables of numbers",
+        {
+            "space": {"units": (16, 256), "lrs": (5e-4, 2e-2)},
+            "estimator": {"aim": 60},
         },
     ),
     "large-scale-evolution": Recipe(
@@ -126,6 +154,81 @@ RECIPES = {
         {
             "space": {"operations": "nao", "nodes": 5, "output": "loose"},
             "estimator": {"width": 8, "cells": 1},
+        },
+    ),
+    "enas": Recipe(
+        "cell",
+        "reinforce",
+        "shared",
+        "retrain",
+        "Pham et al. 2018, micro search",
+        {"space": ENAS_CELL, "estimator": SUPERNET | {"architecture": 0.1}, "train": FRESH},
+    ),
+    "darts": Recipe(
+        "cell",
+        "darts",
+        "shared",
+        "retrain",
+        "Liu et al. 2018, first order",
+        {"space": DARTS_CELL, "estimator": SUPERNET | {"pool_norm": True}, "train": FRESH},
+    ),
+    "darts-2nd": Recipe(
+        "cell",
+        "darts",
+        "shared",
+        "retrain",
+        "Liu et al. 2018, second order",
+        {
+            "space": DARTS_CELL,
+            "estimator": SUPERNET | {"pool_norm": True, "unrolled": True},
+            "train": FRESH,
+        },
+    ),
+    "gdas": Recipe(
+        "cell",
+        "gdas",
+        "shared",
+        "retrain",
+        "Dong & Yang 2019",
+        {"space": DARTS_CELL, "estimator": SUPERNET | {"pool_norm": True}, "train": FRESH},
+    ),
+    "nao-ws": Recipe(
+        "cell",
+        "nao",
+        "shared",
+        "retrain",
+        "Luo et al. 2018, with weight sharing",
+        {
+            "space": ENAS_CELL,
+            "strategy": {"rounds": 5, "reference": 10},
+            "estimator": SUPERNET | {"architecture": 0.1},
+            "train": FRESH,
+        },
+    ),
+    "random-ws": Recipe(
+        "cell",
+        "random",
+        "shared",
+        "retrain",
+        "Li & Talwalkar 2019",
+        {
+            "space": DARTS_CELL,
+            "strategy": {"rounds": 1},
+            "estimator": SUPERNET | {"architecture": 0.1},
+            "train": FRESH,
+        },
+    ),
+    "spos": Recipe(
+        "cell",
+        "regularized-evolution",
+        "shared",
+        "retrain",
+        "Guo et al. 2019, single path one-shot, on cells",
+        {
+            "space": DARTS_CELL,
+            "strategy": {"rounds": 1, "judged": 4},
+            "estimator": SUPERNET | {"architecture": 0.1, "calibrate": 4},
+            "train": FRESH,
         },
     ),
     "neat": Recipe(
@@ -172,7 +275,13 @@ RECIPES = {
 }
 
 #: kind of task -> the recipe for whoever names none. Chosen by measurement, see docs/results.md.
-DEFAULT = {"image": "plain-cells", "table": "table", "control": "neat"}
+DEFAULT = {
+    "image": "plain-cells",
+    "numbers": "dense",
+    "text": "eden",
+    "table": "table",
+    "control": "neat",
+}
 
 
 def find(name: str) -> Recipe:

@@ -15,15 +15,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from . import recipes, registry
+from . import recipes, registry, sharing
 from .errors import CandidateFailed, InvalidArchitecture, SettingError
+from .execute import cores
 from .settings import RunBudget, fields, grouped, parse_budget, validated
 from .space import Space
 from .strategy import Strategy
+from .strategy.phases import Phases
 from .strategy.warm import Warm
 from .task import Part, Task
 from .types import Arch, Candidate, stream
-from .worker import Spec
+from .worker import Spec, evaluate, using_threads
 
 AS_IS_SHARE = 0.85  # of a budget in seconds where the winner is delivered as it is
 PACED = 20  # random candidates whose evaluation tells how fast a world is
@@ -35,6 +37,13 @@ EPOCHS = {
     "most": 20.0,
     "final": 60.0,
 }  # default; in search; at the end
+OF_BOTH = ("rounds", "scores", "judged", "reference", "finalists", "batches")  # of `Phases`
+OF_PHASES = ("seed", "horizon")  # arguments of `Phases` that are no settings of their own
+STEPS = {
+    "trials": 200.0,
+    "most": 800.0,
+    "final": 2400.0,
+}  # small data train more epochs, up to this
 RUN_SETTINGS = ("epochs", "timeout", "aim")  # of the part `estimator`, read by the run
 RULES: dict[str, Any] = {  # settings of several parts, with what their types leave open
     "epochs": Annotated[float, Field(ge=0)],
@@ -82,6 +91,11 @@ class Request:
     set: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
+def task_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the data of a run are read: as the user said, and what was found out about them."""
+    return dict(config["request"]["set"].get("task", {})) | dict(config.get("task", {}))
+
+
 def choose(request: Request, task: Task) -> dict[str, Any]:
     """Return the names and validated settings of every part, as plain data for ``config.yaml``.
 
@@ -104,6 +118,8 @@ def choose(request: Request, task: Task) -> dict[str, Any]:
     for part, own in names.items():
         make = registry.find(part, own)
         known = _known(part, make)
+        if part == "strategy" and _in_phases(make, registry.find("estimator", names["estimator"])):
+            known = known | fields(Phases, without=OF_PHASES)
         # the recipe's settings belong to its own parts: another part starts from its own defaults
         base = recipe.settings.get(part, {}) if own == getattr(recipe, part) else {}
         given = validated(part, request.set.get(part, {}), known, who=own)
@@ -114,8 +130,29 @@ def choose(request: Request, task: Task) -> dict[str, Any]:
     inherited = {k: v for k, v in chosen["estimator"].items() if k in known and k != "epochs"}
     chosen["train"] = inherited | dict(recipe.settings.get("train", {})) | given
     _link_weights(chosen)
+    _link_sharing(chosen)
     _check(chosen, task)
     return chosen
+
+
+def _in_phases(strategy: Any, estimator: Any) -> bool:
+    """Whether phases of training come between what a strategy asks for.
+
+    It is so where weights are shared, unless the strategy's own steps train them.
+    """
+    return "sharing" in estimator.gives and "gradient" not in strategy.needs
+
+
+def is_stateful(chosen: Mapping[str, Any]) -> bool:
+    """Whether the estimator of a resolved configuration carries state between candidates."""
+    return bool(registry.find("estimator", chosen["estimator"]["name"]).stateful)
+
+
+def _link_sharing(chosen: dict[str, Any]) -> None:
+    """Have the gradient by the mixture computed where the strategy climbs by it, and only there."""
+    strategy, estimator = chosen["strategy"], chosen["estimator"]
+    if "gradient" in _known("estimator", registry.find("estimator", estimator["name"])):
+        estimator["gradient"] = "gradient" in registry.find("strategy", strategy["name"]).needs
 
 
 def _link_weights(chosen: dict[str, Any]) -> None:
@@ -180,17 +217,59 @@ def _ruled(known: Mapping[str, Any]) -> dict[str, Any]:
 
 def _defaults(part: str, task: Task, known: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the data themselves suggest, for the settings that the part has."""
-    if part != "estimator" or task.kind != "image":
+    if part != "estimator" or task.kind not in _SUGGESTED:
         return {}
+    suggested = _SUGGESTED[task.kind](task)
+    return {name: value for name, value in suggested.items() if name in known}
+
+
+def _for_images(task: Task) -> dict[str, Any]:
     edge, count = min(task.input_shape[1:]), len(task.train)
     stem = 2 if edge >= 24 else 1
-    suggested = {
+    return {
         "stem_stride": stem,
         "stages": 3 if edge // stem >= 12 else 2,
         "batch": 128 if count >= 10_000 else 64 if count >= 4_000 else 32,
         "precision": "bfloat16" if edge >= 16 and has_fast_bfloat16() else "float32",
     }
-    return {name: value for name, value in suggested.items() if name in known}
+
+
+def _for_numbers(task: Task) -> dict[str, Any]:
+    count = len(task.train)
+    return {
+        "batch": 256
+        if count >= 40_000
+        else 128
+        if count >= 8_000
+        else 64
+        if count >= 2_000
+        else 32,
+        "optimizer": "adamw",
+        "lr": 3e-3,
+        "weight_decay": 1e-2,
+        "label_smoothing": 0.0,
+    }
+
+
+def _for_texts(task: Task) -> dict[str, Any]:
+    return {
+        "batch": 64 if len(task.train) >= 4_000 else 32,
+        "optimizer": "adamw",
+        "lr": 2e-3,
+        "precision": "bfloat16" if has_fast_bfloat16() else "float32",
+    }
+
+
+_SUGGESTED = {"image": _for_images, "numbers": _for_numbers, "text": _for_texts}
+
+
+def at_most(what: str, task: Task, batch: int) -> float:
+    """Return the longest training that is worth it, of ``trials``, ``most`` or ``final``. [epochs]
+
+    A small data set has few steps in an epoch, and a network needs some steps whatever it learns.
+    """
+    steps = max(1, len(task.train) // batch)
+    return max(EPOCHS[what], STEPS[what] / steps)
 
 
 def adapted(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
@@ -224,6 +303,8 @@ def _check(chosen: Mapping[str, Any], task: Task) -> None:
     if chosen["strategy"].get("warm"):
         needs |= Warm.needs
     evaluates = registry.find("estimator", names[2])
+    if _in_phases(registry.find("strategy", names[1]), evaluates):
+        needs |= Phases.needs
     registry.check(
         make_space(chosen, task), needs, evaluates, (names[0], names[1], names[2]), task.kind
     )
@@ -267,6 +348,17 @@ def make_strategy(chosen: Mapping[str, Any], space: Space, seed: int) -> Strateg
     common = {"seed": seed, "epochs": chosen["estimator"]["epochs"]}
     sampler = settings.pop("sampler", None)
 
+    evaluates = registry.find("estimator", chosen["estimator"]["name"])
+    if _in_phases(make, evaluates):
+        outer = {name: settings.pop(name) for name in tuple(settings) if name in OF_BOTH}
+        horizon = {"horizon": settings.pop("horizon")} if "horizon" in settings else {}
+
+        def scored(count: int) -> Strategy:
+            inner: Strategy = make(space, horizon=count, **settings, **common)
+            return inner
+
+        return Phases(scored, space, seed=seed, **outer, **horizon)  # type: ignore[arg-type]
+
     def over(samples: Space) -> Strategy:
         own = settings | common
         if sampler:
@@ -309,6 +401,10 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
     estimator = dict(chosen["estimator"])
     plan = dataclasses.asdict(budget) | {"search_seconds": budget.seconds}
     settled = dict(chosen) | {"estimator": estimator, "budget": plan}
+    if is_stateful(settled):
+        estimator.setdefault("timeout", 600.0)
+        settled["strategy"] = dict(chosen["strategy"])
+        return _settle_sharing(settled, request, task)
     if not (task.trainable or task.charged):
         estimator.setdefault("epochs", 0.0)
         estimator.setdefault("timeout", 60.0)
@@ -318,7 +414,7 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
         estimator.setdefault("timeout", 60.0)
         horizon = _trials_of_a_table(budget, task)
     elif budget.seconds is None:
-        estimator.setdefault("epochs", EPOCHS["trials"])
+        estimator.setdefault("epochs", at_most("trials", task, _batch(chosen)))
         estimator.setdefault("timeout", 600.0)
         horizon = budget.trials or TRIALS_AIMED_AT
     else:
@@ -328,7 +424,8 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
         epoch = per_example * len(task.train)
         core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates
         aimed = core_seconds / estimator.get("aim", TRIALS_AIMED_AT) / epoch
-        estimator.setdefault("epochs", round(min(max(aimed, EPOCHS["least"]), EPOCHS["most"]), 3))
+        most = at_most("most", task, _batch(chosen))
+        estimator.setdefault("epochs", round(min(max(aimed, EPOCHS["least"]), most), 3))
         each = estimator["epochs"] * epoch
         estimator.setdefault("timeout", round(max(20.0, 10 * each), 1))
         settled["measured"] = {"seconds_per_epoch": round(epoch, 4)}
@@ -337,6 +434,52 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
     settled["strategy"] = {"horizon": horizon} | chosen["strategy"]
     _link_measures(settled, task)
     return settled
+
+
+def _settle_sharing(settled: dict[str, Any], request: Request, task: Task) -> dict[str, Any]:
+    """Return `settled` with the epochs of the shared weights, and how many batches these have."""
+    estimator, strategy, plan = settled["estimator"], settled["strategy"], settled["budget"]
+    space = make_space(settled, task)
+    batches = strategy.setdefault(
+        "batches", sharing.per_epoch(len(task.train), estimator, default=0.5)
+    )
+    given = estimator.get("epochs")
+
+    def fresh(horizon: int) -> Any:
+        strategy["horizon"], estimator["epochs"] = horizon, float(horizon)
+        made: Any = make_strategy(settled, space, request.seed)
+        estimator["steps"] = made.train_batches
+        return made
+
+    if plan["seconds"] is not None:
+        plan["search_seconds"] = plan["seconds"] * SEARCH_SHARE
+    if given is not None:
+        horizon = max(1, round(given))
+    elif plan["seconds"] is None:
+        horizon = max(1, plan["trials"] - fresh(1).more_trials)
+    else:
+        rehearsed = fresh(sharing.REHEARSED)
+        context = make_spec(settled, task, request.seed, request.device)()
+        with using_threads(cores()):
+            pace = sharing.rehearse(
+                rehearsed,
+                lambda candidate: evaluate(context, candidate, {}).result,
+                batches=batches,
+            )
+        horizon, strategy["batches"] = sharing.fitting(
+            plan["search_seconds"], pace, batches=batches, more_trials=rehearsed.more_trials
+        )
+        settled["measured"] = {
+            "seconds_per_batch": round(pace.batch, 5),
+            "seconds_per_trial": round(pace.trial, 5),
+        }
+    fresh(horizon)
+    return settled
+
+
+def _batch(chosen: Mapping[str, Any]) -> int:
+    hyper = network_settings(chosen, "train")["hyper"]
+    return int(hyper.batch)
 
 
 def _link_measures(settled: dict[str, Any], task: Task) -> None:
@@ -422,8 +565,6 @@ def pace(
     threads: int = 1,
 ) -> float:
     """Return how long training takes per example with `threads`, from a few steps now. [s]"""
-    import torch
-
     from .network.build import build
     from .network.data import Resident
     from .network.train import train
@@ -431,11 +572,7 @@ def pace(
     count = min(len(task.train), 8 * hyper.batch)
     part = Part(task.train.x[:count], task.train.y[:count])
     net, data = build(space, arch, task, size), Resident(task, part, device=device)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)  # as a worker has
-    try:
+    with using_threads(threads):  # as a worker has; what runs in this process keeps its own
         train(net, data, epochs=0.25, hyper=hyper, seed=0)  # the first steps find their memory
         done = train(net, data, epochs=1, hyper=hyper, seed=0)
-    finally:
-        torch.set_num_threads(before)  # what runs in this process keeps its own
     return float(done.seconds / (done.epochs * count))

@@ -16,6 +16,7 @@ import yaml
 from . import card as cards
 from .candidates import export_candidate, front, weights_of
 from .errors import RunError
+from .resolve import task_settings
 from .settings import PARTS
 from .store import Store
 from .task.opening import open_task
@@ -146,8 +147,8 @@ class Run:
                 f"{self.folder} has no result of candidate {candidate}: evolvent show {self.folder} "
                 "lists them"
             )
-        name, said = self.config["request"]["task"], self.config["request"]["set"].get("task", {})
-        task = open_task(name, dict(said))
+        name = self.config["request"]["task"]
+        task = open_task(name, task_settings(self.config))
         if task.fingerprint != self.config["data"]["fingerprint"]:
             raise RunError(
                 f"the data of {name} are not those that {self.folder} began with: restore them"

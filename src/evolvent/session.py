@@ -20,12 +20,22 @@ import yaml
 
 from . import card as cards
 from . import recipes, registry
+from .checkpoints import Checkpoints
 from .errors import DataError, RunError, SettingError, unknown
-from .resolve import Request, choose, make_space, make_spec, make_strategy, network_settings, settle
+from .resolve import (
+    Request,
+    choose,
+    is_stateful,
+    make_space,
+    make_spec,
+    make_strategy,
+    network_settings,
+    settle,
+)
 from .run import Run, read_config
 from .settings import PARTS, differences, parse_budget, validated
 from .store import Store, Weights, write_atomically
-from .task.opening import open_task, settings_of
+from .task.opening import open_task, settings_of, with_columns
 from .types import Candidate, Result
 
 if TYPE_CHECKING:
@@ -51,6 +61,9 @@ def search(
     max_flops: int | None = None,
     max_latency_ms: float | None = None,
     device: str = "cpu",
+    target: str | None = None,
+    text: str | None = None,
+    kind: str | None = None,
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     say: Say = lambda line: None,
@@ -72,6 +85,9 @@ def search(
         max_flops: of the delivered network, for one input. [count]
         max_latency_ms: of the delivered network on this machine. [ms]
         device: where to train.
+        target: the column to predict, where the task is a table of the user's.
+        text: the column of texts, where there is one; all others are then left out.
+        kind: ``classification`` or ``regression``, of a table; None finds out.
         out: the run's folder; None makes a name from the request below ``runs/``.
         settings: part -> name -> value, as ``--set part.name=value``.
         say: is told what happens, one line each.
@@ -81,8 +97,12 @@ def search(
     Raises:
         UserError: if the request cannot be met; nothing that was stored before is lost.
     """
+    said = {part: dict(values) for part, values in (settings or {}).items()}
+    name = _task_name(task)
+    if columns := with_columns(name, said.get("task", {}), target=target, text=text, kind=kind):
+        said["task"] = columns
     request = Request(
-        _task_name(task),
+        name,
         recipe,
         space,
         strategy,
@@ -93,7 +113,7 @@ def search(
         max_flops,
         max_latency_ms,
         device,
-        {part: dict(values) for part, values in (settings or {}).items()},
+        said,
     )
     for part in request.set:
         if part not in PARTS:
@@ -140,6 +160,7 @@ class _Session:
         from .execute import cores
 
         self.folder, self.request, self.began = folder, request, began
+        self.asked_workers = workers
         self.workers = cores() if workers is None else workers
         self.say, self.listen = say, listen
 
@@ -217,6 +238,11 @@ class _Session:
     def _first_config(self, task: Task) -> dict[str, Any]:
         """Return the resolved settings of a new run, refusing what could not be built."""
         chosen = choose(self.request, task)
+        if is_stateful(chosen) and (self.asked_workers or 0) > 1:
+            raise SettingError(
+                f"--workers {self.asked_workers}: estimator {chosen['estimator']['name']} holds state "
+                "between candidates, so its search is one process with all cores: leave out --workers"
+            )
         settled = settle(chosen, self.request, task, max(1, self.workers))
         make_strategy(settled, make_space(settled, task), self.request.seed)
         make_spec(settled, task, self.request.seed)
@@ -243,12 +269,11 @@ class _Session:
         spec = make_spec(config, task, config["seed"], self.request.device)
         setup = store.spent("setup") + time.monotonic() - self.began
         store.spend("setup", setup)
-        executor = _executor(spec, self.workers)
-        try:
+        if is_stateful(config):
+            self._search_with_state(config, task, store, spec)
+        with _executor(spec, self.workers) as executor:
             self._search(config, task, store, strategy, executor)
             self._deliver(config, task, store, executor)
-        finally:
-            executor.shutdown()
 
     def _announce(self, config: Mapping[str, Any], task: Task, note: str) -> None:
         named = self.request.recipe or config["recipe"] not in recipes.RECIPES
@@ -260,14 +285,45 @@ class _Session:
         for line in (*task.note, note):
             if line:
                 self.say(line)
+        if is_stateful(config):
+            self.say(
+                f"budget {self.request.budget}: {config['strategy']['horizon']} epochs of the shared "
+                f"weights, {config['strategy']['batches']} batches each, one candidate at a time; "
+                f"folder {self.folder}"
+            )
+            return
         self.say(
             f"budget {self.request.budget}: {config['estimator']['epochs']:g} epochs per candidate, "
             f"about {config['strategy']['horizon']} trials, {max(1, self.workers)} at a time; "
             f"folder {self.folder}"
         )
 
+    def _search_with_state(
+        self, config: Mapping[str, Any], task: Task, store: Store, spec: Spec
+    ) -> None:
+        """Search in this process, with all cores; go back to a checkpoint where a step fails."""
+        from .execute import cores
+        from .loop import Diverged
+        from .worker import using_threads
+
+        space, checkpoints = make_space(config, task), Checkpoints(store, self.folder)
+        while True:
+            strategy = make_strategy(config, space, config["seed"])
+            try:
+                with _executor(spec, 0) as executor, using_threads(cores()):
+                    self._search(config, task, store, strategy, executor, checkpoints)
+                return
+            except Diverged as error:
+                self.say(checkpoints.rewind(str(error)))
+
     def _search(
-        self, config: Mapping[str, Any], task: Task, store: Store, strategy: Any, executor: Executor
+        self,
+        config: Mapping[str, Any],
+        task: Task,
+        store: Store,
+        strategy: Any,
+        executor: Executor,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         from .execute import Together
         from .loop import Search
@@ -277,15 +333,20 @@ class _Session:
             return
         store.note("state", "searching")
         weights = Weights(self.folder / "weights")
+        prunes = hasattr(strategy, "alive")
         protect = _Best(store, make_space(config, task), config)
         goal = _Goal(store, config, task)
         together = Together(executor, evaluate_many, timeout=config["estimator"]["timeout"])
-        slots = max(1, self.workers)
+        slots = max(1, self.workers) if checkpoints is None else 1
+        restored = {} if checkpoints is None else checkpoints.begin()
         if hasattr(registry.find("estimator", config["estimator"]["name"]), "evaluate_many"):
             slots = max(slots, getattr(strategy, "together", 1))
 
         def submit(candidate: Candidate) -> Any:
-            return together.submit((candidate, weights.of(candidate.weights_from)))
+            inherited = restored or weights.of(candidate.weights_from)
+            answer = together.submit((candidate, dict(inherited)))
+            restored.clear()  # the first candidate brings the estimator back to its checkpoint
+            return answer
 
         def keep(evaluation: Any) -> Result:
             result: Result = evaluation.result
@@ -295,8 +356,11 @@ class _Session:
             return dataclasses.replace(result, weights=name)
 
         def listen(result: Result) -> None:
-            if hasattr(strategy, "alive"):  # nobody else's weights are inherited any more
-                weights.keep_only({str(id) for id in strategy.alive() | protect(result)})
+            if checkpoints is not None:
+                checkpoints.told(result)
+            protected = protect(result)
+            if prunes and weights.kept:  # nobody else's are inherited any more
+                weights.keep_only({str(id) for id in strategy.alive() | protected})
             self.listen(result)
             if goal.reached_by(result):
                 self.say(f"candidate {result.candidate.id} solves {task.name}: the search is over")
@@ -313,6 +377,7 @@ class _Session:
             admit=self._limits(config, task),
             keep=keep,
             listen=listen,
+            stateful=checkpoints is not None,
         ).run(strategy, store)
         store.note("state", "searched")
 
@@ -375,14 +440,15 @@ class _Best:
     def __init__(self, store: Store, space: Any, config: Mapping[str, Any]) -> None:
         from .deliver import MOST_FINALISTS, finalists
 
-        self.count = 0
+        self.finalists, self.space, self.count = finalists, space, 0
+        self.best: list[Result] = []
         if config["deliver"] == "continue":
             self.count = max(MOST_FINALISTS, config["train"].get("finalists", 0))
-        self.finalists, self.space = finalists, space
-        self.best = finalists(store.results(), space, self.count)
+            self.best = finalists(store.results(), space, self.count)
 
     def __call__(self, result: Result) -> set[int]:
-        self.best = self.finalists([*self.best, result], self.space, self.count)
+        if self.count:
+            self.best = self.finalists([*self.best, result], self.space, self.count)
         return {result.candidate.id for result in self.best}
 
 
@@ -435,7 +501,8 @@ def versions() -> dict[str, str]:
 
 
 def _executor(spec: Spec, workers: int) -> Executor:
-    from .execute import Inline, LocalSlots
+    from .execute import Inline
+    from .slots import LocalSlots
 
     return LocalSlots(spec, workers=workers) if workers else Inline(spec)
 

@@ -3,6 +3,10 @@
 One writer (the coordinator), any number of readers. The log holds every candidate as it was asked for
 and every result as it was told, in order; telling it again restores a strategy, so it is the only
 state of a search. WAL and ``synchronous=FULL``: what was acknowledged survives a power cut.
+
+Steps, of which a search with shared weights has thousands, are kept in a table of their own and
+written together several times a second: a search that loses its last steps goes back to its last
+checkpoint anyway. What comes after a checkpoint is then undone: it stays, marked, and is asked again.
 """
 
 from __future__ import annotations
@@ -11,28 +15,42 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from .errors import EvolventError, RunError
 from .types import Candidate, Result, State
 
-SCHEMA = 1
+SCHEMA = 2
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE events (
-    seq INTEGER PRIMARY KEY,
+    seq INTEGER PRIMARY KEY,    -- through events and steps
     kind TEXT NOT NULL CHECK (kind IN ('asked', 'told')),
     candidate INTEGER NOT NULL,
     data TEXT NOT NULL,
     at REAL NOT NULL,           -- [s] since the epoch
-    UNIQUE (kind, candidate)    -- nothing is asked or told twice
+    undone INTEGER NOT NULL DEFAULT 0
 );
+CREATE UNIQUE INDEX once ON events (kind, candidate) WHERE undone = 0;  -- asked once, told once
+CREATE TABLE steps (
+    seq INTEGER PRIMARY KEY,
+    candidate INTEGER NOT NULL,
+    asked TEXT NOT NULL,
+    told TEXT NOT NULL,
+    gradient BLOB,              -- safetensors, float32
+    at REAL NOT NULL,
+    undone INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX step_once ON steps (candidate) WHERE undone = 0;
 CREATE TABLE spent (phase TEXT PRIMARY KEY, seconds REAL NOT NULL);
 """
 Event = Candidate | Result  # a candidate was asked for, a result was told
+BUFFER = 0.25  # [s] for which told steps may wait for their transaction
 
 
 class Log(Protocol):
@@ -120,6 +138,9 @@ class Store:
 
     def _open(self, write: bool) -> None:
         self._db = _connect(self.path, "rw" if write else "ro")
+        self._asked_steps: dict[int, str] = {}  # asked, not told
+        self._told_steps: list[tuple[Any, ...]] = []  # rows to be written
+        self._written = time.monotonic()
         self._db.execute("PRAGMA busy_timeout = 10000")
         if write:
             # WAL needs shared memory, which network file systems lack: SQLite then answers with
@@ -147,6 +168,7 @@ class Store:
     def close(self) -> None:
         """Close the file and let another writer in."""
         with suppress(AttributeError):
+            self._flush()
             self._db.close()
         if self._lock is not None:
             os.close(self._lock)
@@ -156,11 +178,45 @@ class Store:
 
     def asked(self, candidate: Candidate) -> None:
         """Record a candidate before it is submitted."""
-        self._append("asked", candidate.id, candidate.to_json())
+        if candidate.kind == "step":
+            self._asked_steps[candidate.id] = json.dumps(candidate.to_json())
+        else:
+            self._append("asked", candidate.id, candidate.to_json())
 
     def told(self, result: Result) -> None:
-        """Record a result before it is told."""
-        self._append("told", result.candidate.id, result.to_json())
+        """Record a result before it is told; one with a checkpoint is on disk when this returns."""
+        id = result.candidate.id
+        if result.candidate.kind != "step":
+            self._append("told", id, result.to_json())
+            return
+        asked, told = self._asked_steps.pop(id), json.dumps(result.to_json())
+        gradient = None if result.gradient is None else _packed(result.gradient)
+        self._told_steps.append((self._next(), id, asked, told, gradient, time.time()))
+        if result.weights or time.monotonic() - self._written > BUFFER:
+            self._flush()
+
+    def _next(self) -> int:
+        """Return the next place in the log."""
+        if not hasattr(self, "_last"):
+            rows = [
+                self._db.execute(f"SELECT max(seq) FROM {table}") for table in ("events", "steps")
+            ]
+            self._last = max(row.fetchone()[0] or 0 for row in rows)
+        self._last += 1
+        return self._last
+
+    def _flush(self) -> None:
+        """Write the steps that wait, in one transaction."""
+        self._written = time.monotonic()
+        if not self._told_steps:
+            return
+        rows, self._told_steps = self._told_steps, []
+        with nullcontext() if self._db.in_transaction else self.together():
+            self._db.executemany(
+                "INSERT INTO steps (seq, candidate, asked, told, gradient, at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                rows,
+            )
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -175,10 +231,11 @@ class Store:
             self._db.execute("COMMIT")
 
     def _append(self, kind: str, candidate: int, data: dict[str, Any]) -> None:
-        row = (kind, candidate, json.dumps(data), time.time())
+        self._flush()
+        row = (self._next(), kind, candidate, json.dumps(data), time.time())
         try:
             self._db.execute(
-                "INSERT INTO events (kind, candidate, data, at) VALUES (?, ?, ?, ?)", row
+                "INSERT INTO events (seq, kind, candidate, data, at) VALUES (?, ?, ?, ?, ?)", row
             )
         except sqlite3.IntegrityError as error:
             raise EvolventError(
@@ -191,22 +248,60 @@ class Store:
         Raises:
             RunError: at a row that cannot be read.
         """
+        self._flush()
+        yield from self._events(
+            "SELECT seq, kind, candidate, data, NULL, NULL FROM events WHERE undone = 0 "
+            "UNION ALL SELECT seq, 'step', candidate, asked, told, gradient FROM steps "
+            "WHERE undone = 0 ORDER BY seq"
+        )
+
+    def _events(self, query: str) -> Iterator[Event]:
         candidates: dict[int, Candidate] = {}
-        rows = self._db.execute("SELECT kind, candidate, data FROM events ORDER BY seq").fetchall()
-        for kind, id, data in rows:
-            event: Event
+        for _, kind, id, data, told, gradient in self._db.execute(query).fetchall():
             try:
-                if kind == "asked":
-                    event = candidates[id] = Candidate.from_json(json.loads(data))
+                if kind == "told":
+                    event: Event = Result.from_json(json.loads(data), candidates[id])
                 else:
-                    event = Result.from_json(json.loads(data), candidates[id])
+                    event = asked = candidates[id] = Candidate.from_json(json.loads(data))
+                if kind == "step":
+                    yield event
+                    event = Result.from_json(json.loads(told), asked, _unpacked(gradient))
             except (KeyError, TypeError, ValueError) as error:
                 raise self._damaged(f"what was {kind} of candidate {id}: {error!r}") from error
             yield event
 
     def results(self) -> list[Result]:
-        """Return every result, in the order in which they were told."""
-        return [event for event in self.events() if isinstance(event, Result)]
+        """Return the result of every trial, in the order in which they were told."""
+        query = "SELECT seq, kind, candidate, data, NULL, NULL FROM events WHERE undone = 0"
+        events = self._events(f"{query} ORDER BY seq")
+        return [event for event in events if isinstance(event, Result)]
+
+    def steps(self) -> list[Result]:
+        """Return the result of every step, in the order in which they were told."""
+        self._flush()
+        query = (
+            "SELECT seq, 'step', candidate, asked, told, gradient FROM steps WHERE undone = 0 "
+            "ORDER BY seq"
+        )
+        return [event for event in self._events(query) if isinstance(event, Result)]
+
+    def undo(self, *, after: int) -> int:
+        """Mark what was asked and told after candidate `after` as undone; return how many results.
+
+        It is as if it had not been, but the seconds that it took stay counted.
+        """
+        self._flush()
+        self._asked_steps.clear()
+        with self.together():
+            count = 0
+            for table, told in (("events", " AND kind = 'told'"), ("steps", "")):
+                where = f"FROM {table} WHERE undone = 0 AND candidate > ?"
+                row = self._db.execute(f"SELECT count(*) {where}{told}", (after,)).fetchone()
+                count += row[0]
+                self._db.execute(
+                    f"UPDATE {table} SET undone = 1 WHERE undone = 0 AND candidate > ?", (after,)
+                )
+        return count
 
     # -- the rest --------------------------------------------------------------------------------
 
@@ -238,16 +333,19 @@ class Weights:
 
     Args:
         folder: where they are; created on the first write.
+
+    ``kept`` is whether any were ever written, as far as this object knows.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.kept = folder, folder.is_dir()
 
     def write(self, name: str, state: State) -> str:
         """Write `state` so that a crash leaves the old file or the new one; return the file's name."""
         from safetensors.numpy import save
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.kept = True
         file = self.folder / f"{name}.safetensors"
         write_atomically(file, save(state))
         return file.name
@@ -279,6 +377,19 @@ def write_atomically(file: Path, data: bytes | str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     _move(temporary, file)
+
+
+def _packed(gradient: Mapping[str, np.ndarray]) -> bytes:
+    from safetensors.numpy import save
+
+    return save(dict(gradient))
+
+
+def _unpacked(data: bytes | None) -> State | None:
+    from safetensors.numpy import load
+
+    found: State | None = None if data is None else load(data)
+    return found
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

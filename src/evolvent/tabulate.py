@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from .errors import RunError, SettingError
-from .execute import Inline, LocalSlots
+from .execute import Inline
 from .network.build import plan
 from .network.cost import cost
 from .resolve import Request, choose, make_space, make_spec, network_settings
 from .settings import validated
+from .slots import LocalSlots
 from .space import Decisions, key
 from .store import Store
 from .task.opening import open_task, settings_of

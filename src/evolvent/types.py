@@ -6,6 +6,7 @@ lists only, so `freeze` turns every list that comes back from JSON into a tuple.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 from collections.abc import Mapping
@@ -61,7 +62,7 @@ class Candidate:
         id: unique within a run, in the order of asking. [count from 0]
         arch: a point of the space; None for a step that only carries a mixture.
         kind: a `trial` has a score on the whole validation part and can win; a `step` cannot.
-        mixture: of a step: group name -> rows of operation weights.
+        mixture: of a step: group name -> operation weights [rows, columns].
         parents: ids this one descends from.
         operator: what made it: ``"sample"``, or the name of the move.
         weights_from: ids whose weights it starts from; empty means fresh weights.
@@ -72,7 +73,7 @@ class Candidate:
     id: int
     arch: Arch = None
     kind: Kind = "trial"
-    mixture: Mapping[str, Any] | None = None
+    mixture: Mapping[str, np.ndarray] | None = None
     parents: tuple[int, ...] = ()
     operator: str = "sample"
     weights_from: tuple[int, ...] = ()
@@ -80,8 +81,14 @@ class Candidate:
     note: Any = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able dictionary; `from_json` is its inverse."""
-        return asdict(self)
+        """Return a JSON-able dictionary; `from_json` is its inverse but for a mixture.
+
+        Of a mixture there is a digest, by which it is known again: the strategy that made it makes it
+        anew, and nothing else reads it.
+        """
+        if self.mixture is None:
+            return asdict(self)
+        return asdict(replace(self, mixture=None)) | {"mixture": _digest(self.mixture)}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Candidate:
@@ -96,7 +103,8 @@ class Result:
 
     Args:
         candidate: what was asked.
-        score: higher is better, on validation data; None unless the status is ``ok``.
+        score: higher is better, on validation data; None unless the status is ``ok``, and of a step
+            that only trains.
         status: ``ok``; ``failed`` (with a reason); ``refused`` by a limit before any training, which
             uses no trial; ``cut`` by the end of the budget, which uses none either.
         reason: why it is not ``ok``.
@@ -107,7 +115,7 @@ class Result:
         epochs: trained for this candidate. [epochs]
         total_epochs: the same with what its inherited weights had been trained before. [epochs]
         weights: name of the stored weights, if they are kept.
-        gradient: group name -> gradient of the loss by the mixture's rows, as plain numbers.
+        gradient: of a step: group name -> gradient of the loss by the mixture [rows, columns], float32.
         seed: what its training was seeded with.
         threads: torch threads it was trained with; a score is bit-exact only at the same number.
     """
@@ -123,12 +131,13 @@ class Result:
     epochs: float = 0.0
     total_epochs: float = 0.0
     weights: str | None = None
-    gradient: Mapping[str, Any] | None = None
+    gradient: Mapping[str, np.ndarray] | None = None
     seed: int = 0
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.status == "ok" and (self.score is None or not math.isfinite(self.score)):
+        unscored = self.score is None and self.candidate.kind == "step"  # it may only train
+        if self.status == "ok" and not unscored and not math.isfinite(self.value):
             # A NaN would win or lose comparisons at random: it is a failure with a reason.
             object.__setattr__(self, "status", "failed")
             object.__setattr__(self, "reason", f"the score is {self.score}, not a finite number")
@@ -146,15 +155,28 @@ class Result:
         return -math.inf if self.score is None else self.score
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able dictionary without the candidate; `from_json` is its inverse."""
-        return asdict(replace(self, candidate=Candidate(self.candidate.id))) | {
-            "candidate": self.candidate.id
-        }
+        """Return a JSON-able dictionary; `from_json` is its inverse, given candidate and gradient."""
+        plain = replace(self, candidate=Candidate(self.candidate.id, kind="step"), gradient=None)
+        return asdict(plain) | {"candidate": self.candidate.id}
 
     @staticmethod
-    def from_json(data: Mapping[str, Any], candidate: Candidate) -> Result:
-        """Return the result that `to_json` wrote, joined with its candidate."""
-        return Result(**{**data, "candidate": candidate})
+    def from_json(
+        data: Mapping[str, Any],
+        candidate: Candidate,
+        gradient: Mapping[str, np.ndarray] | None = None,
+    ) -> Result:
+        """Return the result that `to_json` wrote, joined with its candidate and its gradient."""
+        return Result(**{**data, "candidate": candidate, "gradient": gradient})
+
+
+def _digest(mixture: Mapping[str, Any]) -> dict[str, str]:
+    """Return a short text per group that is equal for equal rows; those that are texts stay."""
+
+    def short(rows: Any) -> str:
+        data = np.ascontiguousarray(rows, dtype=np.float64).tobytes()
+        return hashlib.sha256(data).hexdigest()[:16]
+
+    return {name: r if isinstance(r, str) else short(r) for name, r in mixture.items()}
 
 
 def failed(candidate: Candidate, reason: str, *, seconds: float = 0.0) -> Result:

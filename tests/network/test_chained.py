@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.helpers_network import shapes
 from torch import nn
 
 from evolvent.errors import InvalidArchitecture
@@ -51,22 +52,6 @@ def walk(space, seed, steps=200):
             arch, relative = space.crossover(arch, relative, rng).arch, arch
         else:
             arch = space.mutate(arch, rng).arch
-
-
-def shapes(net, x):
-    """Shape of what every module gives, by its name."""
-    found, hooks = {}, []
-    for name, module in net.named_children():
-
-        def note(module, inputs, output, name=name):
-            found[name] = tuple(output.shape[1:])
-
-        hooks.append(module.register_forward_hook(note))
-    with torch.no_grad():
-        y = net(x)
-    for hook in hooks:
-        hook.remove()
-    return found, y
 
 
 # ---- as the space says ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Batches: every example once per pass, normalised, changed only as the task allows."""
 
 import dataclasses
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def changed(task, **rules):
     """The first batch of 32 as it is, and as it is after `rules`."""
     data = with_rules(task, **rules)
     order = torch.randperm(len(data), generator=generator())[:32]
-    ((x, _),) = data.shuffled(32, 1, generator(), augment=True)
+    x, _ = next(data.shuffled(32, generator(), augment=True))
     return data.batch(order)[0], x
 
 
@@ -47,7 +48,7 @@ def test_every_example_comes_once_per_pass_but_for_a_short_rest(toy, size):
     data = Resident(task, Part(x, toy.train.y))
     used = min(size, len(data))
     per_pass = len(data) // used
-    batches = list(data.shuffled(size, 2 * per_pass, generator(), augment=False))
+    batches = list(islice(data.shuffled(size, generator(), augment=False), 2 * per_pass))
     assert all(len(batch) == len(y) == used for batch, y in batches)
     numbers = [int(number) for batch, _ in batches for number in batch.flatten()]
     half = len(numbers) // 2
@@ -63,7 +64,7 @@ def test_the_order_and_the_changes_depend_on_the_generator_alone(toy):
 
     def three(seed):
         torch.rand(seed)  # the global generator does not matter
-        return [x for x, _ in data.shuffled(16, 3, generator(seed), augment=True)]
+        return [x for x, _ in islice(data.shuffled(16, generator(seed), augment=True), 3)]
 
     assert all(map(torch.equal, three(1), three(1)))
     assert not torch.equal(three(1)[0], three(2)[0])
@@ -71,7 +72,7 @@ def test_the_order_and_the_changes_depend_on_the_generator_alone(toy):
 
 def test_a_batch_is_channels_last_and_float(toy):
     data = with_rules(toy, flip=True, shift=1, cutout=3)
-    for x, y in (data.batch(slice(0, 8)), *data.shuffled(8, 2, generator(), augment=True)):
+    for x, y in (data.batch(slice(0, 8)), *islice(data.shuffled(8, generator(), augment=True), 2)):
         assert x.dtype == torch.float32
         assert y.dtype == torch.int64
         assert x.shape == (8, *toy.input_shape)
@@ -122,7 +123,7 @@ def test_without_rules_nothing_changes(toy):
 def test_without_augmentation_nothing_changes(toy):
     data = with_rules(toy, flip=True, shift=2, cutout=4)
     order = torch.randperm(len(data), generator=generator())[:32]
-    ((x, _),) = data.shuffled(32, 1, generator(), augment=False)
+    x, _ = next(data.shuffled(32, generator(), augment=False))
     assert torch.equal(x, data.batch(order)[0])
 
 
@@ -173,3 +174,16 @@ def test_all_changes_can_be_combined(toy):
     before, after = changed(toy, flip=True, shift=1, cutout=2)
     assert before.shape == after.shape
     assert after.isfinite().all()
+
+
+@pytest.mark.parametrize("seen", [0, 3, 8, 11])
+def test_batches_go_on_from_a_state_wherever_it_was_taken(toy, seen):
+    data = with_rules(toy, shift=2, flip=True)
+    batches = data.shuffled(16, generator(), augment=True)
+    list(islice(batches, seen))
+    state = batches.state()
+    expected = list(islice(batches, 12))
+    other = data.shuffled(16, generator(99), augment=True)
+    other.restore(state)
+    for (x, y), (also, labels) in zip(expected, islice(other, 12), strict=True):
+        assert torch.equal(x, also) and torch.equal(y, labels)

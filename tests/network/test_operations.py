@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from evolvent.network.genes import Genome
 from evolvent.network.operations import (
     MODULES,
     Align,
@@ -52,12 +51,13 @@ CASES = (
 #: Operations of one family alone, or of torch itself, tested with the networks that have them.
 ELSEWHERE = {
     *("Conv1d", "Conv2d", "MaxPool1d", "MaxPool2d", "Linear"),  # chained
+    *("BatchNorm1d", "GlobalPool1d", "ResidualDense"),  # chained
     *("LeakyReLU", "PReLU", "Sigmoid", "Softmax", "TokenEmbedding"),  # chained
     *("SameConv", "Reshape"),  # graphs
     *("FilterMaps", "AvgPool2d"),  # filtered
     *("RectConv", "PadConcat"),  # layered
     *("DropPath", "Auxiliary"),  # cells in training
-    Genome.__name__,  # joins the others when its family is used
+    "Genome",  # genes
 }
 every_operation = pytest.mark.parametrize(
     ("make", "args", "channels", "stride"),

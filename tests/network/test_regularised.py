@@ -9,7 +9,7 @@ import torch
 from evolvent.errors import SettingError
 from evolvent.network.build import Size, build, plan, training_plan
 from evolvent.network.cost import cost, params
-from evolvent.network.operations import Auxiliary, DropPath
+from evolvent.network.helps import Auxiliary, DropPath
 from evolvent.network.regularised import with_auxiliary
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201, parse

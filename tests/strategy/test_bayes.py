@@ -3,10 +3,10 @@
 import itertools
 import json
 import random
-from typing import Any
 
 import numpy as np
 import pytest
+from tests.helpers_strategy import answered, asks, best, driven, rugged
 
 from evolvent.errors import SettingError
 from evolvent.space import Decision, Move
@@ -20,38 +20,13 @@ from evolvent.strategy.bayes import (
     learn,
     stretch,
 )
-from evolvent.types import Candidate, Result, failed
+from evolvent.types import Candidate, Result
 
 SPACE = Listed(["".join(digits) for digits in itertools.product("01234", repeat=5)])
 
 
-def rugged(arch):
-    """Single digits, a pair that must fit, and a threshold; the best is 44043."""
-    a, b, c, d, e = map(int, arch)
-    return a + b - 1.5 * (c - d) % 5 + (d == 4) + 2.0 * (a == b == 4) + (e == 3) * 1.5
-
-
 def drive(strategy, trials, score=rugged, slots=1, rng=None):
-    events: list[Any] = []
-    flying: list[Candidate] = []
-    for _ in range(trials):
-        while len(flying) < slots:
-            flying.append(strategy.ask())
-            events.append(flying[-1])
-        candidate = flying.pop(rng.randrange(len(flying)) if rng else 0)
-        value = score(candidate.arch)
-        result = failed(candidate, "toy") if value is None else Result(candidate, score=value)
-        strategy.tell(result)
-        events.append(result)
-    return events
-
-
-def best(events):
-    return max(event.value for event in events if isinstance(event, Result))
-
-
-def asks(events):
-    return [event for event in events if isinstance(event, Candidate)]
+    return driven(strategy, trials, lambda c: answered(c, score(c.arch)), slots, rng)
 
 
 def test_it_finds_the_top_where_random_search_does_not():

@@ -7,12 +7,13 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from tests.helpers_strategy import answered, answers, asks, driven
 
 from evolvent.errors import SettingError
 from evolvent.space.listed import Listed
 from evolvent.strategy.curve import LearningCurve, extrapolate
 from evolvent.strategy.evolution import RegularizedEvolution
-from evolvent.types import Candidate, Result, failed
+from evolvent.types import Candidate, Result
 
 SPACE = Listed(["".join(digits) for digits in itertools.product("01234", repeat=6)])
 RULES = ("median", "power-law")
@@ -35,26 +36,7 @@ def make(rule="median", **settings):
 
 
 def drive(strategy, trials, score=learnt, slots=1, rng=None):
-    events: list[Any] = []
-    flying: list[Candidate] = []
-    for _ in range(trials):
-        while len(flying) < slots:
-            flying.append(strategy.ask())
-            events.append(flying[-1])
-        candidate = flying.pop(rng.randrange(len(flying)) if rng else 0)
-        value = score(candidate)
-        result = failed(candidate, "toy") if value is None else Result(candidate, score=value)
-        strategy.tell(result)
-        events.append(result)
-    return events
-
-
-def asks(events):
-    return [event for event in events if isinstance(event, Candidate)]
-
-
-def answers(events):
-    return [event for event in events if isinstance(event, Result)]
+    return driven(strategy, trials, lambda c: answered(c, score(c)), slots, rng)
 
 
 # ---- extrapolation -------------------------------------------------------------------------------

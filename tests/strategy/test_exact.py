@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.helpers_strategy import stormy
 
 from evolvent.errors import SettingError
 from evolvent.space import Move
 from evolvent.space.filters import Filters, genome
 from evolvent.strategy.exact import Exact
-from evolvent.types import Budget, Candidate, Result, failed, stream
+from evolvent.types import Budget, Candidate, Result, failed
 
 
 class Numbers:
@@ -69,21 +70,15 @@ def ids(strategy):
 
 
 def drive(strategy, trials, *, slots=1, odds=0.0, seed=0, look=lambda strategy: None):
-    """Let it search, told in any order; `look` is called after every ask and tell."""
-    rng = stream(seed, "drive")
-    flying: list[Candidate] = []
-    told: list[Result] = []
-    while len(told) < trials:
-        while len(flying) < slots:
-            flying.append(strategy.ask())
-            look(strategy)
-        candidate = flying.pop(rng.randrange(len(flying)))
-        bad = rng.random() < odds
-        score = float(candidate.arch[0] % 1000)
-        told.append(failed(candidate, "toy") if bad else Result(candidate, score))
-        strategy.tell(told[-1])
-        look(strategy)
-    return told
+    return stormy(
+        strategy,
+        trials,
+        lambda arch: float(arch[0] % 1000),
+        slots=slots,
+        odds=odds,
+        seed=seed,
+        look=look,
+    )
 
 
 # ---- who enters, who leaves ----------------------------------------------------------------------

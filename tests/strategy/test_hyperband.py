@@ -7,11 +7,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from tests.helpers_strategy import answered, asks, driven
 
 from evolvent.errors import SettingError
 from evolvent.space.listed import Listed
-from evolvent.strategy.hyperband import Asha, Hyperband, SuccessiveHalving, brackets, ladder
-from evolvent.types import Budget, Candidate, Result, failed
+from evolvent.strategy.asha import Asha
+from evolvent.strategy.hyperband import Hyperband, SuccessiveHalving, brackets
+from evolvent.strategy.rungs import ladder
+from evolvent.types import Budget, Candidate, Result
 
 SPACE = Listed(["".join(digits) for digits in itertools.product("01234", repeat=6)])
 R81: dict[str, Any] = {"epochs": 81.0, "eta": 3.0}
@@ -30,25 +33,7 @@ def learnt(candidate):
 
 
 def drive(strategy, trials, score=learnt, slots=1, rng=None):
-    events: list[Any] = []
-    flying: list[Candidate] = []
-    for _ in range(trials):
-        while len(flying) < slots:
-            candidate = strategy.ask()
-            if candidate is None:
-                break
-            flying.append(candidate)
-            events.append(candidate)
-        candidate = flying.pop(rng.randrange(len(flying)) if rng else 0)
-        value = score(candidate)
-        result = failed(candidate, "toy") if value is None else Result(candidate, score=value)
-        strategy.tell(result)
-        events.append(result)
-    return events
-
-
-def asks(events):
-    return [event for event in events if isinstance(event, Candidate)]
+    return driven(strategy, trials, lambda c: answered(c, score(c)), slots, rng, waits=True)
 
 
 def test_brackets_equal_the_definition():

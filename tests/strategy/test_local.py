@@ -3,9 +3,9 @@
 import itertools
 import json
 import random
-from typing import Any
 
 import pytest
+from tests.helpers_strategy import answered, asks, best, driven
 
 from evolvent.errors import SettingError
 from evolvent.space.listed import Listed
@@ -22,27 +22,7 @@ def bumpy(arch):
 
 
 def drive(strategy, trials, score=bumpy, slots=1, rng=None):
-    """Run with `slots` in flight, told in random order if `rng` is given; return all events."""
-    events: list[Any] = []
-    flying: list[Candidate] = []
-    for _ in range(trials):
-        while len(flying) < slots:
-            flying.append(strategy.ask())
-            events.append(flying[-1])
-        candidate = flying.pop(rng.randrange(len(flying)) if rng else 0)
-        value = score(candidate.arch)
-        result = failed(candidate, "toy") if value is None else Result(candidate, score=value)
-        strategy.tell(result)
-        events.append(result)
-    return events
-
-
-def best(events):
-    return max(event.value for event in events if isinstance(event, Result))
-
-
-def asks(events):
-    return [event for event in events if isinstance(event, Candidate)]
+    return driven(strategy, trials, lambda c: answered(c, score(c.arch)), slots, rng)
 
 
 def test_it_beats_random_search_and_finds_the_top():

@@ -11,6 +11,7 @@ import pytest
 import torch
 from scipy.stats import kendalltau
 from tests.helpers import elsewhere
+from tests.helpers_strategy import answered, asks, best, driven, rugged
 
 from evolvent.errors import SettingError
 from evolvent.space import Decision, key
@@ -20,9 +21,10 @@ from evolvent.space.cell201 import Cell201
 from evolvent.space.listed import Listed
 from evolvent.strategy import nao
 from evolvent.strategy.nao import NAO, Vocabulary, normalised
-from evolvent.strategy.nao_model import Codes, Model, greedy, one_thread
+from evolvent.strategy.nao_model import Codes, Model, greedy
+from evolvent.strategy.threads import one_thread
 from evolvent.task.tables import load_table
-from evolvent.types import Candidate, Result, failed
+from evolvent.types import Candidate, Result
 
 SPACE = Listed(["".join(digits) for digits in itertools.product("01234", repeat=5)])
 SMALL: dict[str, Any] = {"width": 8, "members": 1, "steps": 1, "starts": 20}
@@ -63,33 +65,8 @@ class Words:
         return choices
 
 
-def rugged(arch):
-    """Single digits, a pair that must fit, and a threshold; the best is 44043."""
-    a, b, c, d, e = map(int, arch)
-    return a + b - 1.5 * (c - d) % 5 + (d == 4) + 2.0 * (a == b == 4) + (e == 3) * 1.5
-
-
 def drive(strategy, trials, score=rugged, slots=1, rng=None):
-    events: list[Any] = []
-    flying: list[Candidate] = []
-    for _ in range(trials):
-        while len(flying) < slots:
-            flying.append(strategy.ask())
-            events.append(flying[-1])
-        candidate = flying.pop(rng.randrange(len(flying)) if rng else 0)
-        value = score(candidate.arch)
-        result = failed(candidate, "toy") if value is None else Result(candidate, score=value)
-        strategy.tell(result)
-        events.append(result)
-    return events
-
-
-def asks(events):
-    return [event for event in events if isinstance(event, Candidate)]
-
-
-def best(events):
-    return max(event.value for event in events if isinstance(event, Result))
+    return driven(strategy, trials, lambda c: answered(c, score(c.arch)), slots, rng)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 import moocore
 import numpy as np
 import pytest
+from tests.helpers_strategy import driven
 
 from evolvent.errors import SettingError
 from evolvent.space.listed import Listed
@@ -28,16 +29,7 @@ def answer(candidate):
 
 
 def drive(strategy, trials, reply=answer, slots=1, rng=None):
-    events: list[Any] = []
-    flying: list[Candidate] = []
-    for _ in range(trials):
-        while len(flying) < slots:
-            flying.append(strategy.ask())
-            events.append(flying[-1])
-        result = reply(flying.pop(rng.randrange(len(flying)) if rng else 0))
-        strategy.tell(result)
-        events.append(result)
-    return events
+    return driven(strategy, trials, reply, slots, rng)
 
 
 def volume(results):

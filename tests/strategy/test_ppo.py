@@ -5,71 +5,18 @@ from typing import Any
 
 import pytest
 import torch
+from tests.helpers_strategy import Edges, answered, answers, driven, mean, right, share, third
 
 from evolvent.errors import SettingError
-from evolvent.space import Decision, Move
 from evolvent.space.cell import Cell
 from evolvent.strategy.ppo import PPO
 from evolvent.strategy.random import Random
 from evolvent.strategy.reinforce import Reinforce
-from evolvent.types import Candidate, Result, stream
-
-
-class Edges:
-    """Six edges with one of five operations each; the toy of this test."""
-
-    family = "toy"
-    gives = frozenset({"decisions"})
-
-    def sample(self, rng):
-        return tuple(rng.randrange(5) for _ in range(6))
-
-    def mutate(self, arch, rng):
-        return Move(self.sample(rng), "sample")
-
-    def decision(self, prefix):
-        return Decision("operation", "choice", 5, (0, 1, 2, 3, 4)) if len(prefix) < 6 else None
-
-    def encode(self, arch):
-        return arch
-
-    def decode(self, choices):
-        return tuple(choices)
-
-    def equivalents(self, choices, rng):
-        return tuple(choices)
-
-
-def third(arch):
-    """Only one decision matters."""
-    return 0.5 + 0.1 * (arch[3] == 2)
-
-
-def right(arch):
-    """Every edge has a best operation of its own."""
-    return sum(operation == (3 * edge) % 5 for edge, operation in enumerate(arch)) / 6
+from evolvent.types import Result, stream
 
 
 def drive(strategy, trials, score=right, slots=1, rng=None):
-    told: list[Result] = []
-    flying: list[Candidate] = []
-    for _ in range(trials):
-        while len(flying) < slots:
-            flying.append(strategy.ask())
-        candidate = flying.pop(rng.randrange(len(flying)) if rng else 0)
-        told.append(Result(candidate, score(candidate.arch)))
-        strategy.tell(told[-1])
-    return told
-
-
-def mean(results):
-    return sum(result.value for result in results) / len(results)
-
-
-def share(strategy, condition, number=300):
-    """How often the policy now draws what fulfils a condition."""
-    paths = strategy.controller.sample([stream("share", index) for index in range(number)])
-    return sum(condition(path.choices) for path in paths) / number
+    return answers(driven(strategy, trials, lambda c: answered(c, score(c.arch)), slots, rng))
 
 
 class Watched(PPO):

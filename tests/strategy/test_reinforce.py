@@ -6,81 +6,22 @@ from typing import Any
 
 import pytest
 import torch
+from tests.helpers_strategy import Edges, answered, answers, driven, mean, right, share, third
 
 from evolvent.errors import SettingError
-from evolvent.space import Decision, Move
 from evolvent.space.cell201 import Cell201
 from evolvent.space.listed import Listed
 from evolvent.strategy.random import Random
 from evolvent.strategy.reinforce import Reinforce
-from evolvent.types import Budget, Candidate, Result, failed, stream
-
-
-class Edges:
-    """Some edges with one of five operations each; the toy of this test."""
-
-    family = "toy"
-    gives = frozenset({"decisions"})
-
-    def __init__(self, edges=6):
-        self.edges = edges
-
-    def sample(self, rng):
-        return tuple(rng.randrange(5) for _ in range(self.edges))
-
-    def mutate(self, arch, rng):
-        return Move(self.sample(rng), "sample")
-
-    def decision(self, prefix):
-        if len(prefix) == self.edges:
-            return None
-        return Decision("operation", "choice", 5, tuple(range(5)))
-
-    def encode(self, arch):
-        return arch
-
-    def decode(self, choices):
-        return tuple(choices)
-
-    def equivalents(self, choices, rng):
-        return tuple(choices)
-
-
-def third(arch):
-    """Only one decision matters."""
-    return 0.5 + 0.1 * (arch[3] == 2)
-
-
-def right(arch):
-    """Every edge has a best operation of its own."""
-    return sum(operation == (3 * edge) % 5 for edge, operation in enumerate(arch)) / len(arch)
+from evolvent.types import Budget, Result, stream
 
 
 def drive(strategy, trials, score=right, slots=1, rng=None):
-    told: list[Result] = []
-    flying: list[Candidate] = []
-    for _ in range(trials):
-        while len(flying) < slots:
-            flying.append(strategy.ask())
-        candidate = flying.pop(rng.randrange(len(flying)) if rng else 0)
-        value = score(candidate.arch)
-        told.append(failed(candidate, "toy") if value is None else Result(candidate, value))
-        strategy.tell(told[-1])
-    return told
-
-
-def share(strategy, condition, number=300):
-    """How often the policy now draws what fulfils a condition."""
-    paths = strategy.controller.sample([stream("share", index) for index in range(number)])
-    return sum(condition(path.choices) for path in paths) / number
+    return answers(driven(strategy, trials, lambda c: answered(c, score(c.arch)), slots, rng))
 
 
 def log_probs(strategy, sequences):
     return strategy.controller.judge(strategy.controller.read(sequences))[0].sum(1)
-
-
-def mean(results):
-    return sum(result.value for result in results) / len(results)
 
 
 # ---- that it learns ------------------------------------------------------------------------------

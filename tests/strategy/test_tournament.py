@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.helpers_strategy import stormy
 
 from evolvent.errors import SettingError
 from evolvent.space import Move
 from evolvent.space.graph import Graph
 from evolvent.strategy.tournament import Tournament
-from evolvent.types import Budget, Candidate, Result, failed, stream
+from evolvent.types import Budget, Result, failed
 
 
 class Numbers:
@@ -48,22 +49,9 @@ def filled(scores, **values):
 
 
 def drive(strategy, trials, *, slots=1, odds=0.0, seed=0, look=lambda strategy: None):
-    """Let it search, told in any order; `look` is called after every ask and tell."""
-    rng = stream(seed, "drive")
-    flying: list[Candidate] = []
-    told: list[Result] = []
-    while len(told) < trials:
-        while len(flying) < slots and (candidate := strategy.ask()) is not None:
-            flying.append(candidate)
-            look(strategy)
-        assert flying, "it waits for nothing"
-        candidate = flying.pop(rng.randrange(len(flying)))
-        bad = rng.random() < odds
-        result = failed(candidate, "toy") if bad else Result(candidate, float(candidate.arch[0]))
-        told.append(result)
-        strategy.tell(result)
-        look(strategy)
-    return told
+    return stormy(
+        strategy, trials, lambda arch: float(arch[0]), slots=slots, odds=odds, seed=seed, look=look
+    )
 
 
 # ---- who dies ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from ..errors import SettingError, unknown
 from ..space import Space
 from ..types import Arch, State
 from .operations import MODULES
-from .plan import Block, Call, Plan, Value
+from .plan import FUNCTIONS, Block, Call, MixedBlock, Plan, Value
 
 #: family of spaces -> module of this package with ``plan(space, arch, data, size) -> Plan``.
 FAMILIES = {
@@ -121,6 +121,22 @@ def many(space: Space, archs: Sequence[Arch]) -> Any:
     return _module(space).many(space, archs)
 
 
+def mixed_blocks(space: Space, data: Data, size: Size) -> tuple[MixedBlock, ...]:
+    """Return the blocks of the network that holds all architectures of `space`, itself last.
+
+    Raises:
+        SettingError: if the space has no mixture, or its family no such network.
+    """
+    module = _module(space)
+    if "mixture" not in space.gives or not hasattr(module, "mixed"):
+        raise SettingError(
+            f"a space of the family {space.family} has no network with shared weights: use cell, "
+            "cell201 or layers"
+        )
+    found: tuple[MixedBlock, ...] = module.mixed(space, data, size.bare())
+    return found
+
+
 def _module(space: Space) -> Any:
     if space.family not in FAMILIES:
         raise unknown("family of spaces", space.family, FAMILIES)
@@ -151,17 +167,23 @@ class Assembled(nn.Module):
         return values[self.block.output]
 
     def _run(self, call: Call, inputs: list[Tensor]) -> Tensor:
-        match call.op:
-            case "add":
-                return sum(inputs[1:], start=inputs[0])
-            case "concat":
-                return torch.cat(inputs, dim=1)
-            case "zeros":
-                return torch.zeros_like(inputs[0])
-            case "flatten":
-                return inputs[0].flatten(1)
-            case "pool":
-                # not mean((2, 3)): its gradient has stride 0, which slows everything before it
-                return F.avg_pool2d(inputs[0], inputs[0].shape[2:]).flatten(1)
+        if call.op in FUNCTIONS:
+            return function(call.op, inputs)
         result: Tensor = self._modules[call.out](*inputs)  # type: ignore[misc]
         return result
+
+
+def function(op: str, inputs: Sequence[Tensor]) -> Tensor:
+    """Return what one of the plan's `FUNCTIONS` makes of its inputs."""
+    match op:
+        case "add":
+            return sum(inputs[1:], start=inputs[0])
+        case "concat":
+            return torch.cat(list(inputs), dim=1)
+        case "zeros":
+            return torch.zeros_like(inputs[0])
+        case "flatten":
+            return inputs[0].flatten(1)
+        case _:  # "pool"
+            # not mean((2, 3)): its gradient has stride 0, which slows everything before it
+            return F.avg_pool2d(inputs[0], inputs[0].shape[2:]).flatten(1)

@@ -7,11 +7,13 @@ global average pooling, a linear classifier. Channels double at every reduction.
 
 from __future__ import annotations
 
+import itertools
+
 from ..errors import InvalidArchitecture
 from ..space.cell import INPUTS, Cell, loose_ends
 from ..types import Arch
 from .build import Data, Size
-from .plan import Block, Call, Plan, Value, call
+from .plan import Block, Call, Mix, MixedBlock, Plan, Term, Value, call
 from .regularised import dropped, with_auxiliary
 
 #: operation of the space -> (module, kernel); poolings have no channels to be told.
@@ -40,16 +42,51 @@ def plan(space: Cell, arch: Arch, data: Data, size: Size) -> Plan:
     """Return the plan of a pair of cells stacked to `size`."""
     normal = _cell_block("NormalCell", arch[0], space, stride=1, rate=size.drop_path)
     reduction = _cell_block("ReductionCell", arch[1], space, stride=2, rate=size.drop_path)
-    network, cells = _network(space, arch, data, size)
+    network, cells = _network(data, size, [len(_outputs(space, cell)) for cell in arch])
     made = Plan((normal, reduction, network))
     return with_auxiliary(made, cells, data.outputs, size.auxiliary)
 
 
-def _cell_block(name: str, cell: Arch, space: Cell, *, stride: int, rate: float) -> Block:
-    calls = [
+def mixed(space: Cell, data: Data, size: Size) -> tuple[MixedBlock, ...]:
+    """Return the blocks of the network that holds every cell of `space`, the network itself last."""
+    cells = [
+        _mixed_cell(block, group.name, space, stride=stride)
+        for block, group, stride in zip(
+            ("NormalCell", "ReductionCell"), space.groups(), (1, 2), strict=True
+        )
+    ]
+    network, _ = _network(data, size, [space.nodes, space.nodes])
+    return (*cells, MixedBlock(network.name, network.inputs, network.output, network.calls))
+
+
+def _mixed_cell(name: str, group: str, space: Cell, *, stride: int) -> MixedBlock:
+    lines: list[Call | Mix] = list(_aligned())
+    columns = space.groups()[0].columns
+    rows = itertools.count()
+    for node in range(space.nodes):
+        out, terms = f"s{node + INPUTS}", []
+        for state, row in zip(range(node + INPUTS), rows, strict=False):
+            step = stride if state < INPUTS else 1
+            for column, operation in enumerate(columns):
+                op, args = _operation(operation, step)
+                attribute = f"{out}_s{state}_{operation}"
+                terms.append(Term(group, row, column, attribute, op, f"s{state}", args))
+        lines.append(Mix(out, tuple(terms), "s0", stride))
+    outputs = [f"s{node + INPUTS}" for node in range(space.nodes)]
+    lines.append(call("out", "concat" if space.output == "all" else "loose", *outputs))
+    return MixedBlock(name, ("before_last", "last"), "out", tuple(lines))
+
+
+def _aligned() -> list[Call]:
+    """Return the calls that bring a cell's two inputs to equal shape."""
+    return [
         call("s0", "Align", "before_last", c_in="c_before_last", c_out="c", stride="stride"),
         call("s1", "Align", "last", c_in="c_last", c_out="c"),
     ]
+
+
+def _cell_block(name: str, cell: Arch, space: Cell, *, stride: int, rate: float) -> Block:
+    calls = _aligned()
     for index, (first, op_first, second, op_second, combine) in enumerate(cell):
         out = f"s{index + INPUTS}"
         left = _branch(calls, f"{out}_left", first, op_first, stride, rate)
@@ -74,21 +111,29 @@ def _branch(
     inherit its weights where shapes happen to agree. All but an identity is dropped at `rate`.
     """
     step = stride if state < INPUTS else 1  # only what reads the cell's inputs is strided
-    stepping: dict[str, Value] = {"stride": step} if step > 1 else {}
     source, out = f"s{state}", f"{out}_{operation}"
-    if operation in CONVOLUTIONS:
-        module, kernel = CONVOLUTIONS[operation]
-        calls.append(call(out, module, source, c_in="c", c_out="c", kernel=kernel, **stepping))
-    elif operation in POOLINGS:
-        module, kernel = POOLINGS[operation]
-        calls.append(call(out, module, source, kernel=kernel, **stepping))
-    elif operation == "skip_connect":
-        if step == 1:
-            return source
-        calls.append(call(out, "FactorizedReduce", source, c_in="c", c_out="c"))
-    else:
-        raise InvalidArchitecture(f"no network is known for the operation {operation!r}")
+    op, args = _operation(operation, step)
+    if op == "identity":
+        return source
+    calls.append(Call(out, op, (source,), args))
     return dropped(calls, out, rate)
+
+
+def _operation(name: str, stride: int) -> tuple[str, tuple[tuple[str, Value], ...]]:
+    """Return the module of an operation, or ``identity`` or ``none``, and its arguments."""
+    channels: dict[str, Value] = {"c_in": "c", "c_out": "c"}
+    stepping: dict[str, Value] = {"stride": stride} if stride > 1 else {}
+    if name in CONVOLUTIONS:
+        module, kernel = CONVOLUTIONS[name]
+        return module, tuple((channels | {"kernel": kernel} | stepping).items())
+    if name in POOLINGS:
+        module, kernel = POOLINGS[name]
+        return module, tuple(({"kernel": kernel} | stepping).items())
+    if name == "skip_connect":
+        return ("identity", ()) if stride == 1 else ("FactorizedReduce", tuple(channels.items()))
+    if name == "none":
+        return "none", ()
+    raise InvalidArchitecture(f"no network is known for the operation {name!r}")
 
 
 def _outputs(space: Cell, cell: Arch) -> tuple[int, ...]:
@@ -97,8 +142,14 @@ def _outputs(space: Cell, cell: Arch) -> tuple[int, ...]:
     return loose_ends(cell)
 
 
-def _network(space: Cell, arch: Arch, data: Data, size: Size) -> tuple[Block, dict[str, int]]:
-    """Return the network, and the channels of each of its cells in their order."""
+def _network(data: Data, size: Size, outputs: list[int]) -> tuple[Block, dict[str, int]]:
+    """Return the network, and the channels of each of its cells in their order.
+
+    Args:
+        data: shapes.
+        size: how many cells, and how wide.
+        outputs: nodes that a normal and a reduction cell concatenate. [count]
+    """
     c = size.width
     stem = call(
         "stem", "ConvBN", "x", c_in=data.input_shape[0], c_out=c, kernel=3, stride=size.stem_stride
@@ -121,7 +172,7 @@ def _network(space: Cell, arch: Arch, data: Data, size: Size) -> tuple[Block, di
             }
             block = "ReductionCell" if reduction else "NormalCell"
             calls.append(call(name, block, before_last[0], last[0], **args))
-            width = c * len(_outputs(space, arch[1] if reduction else arch[0]))
+            width = c * outputs[reduction]
             cells[name] = width
             before_last, last, halved = last, (name, width), reduction
     calls += [

@@ -9,10 +9,10 @@ an edge only where another one enters the same node: a cell may be a single chai
 from __future__ import annotations
 
 from ..space import Space
-from ..space.cell201 import EDGES
+from ..space.cell201 import EDGES, OPERATIONS
 from ..types import Arch
 from .build import Data, Size
-from .plan import Block, Call, Plan, call
+from .plan import Block, Call, Mix, MixedBlock, Plan, Term, Value, call
 from .regularised import dropped, with_auxiliary
 
 CONVOLUTIONS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
@@ -23,6 +23,33 @@ def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
     network, cells = _network(data, size)
     made = Plan((_cell(arch, size.drop_path), network))
     return with_auxiliary(made, cells, data.outputs, size.auxiliary)
+
+
+def mixed(space: Space, data: Data, size: Size) -> tuple[MixedBlock, ...]:
+    """Return the blocks of the network that holds all cells, the network itself last."""
+    lines = []
+    for target in (1, 2, 3):
+        terms = [
+            Term("cell", row, column, f"e{source}{end}_{name}", *_operation(name, f"n{source}"))
+            for row, (source, end) in enumerate(EDGES)
+            for column, name in enumerate(OPERATIONS)
+            if end == target
+        ]
+        lines.append(Mix(f"n{target}", tuple(terms), "n0"))
+    network, _ = _network(data, size)
+    return (
+        MixedBlock("Cell", ("n0",), "n3", tuple(lines)),
+        MixedBlock(network.name, network.inputs, network.output, network.calls),
+    )
+
+
+def _operation(name: str, source: str) -> tuple[str, str, tuple[tuple[str, Value], ...]]:
+    """Return the module of an operation, what it reads, and its arguments."""
+    if name in CONVOLUTIONS:
+        return "ReLUConvBN", source, (("c_in", "c"), ("c_out", "c"), ("kernel", CONVOLUTIONS[name]))
+    if name == "avg_pool_3x3":
+        return "AvgPool", source, (("kernel", 3),)
+    return "identity" if name == "skip_connect" else "none", source, ()
 
 
 def _cell(arch: Arch, rate: float) -> Block:
@@ -37,11 +64,8 @@ def _cell(arch: Arch, rate: float) -> Block:
             continue
         if operation != "skip_connect":
             name = f"e{source}{target}_{operation}"  # another operation is another gene
-            if operation in CONVOLUTIONS:
-                kernel = CONVOLUTIONS[operation]
-                calls.append(call(name, "ReLUConvBN", value, c_in="c", c_out="c", kernel=kernel))
-            else:
-                calls.append(call(name, "AvgPool", value, kernel=3))
+            op, _, args = _operation(operation, value)
+            calls.append(Call(name, op, (value,), args))
             value = dropped(calls, name, rate) if edges.count(target) > 1 else name
         terms[target].append(value)
         # a node is summed as soon as its last incoming edge has been written: edges come by target

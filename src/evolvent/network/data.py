@@ -6,13 +6,15 @@ operations on the whole batch, on the device, without a word from the host.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..task import Part, Task
+from ..types import State
 
 
 class Resident:
@@ -26,7 +28,9 @@ class Resident:
 
     def __init__(self, task: Task, part: Part, *, device: str = "cpu") -> None:
         self.task, self.device = task, torch.device(device)
-        x = _tensor(part.x).permute(0, 3, 1, 2)  # NHWC in memory: channels-last
+        x = _tensor(part.x)
+        if x.ndim == 4:  # images: NHWC in memory is channels-last
+            x = x.permute(0, 3, 1, 2)
         self.x = x.to(self.device)
         self.y = _tensor(part.y).to(self.device)
         shape = (1, -1, 1, 1)
@@ -37,9 +41,12 @@ class Resident:
         return len(self.y)
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Return normalised inputs [B, C, H, W] and targets [B]."""
-        x = (self.x[index].float() - self.mean) / self.std
-        return x.contiguous(memory_format=torch.channels_last), self.y[index]
+        """Return inputs and targets [B]: images normalised [B, C, H, W], all else as it is."""
+        x = self.x[index]
+        if self.task.mean:
+            x = (x.float() - self.mean) / self.std
+            x = x.contiguous(memory_format=torch.channels_last)
+        return x, self.y[index]
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the whole part once, in its order, the last batch as it comes."""
@@ -49,34 +56,28 @@ class Resident:
     def shuffled(
         self,
         size: int,
-        steps: int,
         generator: torch.Generator,
         *,
         augment: bool,
         shift: bool = True,
         cutout: int | None = None,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield `steps` random batches, every example once per pass; a short rest is left out.
+    ) -> Shuffled:
+        """Return the part as random batches without an end.
 
         Args:
             size: of a batch; not more than the part has. [count]
-            steps: how many batches. [count]
             generator: the only source of randomness, on the CPU.
             augment: whether to change inputs as `Task.augment` says.
             shift: whether that includes shifting and cutting out, which need a long training.
             cutout: edge to cut out in any training, in place of what the task says. [pixels]
         """
-        size = min(size, len(self))
-        per_pass = len(self) // size
-        for step in range(steps):
-            if step % per_pass == 0:
-                order = torch.randperm(len(self), generator=generator).to(self.device)
-            place = step % per_pass
-            x, y = self.batch(order[place * size : (place + 1) * size])
-            yield (self._augmented(x, generator, shift, cutout) if augment else x), y
+        change = None
+        if augment and self.task.augment:
+            change = partial(self._augmented, generator=generator, shift=shift, cutout=cutout)
+        return Shuffled(self, min(size, len(self)), generator, change)
 
     def _augmented(
-        self, x: Tensor, generator: torch.Generator, shift: bool, cutout: int | None
+        self, x: Tensor, *, generator: torch.Generator, shift: bool, cutout: int | None
     ) -> Tensor:
         rules = self.task.augment
         if rules.get("flip"):
@@ -89,6 +90,55 @@ class Resident:
         if cutout:
             x = _cut_out(x, cutout, generator)
         return x.contiguous(memory_format=torch.channels_last)
+
+
+class Shuffled:
+    """Random batches of a part, every example once per pass; a short rest is left out.
+
+    Args:
+        data: the part.
+        size: of a batch. [count]
+        generator: the only source of randomness, on the CPU.
+        change: what is done to the inputs of every batch.
+    """
+
+    def __init__(
+        self,
+        data: Resident,
+        size: int,
+        generator: torch.Generator,
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.data, self.size, self.generator, self.change = data, size, generator, change
+        self.per_pass = len(data) // size  # [count]
+        self.place = self.per_pass  # in the pass: the first batch begins one
+        self.order = torch.empty(0, dtype=torch.long)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        if self.place == self.per_pass:
+            self.place = 0
+            self.order = torch.randperm(len(self.data), generator=self.generator)
+        chosen = self.order[self.place * self.size : (self.place + 1) * self.size]
+        x, y = self.data.batch(chosen.to(self.data.device))
+        self.place += 1
+        return (x if self.change is None else self.change(x)), y
+
+    def state(self) -> State:
+        """Return where it stands, as arrays; `restore` goes on from there with the same batches."""
+        return {
+            "place": np.array(self.place),
+            "order": self.order.numpy().copy(),
+            "generator": self.generator.get_state().numpy().copy(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from a `state` of the same part."""
+        self.place = int(state["place"])
+        self.order = torch.from_numpy(np.array(state["order"]))
+        self.generator.set_state(torch.from_numpy(np.array(state["generator"])))
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -1,8 +1,8 @@
 """The family ``topology``: genomes as networks, one to deliver or many side by side.
 
-`Genome` is the module that is exported, in float32. `Many` runs a whole population in float64 numpy:
-a node's sum is taken source by source, so that what a network answers does not depend, to the last
-bit, on which others are evaluated with it.
+`genome.Genome` is the module that is exported, in float32. `Many` runs a whole population in float64
+numpy: a node's sum is taken source by source, so that what a network answers does not depend, to the
+last bit, on which others are evaluated with it.
 """
 
 from __future__ import annotations
@@ -11,61 +11,13 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from ..space.topology import Gene, Topology, hidden
 from ..types import Arch, State
 from .build import Data, Size
-from .operations import MODULES
 from .plan import Block, Plan, call
 
 STEEPNESS = 4.9  # of the sigmoid, as in the paper
-
-
-class Genome(nn.Module):
-    """Nodes with steep sigmoids, and the weights of the connections between them.
-
-    Sources are the inputs, a constant, and the nodes; of the nodes the first are the outputs.
-    ``forward(x)`` takes [B, inputs] where no connection closes a cycle: all nodes are computed `depth`
-    times, after which they have settled. A recurrent network takes [B, T, inputs], T moments in a row;
-    ``step`` is one of them, from the values [B, nodes] of the one before.
-    """
-
-    def __init__(
-        self, inputs: int, outputs: int, nodes: int, connections: int, depth: int, recurrent: bool
-    ) -> None:
-        super().__init__()
-        self.inputs, self.outputs, self.nodes = inputs, outputs, nodes
-        self.depth, self.recurrent = depth, recurrent
-        self.source: Tensor
-        self.target: Tensor
-        self.weight = nn.Parameter(torch.zeros(connections))
-        self.register_buffer("source", torch.zeros(connections, dtype=torch.int64))
-        self.register_buffer("target", torch.zeros(connections, dtype=torch.int64))
-
-    def step(self, x: Tensor, values: Tensor) -> Tensor:
-        """Return the values of all nodes [B, nodes]; the first are the outputs."""
-        matrix = self.weight.new_zeros(self.inputs + 1 + self.nodes, self.nodes)
-        matrix = matrix.index_put((self.source, self.target), self.weight)
-        sources = torch.cat([x, torch.ones_like(x[:, :1]), values], dim=1)
-        return torch.sigmoid(4.9 * (sources @ matrix))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the outputs, [B, outputs] or [B, T, outputs]."""
-        values = x.new_zeros(x.shape[0], self.nodes)  # len(x) would fix an ONNX's batch
-        if not self.recurrent:
-            for _ in range(self.depth):
-                values = self.step(x, values)
-            return values[:, : self.outputs]
-        answers = []
-        for moment in x.unbind(1):
-            values = self.step(moment, values)
-            answers.append(values[:, : self.outputs])
-        return torch.stack(answers, 1)
-
-
-MODULES["Genome"] = Genome  # `export` copies its source, as it does for the operations
 
 
 def plan(space: Topology, arch: Arch, data: Data, size: Size) -> Plan:

@@ -1,5 +1,7 @@
 """The operations that networks are made of. Each class stands alone: `export` copies its source.
 
+`MODULES` also names those of `genome`, and of `helps`, which are there for training only.
+
 All keep the channels-last memory format of their input, which decides the speed of convolutions on a
 CPU; a test asserts it. Images are [B, C, H, W]. ``stride`` 2 gives ceil(H / 2) x ceil(W / 2).
 
@@ -11,11 +13,12 @@ no bias.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .genome import Genome
+from .helps import Auxiliary, DropPath
 
 
 class ConvBN(nn.Sequential):
@@ -198,6 +201,32 @@ class TokenEmbedding(nn.Module):
         return self.table(tokens.long()).transpose(1, 2)  # type: ignore[no-any-return]
 
 
+class GlobalPool1d(nn.Module):
+    """The mean or the maximum of every channel over a whole sequence."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T] -> [B, C]."""
+        return x.mean(2) if self.how == "mean" else x.amax(2)
+
+
+class ResidualDense(nn.Module):
+    """Batch norm, a wider or narrower dense layer, ReLU, and back; added to what came in."""
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(features)
+        self.first = nn.Linear(features, hidden)
+        self.second = nn.Linear(hidden, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, features] -> [B, features]."""
+        return x + self.second(F.relu(self.first(self.norm(x))))  # type: ignore[no-any-return]
+
+
 class RectConv(nn.Sequential):
     """Convolution of any odd height and width, with a stride per axis, batch norm, ReLU."""
 
@@ -305,85 +334,6 @@ class FilterMaps(nn.Module):
         return y.view(-1, self.maps, *self.size)
 
 
-class DropPath(nn.Module):
-    """Leave a path out at random, for each image by itself; only in training.
-
-    Larsson, Maire, Shakhnarovich 2016 (1605.07648), with the schedule of Zoph et al. 2017: the
-    probability grows linearly from 0 to `rate` over the training (ScheduledDropPath). What is kept
-    is divided by the probability of keeping it, so that its expectation stays. No parameters.
-    """
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate, self.share = rate, 0.0
-
-    def reach(self, share: float) -> None:
-        """Take note that `share` of the training is done. [0..1]"""
-        self.share = share
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W]."""
-        keep = 1 - self.rate * self.share
-        if not self.training or keep == 1:
-            return x
-        return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(keep).div_(keep)
-
-
-class Auxiliary(nn.Module):
-    """Let an image pass as it is; in training, also classify it by a small head of its own.
-
-    The head is that of Liu et al. 2018 for CIFAR-10: pooled to 2 x 2, 128 and 768 channels. It pools
-    whatever size comes (there windows of 5 for images of 8), and has no norm where one pixel is
-    left, which could not train on a batch of one. It is a help for training and no part of the
-    network: its weights are never saved, and loading leaves them as they are.
-    """
-
-    def __init__(self, c_in: int, outputs: int, weight: float) -> None:
-        super().__init__()
-        self.weight = weight
-        self.logits: Tensor | None = None
-        with torch.random.fork_rng(devices=()):  # the network's own weights are as without it
-            self.head = nn.Sequential(
-                nn.ReLU(),
-                nn.AdaptiveAvgPool2d(2),
-                nn.Conv2d(c_in, 128, 1, bias=False),
-                nn.BatchNorm2d(128),
-                nn.ReLU(),
-                nn.Conv2d(128, 768, 2),
-                nn.ReLU(),
-                nn.Flatten(),
-                nn.Linear(768, outputs),
-            )
-        self.register_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_pre_hook(_keep)  # type: ignore[no-untyped-call]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W]."""
-        if self.training:
-            self.logits = self.head(x)
-        return x
-
-    def offer(self) -> tuple[float, Tensor]:
-        """Return the weight of its loss, and the logits [B, outputs] of the last images, once."""
-        assert self.logits is not None, "no images have passed since it was asked last"
-        logits, self.logits = self.logits, None
-        return self.weight, logits
-
-
-def _forget(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
-    """Take the weights of `module` out of a state dictionary."""
-    for name in [name for name in state if name.startswith(prefix)]:
-        del state[name]
-
-
-def _keep(
-    module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any, strict: bool, *lists: Any
-) -> None:
-    """Let `module` find its own weights in a state dictionary that has none for it."""
-    own = [*module.named_parameters(prefix[:-1]), *module.named_buffers(prefix[:-1])]
-    state.update((name, value.detach().clone()) for name, value in own)
-
-
 #: Every module that a plan may call, by name.
 MODULES: dict[str, type[nn.Module]] = {
     module.__name__: module
@@ -403,9 +353,12 @@ MODULES: dict[str, type[nn.Module]] = {
         Reshape,
         PReLU,
         TokenEmbedding,
+        GlobalPool1d,
+        ResidualDense,
         RectConv,
         PadConcat,
         FilterMaps,
+        Genome,
         DropPath,
         Auxiliary,
         nn.Conv1d,
@@ -414,6 +367,7 @@ MODULES: dict[str, type[nn.Module]] = {
         nn.MaxPool2d,
         nn.AvgPool2d,
         nn.Linear,
+        nn.BatchNorm1d,
         nn.BatchNorm2d,
         nn.ReLU,
         nn.LeakyReLU,

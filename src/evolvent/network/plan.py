@@ -122,6 +122,60 @@ class Plan:
         return next((block for block in self.blocks if block.name == name), None)
 
 
+@dataclass(frozen=True)
+class Term:
+    """One summand of a `Mix`: an operation on a state, times an entry of the mixture.
+
+    Args:
+        group: of the mixture.
+        row: in its group.
+        column: in its group.
+        out: the attribute that holds the operation.
+        op: an operation of `operations.MODULES`; ``identity``; or ``none``, which adds nothing.
+        source: the variable it reads.
+        args: constructor arguments, as those of a `Call`.
+    """
+
+    group: str
+    row: int
+    column: int
+    out: str
+    op: str
+    source: str
+    args: tuple[tuple[str, Value], ...] = ()
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A line of a block in which all operations of a space stand side by side: a weighted sum.
+
+    Args:
+        out: the variable that it sets.
+        terms: what is added up.
+        like: a variable of as many channels; zeros of its size stand for an empty sum.
+        stride: by which the sum is smaller than `like`. [pixels]
+    """
+
+    out: str
+    terms: tuple[Term, ...]
+    like: str
+    stride: int = 1
+
+
+@dataclass(frozen=True)
+class MixedBlock:
+    """A `Block` whose lines may be `Mix`; nothing is left out of it.
+
+    Calls know one function more here: ``loose`` concatenates those of its inputs that no term of
+    the block reads under the present mixture.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    lines: tuple[Call | Mix, ...]
+
+
 def call(out: str, op: str, *inputs: str, **args: Value) -> Call:
     """Return a `Call`, written in one line."""
     return Call(out, op, inputs, tuple(args.items()))

@@ -1,6 +1,6 @@
 """What helps a training and is no part of the network: put into a plan, and never delivered.
 
-`operations.DropPath` stands behind the branches of cells, `operations.Auxiliary` behind one of the
+`helps.DropPath` stands behind the branches of cells, `helps.Auxiliary` behind one of the
 cells. Both let everything pass outside of training. They ask the training loop for what they need
 by having a method: ``reach(share)`` is told how much of the training is done, ``offer()`` gives
 further logits and the weight of their loss.

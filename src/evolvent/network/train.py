@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import CandidateFailed, SettingError
+from ..types import State
 from .data import Resident
+from .losses import LOSSES
 
-LOSSES: dict[str, Callable[..., Tensor]] = {"cross-entropy": F.cross_entropy}
 LOOKS = 20  # points of a training curve
 
 
@@ -36,7 +37,7 @@ class Hyperparameters:
         batch: examples per step. [count]
         schedule: ``one-cycle`` (linear up, linear down to 0), ``cosine`` or ``constant``.
         warmup: share of the steps in which the rate rises. [0..1)
-        label_smoothing: share of the target spread over all classes. [0..1)
+        label_smoothing: share of the target spread over all classes, if there are. [0..1)
         clip: largest norm of the gradient; 0 is off.
         augment: whether to change inputs as the task allows.
         shift_from: training length from which images are also shifted and cut out: a short training
@@ -112,7 +113,7 @@ def train(
     """Train `net` in place.
 
     Args:
-        net: returns logits [B, outputs] for images [B, C, H, W].
+        net: returns logits or quantities [B, outputs] for inputs [B, *input_shape].
         data: what to learn from.
         epochs: passes over `data`; 0 leaves the network as it is. [epochs]
         hyper: optimiser and schedule.
@@ -123,48 +124,16 @@ def train(
         CandidateFailed: when the loss is no longer a finite number.
     """
     start = time.monotonic()
-    per_epoch = max(1, len(data) // min(hyper.batch, len(data)))
-    steps = max(1, round(epochs * per_epoch)) if epochs > 0 else 0
     done = Training()
-    if not steps:
+    if not epochs > 0:
         return done
-    net.train()
-    net.to(device=data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = _optimizer(net, hyper)
-    loss_of = LOSSES[data.task.loss]
-    generator = torch.Generator().manual_seed(seed)
-    batches = data.shuffled(
-        hyper.batch,
-        steps,
-        generator,
-        augment=hyper.augment,
-        shift=epochs >= hyper.shift_from,
-        cutout=hyper.cutout,
-    )
-    scheduled: list[Any] = [module for module in net.modules() if hasattr(module, "reach")]
-    helpers: list[Any] = [module for module in net.modules() if hasattr(module, "offer")]
+    per_epoch = max(1, len(data) // min(hyper.batch, len(data)))
+    steps = max(1, round(epochs * per_epoch))
+    shift = epochs >= hyper.shift_from
+    trainer = Trainer(net, data, steps=steps, hyper=hyper, seed=seed, shift=shift)
     look, since, total = max(1, steps // LOOKS), 0, torch.zeros((), device=data.device)
-    low = hyper.precision == "bfloat16"
-    for step, (x, y) in enumerate(batches, start=1):
-        for group in optimizer.param_groups:
-            group["lr"] = hyper.lr * rate(hyper, (step - 0.5) / steps)
-        for module in scheduled:
-            module.reach(step / steps)
-        with torch.autocast(data.device.type, torch.bfloat16, enabled=low):
-            logits = net(x)
-        loss = loss_of(logits.float(), y, label_smoothing=hyper.label_smoothing)
-        all_losses = loss
-        for helper in helpers:
-            weight, more = helper.offer()
-            all_losses = all_losses + weight * loss_of(
-                more.float(), y, label_smoothing=hyper.label_smoothing
-            )
-        optimizer.zero_grad(set_to_none=True)
-        all_losses.backward()  # type: ignore[no-untyped-call]
-        if hyper.clip:
-            nn.utils.clip_grad_norm_(net.parameters(), hyper.clip)
-        optimizer.step()
-        total, since = total + loss.detach(), since + 1
+    for step in range(1, steps + 1):
+        total, since = total + trainer.step(), since + 1
         done.cut = deadline is not None and step < steps and time.monotonic() > deadline
         if since == look or step == steps or done.cut:
             mean = float(total) / since
@@ -179,6 +148,147 @@ def train(
             break
     done.epochs, done.seconds = step / per_epoch, time.monotonic() - start
     return done
+
+
+class Trainer:
+    """A training in steps: optimiser, schedule and data, each where the last step left them.
+
+    Args:
+        net: returns logits [B, outputs] for inputs [B, ...].
+        data: what to learn from.
+        steps: of the whole schedule. [count, >= 1]
+        hyper: optimiser and schedule.
+        seed: of the order and the augmentation.
+        shift: whether images are also shifted and cut out.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        data: Resident,
+        *,
+        steps: int,
+        hyper: Hyperparameters,
+        seed: int,
+        shift: bool = False,
+    ) -> None:
+        net.train()
+        net.to(device=data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net, self.data, self.steps, self.hyper, self.done = net, data, steps, hyper, 0
+        self.optimizer = _optimizer(net, hyper)
+        self.loss = LOSSES[data.task.loss].mean
+        generator = torch.Generator().manual_seed(seed)
+        self.batches = data.shuffled(
+            hyper.batch, generator, augment=hyper.augment, shift=shift, cutout=hyper.cutout
+        )
+        self._ahead: tuple[State, tuple[Tensor, Tensor]] | None = None  # a batch taken early
+        self._scheduled: list[Any] = [m for m in net.modules() if hasattr(m, "reach")]
+        self._helpers: list[Any] = [m for m in net.modules() if hasattr(m, "offer")]
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return self.hyper.lr * rate(self.hyper, (self.done + 0.5) / self.steps)
+
+    def step(self, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Learn from the next batch and return the mean loss [] of the network itself.
+
+        Args:
+            forward: computes the logits in place of the network, with its weights.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr
+        self.done += 1
+        for module in self._scheduled:
+            module.reach(self.done / self.steps)
+        x, y = self._ahead[1] if self._ahead else next(self.batches)
+        self._ahead = None
+        loss = self.loss_of(forward or self.net, x, y)
+        everything = loss
+        for helper in self._helpers:
+            weight, logits = helper.offer()
+            everything = everything + weight * self._smoothed(logits, y)
+        self.optimizer.zero_grad(set_to_none=True)
+        everything.backward()  # type: ignore[no-untyped-call]
+        if self.hyper.clip:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.hyper.clip)
+        self.optimizer.step()
+        return loss.detach()
+
+    def loss_of(self, forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss [] that a training step lowers."""
+        low = self.hyper.precision == "bfloat16"
+        with torch.autocast(self.data.device.type, torch.bfloat16, enabled=low):
+            logits = forward(x)
+        return self._smoothed(logits, y)
+
+    def upcoming(self) -> tuple[Tensor, Tensor]:
+        """Return the batch that the next step will learn from."""
+        self._ahead = self._ahead or (self.batches.state(), next(self.batches))
+        return self._ahead[1]
+
+    def planned(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Return by how much the next step would move every weight if it met these gradients.
+
+        Args:
+            gradients: in the order of the network's parameters; None for one that has no part in it.
+        """
+        groups = {id(p): group for group in self.optimizer.param_groups for p in group["params"]}
+        moves: list[Tensor | None] = []
+        for weight, gradient in zip(self.net.parameters(), gradients, strict=True):
+            if gradient is None or id(weight) not in groups:
+                moves.append(None)
+                continue
+            slope = gradient + groups[id(weight)]["weight_decay"] * weight.detach()
+            velocity = self.optimizer.state[weight].get("momentum_buffer")
+            if velocity is None:
+                velocity = torch.zeros_like(slope)
+            velocity = self.hyper.momentum * velocity + slope
+            moves.append(-self.lr * (slope + self.hyper.momentum * velocity))  # Nesterov's
+        return moves
+
+    @property
+    def response(self) -> float:
+        """How strongly the planned move of a weight follows its gradient."""
+        return -self.lr * (1 + self.hyper.momentum)
+
+    def state(self) -> State:
+        """Return all that a training goes on from, but for the weights, as arrays."""
+        batches = self._ahead[0] if self._ahead else self.batches.state()
+        state = {f"batches.{name}": value for name, value in batches.items()}
+        for name, weight in self.net.named_parameters():
+            for what, value in self.optimizer.state.get(weight, {}).items():
+                if value is not None:
+                    state[f"optimizer.{what}.{name}"] = value.detach().cpu().numpy().copy()
+        return state | {"done": np.array(self.done)}
+
+    def restore(self, state: State) -> None:
+        """Go on from a `state`; the weights are restored by whoever kept them."""
+        self.done, self._ahead = int(state["done"]), None
+        self.batches.restore(_under("batches.", state))
+        self.optimizer.state.clear()
+        weights = dict(self.net.named_parameters())
+        for key, value in _under("optimizer.", state).items():
+            what, _, name = key.partition(".")
+            tensor = torch.from_numpy(np.array(value)).to(weights[name].device)
+            if tensor.ndim == 4:
+                tensor = tensor.contiguous(memory_format=torch.channels_last)
+            self.optimizer.state[weights[name]][what] = tensor
+
+    def calm(self, times: int) -> None:
+        """Learn half as fast for each of some times, and from the batches in another order."""
+        self.hyper = replace(self.hyper, lr=self.hyper.lr / 2**times)
+        self.batches.generator.manual_seed(self.batches.generator.initial_seed() + times)
+        self.batches.place, self._ahead = self.batches.per_pass, None
+
+    def _smoothed(self, logits: Tensor, y: Tensor) -> Tensor:
+        logits = logits.float() if logits.dtype == torch.bfloat16 else logits
+        return self.loss(logits, y, self.hyper.label_smoothing)
+
+
+def _under(prefix: str, state: State) -> State:
+    """Return what `state` holds below a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 def rate(hyper: Hyperparameters, share: float) -> float:
@@ -204,28 +314,33 @@ def _optimizer(net: nn.Module, hyper: Hyperparameters) -> torch.optim.Optimizer:
     if hyper.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=hyper.lr, betas=(hyper.momentum, 0.99), fused=True)
     nesterov = hyper.momentum > 0
-    return torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         groups, lr=hyper.lr, momentum=hyper.momentum, nesterov=nesterov, fused=True
     )
+    if (
+        nesterov
+    ):  # the fused step wants a velocity of all weights or of none, but some may join late
+        for weight in (*weights, *others):
+            optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+    return optimizer
 
 
 def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, float]:
-    """Return accuracy (a fraction) and mean loss of `net` on the whole of `data`.
+    """Return the metrics of `net` on the whole of `data`, its mean loss among them.
 
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers, which argmax would not show.
     """
     net.eval()
     net.to(device=data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    right = torch.zeros((), device=data.device)
-    loss = torch.zeros((), device=data.device)
+    measure = LOSSES[data.task.loss]
+    sums = torch.zeros((), device=data.device)
     with torch.inference_mode():
         for x, y in data.in_order(batch):
-            logits = net(x)
-            right += (logits.argmax(1) == y).sum()
-            loss += LOSSES[data.task.loss](logits, y, reduction="sum")
-    if not math.isfinite(float(loss)):
+            sums = sums + measure.sums(net(x), y)
+    found = sums.tolist()
+    if not all(map(math.isfinite, found)):
         raise CandidateFailed(
             "the network's outputs are not finite: a lower learning rate may help"
         )
-    return {"accuracy": float(right) / len(data), "loss": float(loss) / len(data)}
+    return measure.metrics(found, len(data), data.task.unit)

@@ -1,5 +1,6 @@
-"""Programs that travel with an exported network as ``predict.py``, one per kind of task.
+"""The ``predict.py`` of an exported network, one script per kind of data.
 
-Each is a file of its own that reads raw examples by the ``reading.json`` beside it; it needs torch,
-numpy and the standard library, and nothing of evolvent.
+They are copied, never imported by a run: each stands alone with the standard library, numpy and torch,
+beside ``model.py``, ``weights.safetensors`` and ``reading.json`` (`Task.reading`). What reads a CSV
+file is the same text in all of them, and a test keeps it so.
 """

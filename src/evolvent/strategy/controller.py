@@ -15,8 +15,7 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import accumulate, count
 from typing import NamedTuple
 
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from ..space import Decision, Decisions
 from ..types import stream
+from .threads import one_thread
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8  # of Adam
 _LAYER = ("input", "recurrent", "input bias", "recurrent bias")  # in the order of torch.lstm
@@ -103,7 +103,7 @@ class Controller:
         log_probs: list[list[float]] = [[] for _ in rngs]
         tokens = torch.zeros(len(rngs), 0, dtype=torch.long)
         memory = self._blank(len(rngs))
-        with torch.no_grad(), one_thread():
+        with one_thread(), torch.no_grad():
             for place in count():
                 decisions = [
                     self.space.decision(tuple(made)) if len(made) == place else None
@@ -151,6 +151,17 @@ class Controller:
         logs = self._log_probs(states, batch.legal)
         entropies = -(logs.exp() * logs.masked_fill(~batch.legal, 0.0)).sum(2)
         return logs.gather(2, batch.tokens[:, :, None])[:, :, 0], entropies
+
+    def entropy_share(self, paths: Sequence[Path]) -> float:
+        """Return the mean entropy of the decisions of `paths`, as a share of the largest. [0..1]
+
+        Decisions that leave no choice do not count.
+        """
+        batch = self.read([path.choices for path in paths])
+        with one_thread(), torch.no_grad():
+            _, entropies = self.judge(batch)
+            largest = batch.legal.sum(2).double().log()
+        return float(entropies.sum() / largest.sum().clamp(min=1e-12))
 
     # -- the network -----------------------------------------------------------------------------
 
@@ -250,17 +261,6 @@ class Controller:
                 self.weights[name] += (
                     self.lr * (mean / first) / ((square / second).sqrt() + _EPSILON)
                 )
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread, so that sums are added up in the same order everywhere."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _zeros(*shape: int) -> Tensor:

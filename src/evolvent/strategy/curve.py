@@ -31,7 +31,7 @@ from ..errors import SettingError
 from ..space import Space
 from ..types import Budget, Candidate, Result
 from . import Strategy
-from .hyperband import Fresh, ladder, promote
+from .rungs import Fresh, ladder, promote
 
 EXPONENTS = (0.25, 0.5, 1.0, 2.0)  # of the power laws that are tried
 _MEMORY = 200  # completed curves that the errors of extrapolation rest on
@@ -141,7 +141,9 @@ class LearningCurve:
         look = len(curve) - 1
         if self.rule == "median":
             others = self._scores[look]
-            return len(others) >= self.least and curve[-1].value < _at(others, self.quantile)
+            if len(others) < self.least:
+                return False
+            return bool(curve[-1].value < np.quantile(others, self.quantile))
         errors = self._errors[look]
         if len(errors) < self.least:
             return False
@@ -160,14 +162,6 @@ class LearningCurve:
     def _guess(self, curve: Curve) -> float:
         scores = [result.value for result in curve]
         return extrapolate(self.lengths[: len(curve)], scores, self.lengths[-1])
-
-
-def _at(ordered: Sequence[float], quantile: float) -> float:
-    """Return a quantile of ascending values, interpolated between neighbours."""
-    place = quantile * (len(ordered) - 1)
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
 
 
 def extrapolate(lengths: Sequence[float], scores: Sequence[float], to: float) -> float:

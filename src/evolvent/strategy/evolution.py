@@ -16,6 +16,7 @@ from collections import deque
 from ..errors import SettingError
 from ..space import Move, Space
 from ..types import Budget, Candidate, Result, stream
+from .breeding import population_of
 
 PAPER_POPULATION, PAPER_SAMPLE = 100, 25
 
@@ -58,12 +59,8 @@ class RegularizedEvolution:
     ) -> None:
         self.note = ""
         if population is None:
-            population = min(PAPER_POPULATION, max(20, horizon // 10), max(2, horizon // 3))
-            if population < PAPER_POPULATION:
-                self.note = (
-                    f"population {population} instead of the paper's {PAPER_POPULATION}: "
-                    f"{horizon} trials would hardly evolve more"
-                )
+            allowed = min(max(20, horizon // 10), max(2, horizon // 3))
+            population, self.note = population_of(PAPER_POPULATION, allowed, horizon)
         if sample is None:
             sample = min(PAPER_SAMPLE, max(2, population // 4))
         if not 1 <= sample <= population:

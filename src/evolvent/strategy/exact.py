@@ -18,10 +18,10 @@ from typing import Any
 
 from ..errors import SettingError
 from ..space import Move, Space, key
-from ..types import Arch, Budget, Candidate, Result, stream
+from ..types import Budget, Candidate, Result, stream
+from .breeding import STARTS, first, mutated, population_of
 
 PAPER_POPULATION, PAPER_CROSSOVER = 100, 0.2
-STARTS = ("minimal", "random")
 
 
 class Exact:
@@ -61,12 +61,8 @@ class Exact:
     ) -> None:
         self.note = ""
         if population is None:
-            population = min(PAPER_POPULATION, max(6, horizon // 20))
-            if population < PAPER_POPULATION:
-                self.note = (
-                    f"population {population} instead of the paper's {PAPER_POPULATION}: "
-                    f"{horizon} trials would hardly evolve more"
-                )
+            allowed = max(6, horizon // 20)
+            population, self.note = population_of(PAPER_POPULATION, allowed, horizon)
         crosses = "crossover" in space.gives
         if crossover is None:
             crossover = PAPER_CROSSOVER if crosses else 0.0
@@ -130,24 +126,18 @@ class Exact:
         return frozenset((*members, *waiting))
 
     def _first(self, id: int, rng: random.Random) -> Move:
-        if not self.minimal:
-            return Move(self.space.sample(rng), "sample")
-        first = Move(self.space.start(rng), "start")  # type: ignore[attr-defined]
-        return first if id == 0 else self._mutated(first.arch, rng, "start")
+        """Return the first architecture, or one that stands in for a child while nothing breeds."""
+        move = first(self.space, rng, minimal=self.minimal)
+        if id == 0 or not self.minimal:
+            return move
+        return mutated(self.space, move.arch, self.mutations, rng, move.operator)
 
     def _child(self, rng: random.Random) -> tuple[Move, list[Result]]:
         """Return a child, and its parents by their scores, the best first."""
         members = sorted(self.members.values(), key=lambda member: member.candidate.id)
         if len(members) > 1 and rng.random() < self.crossover:
             pair = sorted(rng.sample(members, 2), key=lambda member: -member.value)
-            first, second = (member.candidate.arch for member in pair)
-            return self.space.crossover(first, second, rng), pair  # type: ignore[attr-defined]
+            fitter, other = (member.candidate.arch for member in pair)
+            return self.space.crossover(fitter, other, rng), pair  # type: ignore[attr-defined]
         parent = rng.choice(members)
-        return self._mutated(parent.candidate.arch, rng), [parent]
-
-    def _mutated(self, arch: Arch, rng: random.Random, *before: str) -> Move:
-        operators = [*before]
-        for _ in range(self.mutations):
-            arch, operator = self.space.mutate(arch, rng)
-            operators.append(operator)
-        return Move(arch, "+".join(operators))
+        return mutated(self.space, parent.candidate.arch, self.mutations, rng), [parent]

@@ -195,6 +195,15 @@ class NAO:
         if result.status != "cut":
             self._results.append(result)
 
+    def draw(self, rngs: Sequence[Random]) -> list[Arch]:
+        """Return an architecture per generator from the pool: what shared weights learn at.
+
+        The pool holds as many of the best results as there were random ones first.
+        """
+        scored = sorted((r for r in self._results if r.ok), key=lambda r: -r.value)
+        pool = [result.candidate.arch for result in scored[: self.initial]]
+        return [rng.choice(pool) if pool else self.space.sample(rng) for rng in rngs]
+
     def _sample(self, rng: Random) -> Move:
         arch = self.space.sample(rng)
         for _ in range(_TRIES):
@@ -227,7 +236,8 @@ class NAO:
 
     def _fit(self, rng: Random) -> Model:
         """Return the model, trained on; a new one when there are tokens that the last one lacks."""
-        from .nao_model import Model, one_thread
+        from .nao_model import Model
+        from .threads import one_thread
 
         if not self._free:
             self._free = [self._tokens(self.space.sample(rng)) for _ in range(_FREE)]
@@ -256,7 +266,8 @@ class NAO:
 
     def _climb(self, model: Model, rng: Random) -> list[Move]:
         """Return the most promising of what decodes anew from moved embeddings, at most a batch."""
-        from .nao_model import greedy, one_thread
+        from .nao_model import greedy
+        from .threads import one_thread
 
         leaders = self._leaders()
         known = {key(self.space, leader.arch): leader for leader in leaders}

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -295,15 +294,3 @@ def greedy(
         for row in range(count)
         for member in range(model.members)
     ]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread and record gradients; leave both as they were."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.enable_grad():
-            yield
-    finally:
-        torch.set_num_threads(threads)

@@ -15,6 +15,8 @@ moment. The same architecture may be asked again; an optimum reached is asked mo
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -22,10 +24,11 @@ from torch import Tensor
 
 from ..errors import SettingError
 from ..space import Decisions, Space
-from ..types import Budget, Candidate, Result, stream
+from ..types import Arch, Budget, Candidate, Result, stream
 from .controller import Controller, Path
 
 _TRAVEL = 1.0  # what the paper's 1,600 updates of 6e-4 can move a weight by
+_LOOKS = 8  # architectures by which the entropy of the policy is estimated
 _STEP = 0.7  # learning rate times units, which moves a logit; above it the first success decides
 
 
@@ -142,6 +145,15 @@ class Reinforce:
         self._told.append(Told(path, self._advantage(result)))
         if len(self._told) == self.batch:
             self._learn()
+
+    def draw(self, rngs: Sequence[random.Random]) -> list[Arch]:
+        """Return an architecture per generator, drawn from the policy: what shared weights learn at."""
+        return [self.space.decode(path.choices) for path in self.controller.sample(rngs)]
+
+    def entropy_share(self) -> float:
+        """Return the entropy of the policy's decisions as a share of the largest. [0..1]"""
+        rngs = [stream(self.seed, "entropy", index) for index in range(_LOOKS)]
+        return self.controller.entropy_share(self.controller.sample(rngs))
 
     def _advantage(self, result: Result) -> float:
         """Return the reward above the baseline, which only then learns of it."""

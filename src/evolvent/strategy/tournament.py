@@ -13,11 +13,11 @@ from __future__ import annotations
 import random
 
 from ..errors import SettingError
-from ..space import Move, Space
-from ..types import Arch, Budget, Candidate, Result, stream
+from ..space import Space
+from ..types import Budget, Candidate, Result, stream
+from .breeding import STARTS, first, mutated, population_of
 
 PAPER_POPULATION = 1000
-STARTS = ("minimal", "random")
 
 
 class Tournament:
@@ -55,12 +55,8 @@ class Tournament:
     ) -> None:
         self.note = ""
         if population is None:
-            population = min(PAPER_POPULATION, max(6, horizon // 20))
-            if population < PAPER_POPULATION:
-                self.note = (
-                    f"population {population} instead of the paper's {PAPER_POPULATION}: "
-                    f"{horizon} trials would hardly evolve more"
-                )
+            allowed = max(6, horizon // 20)
+            population, self.note = population_of(PAPER_POPULATION, allowed, horizon)
         if population < 2 or mutations < 1 or start not in STARTS:
             raise SettingError(
                 f"population={population}, mutations={mutations}, start={start!r}: at least 2 "
@@ -80,11 +76,11 @@ class Tournament:
         id, self.asked = self.asked, self.asked + 1
         rng = stream(self.seed, "tournament", id)
         if id < self.size or not self.members:
-            arch, operator = self._first(rng)
+            arch, operator = first(self.space, rng, minimal=self.minimal)
             candidate = Candidate(id, arch, operator=operator, budget=self.budget)
         else:
             parent = self._survivor(rng).candidate
-            move = self._mutated(parent.arch, rng)
+            move = mutated(self.space, parent.arch, self.mutations, rng)
             candidate = Candidate(
                 id,
                 move.arch,
@@ -107,24 +103,12 @@ class Tournament:
         waiting = {parent for child in self.open.values() for parent in child.weights_from}
         return frozenset(self.members.keys() | waiting)
 
-    def _first(self, rng: random.Random) -> Move:
-        if self.minimal:
-            return Move(self.space.start(rng), "start")  # type: ignore[attr-defined]
-        return Move(self.space.sample(rng), "sample")
-
     def _survivor(self, rng: random.Random) -> Result:
         """Return the better of a random pair; the worse dies if the population is full."""
         if len(self.members) == 1:
             return next(iter(self.members.values()))
-        first, second = (self.members[id] for id in rng.sample(sorted(self.members), 2))
-        better, worse = (first, second) if first.value >= second.value else (second, first)
+        one, other = (self.members[id] for id in rng.sample(sorted(self.members), 2))
+        better, worse = (one, other) if one.value >= other.value else (other, one)
         if len(self.members) + len(self.open) >= self.size:  # dies now: nobody else may draw it
             del self.members[worse.candidate.id]
         return better
-
-    def _mutated(self, arch: Arch, rng: random.Random) -> Move:
-        operators = []
-        for _ in range(self.mutations):
-            arch, operator = self.space.mutate(arch, rng)
-            operators.append(operator)
-        return Move(arch, "+".join(operators))

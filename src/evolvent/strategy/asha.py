@@ -1,0 +1,116 @@
+"""ASHA: successive halving that waits for no rung.
+
+Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, Algorithm 2
+(1810.05934).
+
+What differs: new architectures come from any other strategy, the space's own samples by default. A
+failed training ranks below every score of its rung and is never promoted. The lengths of the rungs
+may be listed (`rungs`) where only some exist, as in a table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..space import Space
+from ..types import Budget, Candidate, Result
+from . import Strategy
+from .rungs import SLACK, Fresh, ladder, promote, ranked
+
+
+class Asha:
+    """Asynchronous successive halving: promote whenever a rung's top 1/eta has someone left.
+
+    Algorithm 2: rungs are looked through from the top; where none has a candidate in its best
+    ``floor(n / eta)`` of n results that was not promoted yet, a new one starts at the bottom. The
+    top rung is the full length, however far from the last power of eta (R=300, eta=4: 1, 4, 16, 64,
+    300).
+
+    Args:
+        space: samples architectures.
+        eta: the share that goes on is 1/eta, and each rung is eta times longer; None is 3, or the
+            mean ratio of `rungs`. [> 1]
+        minimum: length of the lowest rung r; None is 1 epoch. [epochs]
+        rungs: the lengths of the rungs, instead of `minimum` and `epochs`. [epochs]
+        continue_: as in `hyperband.SuccessiveHalving`.
+        sampler: as in `hyperband.SuccessiveHalving`.
+        epochs: length of the top rung R. [epochs]
+        horizon: trials of the run; unused, there is no schedule.
+        seed: same seed and same tells in, same asks out.
+
+    Raises:
+        SettingError: if a setting is outside its rule.
+    """
+
+    needs: frozenset[str] = frozenset()
+    ends = False
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        eta: float | None = None,
+        minimum: float | None = None,
+        rungs: Sequence[float] | None = None,
+        continue_: bool = True,
+        sampler: Strategy | None = None,
+        epochs: float = 1.0,
+        horizon: int = 100,
+        seed: int = 0,
+    ) -> None:
+        steps, self.eta = ladder(epochs, minimum, eta, rungs)
+        if rungs is None:  # from the bottom here, from the top in Hyperband
+            least = min(1.0, epochs) if minimum is None else minimum
+            steps = [*(least * self.eta**step for step in range(len(steps) - 1)), epochs]
+        self.steps, self.continue_ = steps, continue_
+        self._fresh = Fresh(space, sampler, seed)
+        self.ends = self._fresh.ends
+        self._rungs: list[list[Result]] = [[] for _ in steps]
+        self._promoted: set[int] = set()
+        self._from: dict[int, int] = {}  # id of a promotion in flight -> the id it goes on from
+        self._level: dict[int, int] = {}  # id in flight -> its rung
+        self._asked = 0
+
+    def ask(self) -> Candidate | None:
+        """Return the promotion highest up, else a new architecture for the lowest rung."""
+        level, lower = self._promotable()
+        if lower is not None:
+            length = self.steps[level]
+            candidate = promote(self._asked, lower, length, self.continue_)
+            self._promoted.add(lower.candidate.id)
+            self._from[self._asked] = lower.candidate.id
+        else:
+            new = self._fresh.ask(self._asked)
+            if new is None:
+                return None
+            candidate = replace(new, budget=Budget(epochs=self.steps[0]))
+        self._level[self._asked] = level
+        self._asked += 1
+        return candidate
+
+    def tell(self, result: Result) -> None:
+        """Take a result of any rung; one refused was never trained and does not count."""
+        level = self._level.pop(result.candidate.id)
+        self._from.pop(result.candidate.id, None)
+        self._fresh.tell(result)
+        if result.status != "refused":
+            self._rungs[level].append(result)
+
+    def alive(self) -> frozenset[int]:
+        """Return the ids that may still be promoted, or whose promotion is in flight."""
+        if not self.continue_:
+            return frozenset()
+        below = {result.candidate.id for rung in self._rungs[:-1] for result in rung if result.ok}
+        return frozenset(below - self._promoted | set(self._from.values()))
+
+    def _promotable(self) -> tuple[int, Result | None]:
+        """Return the rung to promote to and the result to promote, or the lowest rung and None."""
+        for level in range(len(self._rungs) - 2, -1, -1):
+            rung = self._rungs[level]
+            top = ranked(rung)[: math.floor(len(rung) / self.eta + SLACK)]
+            for result in top:
+                if result.candidate.id not in self._promoted:
+                    return level + 1, result
+        return 0, None

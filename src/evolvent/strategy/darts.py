@@ -1,0 +1,60 @@
+"""DARTS: the architecture is a softmax over operations, which descends the gradient of the loss.
+
+Source: Liu, Simonyan, Yang 2018, "DARTS: Differentiable Architecture Search" (1806.09055), algorithm 1:
+the shared weights and the architecture learn in turn, a batch each; Adam with betas 0.5 and 0.999 and
+weight decay 1e-3. Second order is a better estimate of the same gradient, and so the estimator's
+(``estimator.unrolled``).
+What differs: a turn begins with the weights; the learning rate follows from the horizon (see
+`relaxation`); the derived architecture is tried after every epoch, and the trials of the last ones, not
+four searches, are what the final training chooses from.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..types import Budget
+from .relaxation import Relaxable, Relaxation, Rows, softmax
+
+
+class Darts(Relaxation):
+    """Gradient descent on the softmax of all operations at once. Arguments: see `Relaxation`."""
+
+    rounds = (Budget(train_batches=1, validation_batches=1),)
+
+    def __init__(
+        self,
+        space: Relaxable,
+        *,
+        lr: float | None = None,
+        betas: tuple[float, float] = (0.5, 0.999),
+        weight_decay: float = 1e-3,
+        spread: float = 1e-3,
+        warmup: float = 0.0,
+        most_skips: int | None = None,
+        batches: int = 100,
+        epochs: float = 1.0,
+        horizon: int = 50,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            space,
+            lr=lr,
+            betas=betas,
+            weight_decay=weight_decay,
+            spread=spread,
+            warmup=warmup,
+            most_skips=most_skips,
+            batches=batches,
+            horizon=horizon,
+            seed=seed,
+        )
+
+    def sent(self, id: int) -> Rows:
+        """Return the softmax of the logits."""
+        return self.probabilities()
+
+    def slope(self, name: str, gradient: np.ndarray, id: int) -> np.ndarray:
+        """Return the gradient by the logits: through the softmax."""
+        rows = softmax(self.logits[name])
+        return np.asarray(rows * (gradient - (gradient * rows).sum(1, keepdims=True)))
