@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from evolvent.task import Part, Task
+from evolvent import onnx_export
+from evolvent.task import Part, Task, fetching
 from evolvent.task.images import image_task
 from evolvent.task.named import load
 
@@ -20,6 +21,34 @@ settings.load_profile("patient")
 def one_thread():
     """One thread: tests share the machine, and results are bit-exact at equal numbers of threads."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_onnx():
+    """Runs of tests write no ONNX, which takes seconds of each: its own tests do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_export, "available", lambda: False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network(tmp_path_factory):
+    """No test fetches anything from a real site, or finds what a user of this machine fetched."""
+    nowhere = {
+        name: dataclasses.replace(
+            public,
+            sources=tuple(
+                dataclasses.replace(source, places=("http://127.0.0.1:9/",))
+                for source in public.sources
+            ),
+        )
+        for name, public in fetching.SETS.items()
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fetching, "SETS", nowhere)
+        patch.setenv("EVOLVENT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        yield
 
 
 def make_toy(n=96, channels=1, size=8, seed=0) -> Task:

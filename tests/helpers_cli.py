@@ -10,7 +10,7 @@ from tests.helpers import ROOT, heeding_interrupts
 PATIENCE = 240.0  # [s] long enough for a busy machine; no test depends on it
 TINY = (
     *("--set", "estimator.epochs=3", "--set", "estimator.width=4"),
-    *("--set", "train.epochs=8", "--set", "train.finalists=2"),
+    *("--set", "train.epochs=8", "--set", "train.finalists=2", "--set", "train.onnx=false"),
 )
 
 

@@ -18,6 +18,7 @@ from evolvent.task.control import load
 from evolvent.task.opening import open_task
 from evolvent.types import Candidate, Result
 
+NO_ONNX = ("--set", "train.onnx=false")
 SMALL = {"strategy": {"population": 20}}
 
 
@@ -81,7 +82,7 @@ def test_a_kill_changes_no_row(whole, tmp_path):
         "--out",
         folder,
     )
-    process = start(*words, "--set", "strategy.population=20")
+    process = start(*words, *NO_ONNX, "--set", "strategy.population=20")
     for _ in range(45):  # two generations and what is said before them
         assert process.stderr
         assert process.stderr.readline()
@@ -151,8 +152,10 @@ def test_a_budget_in_seconds_works_and_is_kept(tmp_path):
 
 
 def test_the_command_prints_the_card_as_json(tmp_path):
+    words: tuple[str, ...]
     words = ("search", "double-pole-no-velocity", "--budget", "60t", "--workers", "1", "--json")
-    done = evolvent(*words, "--out", tmp_path / "run", "--set", "strategy.population=20")
+    words += ("--out", str(tmp_path / "run"), *NO_ONNX)
+    done = evolvent(*words, "--set", "strategy.population=20")
     assert done.returncode == 0, done.stderr
     card = json.loads(done.stdout)
     assert 0 <= card["test_score"] <= 1

@@ -117,9 +117,11 @@ def test_the_check_refuses_evolvent_and_safetensors():
 def test_export_proves_what_it_writes(toy, one, tmp_path):
     planned, state = one
     folder = tmp_path / "deep" / "folder"
-    difference = export(folder, plan=planned, state=state, task=toy, title="t", provenance="p")
-    assert 0 <= difference <= 1e-5
-    assert sorted(each.name for each in folder.iterdir()) == ["model.py", "weights.safetensors"]
+    proof = export(folder, plan=planned, state=state, task=toy, title="t", provenance="p")
+    assert list(proof) == ["parity_max_abs_diff"]
+    assert 0 <= proof["parity_max_abs_diff"] <= 1e-5
+    files = ["model.py", "predict.py", "reading.json", "weights.safetensors"]
+    assert sorted(each.name for each in folder.iterdir()) == files
     net = load(folder)
     assert not net.training
     x = Resident(toy, toy.validation).batch(slice(0, 9))[0]
@@ -203,7 +205,7 @@ def test_every_operation_of_ours_can_be_written(toy):
     sizes |= {"in_features": 2, "out_features": 2, "height": 3, "width": 3, "channels": 2}
     sizes |= {"in_channels": 2, "out_channels": 2, "kernel_size": 1, "dim": 1}
     sizes |= {"vocabulary": 5, "dimension": 2, "rate": 0.1, "outputs": 2, "weight": 0.4}
-    sizes |= {"edges": "x_2x4x4>a x_2x4x4>b"}
+    sizes |= {"edges": "x_2x4x4>a x_2x4x4>b", "how": "max", "features": 2, "hidden": 3}
     sizes |= {"inputs": 2, "nodes": 2, "connections": 3, "depth": 1, "recurrent": False}
     shapes = {
         "Linear": (1, 2),
@@ -211,6 +213,9 @@ def test_every_operation_of_ours_can_be_written(toy):
         "Conv1d": (1, 2, 4),
         "MaxPool1d": (1, 2, 4),
         "TokenEmbedding": (1, 4),
+        "GlobalPool1d": (1, 2, 4),
+        "BatchNorm1d": (1, 2, 4),
+        "ResidualDense": (1, 2),
     }
     for name, made in MODULES.items():
         if name in ("DropPath", "Auxiliary"):  # never delivered

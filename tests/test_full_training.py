@@ -185,7 +185,7 @@ def test_the_card_says_what_it_took_and_where_the_cell_was_found(run, tmp_path):
     assert 0 < card["train_seconds"] <= card["seconds"]
     assert card["threads"] == torch.get_num_threads()
     page = (tmp_path / "net" / "card.md").read_text()
-    assert page == full_training.text(card)
+    assert page == full_training.page(card)
     for part in (
         "4 cells of width 6",
         f"{card['params']:,} parameters",
@@ -200,7 +200,7 @@ def test_the_card_says_what_it_took_and_where_the_cell_was_found(run, tmp_path):
 def test_a_card_without_memory_test_or_cells_reads_well(run, tmp_path):
     card = train(run, out=tmp_path / "net", epochs=0.1)
     less = card | {"peak_mib": None, "test_score": None, "cells": None, "width": None}
-    page = full_training.text(less)
+    page = full_training.page(less)
     assert "no test data" in page
     assert "None" not in page
 

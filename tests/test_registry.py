@@ -111,7 +111,9 @@ def test_an_estimator_for_other_kinds_of_tasks_is_refused_with_one_that_fits():
     with pytest.raises(SettingError) as error:
         check(Cell201(), Random.needs, Full, ("cell201", "random", "full"), "table")
     message = str(error.value)
-    assert message.startswith("estimator full evaluates tasks of kind image, this one is of kind")
+    assert message.startswith(
+        "estimator full evaluates tasks of kind image, numbers, text, this one"
+    )
     assert message.endswith("use table")
 
 

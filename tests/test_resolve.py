@@ -1,6 +1,7 @@
 """From a request to what will be done."""
 
 import json
+import types
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from evolvent.network.train import Hyperparameters
 from evolvent.resolve import (
     EPOCHS,
     SEARCH_SHARE,
+    STEPS,
     TRIALS_AIMED_AT,
     Request,
+    at_most,
     choose,
     make_space,
     make_spec,
@@ -121,7 +124,7 @@ def test_what_was_resolved_survives_json(toy):
 def test_a_budget_in_trials_measures_nothing(toy, monkeypatch):
     monkeypatch.delattr(resolve, "pace")
     found = settled(toy, budget="40t")
-    assert found["estimator"]["epochs"] == EPOCHS["trials"]
+    assert found["estimator"]["epochs"] == at_most("trials", toy, 32)
     assert found["strategy"]["horizon"] == 40
     assert found["budget"] == {"seconds": None, "trials": 40, "search_seconds": None}
 
@@ -137,13 +140,22 @@ def test_a_budget_in_seconds_is_shared_out_among_about_fifty_trials(
     search = found["budget"]["search_seconds"]
     assert search == pytest.approx(SEARCH_SHARE * budget)
     epochs, horizon = found["estimator"]["epochs"], found["strategy"]["horizon"]
-    assert EPOCHS["least"] <= epochs <= EPOCHS["most"]
+    most = at_most("most", toy, 32)
+    assert EPOCHS["least"] <= epochs <= most
     needed = horizon * max(epochs * seconds * len(toy.train), 0.02)
     if horizon > 4:  # fewer make no search
         assert needed <= search * workers
-    if 0.1 < epochs < EPOCHS["most"]:
+    if 0.1 < epochs < most:
         assert horizon == pytest.approx(TRIALS_AIMED_AT, abs=2)
     assert found["estimator"]["timeout"] >= 20
+
+
+@pytest.mark.parametrize(("what", "steps"), STEPS.items())
+def test_small_data_are_trained_for_some_steps_and_large_ones_for_some_epochs(what, steps, toy):
+    many: Any = types.SimpleNamespace(train=range(64_000))
+    assert at_most(what, toy, 27) == steps / 2  # [epochs]; 54 examples are two batches
+    assert at_most(what, toy, 1000) == steps
+    assert at_most(what, many, 64) == EPOCHS[what]
 
 
 def test_what_the_user_sets_is_not_settled(toy, speed):
@@ -206,7 +218,11 @@ def test_the_parts_get_what_was_resolved(toy):
     )
     space: Any = make_space(found, toy)
     strategy: Any = make_strategy(found, space, 7)
-    assert (space.nodes, strategy.seed, strategy.budget.epochs) == (2, 7, EPOCHS["trials"])
+    assert (space.nodes, strategy.seed, strategy.budget.epochs) == (
+        2,
+        7,
+        at_most("trials", toy, 32),
+    )
     spec = make_spec(found, toy, 7)
     assert spec.estimator_settings["size"].width == 3
     assert spec.estimator_settings["hyper"].lr == 0.01

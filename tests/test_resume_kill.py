@@ -129,7 +129,7 @@ def test_killed_twenty_times_the_run_equals_the_unbroken_one(tmp_path):
 
 SHORT = (
     *("--set", "estimator.epochs=1", "--set", "train.epochs=2", "--set", "train.finalists=2"),
-    *("--workers", 1),
+    *("--set", "train.onnx=false", "--workers", 1),
 )
 FOR_IMAGES = [
     name for name, recipe in RECIPES.items() if "image" in find("estimator", recipe.estimator).kinds

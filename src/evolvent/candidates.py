@@ -127,9 +127,16 @@ def weights_of(run: Path, config: Mapping[str, Any], task: Task, result: Result)
 
 
 def export_candidate(
-    run: Path, config: Mapping[str, Any], task: Task, result: Result, state: State, to: Path
-) -> float:
-    """Write the network of a candidate, as the search trained it, with a card; return its parity.
+    run: Path,
+    config: Mapping[str, Any],
+    task: Task,
+    result: Result,
+    state: State,
+    to: Path,
+    *,
+    onnx: bool = False,
+) -> dict[str, Any]:
+    """Write the network of a candidate, as the search trained it, with a card; return the card.
 
     Args:
         run: the folder of the run.
@@ -138,6 +145,7 @@ def export_candidate(
         result: of the candidate.
         state: its weights, from `weights_of`.
         to: an empty folder.
+        onnx: whether to write ``model.onnx`` too.
     """
     id = result.candidate.id
     size = network_settings(config, "estimator")["size"]
@@ -159,8 +167,9 @@ def export_candidate(
         "train_seconds": result.metrics.get("train_seconds", result.seconds),
         "seed": result.seed,
     }
-    card["parity_max_abs_diff"] = export.export(
+    card |= export.export(
         to,
+        onnx=onnx,
         plan=made,
         state=state,
         task=task,
@@ -170,7 +179,7 @@ def export_candidate(
     )
     write_atomically(to / "card.md", _candidate_page(card))
     write_atomically(to / "card.json", json.dumps(card, indent=1))
-    return float(card["parity_max_abs_diff"])
+    return card
 
 
 def _candidate_page(card: Mapping[str, Any]) -> str:

@@ -12,10 +12,18 @@ from . import candidates, export, motion
 from .errors import RunError
 from .network.build import plan, weights
 from .network.cost import cost
+from .onnx_export import Conversion
 from .resolve import make_space, make_spec, network_settings
 from .store import Event, Store, Weights, write_atomically
 from .task import Task
 from .types import Candidate, Result
+
+#: kind of task -> how the delivered network is called
+INPUTS = {
+    "image": "net(model.preprocess(images))     # images [B, H, W, C] as in the data",
+    "numbers": "net(numbers)                      # [B, inputs], as reading.json says",
+    "text": "net(tokens)                       # [B, length], as reading.json says",
+}
 
 
 def rows(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
@@ -63,9 +71,23 @@ def _told(result: Result) -> dict[str, Any]:
 
 
 def write(
-    folder: Path, config: Mapping[str, Any], task: Task, store: Store, outcome: Mapping[str, Any]
+    folder: Path,
+    config: Mapping[str, Any],
+    task: Task,
+    store: Store,
+    outcome: Mapping[str, Any],
+    patience: float | None = None,
 ) -> dict[str, Any]:
-    """Export the winner of a run with its card; the card comes last, so it stands for the whole."""
+    """Export the winner of a run with its card; the card comes last, so it stands for the whole.
+
+    Args:
+        folder: of the run.
+        config: resolved settings.
+        task: its data.
+        store: its log.
+        outcome: of the delivery.
+        patience: how long ONNX may take; None is as long as it needs. [s]
+    """
     space = make_space(config, task)
     made = plan(space, outcome["arch"], task, network_settings(config, "train")["size"])
     state = Weights(folder / "weights").read("winner")
@@ -75,22 +97,30 @@ def write(
         f"{outcome['winner']['params']:,} parameters, {outcome['winner']['epochs']:g} epochs."
     )
     best = folder / "best"
-    difference = export.export(
-        best, plan=made, state=state, task=task, title=title, provenance=provenance
+    proof = export.export(
+        best,
+        plan=made,
+        state=state,
+        task=task,
+        title=title,
+        provenance=provenance,
+        onnx=config["train"].get("onnx", True),
+        patience=patience,
     )
     card = _card(config, task, store, outcome) | motion.of_card(config, store)
     card |= candidates.of_card(config, task, store.results())
-    card |= {
-        "flops": cost(made, task).flops,
-        "parity_max_abs_diff": difference,
-    }
+    card |= {"flops": cost(made, task).flops} | proof
     write_atomically(best / "card.md", text(card))
     write_atomically(best / "card.json", json.dumps(card, indent=1))
     return card
 
 
 def write_as_is(
-    folder: Path, config: Mapping[str, Any], task: Task, store: Store
+    folder: Path,
+    config: Mapping[str, Any],
+    task: Task,
+    store: Store,
+    patience: float | None = None,
 ) -> dict[str, Any]:
     """Write the card of a search whose winner is not trained any more.
 
@@ -136,20 +166,27 @@ def write_as_is(
     if "goal" in estimator.gives:
         card["solved"] = solved is not None
     if "network" in estimator.gives:
-        card |= _export_as_is(folder / "best", config, task, best, card["trials"])
+        card |= _export_as_is(folder / "best", config, task, best, card["trials"], patience)
     write_atomically(folder / "best" / "card.md", text(card))
     write_atomically(folder / "best" / "card.json", json.dumps(card, indent=1))
     return card
 
 
 def _export_as_is(
-    folder: Path, config: Mapping[str, Any], task: Task, best: Result, trials: int
+    folder: Path,
+    config: Mapping[str, Any],
+    task: Task,
+    best: Result,
+    trials: int,
+    patience: float | None,
 ) -> dict[str, Any]:
     """Export the network of a result with the weights that its architecture carries."""
     space, arch = make_space(config, task), best.candidate.arch
     made = plan(space, arch, task, network_settings(config, "train")["size"])
-    difference = export.export(
+    proof = export.export(
         folder,
+        onnx=config["train"].get("onnx", True),
+        patience=patience,
         plan=made,
         state=weights(space, arch),
         task=task,
@@ -158,11 +195,10 @@ def _export_as_is(
     )
     return {
         "flops": cost(made, task).flops,
-        "parity_max_abs_diff": difference,
         "train_seconds": 0.0,
         "input_shape": list(task.input_shape),
         "metrics": dict(best.metrics),
-    }
+    } | proof
 
 
 def _card(
@@ -193,6 +229,7 @@ def _card(
         "params": winner["params"],
         "val_score": outcome["val_score"],
         "test_score": winner["test"][metric] if winner["test"] else None,
+        "test_metrics": winner["test"],
         "metric": metric,
         "search_score": outcome["search_score"],
         "trials": len(counted),
@@ -249,7 +286,7 @@ def _text(card: Mapping[str, Any]) -> str:
         f"| {shown(card['test_score'])} |",
     ]
     lines += [
-        f"| control: {_control(name, control)} | {control['params']:,} "
+        f"| control: {_control(name, control, card)} | {control['params']:,} "
         f"| {shown(control['test_score'])} |"
         for name, control in card["controls"].items()
     ]
@@ -258,16 +295,16 @@ def _text(card: Mapping[str, Any]) -> str:
     lines += [
         "",
         "Validation chose the winner; test was read once, after the final training, for the networks "
-        "of this table. All were trained by the same recipe.",
+        f"of this table. All were trained by the same recipe.{_in_its_unit(card)}",
         "",
         "```python",
         "import model                      # model.py of this folder; needs torch only",
         "net = model.load('.')",
-        "net(model.preprocess(images))     # images [B, H, W, C] as in the data",
+        INPUTS[_kind(card)],
         "```",
         "",
         f"FLOPs per input: {card['flops']:,}. Largest difference between this folder's network, run "
-        f"without evolvent, and the trained one: {card['parity_max_abs_diff']:.1e}.",
+        f"without evolvent, and the trained one: {card['parity_max_abs_diff']:.1e}.{_onnx(card)}",
         "",
     ]
     return "\n".join(lines)
@@ -304,19 +341,42 @@ def _text_as_is(card: Mapping[str, Any], test: str) -> str:
             "```",
             "",
             f"FLOPs per input: {card['flops']:,}. Largest difference between this folder's network, "
-            f"run without evolvent, and the one found: {card['parity_max_abs_diff']:.1e}.",
+            f"run without evolvent, and the one found: {card['parity_max_abs_diff']:.1e}."
+            f"{_onnx(card)}",
             "",
         ]
     )
 
 
-def _control(name: str, control: Mapping[str, Any]) -> str:
+def _onnx(card: Mapping[str, Any]) -> str:
+    """Return what there is to say of ``model.onnx``, in a sentence."""
+    if card.get("onnx_max_abs_diff") is not None:
+        return f" model.onnx, run by onnxruntime, differs by {card['onnx_max_abs_diff']:.1e}."
+    note = card.get("onnx_note")
+    return f" model.onnx was {note}." if note else ""
+
+
+def _kind(card: Mapping[str, Any]) -> str:
+    """Return the kind of task; older cards did not note it."""
+    return str(card.get("data", {}).get("kind", "image"))
+
+
+def _in_its_unit(card: Mapping[str, Any]) -> str:
+    """Return the errors of a predicted quantity, in a sentence."""
+    told = card.get("test_metrics") or {}
+    if "rmse" not in told:
+        return ""
+    return f" The winner's errors on test: rmse {told['rmse']:.4g}, mae {told['mae']:.4g}."
+
+
+def _control(name: str, control: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     if name == "random":
         first = control["best_of_first_random"]
         return f"best of the first {first} random candidates" if first > 1 else "a random candidate"
     if name == "retrained":
         return "the winner's architecture, trained from scratch"
-    return "a plain convolutional network, made by hand"
+    what = "dense" if _kind(card) == "numbers" else "convolutional"
+    return f"a plain {what} network, made by hand"
 
 
 def _before(card: Mapping[str, Any]) -> str:
@@ -345,8 +405,13 @@ def new_folder(folder: Path, option: str = "--to") -> None:
         )
 
 
-def copy(best: Path, to: Path) -> float:
-    """Copy a delivered network to a folder of its own and return its parity.
+def copy(best: Path, to: Path, *, onnx: bool = False) -> dict[str, Any]:
+    """Copy a delivered network to a folder of its own and return its card.
+
+    Args:
+        best: the folder of the run's network.
+        to: a new or empty folder.
+        onnx: whether to write ``model.onnx`` there, if the run has none.
 
     Raises:
         RunError: if `to` is not a new or empty folder.
@@ -355,5 +420,8 @@ def copy(best: Path, to: Path) -> float:
     for file in sorted(best.iterdir()):
         if file.is_file():  # loading model.py here leaves a folder of Python's beside it
             shutil.copyfile(file, to / file.name)
-    card = json.loads((to / "card.json").read_text())
-    return float(card["parity_max_abs_diff"])
+    card: dict[str, Any] = json.loads((to / "card.json").read_text())
+    if onnx and not (to / "model.onnx").is_file():
+        card |= Conversion(to).result()
+        write_atomically(to / "card.json", json.dumps(card, indent=1))
+    return card

@@ -31,6 +31,11 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting of a part: part.name=value; may be repeated."),
 ]
+Target = Annotated[str | None, typer.Option(help="Of a table: the column to predict.")]
+Text = Annotated[str | None, typer.Option(help="Of a table: the column of texts.")]
+Kind = Annotated[
+    str | None, typer.Option(help="classification or regression; found out where it is not said.")
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 Workers = Annotated[int | None, typer.Option(help="Processes; default one per core.")]
 
@@ -90,6 +95,9 @@ def search(
     estimator: Annotated[
         str | None, typer.Option(help="In place of the recipe's estimator.")
     ] = None,
+    target: Target = None,
+    text: Text = None,
+    kind: Kind = None,
     budget: Annotated[
         str, typer.Option(help="10m, 200t or 1h,500t; time is the whole wait.")
     ] = "10m",
@@ -113,6 +121,9 @@ def search(
         "space": space,
         "strategy": strategy,
         "estimator": estimator,
+        "target": target,
+        "text": text,
+        "kind": kind,
         "budget": budget,
         "workers": workers,
         "max_params": max_params,
@@ -249,6 +260,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Where to put the trained network.")],
     candidate: Annotated[int | None, typer.Option(help="Which; default the winner.")] = None,
     task: Annotated[str | None, typer.Option(help="Other data to transfer it to.")] = None,
+    target: Target = None,
+    text: Text = None,
+    kind: Kind = None,
     cells: Annotated[int | None, typer.Option(help="Normal cells per stage.")] = None,
     width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Training length.")] = None,
@@ -263,7 +277,7 @@ def train(
 ) -> None:
     """Train a candidate of a run fully: longer, scaled up, or on another task."""
     from .display import Display
-    from .full_training import PARTS, text
+    from .full_training import PARTS, page
     from .full_training import train as train_fully
     from .settings import parse_set
 
@@ -273,6 +287,9 @@ def train(
             out=out,
             candidate=candidate,
             task=task,
+            target=target,
+            text=text,
+            kind=kind,
             cells=cells,
             width=width,
             epochs=epochs,
@@ -285,7 +302,7 @@ def train(
     if as_json:
         print(json.dumps(card))
     else:
-        print(text(card))
+        print(page(card))
         print(f"The network is in {out}: model.py, weights.safetensors, card.md")
 
 
@@ -296,12 +313,19 @@ def export(
     candidate: Annotated[
         int | None, typer.Option(help="Which, as the search trained it; default the delivered one.")
     ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx too.")] = False,
 ) -> None:
     """Export the delivered network of a run, or any candidate whose weights were kept."""
     from .run import Run
 
-    difference = Run(run).export(to, candidate)
+    difference = Run(run).export(to, candidate, onnx=onnx)
     print(f"{to}: model.py and weights.safetensors, needs torch only (parity {difference:.1e})")
+    if onnx:
+        card = json.loads((to / "card.json").read_text())
+        if card["onnx_max_abs_diff"] is None:
+            print(f"model.onnx was {card['onnx_note']}")
+        else:
+            print(f"{to}/model.onnx: parity {card['onnx_max_abs_diff']:.1e} in onnxruntime")
 
 
 AXES = ("spaces", "strategies", "estimators", "recipes", "tasks")

@@ -37,6 +37,13 @@ def compare(
     recipe: Annotated[str | None, typer.Option(help="Whose space and estimator to use.")] = None,
     space: Annotated[str | None, typer.Option(help="In place of the recipe's.")] = None,
     estimator: Annotated[str | None, typer.Option(help="In place of the recipe's.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Of a table of data: the column to predict.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Of a table of data: the column of texts.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default one per core.")] = None,
     out: Annotated[Path | None, typer.Option(help="Keep it here; continue what is there.")] = None,
     set_: Set = None,
@@ -44,7 +51,7 @@ def compare(
 ) -> None:
     """Compare strategies on the same task, space, estimator and budget, over paired seeds."""
     from .comparison import compare as run_comparison
-    from .comparison import text
+    from .comparison import text as page
     from .settings import PARTS, parse_set
 
     names = [name.strip() for name in strategies.split(",") if name.strip()]
@@ -58,6 +65,9 @@ def compare(
         recipe=recipe,
         space=space,
         estimator=estimator,
+        target=target,
+        text=text,
+        kind=kind,
         settings=parse_set(set_ or [], (*PARTS, *names, "random")),
         out=out,
         workers=workers,
@@ -70,7 +80,7 @@ def compare(
         write_atomically(out / "curves.svg", curves(found))
         if figure := tradeoff(found):
             write_atomically(out / "tradeoff.svg", figure)
-    print(json.dumps(found) if as_json else text(found))
+    print(json.dumps(found) if as_json else page(found))
 
 
 @tables.command("import")

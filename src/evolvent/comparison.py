@@ -27,7 +27,7 @@ from .settings import PARTS, differences, validated
 from .slots import LocalSlots
 from .store import Store, write_atomically
 from .task import Task
-from .task.opening import open_task, settings_of
+from .task.opening import open_task, settings_of, with_columns
 
 CONTROL = "random"
 CHUNK = 25  # seeds per call on a table, where one search takes milliseconds
@@ -42,6 +42,9 @@ def compare(
     recipe: str | None = None,
     space: str | None = None,
     estimator: str | None = None,
+    target: str | None = None,
+    text: str | None = None,
+    kind: str | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     out: str | Path | None = None,
     workers: int | None = None,
@@ -57,6 +60,9 @@ def compare(
         recipe: whose space and estimator to use.
         space: in place of the recipe's.
         estimator: in place of the recipe's.
+        target: the column to predict, where the task is a table.
+        text: the column of texts, where there is one.
+        kind: ``classification`` or ``regression``, of a table; None finds out.
         settings: part or strategy -> name -> value.
         out: the comparison's folder; None keeps nothing on disk.
         workers: processes; None is one per core, 0 is this process. [count]
@@ -73,7 +79,10 @@ def compare(
     for part in given:
         if part not in (*PARTS, *names):
             raise unknown("part or strategy", part, (*PARTS, *names))
-    opened = open_task(task, validated("task", given.get("task", {}), settings_of(task)))
+    said = with_columns(task, given.get("task", {}), target=target, text=text, kind=kind)
+    if said:
+        given["task"] = said
+    opened = open_task(task, validated("task", said, settings_of(task)))
     shared = {part: given[part] for part in PARTS if part in given}
     request = Request(task, recipe, space, None, estimator, budget, 0, set=shared)
     count = cores() if workers is None else workers

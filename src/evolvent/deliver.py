@@ -24,7 +24,7 @@ from .errors import CandidateFailed, EvolventError, RunError
 from .execute import Executor
 from .network.build import Size, plan
 from .network.cost import Cost, cost
-from .resolve import EPOCHS, network_settings, pace
+from .resolve import at_most, network_settings, pace
 from .space import Space, key
 from .space.plain import Plain
 from .store import Store, Weights
@@ -37,6 +37,7 @@ RANDOM_CONTROL = 20  # the random control is the best of the first so many rando
 CONTROLS = ("retrained", "random", "plain")  # the first only where the winner is continued
 CONTROL_SHARE = 0.2  # of the whole budget, in core-seconds, at most
 EXPORT_SECONDS = 10.0  # kept free for the export and its proof; a tenth of a short budget
+SLACK = 0.05  # of the whole budget: what the plan may be late
 LEAST_SHARE = 0.15  # of the whole budget: what a delivery gets that is resumed too late
 
 
@@ -179,7 +180,7 @@ class Delivery:
             if known is None:
                 slowest = max([self._pace(r) for r in rivals] + [self._plain_pace(width)])
                 known = 0.9 * self._planned_seconds(finalists) / (slowest * self._everything)
-            known = round(min(max(known, 0.05), EPOCHS["final"]) / 2, 3)
+            known = round(min(max(known, 0.05), self._most) / 2, 3)
             self.store.note("choice_epochs", known)
         return float(known)
 
@@ -211,7 +212,7 @@ class Delivery:
             )
             controls = sum(seconds for name, seconds in epoch.items() if name in CONTROLS)
             allowed = CONTROL_SHARE * self.total * self.workers / max(controls, 1e-9)
-            fitting = min(max(min(fitting, allowed), 0.05), EPOCHS["final"])
+            fitting = min(max(min(fitting, allowed), 0.05), self._most)
             fitting = math.floor(100 * fitting) / 100
             epochs = fitting if epochs is None else min(epochs, fitting)
         assert epochs is not None
@@ -224,6 +225,11 @@ class Delivery:
         if (epochs := self.config["train"].get("epochs")) is not None:
             return float(epochs)
         return None if self.seconds is not None else 4 * float(self.config["estimator"]["epochs"])
+
+    @property
+    def _most(self) -> float:
+        """The longest final training. [epochs]"""
+        return at_most("final", self.task, self.network["hyper"].batch)
 
     @property
     def _everything(self) -> int:
@@ -260,7 +266,7 @@ class Delivery:
         """When a training must stop wherever it is: the plan has slack, the promise has less."""
         if self.seconds is None:
             return None
-        return self.start + self.seconds + 0.05 * self.total - self._export_seconds / 2
+        return self.start + self.seconds + SLACK * self.total - self._export_seconds / 2
 
     # -- training --------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ import textwrap
 import types
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from .errors import EvolventError
 from .network.build import Assembled
 from .network.operations import MODULES
 from .network.plan import Block, Call, Plan, Value
+from .onnx_export import Conversion
 from .store import write_atomically
 from .task import Task
 from .types import State
@@ -49,8 +51,7 @@ from torch import Tensor, nn
 
 '''
 
-IMAGES = """CLASSES = {classes}
-SCALE = {scale}
+IMAGES = """SCALE = {scale}
 MEAN = {mean}
 STD = {std}
 """
@@ -91,6 +92,7 @@ def load(folder=Path(__file__).parent) -> nn.Module:
 TOLERANCE = 1e-4  # of the largest output, or of 1
 WIDTH = 100  # of the source [characters]
 INDENT = "    "
+PREDICTORS = Path(__file__).parent / "predictors"  # one program per kind of task
 
 CHECK = """
 import importlib.util, sys
@@ -114,12 +116,35 @@ for folder, inputs in zip(sys.argv[1::2], sys.argv[2::2]):
 
 
 def export(
-    folder: Path, *, plan: Plan, state: State, task: Task, title: str, provenance: str
-) -> float:
-    """Write ``model.py`` and ``weights.safetensors`` into `folder`, and prove them.
+    folder: Path,
+    *,
+    plan: Plan,
+    state: State,
+    task: Task,
+    title: str,
+    provenance: str,
+    onnx: bool = False,
+    patience: float | None = None,
+) -> dict[str, Any]:
+    """Write a network into `folder`, and prove it.
+
+    ``model.py`` and ``weights.safetensors`` are the network, ``reading.json`` says how a raw example
+    becomes its input, and ``predict.py`` does it, where a kind of task has such a program.
+
+    Args:
+        folder: where to.
+        plan: of the network.
+        state: its weights.
+        task: what it was trained for.
+        title: the first line of its source.
+        provenance: where it comes from, in the source.
+        onnx: whether to write ``model.onnx`` too.
+        patience: how long that may take; None is ten minutes. [s]
 
     Returns:
-        The largest absolute difference between the outputs here and in the fresh process.
+        For the card: ``parity_max_abs_diff``, the largest absolute difference between the outputs here
+        and in the fresh process; of ONNX, where it was asked for, ``onnx_max_abs_diff`` or the
+        reason why there is none, ``onnx_note``.
 
     Raises:
         EvolventError: if the weights do not fit, or if the fresh process cannot run the network or
@@ -132,7 +157,26 @@ def export(
     text = source(plan, task, title=title, provenance=provenance)
     write_atomically(folder / "model.py", text)
     write_atomically(folder / "weights.safetensors", save(state))
-    return parity(folder, plan, state, task)
+    write_atomically(folder / "reading.json", json.dumps(reading(task), indent=1))
+    predictor = PREDICTORS / f"{task.kind}.py"
+    if predictor.is_file():
+        write_atomically(folder / "predict.py", predictor.read_text("utf-8"))
+    conversion = Conversion(folder, patience) if onnx else None  # while the proof runs
+    try:
+        difference = parity(folder, plan, state, task)
+    except EvolventError:
+        if conversion is not None:
+            conversion.stop()
+        raise
+    return {"parity_max_abs_diff": difference} | (conversion.result() if conversion else {})
+
+
+def reading(task: Task) -> dict[str, Any]:
+    """Return how a raw example becomes an input of the network, and what inputs look like."""
+    inputs: dict[str, Any] = {"shape": list(task.input_shape), "type": "float32"}
+    if vocabulary := getattr(task, "vocabulary", 0):
+        inputs |= {"type": "int64", "below": vocabulary}
+    return {"kind": task.kind, "input": inputs, **getattr(task, "reading", {})}
 
 
 def _check(state: State, plan: Plan) -> None:
@@ -155,8 +199,7 @@ def parity(folder: Path, plan: Plan, state: State, task: Task) -> float:
 
     net = Assembled(plan)
     net.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in state.items()})
-    rng = np.random.default_rng(0)
-    x = torch.from_numpy(rng.standard_normal((7, *task.input_shape)).astype(np.float32))
+    x = _inputs(task)
     with torch.no_grad():
         y = net.eval()(x).contiguous()
     with tempfile.TemporaryDirectory() as temporary:
@@ -172,6 +215,14 @@ def parity(folder: Path, plan: Plan, state: State, task: Task) -> float:
     return difference
 
 
+def _inputs(task: Task) -> torch.Tensor:
+    """Return seven random inputs of the form that the network takes."""
+    rng, shape = np.random.default_rng(0), (7, *task.input_shape)
+    if vocabulary := getattr(task, "vocabulary", 0):
+        return torch.from_numpy(rng.integers(0, vocabulary, shape))
+    return torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
+
+
 def source(plan: Plan, task: Task, *, title: str, provenance: str) -> str:
     """Return the source of `plan` as one readable module."""
     from . import __version__
@@ -183,13 +234,10 @@ def source(plan: Plan, task: Task, *, title: str, provenance: str) -> str:
         inputs="model.preprocess(inputs))" if task.mean else "inputs)",
         outputs=task.outputs,
     )
+    if task.classes:
+        head += f"CLASSES = {_names(task.classes)}\n"
     if task.mean:
-        head += IMAGES.format(
-            classes=_names(task.classes),
-            scale=task.scale,
-            mean=list(task.mean),
-            std=list(task.std),
-        )
+        head += IMAGES.format(scale=task.scale, mean=list(task.mean), std=list(task.std))
     classes = [_operation(name) for name in _operations(plan)]
     classes += [_class(block, plan) for block in plan.blocks[:-1]]
     foot = [PREPROCESS, FOOTER] if task.mean else [FOOTER]

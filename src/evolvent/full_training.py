@@ -23,20 +23,22 @@ from .network.build import Size, plan, training_plan
 from .network.cost import cost
 from .network.plan import Plan
 from .resolve import (
-    EPOCHS,
     adapted,
+    at_most,
     known_to_network,
     make_space,
     make_spec,
     network_settings,
     pace,
+    task_settings,
 )
 from .run import Run
 from .settings import parse_budget, validated
 from .slots import LocalSlots
 from .store import write_atomically
 from .task import Task
-from .task.opening import open_task, settings_of
+from .task.frames import is_table
+from .task.opening import COLUMNS, open_task, settings_of, with_columns
 from .types import Result
 from .worker import Job, Outcome, fit
 
@@ -50,6 +52,9 @@ def train(
     out: str | os.PathLike[str],
     candidate: int | None = None,
     task: str | None = None,
+    target: str | None = None,
+    text: str | None = None,
+    kind: str | None = None,
     cells: int | None = None,
     width: int | None = None,
     epochs: float | None = None,
@@ -66,6 +71,9 @@ def train(
         out: a new or empty folder for the network.
         candidate: its id; None is the winner.
         task: other data of the same kind; shapes and classes are adapted. None is the run's own.
+        target: the column to predict, where the task is a table; None is the run's.
+        text: the column of texts, where there is one; None is the run's.
+        kind: ``classification`` or ``regression``; None is the run's.
         cells: normal cells per stage. [count]
         width: channels of the first stage. [count]
         epochs: training length. [epochs]
@@ -89,7 +97,7 @@ def train(
     _check("width", width, 1)
     _check("threads", threads, 1)
     given = _given(settings, {"cells": cells, "width": width})
-    data = _data(config, task, settings)
+    data = _data(config, task, settings, target=target, text=text, kind=kind)
     result = _candidate(found, candidate)
     arch, space = result.candidate.arch, make_space(config, data)
     base = config["train"] if task is None else adapted(config, data)
@@ -101,7 +109,8 @@ def train(
             assert seconds is not None
             options = {"device": config["request"]["device"], "threads": threads}
             per_epoch = pace(space, arch, data, **options, **network) * len(data.train)
-            epochs = min(0.9 * seconds / per_epoch, 10 * EPOCHS["final"])
+            most = 10 * at_most("final", data, network["hyper"].batch)
+            epochs = min(0.9 * seconds / per_epoch, most)
         named = dict(config["space"])
         job = Job(
             "train",
@@ -120,8 +129,9 @@ def train(
             outcome = executor.submit(fit, job).result()
         card = _card(found, result, data, job, made, outcome)
         card["task"] = task or config["request"]["task"]
-        card["parity_max_abs_diff"] = export.export(
+        card |= export.export(
             folder,
+            onnx=(base | given).get("onnx", True),
             plan=made,
             state=outcome.state,
             task=data,
@@ -130,7 +140,7 @@ def train(
             provenance=f"{card['params']:,} parameters, {card['train_epochs']:g} epochs.",
         )
         card["seconds"] = round(time.monotonic() - began, 2)
-        write_atomically(folder / "card.md", text(card))
+        write_atomically(folder / "card.md", page(card))
         write_atomically(folder / "card.json", json.dumps(card, indent=1))
     return card
 
@@ -168,16 +178,22 @@ def _given(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
             raise SettingError(
                 f"train.{name}={own[name]}: here --{name} says it, and says it alone"
             )
-    return validated("train", own, known_to_network()) | said
+    return validated("train", own, known_to_network() | {"onnx": bool}) | said
 
 
-def _data(config: Mapping[str, Any], task: str | None, settings: Settings) -> Task:
+def _data(
+    config: Mapping[str, Any], task: str | None, settings: Settings, **columns: str | None
+) -> Task:
     """Open the data to train on, refusing those that a network of the run cannot learn."""
     own = config["request"]
     name = task or own["task"]
-    # how other data are split and read is theirs to say
-    read = {} if task else own["set"].get("task", {})
-    said = validated("task", settings.get("task", {}), settings_of(name))
+    said = validated(
+        "task", with_columns(name, settings.get("task", {}), **columns), settings_of(name)
+    )
+    read = task_settings(config)
+    if task:  # how other data are read is theirs to say; what is predicted may stay what it was
+        stays = set(COLUMNS if is_table(name) else ()) - ({"kind"} if "text" in said else set())
+        read = {key: value for key, value in read.items() if key in stays}
     data = open_task(name, dict(read) | said)
     if not data.trainable:
         raise SettingError(f"{data.name} is a table: it is looked up, there is nothing to train")
@@ -285,6 +301,7 @@ def _card(
         "flops": cost(made, data).flops,
         "val_score": numbers["val"][data.metric],
         "test_score": numbers["test"][data.metric] if numbers["test"] else None,
+        "test_metrics": numbers["test"],
         "metric": data.metric,
         "train_examples": numbers["examples"],
         "train_epochs": numbers["epochs"],
@@ -296,7 +313,7 @@ def _card(
     }
 
 
-def text(card: Mapping[str, Any]) -> str:
+def page(card: Mapping[str, Any]) -> str:
     """Return the card as a page."""
     test = "no test data" if card["test_score"] is None else f"{card['test_score']:.4f}"
     score = (

@@ -102,6 +102,17 @@ RECIPES = {
             "estimator": {"aim": 100, "optimizer": "adamw", "warmup": 0.1, "augment": False},
         },
     ),
+    "dense": Recipe(
+        "chain",
+        "regularized-evolution",
+        "full",
+        "retrain",
+        "dense chains with batch norm and skip connections, for tables of numbers",
+        {
+            "space": {"units": (16, 256), "lrs": (5e-4, 2e-2)},
+            "estimator": {"aim": 60},
+        },
+    ),
     "large-scale-evolution": Recipe(
         "graph",
         "tournament",
@@ -288,7 +299,13 @@ RECIPES = {
 }
 
 #: kind of task -> the recipe for whoever names none. Chosen by measurement, see docs/results.md.
-DEFAULT = {"image": "plain-cells", "table": "table", "control": "neat"}
+DEFAULT = {
+    "image": "plain-cells",
+    "numbers": "dense",
+    "text": "eden",
+    "table": "table",
+    "control": "neat",
+}
 
 
 def find(name: str) -> Recipe:

@@ -78,7 +78,19 @@ def find(axis: str, name: str) -> Any:
 def make_space(name: str, task: Any, settings: Mapping[str, Any]) -> Any:
     """Return the space `name`; one that is read from a task (`of`) is given the task."""
     make = find("space", name)
+    _check_input(name, make, task)
     return make.of(task, **settings) if hasattr(make, "of") else make(**settings)
+
+
+def _check_input(name: str, make: Any, task: Any) -> None:
+    """Refuse a space whose networks do not read what the task has; most read images, or none."""
+    kind, read = getattr(task, "kind", None), getattr(make, "kinds", frozenset({"image"}))
+    if kind in ("numbers", "text") and kind not in read:
+        fitting = [each for each in SPACES if kind in getattr(find("space", each), "kinds", ())]
+        raise SettingError(
+            f"space {name} is for tasks of kind {', '.join(sorted(read))}, this one is of kind {kind}: "
+            f"use {' or '.join(fitting)}"
+        )
 
 
 def check(

@@ -39,6 +39,11 @@ EPOCHS = {
 }  # default; in search; at the end
 OF_BOTH = ("rounds", "scores", "judged", "reference", "finalists", "batches")  # of `Phases`
 OF_PHASES = ("seed", "horizon")  # arguments of `Phases` that are no settings of their own
+STEPS = {
+    "trials": 200.0,
+    "most": 800.0,
+    "final": 2400.0,
+}  # small data train more epochs, up to this
 RUN_SETTINGS = ("epochs", "timeout", "aim")  # of the part `estimator`, read by the run
 RULES: dict[str, Any] = {  # settings of several parts, with what their types leave open
     "epochs": Annotated[float, Field(ge=0)],
@@ -84,6 +89,11 @@ class Request:
     max_latency_ms: float | None = None
     device: str = "cpu"
     set: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+
+def task_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the data of a run are read: as the user said, and what was found out about them."""
+    return dict(config["request"]["set"].get("task", {})) | dict(config.get("task", {}))
 
 
 def choose(request: Request, task: Task) -> dict[str, Any]:
@@ -190,7 +200,8 @@ def _link_weights(chosen: dict[str, Any]) -> None:
 
 def _known(part: str, make: Any) -> dict[str, Any]:
     if part == "train":
-        return _ruled({"epochs": float, "finalists": int, "deliver": str}) | known_to_network()
+        own = {"epochs": float, "finalists": int, "deliver": str, "onnx": bool}
+        return _ruled(own) | known_to_network()
     if part == "strategy":
         known = fields(make, without=("epochs", "seed")) | {"warm": int}
         return known | ({"sampler": str | None} if "sampler" in known else {})  # by its name
@@ -214,17 +225,59 @@ def _ruled(known: Mapping[str, Any]) -> dict[str, Any]:
 
 def _defaults(part: str, task: Task, known: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the data themselves suggest, for the settings that the part has."""
-    if part != "estimator" or task.kind != "image":
+    if part != "estimator" or task.kind not in _SUGGESTED:
         return {}
+    suggested = _SUGGESTED[task.kind](task)
+    return {name: value for name, value in suggested.items() if name in known}
+
+
+def _for_images(task: Task) -> dict[str, Any]:
     edge, count = min(task.input_shape[1:]), len(task.train)
     stem = 2 if edge >= 24 else 1
-    suggested = {
+    return {
         "stem_stride": stem,
         "stages": 3 if edge // stem >= 12 else 2,
         "batch": 128 if count >= 10_000 else 64 if count >= 4_000 else 32,
         "precision": "bfloat16" if edge >= 16 and has_fast_bfloat16() else "float32",
     }
-    return {name: value for name, value in suggested.items() if name in known}
+
+
+def _for_numbers(task: Task) -> dict[str, Any]:
+    count = len(task.train)
+    return {
+        "batch": 256
+        if count >= 40_000
+        else 128
+        if count >= 8_000
+        else 64
+        if count >= 2_000
+        else 32,
+        "optimizer": "adamw",
+        "lr": 3e-3,
+        "weight_decay": 1e-2,
+        "label_smoothing": 0.0,
+    }
+
+
+def _for_texts(task: Task) -> dict[str, Any]:
+    return {
+        "batch": 64 if len(task.train) >= 4_000 else 32,
+        "optimizer": "adamw",
+        "lr": 2e-3,
+        "precision": "bfloat16" if has_fast_bfloat16() else "float32",
+    }
+
+
+_SUGGESTED = {"image": _for_images, "numbers": _for_numbers, "text": _for_texts}
+
+
+def at_most(what: str, task: Task, batch: int) -> float:
+    """Return the longest training that is worth it, of ``trials``, ``most`` or ``final``. [epochs]
+
+    A small data set has few steps in an epoch, and a network needs some steps whatever it learns.
+    """
+    steps = max(1, len(task.train) // batch)
+    return max(EPOCHS[what], STEPS[what] / steps)
 
 
 def adapted(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
@@ -369,7 +422,7 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
         estimator.setdefault("timeout", 60.0)
         horizon = _trials_of_a_table(budget, task)
     elif budget.seconds is None:
-        estimator.setdefault("epochs", EPOCHS["trials"])
+        estimator.setdefault("epochs", at_most("trials", task, _batch(chosen)))
         estimator.setdefault("timeout", 600.0)
         horizon = budget.trials or TRIALS_AIMED_AT
     else:
@@ -379,7 +432,8 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
         epoch = per_example * len(task.train)
         core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates
         aimed = core_seconds / estimator.get("aim", TRIALS_AIMED_AT) / epoch
-        estimator.setdefault("epochs", round(min(max(aimed, EPOCHS["least"]), EPOCHS["most"]), 3))
+        most = at_most("most", task, _batch(chosen))
+        estimator.setdefault("epochs", round(min(max(aimed, EPOCHS["least"]), most), 3))
         each = estimator["epochs"] * epoch
         estimator.setdefault("timeout", round(max(20.0, 10 * each), 1))
         settled["measured"] = {"seconds_per_epoch": round(epoch, 4)}
@@ -436,6 +490,11 @@ def _settle_sharing(settled: dict[str, Any], request: Request, task: Task) -> di
         settled, task, request.seed, request.device
     )()  # refuses now what it would refuse later
     return settled
+
+
+def _batch(chosen: Mapping[str, Any]) -> int:
+    hyper = network_settings(chosen, "train")["hyper"]
+    return int(hyper.batch)
 
 
 def _link_measures(settled: dict[str, Any], task: Task) -> None:

@@ -16,6 +16,7 @@ import yaml
 from . import card as cards
 from .candidates import export_candidate, front, weights_of
 from .errors import RunError
+from .resolve import task_settings
 from .settings import PARTS
 from .store import Store
 from .task.opening import open_task
@@ -24,6 +25,7 @@ from .types import Result
 if TYPE_CHECKING:
     from torch import nn
 
+PARITY = "parity_max_abs_diff"  # of a card
 CONFIG = {"request", "seed", "data", "recipe", "budget", *PARTS} - {"task"}  # of config.yaml
 
 
@@ -122,12 +124,15 @@ class Run:
             "phases": {name: round(seconds, 2) for name, seconds in phases.items()},
         }
 
-    def export(self, to: str | os.PathLike[str], candidate: int | None = None) -> float:
+    def export(
+        self, to: str | os.PathLike[str], candidate: int | None = None, *, onnx: bool = False
+    ) -> float:
         """Write a network to another folder; return its parity with the one of the run.
 
         Args:
             to: a new or empty folder.
             candidate: its id, to have it as the search trained it; None is the delivered network.
+            onnx: whether to write ``model.onnx`` there too, where it is not written already.
 
         Raises:
             RunError: if the run has not delivered yet, the candidate's weights were not kept, or
@@ -135,22 +140,23 @@ class Run:
         """
         if candidate is None:
             _ = self.card
-            return cards.copy(self.folder / "best", Path(to))
+            return float(cards.copy(self.folder / "best", Path(to), onnx=onnx)[PARITY])
         result = next((r for r in self.results() if r.candidate.id == candidate), None)
         if result is None:
             raise RunError(
                 f"{self.folder} has no result of candidate {candidate}: evolvent show {self.folder} "
                 "lists them"
             )
-        name, said = self.config["request"]["task"], self.config["request"]["set"].get("task", {})
-        task = open_task(name, dict(said))
+        name = self.config["request"]["task"]
+        task = open_task(name, task_settings(self.config))
         if task.fingerprint != self.config["data"]["fingerprint"]:
             raise RunError(
                 f"the data of {name} are not those that {self.folder} began with: restore them"
             )
         state = weights_of(self.folder, self.config, task, result)
         cards.new_folder(Path(to))
-        return export_candidate(self.folder, self.config, task, result, state, Path(to))
+        card = export_candidate(self.folder, self.config, task, result, state, Path(to), onnx=onnx)
+        return float(card[PARITY])
 
 
 @dataclasses.dataclass(frozen=True)

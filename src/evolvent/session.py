@@ -35,7 +35,7 @@ from .resolve import (
 from .run import Run, read_config
 from .settings import PARTS, differences, parse_budget, validated
 from .store import Store, Weights, write_atomically
-from .task.opening import open_task, settings_of
+from .task.opening import open_task, settings_of, with_columns
 from .types import Candidate, Result
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ def search(
     max_flops: int | None = None,
     max_latency_ms: float | None = None,
     device: str = "cpu",
+    target: str | None = None,
+    text: str | None = None,
+    kind: str | None = None,
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     say: Say = lambda line: None,
@@ -82,6 +85,9 @@ def search(
         max_flops: of the delivered network, for one input. [count]
         max_latency_ms: of the delivered network on this machine. [ms]
         device: where to train.
+        target: the column to predict, where the task is a table of the user's.
+        text: the column of texts, where there is one; all others are then left out.
+        kind: ``classification`` or ``regression``, of a table; None finds out.
         out: the run's folder; None makes a name from the request below ``runs/``.
         settings: part -> name -> value, as ``--set part.name=value``.
         say: is told what happens, one line each.
@@ -91,8 +97,12 @@ def search(
     Raises:
         UserError: if the request cannot be met; nothing that was stored before is lost.
     """
+    said = {part: dict(values) for part, values in (settings or {}).items()}
+    name = _task_name(task)
+    if columns := with_columns(name, said.get("task", {}), target=target, text=text, kind=kind):
+        said["task"] = columns
     request = Request(
-        _task_name(task),
+        name,
         recipe,
         space,
         strategy,
@@ -103,7 +113,7 @@ def search(
         max_flops,
         max_latency_ms,
         device,
-        {part: dict(values) for part, values in (settings or {}).items()},
+        said,
     )
     for part in request.set:
         if part not in PARTS:
@@ -401,16 +411,16 @@ class _Session:
     def _deliver(
         self, config: Mapping[str, Any], task: Task, store: Store, executor: Executor
     ) -> None:
-        if not task.trainable:
-            cards.write_as_is(self.folder, config, task, store)
-            store.note("state", "done")
-            return
-        from .deliver import Delivery
+        from .deliver import SLACK, Delivery
 
         seconds = config["budget"]["seconds"]
         before = store.spent("deliver")
         start = time.monotonic()
         left = None if seconds is None else max(0.0, seconds - sum(store.phases().values()))
+        if not task.trainable:
+            cards.write_as_is(self.folder, config, task, store, patience=left)
+            store.note("state", "done")
+            return
 
         def tick() -> None:
             store.spend("deliver", before + time.monotonic() - start)
@@ -428,7 +438,9 @@ class _Session:
             tick=tick,
         )
         try:
-            cards.write(self.folder, config, task, store, delivery.run())
+            outcome = delivery.run()
+            spare = None if left is None else left + SLACK * seconds - (time.monotonic() - start)
+            cards.write(self.folder, config, task, store, outcome, patience=spare)
         finally:
             tick()
         store.note("state", "done")

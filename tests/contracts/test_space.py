@@ -43,6 +43,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "images": {"input_shape": (2, 7, 6), "outputs": 3},
         "sequences": {"input_shape": (2, 9), "outputs": 3},
         "tokens": {"input_shape": (9,), "vocabulary": 20, "outputs": 3},
+        "numbers": {"input_shape": (5,), "outputs": 3},
     },
     "graph": {"graph": {"input_shape": (2, 7, 6)}},
     "filters": {

@@ -26,6 +26,7 @@ def uniform(space):
 def test_the_expected_cost_of_an_architecture_is_nearly_its_own(space, toy):
     """Nearly: the counted one has all convolutions that bring states to shape."""
     found = mixed_cost(space, toy, SIZE)
+    ratios = []
     for index in range(6):
         arch = space.sample(stream("arch", index))
         own, rows = cost(plan(space, arch, toy, SIZE), toy), space.one_hot(arch)
@@ -34,7 +35,8 @@ def test_the_expected_cost_of_an_architecture_is_nearly_its_own(space, toy):
             (own.flops, found.base.flops, found.flops),
         ):
             expected = base + sum(float((each[name] * rows[name]).sum()) for name in rows)
-            assert what <= expected <= 3 * what
+            ratios.append(expected / what)
+    assert min(ratios) >= 1 and sorted(ratios)[len(ratios) // 2] < 1.5
 
 
 def test_of_cell201_it_is_exact_where_all_states_are_read(toy):

@@ -311,7 +311,7 @@ def test_the_exported_network_agrees(toy, tmp_path):
     space = Filters.of(toy, add_map=4.0)
     arch = grown(space, 20)
     net = build(space, arch, toy, Size())
-    difference = export(
+    proof = export(
         tmp_path,
         plan=plan(space, arch, toy, Size()),
         state=state_of(net),
@@ -319,4 +319,4 @@ def test_the_exported_network_agrees(toy, tmp_path):
         title="t",
         provenance="p",
     )
-    assert difference <= 1e-5
+    assert proof["parity_max_abs_diff"] <= 1e-5

@@ -143,7 +143,7 @@ def test_it_is_exported_and_loads_without_evolvent(task, tmp_path):
     space = Topology.of(task)
     arch = grown(space, 30, 2)
     state = weights(space, arch)
-    difference = export(
+    proof = export(
         tmp_path,
         plan=plan(space, arch, task, Size()),
         state=state,
@@ -151,7 +151,7 @@ def test_it_is_exported_and_loads_without_evolvent(task, tmp_path):
         title="A network.",
         provenance="Grown by chance.",
     )
-    assert difference <= 1e-6
+    assert proof["parity_max_abs_diff"] <= 1e-6
     text = (tmp_path / "model.py").read_text()
     assert "preprocess" not in text
     assert "net(inputs) " in text

@@ -53,6 +53,7 @@ CASES = (
 #: Operations of one family alone, or of torch itself, tested with the networks that have them.
 ELSEWHERE = {
     *("Conv1d", "Conv2d", "MaxPool1d", "MaxPool2d", "Linear"),  # chained
+    *("BatchNorm1d", "GlobalPool1d", "ResidualDense"),  # chained
     *("LeakyReLU", "PReLU", "Sigmoid", "Softmax", "TokenEmbedding"),  # chained
     *("SameConv", "Reshape"),  # graphs
     *("FilterMaps", "AvgPool2d"),  # filtered

@@ -35,6 +35,9 @@ VALUES = {
     "dense": ("units", None),
     "dropout": ("dropouts",),
     "embedding": ("embeddings",),
+    "residual": ("units",),
+    "norm": (),
+    "global_pool": (("mean", "max"),),
 }
 CONV, POOL, DENSE = ("aaaa", "conv2d", 4, 3, "relu"), ("bbbb", "max_pool", 2), ("cccc", "dense", 5)
 ARCH: Any = (0.01, (CONV, POOL, (*DENSE, "sigmoid"), ("dddd", "dropout", 0.2)))
@@ -78,6 +81,8 @@ def assert_within(space, arch):
         for value, name in zip(values, VALUES[kind], strict=True):
             if name is None:
                 assert value in space.activations
+            elif isinstance(name, tuple):
+                assert value in name
             else:
                 assert space.ranges[name][0] <= value <= space.ranges[name][1]
                 assert isinstance(value, float if name == "dropouts" else int)
@@ -415,3 +420,41 @@ def test_chains_of_a_task_have_its_shapes(toy):
 
 def test_a_chain_says_its_learning_rate():
     assert ROOMY.training(ARCH) == {"lr": 0.01}
+
+
+# ---- beyond EDEN ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("space", "extras"),
+    [
+        (Chain((6,)), {"norm", "residual"}),
+        (Chain((9,), 20, embeddings=(4, 30)), {"global_pool"}),
+        (Chain((1, 8, 8)), set()),
+        (Chain((2, 11)), set()),
+        (Chain((6,), extras=()), set()),
+        (Chain((1, 8, 8), extras=("residual",)), {"residual"}),
+    ],
+)
+def test_extras_stand_where_the_input_is_tokens_or_numbers_or_where_they_are_asked_for(
+    space, extras
+):
+    rng = random.Random(0)
+    found = {layer[1] for _ in range(200) for layer in space.sample(rng)[1]}
+    assert found & {"norm", "residual", "global_pool"} == extras
+
+
+def test_a_layer_that_is_left_out_is_refused():
+    layers = (("aaaa", "residual", 8),)
+    assert Chain((6,)).problem(layers) == ""
+    assert "residual" in Chain((6,), extras=("norm",)).problem(layers)
+    with pytest.raises(SettingError, match="attention"):
+        Chain((6,), extras=("attention",))
+
+
+def test_a_residual_block_keeps_its_input_s_size_and_a_global_pool_leaves_channels():
+    assert after(("a", "residual", 50), Signal("flat", (7,))) == Signal("flat", (7,))
+    assert after(("a", "global_pool", "max"), Signal("sequence", (5, 9))) == Signal("flat", (5,))
+    for kind in ("residual", "norm"):
+        with pytest.raises(InvalidArchitecture):
+            after(("a", kind, 5), Signal("sequence", (5, 9)))

@@ -41,7 +41,7 @@ class Cascade:
 
     gives = frozenset({"proxy", "score", "weights"})
     needs: frozenset[str] = frozenset()
-    kinds = Full.kinds
+    kinds = ZeroCost.kinds
     stateful = False
 
     def __init__(

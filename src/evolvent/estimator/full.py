@@ -66,7 +66,7 @@ class Full:
 
     gives = frozenset({"score", "weights"})
     needs: frozenset[str] = frozenset()
-    kinds = frozenset({"image"})
+    kinds = frozenset({"image", "numbers", "text"})
     stateful = False
 
     def __init__(

@@ -33,8 +33,9 @@ from ..errors import CandidateFailed, SettingError
 from ..network.build import Size, plan
 from ..network.cost import cost
 from ..network.data import Resident
+from ..network.losses import LOSSES
 from ..network.supernet import Mixture, Supernet
-from ..network.train import LOSSES, Hyperparameters, Trainer, evaluate
+from ..network.train import Hyperparameters, Trainer, evaluate
 from ..space import Space
 from ..task import Part, Task, stratified
 from ..types import Candidate, Result, State, stream
@@ -189,7 +190,7 @@ class Shared:
         metrics = self._learn(rows, candidate.budget.train_batches or 0)
         batches = self._batches(candidate.budget.validation_batches)
         gradient: dict[str, np.ndarray] = {}
-        right = loss = count = 0.0
+        measure, sums, count = LOSSES[self.task.loss], torch.zeros(()), 0
         mixture = self._mixture(rows, gradient=self.gradient)
         # measured statistics do not follow the mixture, so they cannot be differentiated through
         with nullcontext() if self.gradient else self._statistics(mixture):
@@ -201,12 +202,12 @@ class Shared:
                 else:
                     with torch.inference_mode():
                         logits = self._logits(x, mixture)
-                right += float((logits.argmax(1) == y).sum())
-                loss += float(LOSSES[self.task.loss](logits, y, reduction="sum"))
+                sums = sums + measure.sums(logits, y).cpu()
                 count += len(y)
         if not count:
             return Result(candidate, metrics=metrics)
-        metrics |= {"accuracy": right / count, "loss": self._finite(loss / count)}
+        told = measure.metrics(sums.tolist(), count, self.task.unit)
+        metrics |= told | {"loss": self._finite(told["loss"])}
         score = metrics[self.task.metric]
         slopes = {name: total / count for name, total in gradient.items()}
         if self.penalty is not None:
@@ -269,7 +270,7 @@ class Shared:
         mixture = self._mixture(rows, gradient=True)
         with self.supernet.frozen():
             logits = self._logits(x, mixture)
-        loss = LOSSES[self.task.loss](logits, y)
+        loss = LOSSES[self.task.loss].mean(logits, y)
         slopes = torch.autograd.grad(loss, list(mixture.tensors.values()), materialize_grads=True)
         return logits.detach(), _named(mixture, slopes)
 
@@ -284,7 +285,7 @@ class Shared:
             self._put(weights, before, planned)
             mixture = self._mixture(rows, gradient=True)
             logits = self._logits(x, mixture)
-            loss = LOSSES[self.task.loss](logits, y)
+            loss = LOSSES[self.task.loss].mean(logits, y)
             by = list(mixture.tensors.values())
             slopes = torch.autograd.grad(loss, [*by, *weights], allow_unused=True)
             direct, ahead = _filled(slopes[: len(by)], by), slopes[len(by) :]

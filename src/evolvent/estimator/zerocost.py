@@ -16,8 +16,8 @@ from ..errors import CandidateFailed, SettingError, unknown
 from ..network.build import Size, build, plan
 from ..network.cost import cost
 from ..network.data import Resident
+from ..network.losses import LOSSES
 from ..network.proxies import PROXIES, score
-from ..network.train import LOSSES
 from ..space import Space
 from ..task import Part, Task
 from ..types import Candidate, Result, State, stream
@@ -79,7 +79,7 @@ class ZeroCost:
         seed = stream(self.seed, "train", candidate.id).getrandbits(31)
         net = build(self.space, candidate.arch, self.task, self.size, seed=seed)
         net.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        value = score(self.proxy, net, self.x, self.y, loss=LOSSES[self.task.loss])
+        value = score(self.proxy, net, self.x, self.y, loss=LOSSES[self.task.loss].mean)
         if not math.isfinite(value):
             raise CandidateFailed(f"{self.proxy} is {value} for this network, not a finite number")
         made = cost(plan(self.space, candidate.arch, self.task, self.size), self.task)

@@ -61,6 +61,12 @@ def _layer(calls: list[Call], layer: Layer, given: Signal, last: str, vocabulary
             args = {"in_features": given.numbers, "out_features": values[0]}
         case "dropout":
             operation, args = "Dropout", {"p": values[0]}
+        case "global_pool":
+            operation, args = "GlobalPool1d", {"how": values[0]}
+        case "norm":
+            operation, args = "BatchNorm1d", {"num_features": given.numbers}
+        case "residual":
+            operation, args = "ResidualDense", {"features": given.numbers, "hidden": values[0]}
         case _:
             operation, args = "TokenEmbedding", {"vocabulary": vocabulary, "dimension": values[0]}
     calls.append(call(out, operation, last, **args))

@@ -28,7 +28,9 @@ class Resident:
 
     def __init__(self, task: Task, part: Part, *, device: str = "cpu") -> None:
         self.task, self.device = task, torch.device(device)
-        x = _tensor(part.x).permute(0, 3, 1, 2)  # NHWC in memory: channels-last
+        x = _tensor(part.x)
+        if x.ndim == 4:  # images: NHWC in memory is channels-last
+            x = x.permute(0, 3, 1, 2)
         self.x = x.to(self.device)
         self.y = _tensor(part.y).to(self.device)
         shape = (1, -1, 1, 1)
@@ -39,9 +41,12 @@ class Resident:
         return len(self.y)
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Return normalised inputs [B, C, H, W] and targets [B]."""
-        x = (self.x[index].float() - self.mean) / self.std
-        return x.contiguous(memory_format=torch.channels_last), self.y[index]
+        """Return inputs and targets [B]: images normalised [B, C, H, W], all else as it is."""
+        x = self.x[index]
+        if self.task.mean:
+            x = (x.float() - self.mean) / self.std
+            x = x.contiguous(memory_format=torch.channels_last)
+        return x, self.y[index]
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the whole part once, in its order, the last batch as it comes."""
@@ -66,8 +71,10 @@ class Resident:
             shift: whether that includes shifting and cutting out, which need a long training.
             cutout: edge to cut out in any training, in place of what the task says. [pixels]
         """
-        change = partial(self._augmented, generator=generator, shift=shift, cutout=cutout)
-        return Shuffled(self, min(size, len(self)), generator, change if augment else None)
+        change = None
+        if augment and self.task.augment:
+            change = partial(self._augmented, generator=generator, shift=shift, cutout=cutout)
+        return Shuffled(self, min(size, len(self)), generator, change)
 
     def _augmented(
         self, x: Tensor, *, generator: torch.Generator, shift: bool, cutout: int | None

@@ -39,7 +39,7 @@ class Genome(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs, [B, outputs] or [B, T, outputs]."""
-        values = x.new_zeros(len(x), self.nodes)
+        values = x.new_zeros(x.shape[0], self.nodes)  # len(x) would fix the batch of an ONNX
         if not self.recurrent:
             for _ in range(self.depth):
                 values = self.step(x, values)

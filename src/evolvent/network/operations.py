@@ -221,6 +221,32 @@ class TokenEmbedding(nn.Module):
         return self.table(tokens.long()).transpose(1, 2)  # type: ignore[no-any-return]
 
 
+class GlobalPool1d(nn.Module):
+    """The mean or the maximum of every channel over a whole sequence."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T] -> [B, C]."""
+        return x.mean(2) if self.how == "mean" else x.amax(2)
+
+
+class ResidualDense(nn.Module):
+    """Batch norm, a wider or narrower dense layer, ReLU, and back; added to what came in."""
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(features)
+        self.first = nn.Linear(features, hidden)
+        self.second = nn.Linear(hidden, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, features] -> [B, features]."""
+        return x + self.second(F.relu(self.first(self.norm(x))))  # type: ignore[no-any-return]
+
+
 class RectConv(nn.Sequential):
     """Convolution of any odd height and width, with a stride per axis, batch norm, ReLU."""
 
@@ -348,6 +374,8 @@ MODULES: dict[str, type[nn.Module]] = {
         Reshape,
         PReLU,
         TokenEmbedding,
+        GlobalPool1d,
+        ResidualDense,
         RectConv,
         PadConcat,
         FilterMaps,
@@ -360,6 +388,7 @@ MODULES: dict[str, type[nn.Module]] = {
         nn.MaxPool2d,
         nn.AvgPool2d,
         nn.Linear,
+        nn.BatchNorm1d,
         nn.BatchNorm2d,
         nn.ReLU,
         nn.LeakyReLU,

@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import CandidateFailed, SettingError
 from ..types import State
 from .data import Resident
+from .losses import LOSSES
 
-LOSSES: dict[str, Callable[..., Tensor]] = {"cross-entropy": F.cross_entropy}
 LOOKS = 20  # points of a training curve
 
 
@@ -38,7 +37,7 @@ class Hyperparameters:
         batch: examples per step. [count]
         schedule: ``one-cycle`` (linear up, linear down to 0), ``cosine`` or ``constant``.
         warmup: share of the steps in which the rate rises. [0..1)
-        label_smoothing: share of the target spread over all classes. [0..1)
+        label_smoothing: share of the target spread over all classes, if there are. [0..1)
         clip: largest norm of the gradient; 0 is off.
         augment: whether to change inputs as the task allows.
         shift_from: training length from which images are also shifted and cut out: a short training
@@ -114,7 +113,7 @@ def train(
     """Train `net` in place.
 
     Args:
-        net: returns logits [B, outputs] for images [B, C, H, W].
+        net: returns logits or quantities [B, outputs] for inputs [B, *input_shape].
         data: what to learn from.
         epochs: passes over `data`; 0 leaves the network as it is. [epochs]
         hyper: optimiser and schedule.
@@ -177,7 +176,7 @@ class Trainer:
         net.to(device=data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.net, self.data, self.steps, self.hyper, self.done = net, data, steps, hyper, 0
         self.optimizer = _optimizer(net, hyper)
-        self.loss = LOSSES[data.task.loss]
+        self.loss = LOSSES[data.task.loss].mean
         generator = torch.Generator().manual_seed(seed)
         self.batches = data.shuffled(
             hyper.batch, generator, augment=hyper.augment, shift=shift, cutout=hyper.cutout
@@ -290,7 +289,7 @@ class Trainer:
 
     def _smoothed(self, logits: Tensor, y: Tensor) -> Tensor:
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-        return self.loss(logits, y, label_smoothing=self.hyper.label_smoothing)
+        return self.loss(logits, y, self.hyper.label_smoothing)
 
 
 def _under(prefix: str, state: State) -> State:
@@ -327,22 +326,21 @@ def _optimizer(net: nn.Module, hyper: Hyperparameters) -> torch.optim.Optimizer:
 
 
 def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, float]:
-    """Return accuracy (a fraction) and mean loss of `net` on the whole of `data`.
+    """Return the metrics of `net` on the whole of `data`, its mean loss among them.
 
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers, which argmax would not show.
     """
     net.eval()
     net.to(device=data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    right = torch.zeros((), device=data.device)
-    loss = torch.zeros((), device=data.device)
+    measure = LOSSES[data.task.loss]
+    sums = torch.zeros((), device=data.device)
     with torch.inference_mode():
         for x, y in data.in_order(batch):
-            logits = net(x)
-            right += (logits.argmax(1) == y).sum()
-            loss += LOSSES[data.task.loss](logits, y, reduction="sum")
-    if not math.isfinite(float(loss)):
+            sums = sums + measure.sums(net(x), y)
+    found = sums.tolist()
+    if not all(map(math.isfinite, found)):
         raise CandidateFailed(
             "the network's outputs are not finite: a lower learning rate may help"
         )
-    return {"accuracy": float(right) / len(data), "loss": float(loss) / len(data)}
+    return measure.metrics(found, len(data), data.task.unit)

@@ -10,12 +10,16 @@ Source: Dufourq & Bassett 2017, "EDEN: Evolutionary Deep Networks for Efficient 
 ``dense``       units, activation                    flattens what it is given
 ``dropout``     rate                                 not first, and not behind another
 ``embedding``   dimension                            the first layer of tokens, and only there
+``global_pool`` ``mean`` or ``max``                  sequences, over their whole length; an extra
+``norm``        -                                    numbers: batch norm; an extra
+``residual``    hidden units                         numbers: a dense block that is added; an extra
 =============== ==================================== ============================================
 
 The output layer, one dense unit per number that is asked for, is not part of it. The ranges of the
 paper are not published in full: those here are settings. What differs: the output's activation is
 not evolved (the loss wants logits), and a chain's size is limited before anything is built, because
-a few flattened maps would be larger than memory.
+a few flattened maps would be larger than memory. The extras are not of that paper: they stand where
+the input is tokens or numbers, unless a setting says otherwise.
 """
 
 from __future__ import annotations
@@ -80,12 +84,14 @@ class Chain:
             within a network hardly ever trains, so the default leaves it out.
         weights: most trainable numbers of a network. [count]
         multiply_adds: most for one input. [count]
+        extras: kinds of layers beyond EDEN's, out of `EXTRAS`; None: those that suit the input.
 
     Raises:
         SettingError: for a range that is empty or a limit that leaves no network.
     """
 
     family = "chain"
+    kinds = frozenset({"image", "numbers", "text"})
     gives = frozenset({"canonical", "crossover", "training"})
 
     def __init__(
@@ -105,6 +111,7 @@ class Chain:
         activations: tuple[str, ...] = ("linear", "relu", "leaky_relu", "prelu", "sigmoid"),
         weights: int = 2_000_000,
         multiply_adds: int = 20_000_000,
+        extras: tuple[str, ...] | None = None,
     ) -> None:
         self.input_shape, self.outputs, self.vocabulary = tuple(input_shape), outputs, vocabulary
         self.depth, self.activations = depth, tuple(activations)
@@ -127,6 +134,10 @@ class Chain:
             )
         self.limit = Cost(weights, multiply_adds)
         self.source = signal(self.input_shape, vocabulary)
+        extras = EXTRAS_OF.get(self.source.form, ()) if extras is None else tuple(extras)
+        if set(extras) - set(EXTRAS):
+            raise SettingError(f"extras={extras}: some of {', '.join(EXTRAS)}")
+        self.left_out = set(EXTRAS) - set(extras)
         if self.problem(self._smallest()):
             raise SettingError(
                 f"weights={weights}, multiply_adds={multiply_adds}: not even the smallest network "
@@ -174,6 +185,8 @@ class Chain:
         kinds = ["dropout", *(layer[1] for layer in layers)]
         if ("dropout", "dropout") in itertools.pairwise(kinds):
             return "a dropout stands first, or behind another"
+        if unknown := self.left_out.intersection(kinds):
+            return f"layers {', '.join(sorted(unknown))} are left out of this space"
         try:
             cost = self.cost(layers)
         except InvalidArchitecture as error:
@@ -194,6 +207,11 @@ class Chain:
                 return Cost((given.numbers + 1 + slopes) * layer[2], given.numbers * layer[2])
             case "embedding":
                 return Cost(self.vocabulary * layer[2], 0)
+            case "norm":
+                return Cost(2 * given.numbers, 0)
+            case "residual":
+                both = 2 * given.numbers * layer[2]
+                return Cost(2 * given.numbers + both + layer[2] + given.numbers, both)
         return Cost(0, 0)
 
     # -- sample and move -------------------------------------------------------------------------
@@ -303,6 +321,8 @@ class Chain:
             return None
         place = rng.randrange(len(layers))
         layer = layers[place]
+        if len(layer) == 2:  # it has no values
+            return None
         other = self._layer(layer[0], layer[1], rng)
         at = rng.randrange(2, len(layer))
         return (*layers[:place], (*layer[:at], other[at], *layer[at + 1 :]), *layers[place + 1 :])
@@ -312,7 +332,7 @@ class Chain:
     ) -> Layer | None:
         """Return a random layer for `place`, its values cut down to what flows there."""
         given = self.signals(layers[:place])[-1] if place else self.source
-        kinds = KINDS[given.form]
+        kinds = [kind for kind in KINDS[given.form] if kind not in self.left_out]
         (kind,) = rng.choices(kinds, [ODDS.get(kind, 1) for kind in kinds])
         layer = self._layer(name, kind, rng)
         if given.form in ("image", "sequence"):
@@ -337,6 +357,12 @@ class Chain:
                 values = (self._number("pools", rng),)
             case "dense":
                 values = (self._number("units", rng), rng.choice(self.activations))
+            case "residual":
+                values = (self._number("units", rng),)
+            case "norm":
+                values = ()
+            case "global_pool":
+                values = (rng.choice(("mean", "max")),)
             case "dropout":
                 values = (round(rng.uniform(*self.ranges["dropouts"]), 3),)
             case _:
@@ -363,13 +389,16 @@ class Chain:
 #: form of what flows -> the kinds of layers that may come next
 KINDS = {
     "image": ("conv2d", "max_pool", "dense", "dropout"),
-    "sequence": ("conv1d", "max_pool", "dense", "dropout"),
-    "flat": ("dense", "dropout"),
+    "sequence": ("conv1d", "max_pool", "dense", "dropout", "global_pool"),
+    "flat": ("dense", "dropout", "residual", "norm"),
     "tokens": ("embedding",),
 }
 #: how often a kind is drawn where others could be, too: what flattens ends all convolutions behind it,
 #: so without weights most chains would hold none
 ODDS = {"conv2d": 3, "conv1d": 3}
+#: kinds of layers that EDEN has not, and the form of input for which they stand by default
+EXTRAS = ("global_pool", "norm", "residual")
+EXTRAS_OF = {"tokens": ("global_pool",), "flat": ("norm", "residual")}
 
 
 def after(layer: Layer, given: Signal) -> Signal:
@@ -392,6 +421,8 @@ def after(layer: Layer, given: Signal) -> Signal:
             made = Signal("flat", (layer[2],))
         case "embedding":
             made = Signal("sequence", (layer[2], given.shape[0]))
+        case "global_pool":
+            made = Signal("flat", given.shape[:1])
         case _:
             made = given
     if min(made.shape) < 1:

@@ -1,4 +1,4 @@
-"""The hand-made control: one plain convolutional network, in any width. Nothing is searched here.
+"""The hand-made control: one plain network for every kind of data, in any width. Nothing is searched.
 
 Every run trains it beside its winner, at about the winner's size: a search that cannot beat it has not
 earned its time. An architecture is ``(width,)``.
@@ -16,11 +16,12 @@ class Plain:
     """Widths of the plain network.
 
     Args:
-        smallest: width. [channels]
-        largest: width. [channels]
+        smallest: width. [channels or units]
+        largest: width. [channels or units]
     """
 
     family = "plain"
+    kinds = frozenset({"image", "numbers", "text"})
     gives: frozenset[str] = frozenset()
 
     def __init__(self, *, smallest: int = 2, largest: int = 256) -> None:

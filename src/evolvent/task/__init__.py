@@ -24,7 +24,9 @@ class Part:
 
     Args:
         x: inputs; images are [N, H, W, C], uint8 or float32.
-        y: targets; classes are [N] int64 in ``range(outputs)``.
+            numbers are [N, F] float32, tokens [N, T] int32.
+        y: targets; classes are [N] int64 in ``range(outputs)``, quantities [N] float32 in units of
+            `Task.unit` from their mean.
     """
 
     x: np.ndarray
@@ -40,19 +42,24 @@ class Task:
 
     Args:
         name: how the user called it.
-        kind: what a network gets: ``"image"`` so far.
-        input_shape: of one input as the network sees it; images are (C, H, W).
+        kind: what a network gets: ``"image"``, ``"numbers"`` or ``"text"``.
+        input_shape: of one input as the network sees it; images are (C, H, W), numbers (F,), tokens
+            (T,).
         outputs: numbers that the network returns per input; classes: one per class. [count]
-        classes: the names of the classes, in the order of the outputs.
+        classes: the names of the classes, in the order of the outputs; none of a quantity.
         train: what candidates learn from.
         validation: what candidates are scored on; decides everything.
         test: read once, for the winner and its controls; None where there is none.
-        mean: per channel, of the training part, after `scale`. [C]
+        mean: per channel, of the training part, after `scale`; empty where inputs are used as they
+            are. [C]
         std: per channel, of the training part, after `scale`; never 0. [C]
         scale: raw inputs are divided by this first: 255 for uint8 images. [raw units]
         augment: ``flip`` (bool), ``shift`` (pixels), ``cutout`` (pixels): what leaves a label true.
-        loss: ``"cross-entropy"``.
-        metric: ``"accuracy"``: a fraction, 0 to 1.
+        loss: ``"cross-entropy"``, or ``"mse"`` for a quantity.
+        metric: the score, higher is better: ``"accuracy"``, a fraction, 0 to 1; ``"r2"``, the share
+            of a quantity's variance that is explained, at most 1.
+        vocabulary: different tokens that inputs are made of; 0 if they are no tokens. [count]
+        unit: of a quantity: its standard deviation in the training part. [its own unit]
         seed: of the split.
         note: what a user should know about how the data were read, one line each.
         reading: how a raw example becomes an input of the network, as plain JSON: it travels with the
@@ -67,12 +74,14 @@ class Task:
     train: Part
     validation: Part
     test: Part | None
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     scale: float = 255.0
     augment: Mapping[str, Any] = field(default_factory=dict)
     loss: str = "cross-entropy"
     metric: str = "accuracy"
+    vocabulary: int = 0
+    unit: float = 1.0
     seed: int = 0
     note: tuple[str, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
@@ -88,9 +97,10 @@ class Task:
 
     def describe(self) -> str:
         """Return what there is, for a line of output."""
+        aim = f"{self.outputs} classes" if self.classes else "a quantity"
         return (
             f"{len(self.train):,} training, {len(self.validation):,} validation, "
-            f"{len(self.test) if self.test else 0:,} test examples, {self.outputs} classes"
+            f"{len(self.test) if self.test else 0:,} test examples, {aim}"
         )
 
     @cached_property

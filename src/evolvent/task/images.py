@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any
 
@@ -37,6 +37,7 @@ class Images:
         y_validation: their labels, or None.
         class_names: the name of label 0, of label 1, ...; None if the labels name themselves.
         note: what a user should know about how the data were read, one line each.
+        reading: what the reader did to a file beyond taking its array; see `Task.reading`.
     """
 
     x: np.ndarray
@@ -47,6 +48,7 @@ class Images:
     y_validation: np.ndarray | None = None
     class_names: tuple[str, ...] | None = None
     note: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
 
 def image_task(
@@ -65,6 +67,7 @@ def image_task(
     class_names: Sequence[str] | None = None,
     scale: float | None = None,
     note: Sequence[str] = (),
+    reading: Mapping[str, Any] | None = None,
 ) -> Task:
     """Return the task of telling the classes of images apart.
 
@@ -88,6 +91,8 @@ def image_task(
         class_names: the name of label 0, of label 1, ...
         scale: raw values are divided by this; None: 255 for integers in 0..255, else 1. [raw units]
         note: lines that the reader wants the user to know.
+        reading: what the reader did to the files: ``transposed`` (idx), ``record`` (bytes of label in
+            CIFAR's files).
 
     Raises:
         SettingError: if `seed`, `validation`, `fraction` or `flip` is outside its rule.
@@ -129,6 +134,16 @@ def image_task(
         augment=_augmentation(min(height, width), channels, flip, notes),
         seed=int(seed),
         note=tuple(notes),
+        reading={
+            "shape": [channels, height, width],
+            "classes": list(classes),
+            "scale": scale,
+            "mean": list(mean),
+            "std": list(std),
+            "resize": "stretched to height x width, bilinear",  # of pictures; arrays have to fit
+            "transparency": "over white",
+            **(reading or {}),
+        },
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import DataError, SettingError, unknown
 from . import Task, stratified
 from .arrays import is_idx, read_idx, read_npz
+from .fetching import OWN, fetch
 from .files import existing
 from .folders import check_size, read_folder
 from .images import Images, check_settings, image_task
@@ -26,7 +27,6 @@ NAMES: dict[str, str] = {
     "cifar10": "32 x 32 colour photographs, 10 classes, 50,000 + 10,000 images",
     "cifar100": "32 x 32 colour photographs, 100 classes, 50,000 + 10,000 images",
 }
-FOLDER = "EVOLVENT_DATA"  # the environment variable that names the folder of the public data sets
 
 _CLOTHES = (
     "T-shirt/top",
@@ -78,7 +78,8 @@ def load(
 
     A name of `NAMES` goes before a path; ``./digits`` is always a path. Named data sets other than
     ``digits`` are looked for in the folder of the environment variable ``EVOLVENT_DATA``, in a
-    sub-folder of the data set's name, written with ``-`` or ``_``.
+    sub-folder of the data set's name, written with ``-`` or ``_``; what is not there is fetched once
+    into a cache, see `fetching`.
 
     Args:
         spec: a name of `NAMES`, a folder with one sub-folder of images per class, a folder with idx
@@ -125,6 +126,7 @@ def load(
         class_names=images.class_names,
         scale=scale,
         note=images.note,
+        reading=images.reading,
     )
 
 
@@ -222,27 +224,25 @@ def _public(name: str) -> Images:
         )
     if name.startswith("emnist-") and images.x.ndim == images.x_test.ndim == 3:
         return _with_note(
-            replace(images, x=images.x.swapaxes(1, 2), x_test=images.x_test.swapaxes(1, 2)),
+            replace(
+                images,
+                x=images.x.swapaxes(1, 2),
+                x_test=images.x_test.swapaxes(1, 2),
+                reading={"transposed": True},
+            ),
             "EMNIST's files hold every image transposed: turned upright",
         )
     return images
 
 
 def _data_folder(name: str) -> Path:
-    root = os.environ.get(FOLDER)
-    if not root:
-        raise DataError(
-            f"the data of {name!r} are not here: put {_wanted(name)} into a folder "
-            f"DATA{os.sep}{name} and set the environment variable {FOLDER}=DATA"
-        )
-    for each in (name, name.replace("-", "_")):
-        folder = Path(root).expanduser() / each
-        if folder.is_dir():
-            return existing(folder)
-    raise DataError(
-        f"the data of {name!r} are not here: put {_wanted(name)} into {str(Path(root) / name)!r} "
-        f"({FOLDER}={root!r})"
-    )
+    """Return the user's own folder of a public set, else the one of the cache."""
+    if root := os.environ.get(OWN):
+        for each in (name, name.replace("-", "_")):
+            folder = Path(root).expanduser() / each
+            if folder.is_dir():
+                return existing(folder)
+    return fetch(name, _wanted(name))
 
 
 def _wanted(name: str) -> str:
@@ -280,7 +280,14 @@ def _cifar(name: str, folder: Path) -> Images:
         )
     x, y = _records(name, [place / file for file in train], _CIFAR_IMAGES[0])
     x_test, y_test = _records(name, [place / file for file in test], _CIFAR_IMAGES[1])
-    return Images(x, y, x_test, y_test, class_names=_CLASSES.get(name) or _fine_names(place))
+    return Images(
+        x,
+        y,
+        x_test,
+        y_test,
+        class_names=_CLASSES.get(name) or _fine_names(place),
+        reading={"record": _CIFAR[name][2]},
+    )
 
 
 def _records(name: str, files: Iterable[Path], images: int) -> tuple[np.ndarray, np.ndarray]:

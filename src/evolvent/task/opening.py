@@ -4,47 +4,164 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from ..errors import DataError, SettingError
 from . import Task, control
+from .frames import Frame, is_table, read_frame
 
+Kind = Literal["classification", "regression"]
+Whole = Annotated[int, Field(ge=0)]
+
+_SPLIT = {"seed": int, "validation": float, "fraction": float}
+_TOKENS = {
+    "vocabulary": Annotated[int, Field(ge=10)],
+    "length": Annotated[int, Field(ge=2, le=100_000)],
+}
 #: kind of name -> the settings that its reader takes (`--set task.name=value`).
 SETTINGS: dict[str, dict[str, Any]] = {
     "control": {},
     "table": {"score": str, "test": str, "cost": str},
-    "data": {
-        "seed": int,
-        "validation": float,
-        "fraction": float,
-        "flip": bool,
-        "size": int,
-    },
+    "data": {**_SPLIT, "flip": bool, "size": int},
+    "text": {**_SPLIT, **_TOKENS},
+    "frame": {**_SPLIT, **_TOKENS, "target": str, "text": str, "kind": Kind, "test": str},
 }
+TEXTS = {"imdb": "movie reviews, good or bad, 25,000 + 25,000 texts"}
+COLUMNS = ("target", "text", "kind")  # settings with an option of their own
+
+
+def _form(name: str) -> str:
+    if name in control.NAMES:
+        return "control"
+    if name in TEXTS:
+        return "text"
+    if name.startswith("table:"):
+        return "table"
+    return "frame" if is_table(name) else "data"
 
 
 def settings_of(name: str) -> dict[str, Any]:
     """Return name -> type of the settings that the task `name` takes."""
-    if name in control.NAMES:
-        return SETTINGS["control"]
-    return SETTINGS["table" if name.startswith("table:") else "data"]
+    return SETTINGS[_form(name)]
 
 
 def names() -> dict[str, str]:
     """Return every built-in and public task by name, and what it is."""
     from .named import NAMES
 
-    return NAMES | control.NAMES
+    return NAMES | TEXTS | control.NAMES
+
+
+def with_columns(name: str, settings: Mapping[str, Any], **columns: str | None) -> dict[str, Any]:
+    """Return the settings of a task with the columns that options name: ``target``, ``text``, ``kind``.
+
+    Raises:
+        SettingError: if the task is no table of the user's, or a setting says otherwise.
+    """
+    said = {key: value for key, value in columns.items() if value is not None}
+    if said and _form(name) != "frame":
+        raise SettingError(
+            f"--{next(iter(said))} is for tables (.csv, .parquet), {name!r} is none: leave it out"
+        )
+    for key, value in said.items():
+        if settings.get(key, value) != value:
+            raise SettingError(f"--{key} {value} and task.{key}={settings[key]}: say it once")
+    return dict(settings) | said
 
 
 def open_task(name: str | os.PathLike[str], settings: Mapping[str, Any]) -> Task:
     """Return the task that the user means by `name`, read with `settings`."""
     text = os.fspath(name)
-    if text in control.NAMES:
-        return control.load(text)  # type: ignore[return-value]
-    if text.startswith("table:"):
-        from .tables import load_table
+    match _form(text):
+        case "control":
+            return control.load(text)  # type: ignore[return-value]
+        case "table":
+            from .tables import load_table
 
-        return load_table(text.removeprefix("table:"), **settings)  # type: ignore[return-value]
+            return load_table(text.removeprefix("table:"), **settings)  # type: ignore[return-value]
+        case "text":
+            return _imdb(settings)
+        case "frame":
+            return _from_frame(text, settings)
     from .named import load
 
     return load(text, **settings)
+
+
+# ---- tables of the user's ------------------------------------------------------------------------
+
+
+def unnamed_kind(name: str, settings: Mapping[str, Any]) -> bool:
+    """Whether it is not said if the target of a table is a class or a quantity."""
+    return _form(name) == "frame" and not ("kind" in settings or "text" in settings)
+
+
+def frame_with_target(name: str, settings: Mapping[str, Any]) -> tuple[Frame, str]:
+    """Return the table that `name` is the path of, and the column that is its target.
+
+    Raises:
+        DataError: if it cannot be read.
+        SettingError: if no target is named.
+    """
+    frame = read_frame(name)
+    target = settings.get("target")
+    if target is None:
+        listed = ", ".join(list(frame.columns)[:12])
+        raise SettingError(
+            f"{name!r} is a table: name the column to predict with --target, one of {listed}"
+        )
+    frame.column(target)
+    return frame, target
+
+
+def _from_frame(name: str, settings: Mapping[str, Any]) -> Task:
+    from .images import check_settings
+    from .numbers import numbers_task
+    from .text import text_task
+
+    given = dict(settings)
+    split = {key: given.pop(key) for key in _SPLIT if key in given}
+    share = split.get("validation", 0.1)
+    check_settings(split.get("seed", 0), share, split.get("fraction", 1.0), None)
+    frame, target = frame_with_target(name, settings)
+    test = given.pop("test", None)
+    other = None if test is None else read_frame(test)
+    kind, text = given.pop("kind", None), given.pop("text", None)
+    tokens = {key: given.pop(key) for key in _TOKENS if key in given}
+    if text is not None:
+        if kind == "regression":
+            raise SettingError("--text and --kind regression: texts are sorted into classes")
+        if text == target:
+            raise SettingError(f"--text {text} and --target {target}: two columns are needed")
+        return text_task(name, frame, text=text, target=target, test=other, **split, **tokens)
+    if tokens:
+        raise SettingError(f"task.{next(iter(tokens))} is for texts: name their column with --text")
+    if kind is None:
+        raise SettingError(
+            f"is {target!r} a class or a quantity? --kind classification or --kind regression"
+        )
+    return numbers_task(name, frame, target=target, kind=kind, test=other, **split)
+
+
+def _imdb(settings: Mapping[str, Any]) -> Task:
+    """Return the reviews of IMDB (Maas et al. 2011), 1 is a good one."""
+    from .images import check_settings
+    from .text import text_task
+
+    share, part = settings.get("validation", 0.1), settings.get("fraction", 1.0)
+    check_settings(settings.get("seed", 0), share, part, None)
+    root = os.environ.get("EVOLVENT_DATA")
+    files = ["imdb_train.csv.gz", "imdb_test.csv.gz"]
+    found = [Path(root or ".").expanduser() / "imdb" / file for file in files]
+    if not root or not all(file.is_file() for file in found):
+        raise DataError(
+            f"the data of 'imdb' are not here: put {' and '.join(files)}, with columns text and label, "
+            f"into $EVOLVENT_DATA/imdb (EVOLVENT_DATA is {root!r})"
+        )
+    train, test = (read_frame(file) for file in found)
+    kept = ("text", "label")
+    frames = [Frame(f.source, {k: f.column(k) for k in kept}, f.note) for f in (train, test)]
+    return text_task("imdb", frames[0], text="text", target="label", test=frames[1], **settings)

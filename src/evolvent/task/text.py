@@ -1,0 +1,153 @@
+"""Texts and their classes: words become tokens, by a vocabulary of the training part.
+
+The words of a text are its runs of letters and digits in lower case, without HTML tags; signs of
+scripts that are written without blanks are words each. The first token is what fills a short text up,
+the second any word that is not in the vocabulary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from . import Part, Task
+from .files import some
+from .frames import Frame
+from .numbers import measured, with_target
+from .splitting import classes_of, three_parts
+
+TAG = r"<[^<>]{1,200}>"
+WORD = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:'[^\W_]+)*"
+LEAST_COUNT = 2  # of a word that has a token of its own [times]
+VOCABULARY = 10_000
+LENGTH = 256
+PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
+
+
+def text_task(
+    name: str,
+    frame: Frame,
+    *,
+    text: str,
+    target: str,
+    test: Frame | None = None,
+    seed: int = 0,
+    validation: float = 0.1,
+    fraction: float = 1.0,
+    vocabulary: int = VOCABULARY,
+    length: int = LENGTH,
+    note: Iterable[str] = (),
+) -> Task:
+    """Return the task of telling the class of a text.
+
+    Args:
+        name: how the user called the data.
+        frame: the table.
+        text: the column of texts.
+        target: the column of classes, text or numbers.
+        test: a table of the same columns, whose rows are the test part; None splits it off.
+        seed: of the split between training and validation.
+        validation: share of the rows to validate on, of those that are not test. (0..0.5]
+        fraction: share of the remaining training rows to keep. (0..1]
+        vocabulary: most tokens; the most frequent words have one each. [count]
+        length: tokens of every text; of a longer one, the first and the last. [count]
+        note: what else a user should know.
+
+    Raises:
+        DataError: if the table cannot be used so.
+    """
+    notes = [*frame.note, *note]
+    frame = with_target(frame, target, notes)
+    other = None if test is None else with_target(test, target, notes)
+    try:
+        y, y_test, classes = classes_of(
+            frame.column(target), None if other is None else other.column(target), notes
+        )
+    except DataError as error:
+        raise DataError(f"{frame.source!r}, column {target!r}: {error}") from error
+    others = [each for each in frame.columns if each not in (text, target)]
+    if others:
+        notes.append(f"columns beside {text!r} and {target!r} are not used: {some(others)}")
+    parts = three_parts(
+        y, classes=True, seed=seed, validation=validation, fraction=fraction, test=test is None
+    )
+    texts = [words(each) for each in texts_of(frame, text)]
+    known = frequent((texts[row] for row in parts["training"]), vocabulary)
+    if not known:
+        raise DataError(
+            f"{frame.source!r}: column {text!r} has no word that occurs {LEAST_COUNT} times: more "
+            "text is needed"
+        )
+    reading = {
+        "kind": "text",
+        "task": "classification",
+        "text": text,
+        "target": target,
+        "classes": list(classes),
+        "words": known,
+        "length": length,
+    }
+    made = {
+        key: Part(tokens((texts[row] for row in rows), reading), y[rows])
+        for key, rows in parts.items()
+    }
+    if other is not None and y_test is not None:
+        made["test"] = Part(tokens(map(words, texts_of(other, text)), reading), y_test)
+    return Task(
+        name=name,
+        kind="text",
+        input_shape=(length,),
+        outputs=len(classes),
+        classes=classes,
+        train=made["training"],
+        validation=made["validation"],
+        test=made["test"],
+        vocabulary=FIRST_WORD + len(known),
+        seed=seed,
+        note=tuple(notes),
+        reading=reading,
+        **measured("classification"),
+    )
+
+
+def texts_of(frame: Frame, column: str) -> list[str]:
+    """Return a column as texts; numbers are texts too."""
+    values = frame.column(column)
+    if values.dtype.kind == "f":
+        return ["" if np.isnan(value) else f"{value:.15g}" for value in values]
+    return list(values)
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text, in their order."""
+    return re.findall(WORD, re.sub(TAG, " ", text.lower()))
+
+
+def frequent(texts: Iterable[list[str]], vocabulary: int) -> list[str]:
+    """Return the words that get a token, the most frequent first; equal ones by the alphabet."""
+    counts = Counter(word for text in texts for word in text)
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [word for word, count in ranked if count >= LEAST_COUNT][: vocabulary - FIRST_WORD]
+
+
+def tokens(texts: Iterable[list[str]], reading: Mapping[str, Any]) -> np.ndarray:
+    """Return texts as tokens [N, T] int32, as `reading` says.
+
+    Of a text that is too long the first third and the last two thirds of the length are kept: what
+    it says is mostly told at its end, what it is about at its start.
+    """
+    token = {word: place for place, word in enumerate(reading["words"], start=FIRST_WORD)}
+    length = reading["length"]
+    head = length // 3
+    rows = []
+    for text in texts:
+        kept = text if len(text) <= length else text[:head] + text[len(text) - length + head :]
+        row = np.full(length, PADDING, np.int32)
+        row[: len(kept)] = [token.get(word, UNKNOWN) for word in kept]
+        rows.append(row)
+    return np.stack(rows)

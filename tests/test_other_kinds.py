@@ -1,0 +1,170 @@
+"""Whole runs on tables of numbers and on texts: search, resume, delivery, comparison, transfer."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import evolvent as ev
+from evolvent.comparison import compare
+from evolvent.errors import RunError, SettingError
+from evolvent.full_training import train
+from evolvent.run import Run
+
+TINY: dict[str, Any] = {"estimator": {"epochs": 4.0}, "train": {"epochs": 6.0, "finalists": 1}}
+SMALL: dict[str, Any] = {"space": {"units": [4, 12]}}
+WORDS: dict[str, Any] = {"space": {"embeddings": [4, 8], "filters": [3, 6]}, "task": {"length": 8}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unproven():
+    """The proof of an export is tested where exports are; in a fresh process it takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evolvent.export.parity", lambda *args: 0.0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """A table of three numbers, its class, and a quantity; another one; and films."""
+    folder, rng = tmp_path_factory.mktemp("tables"), np.random.default_rng(0)
+    for name, n in (("data", 120), ("other", 90)):
+        x = rng.normal(size=(n, 3))
+        rows = [
+            f"{a:.4f},{b:.4f},{'red' if c > 0 else 'blue'},{20 + 5 * a - 3 * b:.4f},{int(a > b)}"
+            for a, b, c in x
+        ]
+        (folder / f"{name}.csv").write_text("a,b,c,size,side\n" + "\n".join(rows) + "\n")
+    films = [f"{'good' if i % 2 else 'bad'} film {i % 7},{i % 2}" for i in range(80)]
+    (folder / "films.csv").write_text("text,label\n" + "\n".join(films) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def quantity(tables, tmp_path_factory):
+    """A finished run on a quantity."""
+    return ev.search(
+        tables / "data.csv",
+        target="size",
+        kind="regression",
+        budget="8t",
+        workers=0,
+        settings=TINY | SMALL,
+        out=tmp_path_factory.mktemp("runs") / "quantity",
+    )
+
+
+def test_a_quantity_is_searched_trained_and_told_in_its_unit(quantity):
+    card = quantity.card
+    assert (card["recipe"], card["metric"], card["classes"]) == ("dense", "r2", [])
+    assert card["val_score"] > 0.3
+    told = card["test_metrics"]
+    assert told["r2"] == card["test_score"] <= 1
+    assert 0 < told["mae"] <= told["rmse"] < 12
+    assert {"random", "plain"} >= card["controls"].keys() >= {"plain"}
+    page = (quantity.folder / "best" / "card.md").read_text()
+    assert "| network | parameters | test r2 |" in page
+    assert f"rmse {told['rmse']:.4g}, mae {told['mae']:.4g}" in page
+    assert "a plain dense network" in page
+    assert "net(numbers)" in page
+
+
+def test_the_columns_are_part_of_the_request_that_is_continued(quantity, tables):
+    options = {"budget": "8t", "workers": 0, "settings": TINY | SMALL, "out": quantity.folder}
+    again = ev.search(tables / "data.csv", target="size", kind="regression", **options)
+    assert again.card == quantity.card
+    with pytest.raises(RunError, match=r"task\.target: size -> side"):
+        ev.search(tables / "data.csv", target="side", kind="regression", **options)
+    config = yaml.safe_load((quantity.folder / "config.yaml").read_text())
+    assert config["request"]["set"]["task"] == {"target": "size", "kind": "regression"}
+
+
+def test_a_found_network_of_numbers_is_trained_on_another_table(quantity, tables, tmp_path):
+    card = train(
+        quantity.folder, out=tmp_path / "net", task=str(tables / "other.csv"), epochs=3, threads=1
+    )
+    assert (card["metric"], card["train_examples"]) == ("r2", 61)
+    assert {"r2", "rmse", "mae", "loss"} == card["test_metrics"].keys()
+    with pytest.raises(SettingError, match="is a task of kind text"):
+        train(
+            quantity.folder,
+            out=tmp_path / "no",
+            task=str(tables / "films.csv"),
+            target="label",
+            text="text",
+            epochs=3,
+        )
+
+
+def test_a_candidate_of_such_a_run_is_exported(tables, tmp_path):
+    settings = TINY | SMALL | {"estimator": {"epochs": 1.0, "keep": True}}
+    run = ev.search(
+        tables / "data.csv",
+        target="side",
+        kind="classification",
+        budget="3t",
+        workers=0,
+        settings=settings,
+        out=tmp_path / "run",
+    )
+    assert run.card["metric"] == "accuracy"
+    assert run.card["classes"] == ["0", "1"]
+    assert Run(run.folder).export(tmp_path / "net", 1) == 0.0
+    assert 'CLASSES = ["0", "1"]' in (tmp_path / "net" / "model.py").read_text()
+
+
+def test_texts_are_searched_with_an_embedding_first(tables, tmp_path):
+    run = ev.search(
+        tables / "films.csv",
+        target="label",
+        text="text",
+        budget="6t",
+        workers=0,
+        settings=TINY | WORDS,
+        out=tmp_path / "run",
+    )
+    assert run.card["recipe"] == "eden"
+    assert run.card["arch"][1][0][1] == "embedding"
+    assert run.card["val_score"] > 0.5
+    assert "net(tokens)" in (run.folder / "best" / "card.md").read_text()
+
+
+def test_strategies_are_compared_on_a_table(tables, tmp_path):
+    told = compare(
+        str(tables / "data.csv"),
+        strategies=["random"],
+        target="size",
+        kind="regression",
+        seeds=2,
+        budget="2t",
+        settings=TINY | SMALL,
+        workers=0,
+        out=tmp_path / "comparison",
+    ).to_json()
+    assert told["metric"] == "r2"
+    kept = (tmp_path / "comparison" / "comparison.json").read_text()
+    assert json.loads(kept) == json.loads(json.dumps(told))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"space": "cell"}, "space cell is for tasks of kind image, this one is of kind numbers"),
+        ({"recipe": "nasnet"}, "use chain or plain"),
+        ({"estimator": "zerocost"}, "use full or inherit"),
+        ({"target": None}, "--target"),
+        ({"settings": {"task": {"flip": True}}}, "unknown setting of task 'flip'"),
+    ],
+)
+def test_what_cannot_work_on_a_table_is_refused(tables, tmp_path, options, reason):
+    given = {"target": "size", "kind": "regression", "budget": "2t", "workers": 0} | options
+    with pytest.raises(SettingError, match=reason):
+        ev.search(tables / "data.csv", out=tmp_path / "run", **given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_for_tables_are_refused_for_others(tmp_path):
+    with pytest.raises(SettingError, match="--target is for tables"):
+        ev.search("digits", target="y", out=tmp_path / "run")
