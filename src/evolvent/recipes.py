@@ -62,7 +62,7 @@ SUPERNET = {
 }
 
 #: How what was found on shared weights is trained from scratch: as the winners of other searches are.
-FRESH = {"lr": 0.1, "clip": 5.0, "label_smoothing": 0.1, "warmup": 0.15}
+FRESH = {"lr": 0.1, "clip": 5.0, "label_smoothing": 0.1, "warmup": 0.15, "share": 0.65}
 
 PLAIN_NETWORK = {"width": 24, "cells": 1, "reduction": "conv"}
 

@@ -29,7 +29,7 @@ from .worker import Spec, evaluate, using_threads
 
 AS_IS_SHARE = 0.85  # of a budget in seconds where the winner is delivered as it is
 PACED = 20  # random candidates whose evaluation tells how fast a world is
-SEARCH_SHARE = 0.55  # of a budget in seconds; the rest is final training, controls and export
+DELIVERY_SHARE = 0.45  # of a budget in seconds: final training, controls and export; `train.share`
 TRIALS_AIMED_AT = 50  # with a budget in seconds, epochs shrink until about so many fit: `aim`
 EPOCHS = {
     "trials": 5.0,
@@ -50,6 +50,7 @@ RULES: dict[str, Any] = {  # settings of several parts, with what their types le
     "timeout": Annotated[float, Field(gt=0)],
     "aim": Annotated[int, Field(ge=1)],
     "finalists": Annotated[int, Field(ge=1)],
+    "share": Annotated[float, Field(ge=0.1, le=0.9)],
     "deliver": Literal["retrain", "continue"],
     "cells": Annotated[int, Field(ge=0)],
     "width": Annotated[int, Field(ge=1)],
@@ -200,7 +201,7 @@ def _link_weights(chosen: dict[str, Any]) -> None:
 
 def _known(part: str, make: Any) -> dict[str, Any]:
     if part == "train":
-        own = {"epochs": float, "finalists": int, "deliver": str, "onnx": bool}
+        own = {"epochs": float, "finalists": int, "share": float, "deliver": str, "onnx": bool}
         return _ruled(own) | known_to_network()
     if part == "strategy":
         known = fields(make, without=("epochs", "seed")) | {"warm": int}
@@ -426,7 +427,7 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
         estimator.setdefault("timeout", 600.0)
         horizon = budget.trials or TRIALS_AIMED_AT
     else:
-        search = budget.seconds * SEARCH_SHARE
+        search = budget.seconds * _search_share(chosen)
         plan["search_seconds"] = search  # a table's whole budget is for the search
         per_example = _typical_pace(chosen, task, request.device)
         epoch = per_example * len(task.train)
@@ -461,7 +462,7 @@ def _settle_sharing(settled: dict[str, Any], request: Request, task: Task) -> di
         return made
 
     if plan["seconds"] is not None:
-        plan["search_seconds"] = plan["seconds"] * SEARCH_SHARE
+        plan["search_seconds"] = plan["seconds"] * _search_share(settled)
     if given is not None:
         horizon = max(1, round(given))
     elif plan["seconds"] is None:
@@ -495,6 +496,11 @@ def _settle_sharing(settled: dict[str, Any], request: Request, task: Task) -> di
 def _batch(chosen: Mapping[str, Any]) -> int:
     hyper = network_settings(chosen, "train")["hyper"]
     return int(hyper.batch)
+
+
+def _search_share(chosen: Mapping[str, Any]) -> float:
+    """Return the share of a budget in seconds that the search has. [0..1]"""
+    return 1 - float(chosen["train"].get("share", DELIVERY_SHARE))
 
 
 def _link_measures(settled: dict[str, Any], task: Task) -> None:
