@@ -29,7 +29,8 @@ def test_it_is_the_convolution_that_it_stands_for(kernel, dilation, stride, size
     assert Depthwise.takes(plain)
     ours = Depthwise(plain)
     assert ours.weight is plain.weight and list(ours.state_dict()) == ["weight"]
-    found, expected = [], []
+    found: list[torch.Tensor] = []
+    expected: list[torch.Tensor] = []
     for conv, results in ((ours, found), (plain, expected)):
         x = image(*size)
         y = conv(x)

@@ -392,7 +392,8 @@ def _aligned(module: Align, value: Partial) -> Tensor:
 
     It is that for zeros in the place of the others, without computing with them.
     """
-    x, index, change = F.relu(value.x), value.index, module.change
+    x, index = F.relu(value.x), value.index
+    change: Any = module.change
     if isinstance(change, FactorizedReduce):
         return change.norm(_halves(change, x, index))  # type: ignore[no-any-return]
     weight = change[1].weight
@@ -416,8 +417,7 @@ def _halves(module: FactorizedReduce, x: Tensor, index: Tensor | None = None) ->
 class _Concat(torch.autograd.Function):
     """Concatenation of channels whose gradients are whole images, not views into a wider one.
 
-    Norms and convolutions take several times as long on such views, and every operation on the way
-    to a node would begin with one.
+    Every operation that leads to a node would have to copy such a view again.
     """
 
     @staticmethod
@@ -427,7 +427,7 @@ class _Concat(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Any:
-        parts = slope.split(ctx.channels, 1)
+        parts = torch.split(slope, ctx.channels, 1)
         return tuple(part.contiguous(memory_format=torch.channels_last) for part in parts)
 
 
