@@ -59,6 +59,7 @@ SUPERNET = {
     "clip": 5.0,
     "label_smoothing": 0.0,
     "warmup": 0.0,
+    "precision": "float32",
 }
 
 #: How what was found on shared weights is trained from scratch: as the winners of other searches are.
