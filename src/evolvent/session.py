@@ -48,7 +48,7 @@ Listen = Callable[[Result], None]
 
 
 def search(
-    task: str | os.PathLike[str],
+    task: str | os.PathLike[str] | Task,
     *,
     recipe: str | None = None,
     space: str | None = None,
@@ -73,7 +73,8 @@ def search(
     """Search, train, export; return the finished run.
 
     Args:
-        task: a built-in name, a named data set, or a path.
+        task: a built-in name, a named data set, or a path; or a `Task` in memory, with which alone the
+            run can be continued.
         recipe: a published system; None is the default for the kind of task.
         space: in place of the recipe's.
         strategy: in place of the recipe's.
@@ -121,7 +122,9 @@ def search(
     parse_budget(budget)
     _check_limits(request)
     folder = Path(out) if out is not None else Path("runs") / _folder_name(request)
-    return _Session(folder, request, workers, say, listen, began or time.monotonic()).run()
+    began = began or time.monotonic()
+    given = None if isinstance(task, str | os.PathLike) else task
+    return _Session(folder, request, workers, say, listen, began, given).run()
 
 
 def resume(folder: str | os.PathLike[str], **options: Any) -> Run:
@@ -154,12 +157,13 @@ class _Session:
         say: Say,
         listen: Listen,
         began: float,
+        task: Task | None = None,
     ) -> None:
         if workers is not None and workers < 0:
             raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
         from .execute import cores
 
-        self.folder, self.request, self.began = folder, request, began
+        self.folder, self.request, self.began, self.task = folder, request, began, task
         self.asked_workers = workers
         self.workers = cores() if workers is None else workers
         self.say, self.listen = say, listen
@@ -224,6 +228,8 @@ class _Session:
         return config
 
     def _load_task(self) -> Task:
+        if self.task is not None:
+            return self.task
         name = self.request.task
         return open_task(
             name, validated("task", self.request.set.get("task", {}), settings_of(name))
@@ -507,10 +513,12 @@ def _executor(spec: Spec, workers: int) -> Executor:
     return LocalSlots(spec, workers=workers) if workers else Inline(spec)
 
 
-def _task_name(task: str | os.PathLike[str]) -> str:
+def _task_name(task: str | os.PathLike[str] | Task) -> str:
     """Return the name of a task as it is stored: paths whole, so that a run can be resumed."""
     from .task.opening import names
 
+    if not isinstance(task, str | os.PathLike):
+        return task.name
     text = os.fspath(task)
     if not text:
         raise DataError("the task is empty: give a name (`evolvent list tasks`) or a path")
