@@ -32,6 +32,7 @@ SPACES: dict[str, Space] = {
     "darts": Cell(operations="darts", nodes=4, distinct=True),
     "enas": Cell(operations="enas", nodes=5, output="loose", zero=False),
     "plain-cells": Cell(operations="plain", nodes=3, output="loose"),
+    "gdas-frc": Cell(operations="darts", nodes=4, distinct=True, reduction="fixed"),
     "cell201": Cell201(),
     "plain": Plain(largest=6),
 }

@@ -12,8 +12,8 @@ from evolvent.errors import CandidateFailed, SettingError
 from evolvent.network.build import Size
 from evolvent.network.train import Hyperparameters
 from evolvent.resolve import (
+    DELIVERY_SHARE,
     EPOCHS,
-    SEARCH_SHARE,
     STEPS,
     TRIALS_AIMED_AT,
     Request,
@@ -138,7 +138,7 @@ def test_a_budget_in_seconds_is_shared_out_among_about_fifty_trials(
     speed(seconds)
     found = settled(toy, workers, budget=f"{budget}s")
     search = found["budget"]["search_seconds"]
-    assert search == pytest.approx(SEARCH_SHARE * budget)
+    assert search == pytest.approx((1 - DELIVERY_SHARE) * budget)
     epochs, horizon = found["estimator"]["epochs"], found["strategy"]["horizon"]
     most = at_most("most", toy, 32)
     assert EPOCHS["least"] <= epochs <= most

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import candidates, export
+from . import candidates, export, motion
 from .errors import RunError
 from .network.build import plan, weights
 from .network.cost import cost
@@ -107,7 +107,8 @@ def write(
         **_asked(config),
         patience=patience,
     )
-    card = _card(config, task, store, outcome) | candidates.of_card(config, task, store.results())
+    card = _card(config, task, store, outcome) | motion.of_card(config, store)
+    card |= candidates.of_card(config, task, store.results())
     card |= {"flops": cost(made, task).flops} | proof
     write_atomically(best / "card.md", text(card))
     write_atomically(best / "card.json", json.dumps(card, indent=1))
@@ -253,7 +254,7 @@ def _card(
 
 def text(card: Mapping[str, Any]) -> str:
     """Return the card as a page."""
-    return _text(card) + candidates.page(card)
+    return _text(card) + motion.page(card) + candidates.page(card)
 
 
 def _text(card: Mapping[str, Any]) -> str:

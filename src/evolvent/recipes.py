@@ -62,7 +62,7 @@ SUPERNET = {
 }
 
 #: How what was found on shared weights is trained from scratch: as the winners of other searches are.
-FRESH = {"lr": 0.1, "clip": 5.0, "label_smoothing": 0.1, "warmup": 0.15}
+FRESH = {"lr": 0.1, "clip": 5.0, "label_smoothing": 0.1, "warmup": 0.15, "share": 0.65}
 
 PLAIN_NETWORK = {"width": 24, "cells": 1, "reduction": "conv"}
 
@@ -164,6 +164,18 @@ RECIPES = {
         "Pham et al. 2018, micro search",
         {"space": ENAS_CELL, "estimator": SUPERNET | {"architecture": 0.1}, "train": FRESH},
     ),
+    "enas-macro": Recipe(
+        "layers",
+        "reinforce",
+        "shared",
+        "retrain",
+        "Pham et al. 2018, macro search",
+        {
+            "space": {"operations": "enas", "depths": (6,), "filters": (16,), "join": "add"},
+            "estimator": SUPERNET | {"architecture": 0.1},
+            "train": FRESH,
+        },
+    ),
     "darts": Recipe(
         "cell",
         "darts",
@@ -191,6 +203,18 @@ RECIPES = {
         "retrain",
         "Dong & Yang 2019",
         {"space": DARTS_CELL, "estimator": SUPERNET | {"pool_norm": True}, "train": FRESH},
+    ),
+    "gdas-frc": Recipe(
+        "cell",
+        "gdas",
+        "shared",
+        "retrain",
+        "Dong & Yang 2019, with the fixed reduction cell",
+        {
+            "space": DARTS_CELL | {"reduction": "fixed"},
+            "estimator": SUPERNET | {"pool_norm": True},
+            "train": FRESH,
+        },
     ),
     "nao-ws": Recipe(
         "cell",

@@ -24,12 +24,12 @@ from .strategy import Strategy
 from .strategy.phases import Phases
 from .strategy.warm import Warm
 from .task import Part, Task
-from .types import Arch, Candidate, stream
+from .types import Arch, Candidate, Result, stream
 from .worker import Spec, evaluate, using_threads
 
 AS_IS_SHARE = 0.85  # of a budget in seconds where the winner is delivered as it is
 PACED = 20  # random candidates whose evaluation tells how fast a world is
-SEARCH_SHARE = 0.55  # of a budget in seconds; the rest is final training, controls and export
+DELIVERY_SHARE = 0.45  # of a budget in seconds: final training, controls and export; `train.share`
 TRIALS_AIMED_AT = 50  # with a budget in seconds, epochs shrink until about so many fit: `aim`
 EPOCHS = {
     "trials": 5.0,
@@ -50,6 +50,7 @@ RULES: dict[str, Any] = {  # settings of several parts, with what their types le
     "timeout": Annotated[float, Field(gt=0)],
     "aim": Annotated[int, Field(ge=1)],
     "finalists": Annotated[int, Field(ge=1)],
+    "share": Annotated[float, Field(ge=0.1, le=0.9)],
     "deliver": Literal["retrain", "continue"],
     "cells": Annotated[int, Field(ge=0)],
     "width": Annotated[int, Field(ge=1)],
@@ -130,7 +131,7 @@ def choose(request: Request, task: Task) -> dict[str, Any]:
     inherited = {k: v for k, v in chosen["estimator"].items() if k in known and k != "epochs"}
     chosen["train"] = inherited | dict(recipe.settings.get("train", {})) | given
     _link_weights(chosen)
-    _link_sharing(chosen)
+    _link_sharing(chosen, request)
     _check(chosen, task)
     return chosen
 
@@ -148,11 +149,19 @@ def is_stateful(chosen: Mapping[str, Any]) -> bool:
     return bool(registry.find("estimator", chosen["estimator"]["name"]).stateful)
 
 
-def _link_sharing(chosen: dict[str, Any]) -> None:
-    """Have the gradient by the mixture computed where the strategy climbs by it, and only there."""
+def _link_sharing(chosen: dict[str, Any], request: Request) -> None:
+    """Tell an estimator of mixtures what is asked of them: a gradient, and limits to keep.
+
+    The gradient is computed where the strategy climbs by it, and only there; limits hold for the
+    network that is delivered.
+    """
     strategy, estimator = chosen["strategy"], chosen["estimator"]
     if "gradient" in _known("estimator", registry.find("estimator", estimator["name"])):
         estimator["gradient"] = "gradient" in registry.find("strategy", strategy["name"]).needs
+        limits = {"max_params": request.max_params, "max_flops": request.max_flops}
+        if given := {name: limit for name, limit in limits.items() if limit is not None}:
+            size = network_settings(chosen, "train")["size"]
+            estimator |= given | {"delivered": dataclasses.asdict(size)}
 
 
 def _link_weights(chosen: dict[str, Any]) -> None:
@@ -192,20 +201,14 @@ def _link_weights(chosen: dict[str, Any]) -> None:
 
 def _known(part: str, make: Any) -> dict[str, Any]:
     if part == "train":
-        own = {
-            "epochs": float,
-            "finalists": int,
-            "deliver": str,
-            "onnx": bool,
-            "proof": bool,
-            "controls": bool,
-        }
+        own = {"epochs": float, "finalists": int, "share": float, "deliver": str}
+        own |= dict.fromkeys(("onnx", "proof", "controls"), bool)
         return _ruled(own) | known_to_network()
     if part == "strategy":
         known = fields(make, without=("epochs", "seed")) | {"warm": int}
         return known | ({"sampler": str | None} if "sampler" in known else {})  # by its name
     if part == "estimator":
-        known = fields(make, without=("seed", "device"))
+        known = fields(make, without=("seed", "device", "delivered"))
         return _ruled(known | dict.fromkeys(RUN_SETTINGS, float))
     return fields(make)
 
@@ -425,7 +428,7 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
         estimator.setdefault("timeout", 600.0)
         horizon = budget.trials or TRIALS_AIMED_AT
     else:
-        search = budget.seconds * SEARCH_SHARE
+        search = budget.seconds * _search_share(chosen)
         plan["search_seconds"] = search  # a table's whole budget is for the search
         per_example = _typical_pace(chosen, task, request.device)
         epoch = per_example * len(task.train)
@@ -451,6 +454,7 @@ def _settle_sharing(settled: dict[str, Any], request: Request, task: Task) -> di
         "batches", sharing.per_epoch(len(task.train), estimator, default=0.5)
     )
     given = estimator.get("epochs")
+    settled["threads"] = 1  # two on a busy machine may take ten times as long as one
 
     def fresh(horizon: int) -> Any:
         strategy["horizon"], estimator["epochs"] = horizon, float(horizon)
@@ -459,7 +463,7 @@ def _settle_sharing(settled: dict[str, Any], request: Request, task: Task) -> di
         return made
 
     if plan["seconds"] is not None:
-        plan["search_seconds"] = plan["seconds"] * SEARCH_SHARE
+        plan["search_seconds"] = plan["seconds"] * _search_share(settled)
     if given is not None:
         horizon = max(1, round(given))
     elif plan["seconds"] is None:
@@ -467,12 +471,15 @@ def _settle_sharing(settled: dict[str, Any], request: Request, task: Task) -> di
     else:
         rehearsed = fresh(sharing.REHEARSED)
         context = make_spec(settled, task, request.seed, request.device)()
-        with using_threads(cores()):
-            pace = sharing.rehearse(
-                rehearsed,
-                lambda candidate: evaluate(context, candidate, {}).result,
-                batches=batches,
-            )
+
+        def answer(candidate: Candidate) -> Result:
+            return evaluate(context, candidate, {}).result
+
+        settled["threads"] = sharing.faster(
+            fresh(sharing.REHEARSED), answer, (1, cores()), using_threads
+        )
+        with using_threads(settled["threads"]):
+            pace = sharing.rehearse(rehearsed, answer, batches=batches)
         horizon, strategy["batches"] = sharing.fitting(
             plan["search_seconds"], pace, batches=batches, more_trials=rehearsed.more_trials
         )
@@ -481,12 +488,20 @@ def _settle_sharing(settled: dict[str, Any], request: Request, task: Task) -> di
             "seconds_per_trial": round(pace.trial, 5),
         }
     fresh(horizon)
+    make_spec(
+        settled, task, request.seed, request.device
+    )()  # refuses now what it would refuse later
     return settled
 
 
 def _batch(chosen: Mapping[str, Any]) -> int:
     hyper = network_settings(chosen, "train")["hyper"]
     return int(hyper.batch)
+
+
+def _search_share(chosen: Mapping[str, Any]) -> float:
+    """Return the share of a budget in seconds that the search has. [0..1]"""
+    return 1 - float(chosen["train"].get("share", DELIVERY_SHARE))
 
 
 def _link_measures(settled: dict[str, Any], task: Task) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from . import card as cards
-from . import recipes, registry
+from . import motion, recipes, registry
 from .checkpoints import Checkpoints
 from .errors import DataError, RunError, SettingError, unknown
 from .resolve import (
@@ -171,15 +171,14 @@ class _Session:
     def run(self) -> Run:
         """Do whatever is left to do."""
         before = self._known_config()
+        if before is not None and self.task is not None:
+            self._check_data(before, self.task)
         if before is not None and (self.folder / "best" / "card.json").is_file():
             self.say(f"{self.folder} is finished; showing its result")
             return Run(self.folder)
         task = self._load_task()
-        if before is not None and before["data"]["fingerprint"] != task.fingerprint:
-            raise RunError(
-                f"the data of {self.request.task} are not those that {self.folder} began with: "
-                "restore them, or choose another --out"
-            )
+        if before is not None:
+            self._check_data(before, task)
         config = before or self._first_config(task)  # refuses before anything is made
         store = self._open(new=before is None)
         try:
@@ -190,6 +189,13 @@ class _Session:
         finally:
             store.close()
         return Run(self.folder)
+
+    def _check_data(self, before: Mapping[str, Any], task: Task) -> None:
+        if before["data"]["fingerprint"] != task.fingerprint:
+            raise RunError(
+                f"the data of {self.request.task} are not those that {self.folder} began with: "
+                "restore them, or choose another --out"
+            )
 
     def _open(self, *, new: bool) -> Store:
         file = self.folder / "run.db"
@@ -247,7 +253,7 @@ class _Session:
         if is_stateful(chosen) and (self.asked_workers or 0) > 1:
             raise SettingError(
                 f"--workers {self.asked_workers}: estimator {chosen['estimator']['name']} holds state "
-                "between candidates, so its search is one process with all cores: leave out --workers"
+                "between candidates, so its search is one process: leave out --workers"
             )
         settled = settle(chosen, self.request, task, max(1, self.workers))
         make_strategy(settled, make_space(settled, task), self.request.seed)
@@ -292,10 +298,12 @@ class _Session:
             if line:
                 self.say(line)
         if is_stateful(config):
+            from .execute import cores
+
             self.say(
                 f"budget {self.request.budget}: {config['strategy']['horizon']} epochs of the shared "
-                f"weights, {config['strategy']['batches']} batches each, one candidate at a time; "
-                f"folder {self.folder}"
+                f"weights, {config['strategy']['batches']} batches each, one candidate at a time on "
+                f"{config['threads']} of {cores()} cores; folder {self.folder}"
             )
             return
         self.say(
@@ -307,8 +315,7 @@ class _Session:
     def _search_with_state(
         self, config: Mapping[str, Any], task: Task, store: Store, spec: Spec
     ) -> None:
-        """Search in this process, with all cores; go back to a checkpoint where a step fails."""
-        from .execute import cores
+        """Search in this process alone; go back to a checkpoint where a step fails."""
         from .loop import Diverged
         from .worker import using_threads
 
@@ -316,7 +323,7 @@ class _Session:
         while True:
             strategy = make_strategy(config, space, config["seed"])
             try:
-                with _executor(spec, 0) as executor, using_threads(cores()):
+                with _executor(spec, 0) as executor, using_threads(config["threads"]):
                     self._search(config, task, store, strategy, executor, checkpoints)
                 return
             except Diverged as error:
@@ -348,6 +355,8 @@ class _Session:
         if hasattr(registry.find("estimator", config["estimator"]["name"]), "evaluate_many"):
             slots = max(slots, getattr(strategy, "together", 1))
 
+        alarmed: set[str] = set()
+
         def submit(candidate: Candidate) -> Any:
             inherited = restored or weights.of(candidate.weights_from)
             answer = together.submit((candidate, dict(inherited)))
@@ -364,6 +373,7 @@ class _Session:
         def listen(result: Result) -> None:
             if checkpoints is not None:
                 checkpoints.told(result)
+                self._alarm(result, config, alarmed)
             protected = protect(result)
             if prunes and weights.kept:  # nobody else's are inherited any more
                 weights.keep_only({str(id) for id in strategy.alive() | protected})
@@ -386,6 +396,14 @@ class _Session:
             stateful=checkpoints is not None,
         ).run(strategy, store)
         store.note("state", "searched")
+
+    def _alarm(self, result: Result, config: Mapping[str, Any], alarmed: set[str]) -> None:
+        """Say what a trial shows that should not be, once per session and kind."""
+        if result.candidate.kind == "trial":
+            for alarm in motion.alarms([result], config["strategy"]["horizon"]):
+                if alarm.name not in alarmed:
+                    self.say(str(alarm))
+                    alarmed.add(alarm.name)
 
     def _limits(self, config: Mapping[str, Any], task: Task) -> Callable[[Candidate], str | None]:
         request = self.request

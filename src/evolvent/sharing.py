@@ -8,18 +8,22 @@ others only counted.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .types import Candidate, Result
 
 LOOKS = 8  # evaluations of every kind of candidate; the first of them finds its memory
+LOOKED = 5.0  # [s] after which no more of a kind are looked at
 REHEARSED = 2  # [epochs]
 EPOCHS = 10  # [count] that a search should have, by shorter ones if the data take too long
 TRIALS_SHARE = 0.2  # of a search, at most, that goes into trials where epochs are shortened
+CLEARLY = 0.85  # of the time that fewer threads take
 SLACK = 0.9  # of the seconds of a search are planned
 
 
@@ -52,7 +56,7 @@ def rehearse(strategy: Any, evaluate: Callable[[Candidate], Result], *, batches:
         budget = candidate.budget
         kind = (candidate.kind, bool(budget.train_batches), budget.validation_batches)
         counts[kind] += 1
-        if len(seen[kind]) < LOOKS:
+        if len(seen[kind]) < LOOKS and sum(seen[kind]) < LOOKED:
             begun = time.monotonic()
             last[kind] = evaluate(candidate)
             seen[kind].append(time.monotonic() - begun)
@@ -63,6 +67,34 @@ def rehearse(strategy: Any, evaluate: Callable[[Candidate], Result], *, batches:
     steps = sum(each[kind] * count for kind, count in counts.items() if kind[0] == "step")
     trials = [each[kind] for kind in counts if kind[0] == "trial"]
     return Pace((steps + own) / (REHEARSED * batches), max(trials, default=0.0))
+
+
+def faster(
+    strategy: Any,
+    evaluate: Callable[[Candidate], Result],
+    numbers: Sequence[int],
+    using: Callable[[int], AbstractContextManager[None]],
+) -> int:
+    """Return with which number of threads the first steps of a strategy take less time.
+
+    Operations are small, and on a machine where others compute threads wait for each other: one may
+    be the faster by far. A larger number must be clearly better, since it takes what others could use.
+    """
+
+    def step() -> float:
+        candidate = strategy.ask()
+        begun = time.monotonic()
+        strategy.tell(evaluate(candidate))
+        return time.monotonic() - begun
+
+    best, least = numbers[0], math.inf
+    for number in sorted(set(numbers)):
+        with using(number):
+            step()  # finds its memory
+            taken = sum(step() for _ in range(LOOKS // 2))
+        if taken < CLEARLY * least:
+            best, least = number, taken
+    return best
 
 
 def _mean(times: list[float]) -> float:

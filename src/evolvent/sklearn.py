@@ -42,6 +42,7 @@ from .session import search
 from .store import write_atomically
 from .task import Part, Task
 from .task.frames import Frame, frame_of
+from .task.images import check_settings
 from .task.numbers import inputs, learnt, measured
 from .task.splitting import LEAST, three_parts
 from .types import freeze
@@ -140,6 +141,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
     def _search(self, frame: Frame, y: np.ndarray) -> None:
         if len(frame) != len(y):
             raise DataError(f"X has {len(frame)} rows and y has {len(y)}")
+        check_settings(0, self.validation, 1.0, None)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         task = self._task(frame, y, seed)
         given = {part: dict(values) for part, values in (self.settings or {}).items()}

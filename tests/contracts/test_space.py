@@ -11,6 +11,7 @@ import torch
 from tests.helpers import elsewhere
 
 from evolvent.network.build import FAMILIES, Assembled, Size, plan
+from evolvent.network.supernet import Mixture, Supernet
 from evolvent.registry import SPACES, find
 from evolvent.space import Space, key, sample_decisions
 from evolvent.types import freeze
@@ -31,6 +32,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "enas": {"operations": "enas", "nodes": 5, "output": "loose", "zero": False},
         "nao": {"operations": "nao", "nodes": 5, "output": "loose"},
         "plain": {"operations": "plain", "nodes": 3, "output": "loose"},
+        "gdas-frc": {"operations": "darts", "distinct": True, "reduction": "fixed"},
     },
     "layers": {
         "": {},
@@ -279,6 +281,17 @@ def test_any_mixture_derives_a_valid_architecture(case):
         assert arch == freeze(json.loads(json.dumps(arch)))
         if "decisions" in space.gives:
             assert_legal(space, space.encode(arch))
+
+
+@with_mixture
+def test_the_network_with_shared_weights_takes_every_one_hot_and_any_mixture(case):
+    space = make(case)
+    with torch.device("meta"), torch.no_grad():
+        net, x = Supernet(space, Data(space), SMALL), torch.empty(2, *Data(space).input_shape)
+        for arch in samples(space, 2):
+            assert net(x, Mixture(space.one_hot(arch), device="meta")).shape == (2, Data.outputs)
+        all_of_it = {g.name: np.full((len(g.rows), len(g.columns)), 0.1) for g in space.groups()}
+        assert net(x, Mixture(all_of_it, device="meta")).shape == (2, Data.outputs)
 
 
 # ---- equal networks ------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from evolvent.errors import InvalidArchitecture, SettingError
 from evolvent.network.build import FAMILIES, Assembled, Size, build, plan
+from evolvent.network.operations import GroupedReduce
 from evolvent.network.plan import Block, Plan, call
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201, parse
@@ -232,6 +233,53 @@ def test_a_reduction_cell_strides_only_what_reads_its_inputs():
     }
 
 
+def test_the_fixed_reduction_is_that_of_gdas():
+    space = Cell(operations="plain", nodes=2, reduction="fixed")
+    net = build(space, space.sample(random.Random(0)), Data(), SIZE).eval()
+    cell = sub(net, "reduction1")
+    names = {name for name, _ in cell.named_children()}
+    assert names == {"s0", "s1", "x0", "x1", "x2_pool", "x2", "x3_pool", "x3"}
+    assert [type(layer) for layer in cell.get_submodule("x0").children()] == [
+        *(nn.ReLU, nn.Conv2d, nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.BatchNorm2d)
+    ]
+    kernels = [
+        (layer.kernel_size, layer.stride, layer.groups)
+        for layer in cell.get_submodule("x0").children()
+        if isinstance(layer, nn.Conv2d)
+    ]
+    assert kernels == [((1, 3), (1, 2), 8), ((3, 1), (2, 1), 8), ((1, 1), (1, 1), 1)]
+    before, last = images(4, size=7), images(8, size=7)
+    s0, s1 = sub_output(cell, "s0", before), sub_output(cell, "s1", last)
+    x0, x1 = sub_output(cell, "x0", s0), sub_output(cell, "x1", s1)
+    x2 = sub_output(cell, "x2", nn.functional.max_pool2d(x0 + x1, 3, 1, 1))
+    x3 = sub_output(cell, "x3", nn.functional.max_pool2d(s1, 3, 2, 1))
+    assert x0.shape == x3.shape == (2, 8, 4, 4)
+    assert torch.equal(cell(before, last), torch.cat([x0, x1, x2, x3], dim=1))
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(72, 8), (20, 4), (6, 2), (5, 1)])
+def test_groups_are_the_largest_of_8_4_2_1_that_divide_the_channels(channels, groups):
+    assert [layer.groups for layer in GroupedReduce(channels) if isinstance(layer, nn.Conv2d)] == [
+        groups,
+        groups,
+        1,
+    ]
+
+
+@pytest.mark.parametrize("nodes", [1, 3, 5])
+@pytest.mark.parametrize("output", ["all", "loose"])
+def test_the_fixed_reduction_concatenates_four_images_whatever_a_normal_cell_does(nodes, output):
+    space = Cell(operations="plain", nodes=nodes, output=output, reduction="fixed")
+    for arch in (space.sample(random.Random(seed)) for seed in range(3)):
+        made = plan(space, arch, Data(), Size(cells=0, width=6, stages=3))
+        calls = {each.out: dict(each.args) for each in made.network.calls}
+        assert calls["reduction2"]["c_last"] == 4 * 12
+        assert (calls["reduction2"]["c"], calls["reduction2"]["stride"]) == (24, 2)
+        assert calls["logits"]["in_features"] == 4 * 24
+        with torch.device("meta"):
+            assert Assembled(made).eval()(torch.empty(2, 3, 7, 5)).shape == (2, 5)
+
+
 def test_the_cell_after_a_reduction_halves_the_state_before_it():
     space = Cell(operations="plain", nodes=1, output="all")
     cell = (node(0, "skip_connect", 1, "skip_connect"),)
@@ -262,6 +310,7 @@ def test_every_parameter_is_reached_by_the_gradient():
     for space in (
         Cell(operations="nasnet", nodes=3, combine=("add", "concat"), output="loose"),
         Cell(operations="enas", nodes=2, output="loose"),
+        Cell(operations="plain", nodes=2, reduction="fixed"),
         Cell201(),
     ):
         rng = random.Random(0)

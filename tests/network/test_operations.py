@@ -11,6 +11,7 @@ from evolvent.network.operations import (
     DilatedConv,
     FactorizedConv,
     FactorizedReduce,
+    GroupedReduce,
     MaxPool,
     ResidualBlock,
     SeparableConv,
@@ -42,6 +43,7 @@ CASES = (
     + [(f"Align/{stride}", Align, (4, 6, stride), 6, stride) for stride in (1, 2)]
     + [
         ("FactorizedReduce", FactorizedReduce, (4, 7), 7, 2),
+        ("GroupedReduce", GroupedReduce, (4,), 4, 2),
         ("ResidualBlock", ResidualBlock, (4, 6), 6, 2),
         ("BatchNorm2d", nn.BatchNorm2d, (4,), 4, 1),
         ("ReLU", nn.ReLU, (), 4, 1),

@@ -28,8 +28,9 @@ SPACES = (
     Cell(operations="nasnet", nodes=3, combine=("add", "concat"), output="loose"),
     Cell(operations="plain", nodes=2, output="all"),
     Cell201(),
+    Cell(operations="plain", nodes=2, reduction="fixed"),
 )
-every_space = pytest.mark.parametrize("space", SPACES, ids=("nasnet", "plain", "cell201"))
+every_space = pytest.mark.parametrize("space", SPACES, ids=("nasnet", "plain", "cell201", "fixed"))
 
 
 def images(count=2, channels=3):
@@ -131,6 +132,18 @@ def test_a_reduced_skip_is_no_identity_any_more():
     }
 
 
+def test_all_four_images_of_the_fixed_reduction_are_dropped():
+    space = SPACES[-1]
+    made = training_plan(
+        space, space.sample(random.Random(0)), Data(), replace(SIZE, drop_path=0.1)
+    )
+    calls = {each.out: each for each in calls_of(made, "ReductionCell")}
+    kept = ["x0", "x1", "x2", "x3"]
+    assert [each.inputs[0] for each in calls.values() if each.op == "DropPath"] == kept
+    assert calls["out"].inputs == tuple(f"{name}_drop" for name in kept)
+    assert calls["both"].inputs == ("x0_drop", "x1_drop")
+
+
 @pytest.mark.parametrize(
     ("digits", "dropped"),
     [
@@ -153,7 +166,7 @@ def place_of(made):
     return next((each.inputs[0] for each in made.network.calls if each.op == "Auxiliary"), None)
 
 
-@pytest.mark.parametrize("space", SPACES[1:], ids=("plain", "cell201"))
+@pytest.mark.parametrize("space", SPACES[1:3], ids=("plain", "cell201"))
 @pytest.mark.parametrize(
     ("cells", "stages", "place"),
     [

@@ -16,6 +16,7 @@ DIALECTS = {
     "darts": Cell(operations="darts", nodes=4, output="all", distinct=True),
     "enas": Cell(operations="enas", nodes=5, output="loose", zero=False),
     "plain": Cell(operations="plain", nodes=3, output="loose"),
+    "gdas-frc": Cell(operations="darts", nodes=4, distinct=True, reduction="fixed"),
 }
 every_dialect = pytest.mark.parametrize("space", DIALECTS.values(), ids=DIALECTS)
 mixed_dialect = pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def samples(space, count, seed=0):
 @every_dialect
 def test_a_node_reads_two_earlier_states_with_operations_of_the_space(space):
     for arch in samples(space, 200):
-        assert [len(cell) for cell in arch] == [space.nodes, space.nodes]
+        assert [len(cell) for cell in arch] == [space.nodes for _ in space.cells]
         for cell in arch:
             for index, (first, op_first, second, op_second, combine) in enumerate(cell):
                 assert 0 <= min(first, second) <= max(first, second) < index + INPUTS
@@ -54,6 +55,18 @@ def test_sampling_is_uniform_over_small_spaces():
     counts = Counter(samples(space, 25_600))
     assert len(counts) == 256  # (2 x 2 states x 2 x 2 operations) squared
     assert max(abs(count - 100) for count in counts.values()) < 5 * 10  # sd: 10
+
+
+def test_where_the_reduction_cell_is_fixed_an_architecture_is_the_normal_cell():
+    space = Cell(operations=("conv_1x1", "conv_3x3"), nodes=1, reduction="fixed")
+    assert space.cells == ("normal",)
+    counts = Counter(samples(space, 1600))
+    assert len(counts) == 16
+    assert max(abs(count - 100) for count in counts.values()) < 5 * 10
+    assert all(len(arch) == 1 for arch in counts)
+    assert [group.name for group in space.groups()] == ["normal"]
+    assert len(space.encode(next(iter(counts)))) == 4
+    assert space.decision((0, 1, 0, 0)) is None
 
 
 def test_loose_ends_are_the_nodes_that_no_node_reads():
@@ -76,6 +89,7 @@ def test_loose_ends_are_the_nodes_that_no_node_reads():
         ({"output": "some"}, "unknown output of a cell"),
         ({"combine": ()}, "unknown combination"),
         ({"combine": ("add", "multiply")}, "unknown combination"),
+        ({"reduction": "fix"}, "did you mean 'fixed'"),
     ],
 )
 def test_a_setting_outside_its_rule_is_refused(setting, words):
@@ -96,7 +110,7 @@ def differences(first, second):
     """The (cell, node, position)s in which two architectures differ."""
     return [
         (cell, node, position)
-        for cell in range(2)
+        for cell in range(len(first))
         for node in range(len(first[cell]))
         for position in range(5)
         if first[cell][node][position] != second[cell][node][position]
@@ -136,7 +150,7 @@ def test_every_node_of_both_cells_is_mutated_and_every_operation_is_reached(spac
         places.add((cell, node))
         if position in (1, 3):
             operations.add(child[cell][node][position])
-    assert len(places) == 2 * space.nodes
+    assert len(places) == len(space.cells) * space.nodes
     assert operations == set(space.operations)
 
 

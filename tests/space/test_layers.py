@@ -4,10 +4,11 @@ import itertools
 import random
 from collections import Counter, defaultdict
 
+import numpy as np
 import pytest
 
 from evolvent.errors import SettingError
-from evolvent.space.layers import OPERATIONS, Layers, unread
+from evolvent.space.layers import OPERATIONS, Layers, pairs, unread
 
 DIALECTS = {
     "zoph": Layers(),
@@ -270,6 +271,75 @@ def test_the_macro_space_of_enas_has_the_papers_size():
     assert Counter(sizes) == {6: 12, 2: 66}
     assert 1.5e29 < 6.0**12 * 2.0**66 < 1.7e29
     assert DIALECTS["enas"].options["operation"] == OPERATIONS["enas"]
+
+
+# ---- mixture -------------------------------------------------------------------------------------
+
+ENAS = Layers(depths=(4,), operations="enas", filters=(36,), join="add")
+
+
+@pytest.mark.parametrize(
+    ("settings", "has"),
+    [
+        ({}, True),
+        ({"depths": (12,), "pools": 0}, True),
+        ({"operations": ("conv_3x3", "avg_pool_3x3")}, True),
+        ({"depths": (3, 4)}, False),  # rows would come and go
+        ({"depths": (1,), "pools": 0}, False),  # nothing to skip
+        ({"join": "concat"}, False),  # what is read has as many channels as there are skips
+        ({"operations": ()}, False),
+    ],
+)
+def test_only_layers_of_one_depth_that_are_added_have_a_mixture(settings, has):
+    space = {"depths": (4,), "operations": "enas", "filters": (8,), "join": "add"}
+    assert ("mixture" in Layers(**space | settings).gives) == has
+
+
+def test_rows_are_layers_and_pairs_of_layers():
+    operations, skips = ENAS.groups()
+    assert (operations.name, skips.name) == ("operation", "skip")
+    assert operations.rows == ("0", "1", "2", "3")
+    assert operations.columns == OPERATIONS["enas"]
+    assert skips.rows == ("0>1", "0>2", "1>2", "0>3", "1>3", "2>3")
+    assert skips.columns == ("none", "skip")
+    assert [f"{source}>{reader}" for source, reader in pairs(4)] == list(skips.rows)
+
+
+def named(operation, *sources):
+    return (operation, 36, 1, 1, sources)
+
+
+def test_a_one_hot_mixture_has_a_1_for_every_choice():
+    arch = (
+        named("conv_3x3"),
+        named("max_pool_3x3", 0),
+        named("sep_conv_3x3"),
+        named("conv_3x3", 0, 2),
+    )
+    rows = ENAS.one_hot(arch)
+    assert np.argmax(rows["operation"], 1).tolist() == [0, 5, 1, 0]
+    assert rows["skip"][:, 1].tolist() == [1, 0, 0, 1, 0, 1]
+    for group in ENAS.groups():
+        assert (rows[group.name].sum(1) == 1).all()
+        assert set(np.unique(rows[group.name])) == {0, 1}
+    assert ENAS.derive(rows) == arch
+
+
+def test_the_strongest_operation_is_derived_and_a_skip_that_is_stronger_than_none():
+    operation = np.full((4, 6), 0.1)
+    operation[[0, 1, 2, 3], [2, 4, 4, 0]] = [0.5, 0.3, 0.9, 0.11]
+    skip = np.array([[0.4, 0.6], [0.6, 0.4], [0.5, 0.5], [0.0, 0.1], [0.9, 0.1], [0.3, 0.7]])
+    assert ENAS.derive({"operation": operation, "skip": skip}) == (
+        named("conv_5x5"),
+        named("avg_pool_3x3", 0),
+        named("avg_pool_3x3"),
+        named("conv_3x3", 0, 2),
+    )
+
+
+def test_every_architecture_is_its_own_one_hot_mixture():
+    for arch in samples(ENAS, 200):
+        assert ENAS.derive(ENAS.one_hot(arch)) == arch
 
 
 # ---- equal networks ------------------------------------------------------------------------------

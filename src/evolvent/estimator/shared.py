@@ -41,8 +41,10 @@ from ..task import Task, stratified
 from ..types import Candidate, Result, State, stream
 from . import Evaluation
 from .full import load, state_of
+from .penalty import Penalty
 
 Rows = Mapping[str, np.ndarray]  # of a mixture or its gradient: group -> [rows, columns]
+REACH = 0.01  # how far finite differences go along the gradient, in all weights together
 
 
 class Shared:
@@ -62,6 +64,10 @@ class Shared:
         pool_norm: whether a norm follows every pooling inside the supernet.
         calibrate: batches whose statistics every one-hot candidate's norms are measured with before
             it is scored; 0 takes those of each batch that is scored. [count]
+        max_params: limit of the delivered network, beyond which a mixture is penalised. [count]
+        max_flops: the same for its FLOPs, for one input. [count]
+        penalty: for twice the limit, in units of the score. [>= 0]
+        delivered: the size for which the limits hold; None is that of the supernet.
         seed: of first weights, split, order and augmentation.
         device: where to train.
 
@@ -87,6 +93,10 @@ class Shared:
         unrolled: bool = False,
         pool_norm: bool = False,
         calibrate: int = 0,
+        max_params: int | None = None,
+        max_flops: int | None = None,
+        penalty: float = 1.0,
+        delivered: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
@@ -94,6 +104,7 @@ class Shared:
             ("steps", steps >= 1, "at least 1"),
             ("architecture", 0 <= architecture < 1, "in [0, 1)"),
             ("calibrate", calibrate >= 0, "at least 0; 0 is off"),
+            ("penalty", penalty >= 0, "at least 0; 0 is off"),
             ("unrolled", not unrolled or hyper.optimizer == "sgd", "with optimizer=sgd only"),
         ):
             if not allowed:
@@ -121,6 +132,16 @@ class Shared:
         )
         generator = torch.Generator().manual_seed(number + 1)
         self.judged = self.judges.shuffled(hyper.batch, generator, augment=False)
+        self.penalty: Penalty | None = None
+        if penalty and not (max_params is None and max_flops is None):
+            self.penalty = Penalty(
+                space,
+                task,
+                size.bare() if delivered is None else Size(**delivered).bare(),
+                max_params=max_params,
+                max_flops=max_flops,
+                weight=penalty,
+            )
         self._kept = 0  # steps of the trainer at the last checkpoint
 
     @property
@@ -145,7 +166,8 @@ class Shared:
         else:
             result = self._step(candidate, rows)
         result = replace(result, seconds=time.monotonic() - start, threads=torch.get_num_threads())
-        due = self.trainer.done - self._kept >= self.per_epoch
+        learnt = self.trainer.done - self._kept
+        due = learnt >= self.per_epoch or (learnt > 0 and candidate.kind == "trial")
         return Evaluation(result, self.checkpoint() if due else None)
 
     # -- what a candidate is asked for -----------------------------------------------------------
@@ -183,15 +205,17 @@ class Shared:
                 sums = sums + measure.sums(logits, y).cpu()
                 count += len(y)
         if not count:
-            return Result(candidate, metrics=metrics, epochs=metrics.get("epochs", 0.0))
+            return Result(candidate, metrics=metrics)
         told = measure.metrics(sums.tolist(), count, self.task.unit)
         metrics |= told | {"loss": self._finite(told["loss"])}
-        return Result(
-            candidate,
-            metrics[self.task.metric],
-            metrics=metrics,
-            gradient={n: (g / count).astype(np.float32) for n, g in gradient.items()} or None,
-        )
+        score = metrics[self.task.metric]
+        slopes = {name: total / count for name, total in gradient.items()}
+        if self.penalty is not None:
+            metrics["penalty"], by = self.penalty(rows)
+            score -= metrics["penalty"]
+            slopes = {name: slope + by[name] for name, slope in slopes.items()}
+        found = {name: slope.astype(np.float32) for name, slope in slopes.items()}
+        return Result(candidate, score, metrics=metrics, gradient=found or None)
 
     def _batches(self, count: int | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Return so many batches to judge by; None is all of that part, in its order."""
@@ -244,9 +268,10 @@ class Shared:
         if self.unrolled:
             return self._second_order(rows, x, y)
         mixture = self._mixture(rows, gradient=True)
-        logits = self._logits(x, mixture)
+        with self.supernet.frozen():
+            logits = self._logits(x, mixture)
         loss = LOSSES[self.task.loss].mean(logits, y)
-        slopes = torch.autograd.grad(loss, list(mixture.tensors.values()))
+        slopes = torch.autograd.grad(loss, list(mixture.tensors.values()), materialize_grads=True)
         return logits.detach(), _named(mixture, slopes)
 
     def _second_order(
@@ -263,18 +288,19 @@ class Shared:
             loss = LOSSES[self.task.loss].mean(logits, y)
             by = list(mixture.tensors.values())
             slopes = torch.autograd.grad(loss, [*by, *weights], allow_unused=True)
-            direct, ahead = slopes[: len(by)], slopes[len(by) :]
+            direct, ahead = _filled(slopes[: len(by)], by), slopes[len(by) :]
             length = math.sqrt(sum(float((v**2).sum()) for v in ahead if v is not None))
             if length == 0:
                 return logits.detach(), _named(mixture, direct)
-            reach = 0.01 / length
+            reach = REACH / length
             sides = []
             for sign in (1, -1):
                 moves = [None if v is None else sign * reach * v for v in ahead]
                 self._put(weights, before, moves)
                 shifted = self._mixture(rows, gradient=True)
                 by = list(shifted.tensors.values())
-                sides.append(self._slopes(shifted, upcoming, by))
+                with self.supernet.frozen():
+                    sides.append(_filled(self._slopes(shifted, upcoming, by), by))
         finally:
             self._put(weights, before, [None] * len(weights))
         corrected = [
@@ -325,6 +351,12 @@ class Shared:
             self._kept = self.trainer.done
         if rewinds := int(state.get("rewinds", 0)):
             self.trainer.calm(rewinds)
+
+
+def _filled(slopes: Sequence[Tensor | None], by: Sequence[Tensor]) -> list[Tensor]:
+    """Return zeros where there is no gradient: by a group of rows that no cell of the size uses."""
+    pairs = zip(slopes, by, strict=True)
+    return [torch.zeros_like(rows) if slope is None else slope for slope, rows in pairs]
 
 
 def _named(mixture: Mixture, slopes: Any) -> dict[str, np.ndarray]:

@@ -1,8 +1,9 @@
-"""The family ``cell``: a normal and a reduction cell, stacked.
+"""The family ``cell``: a normal and a reduction cell, both searched or the latter fixed, stacked.
 
 Skeleton: stem, then `stages` groups of `cells` normal cells, a reduction cell between two groups,
 global average pooling, a linear classifier. Channels double at every reduction. Sources: Zoph et al.
-2017 figure 2; Liu et al. 2018 section 3.1 for how a cell brings its two inputs to equal shape.
+2017 figure 2; Liu et al. 2018 section 3.1 for how a cell brings its two inputs to equal shape; Dong &
+Yang 2019 (1910.04465) for the fixed reduction cell.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import itertools
 
 from ..errors import InvalidArchitecture
+from ..space import Group
 from ..space.cell import INPUTS, Cell, loose_ends
 from ..types import Arch
 from .build import Data, Size
@@ -36,41 +38,50 @@ POOLINGS = {
     "max_pool_5x5": ("MaxPool", 5),
     "max_pool_7x7": ("MaxPool", 7),
 }
+#: searched cell of the space -> (its block, by which it divides the image)
+BLOCKS = {"normal": ("NormalCell", 1), "reduction": ("ReductionCell", 2)}
+PARAMS = ("c_before_last", "c_last", "c", "twice_c", "stride")  # of a cell's block
+FIXED_OUTPUTS = 4  # images of `c` channels that the fixed reduction cell concatenates
 
 
 def plan(space: Cell, arch: Arch, data: Data, size: Size) -> Plan:
-    """Return the plan of a pair of cells stacked to `size`."""
-    normal = _cell_block("NormalCell", arch[0], space, stride=1, rate=size.drop_path)
-    reduction = _cell_block("ReductionCell", arch[1], space, stride=2, rate=size.drop_path)
-    network, cells = _network(data, size, [len(_outputs(space, cell)) for cell in arch])
-    made = Plan((normal, reduction, network))
+    """Return the plan of the cells of `arch` stacked to `size`."""
+    blocks = [
+        _cell_block(name, cell, space, size.drop_path)
+        for name, cell in zip(space.cells, arch, strict=True)
+    ]
+    outputs = [len(_outputs(space, cell)) for cell in arch]
+    if "reduction" not in space.cells:
+        blocks.append(_fixed_reduction(size.drop_path))
+        outputs.append(FIXED_OUTPUTS)
+    network, cells = _network(data, size, outputs)
+    made = Plan((*blocks, network))
     return with_auxiliary(made, cells, data.outputs, size.auxiliary)
 
 
 def mixed(space: Cell, data: Data, size: Size) -> tuple[MixedBlock, ...]:
     """Return the blocks of the network that holds every cell of `space`, the network itself last."""
-    cells = [
-        _mixed_cell(block, group.name, space, stride=stride)
-        for block, group, stride in zip(
-            ("NormalCell", "ReductionCell"), space.groups(), (1, 2), strict=True
-        )
-    ]
-    network, _ = _network(data, size, [space.nodes, space.nodes])
-    return (*cells, MixedBlock(network.name, network.inputs, network.output, network.calls))
+    blocks = [_mixed_cell(group, space) for group in space.groups()]
+    outputs = [space.nodes for _ in blocks]
+    if "reduction" not in space.cells:
+        blocks.append(MixedBlock.of(_fixed_reduction(size.drop_path)))
+        outputs.append(FIXED_OUTPUTS)
+    network, _ = _network(data, size, outputs)
+    return (*blocks, MixedBlock.of(network))
 
 
-def _mixed_cell(name: str, group: str, space: Cell, *, stride: int) -> MixedBlock:
+def _mixed_cell(group: Group, space: Cell) -> MixedBlock:
+    name, stride = BLOCKS[group.name]
     lines: list[Call | Mix] = list(_aligned())
-    columns = space.groups()[0].columns
     rows = itertools.count()
     for node in range(space.nodes):
         out, terms = f"s{node + INPUTS}", []
         for state, row in zip(range(node + INPUTS), rows, strict=False):
             step = stride if state < INPUTS else 1
-            for column, operation in enumerate(columns):
+            for column, operation in enumerate(group.columns):
                 op, args = _operation(operation, step)
                 attribute = f"{out}_s{state}_{operation}"
-                terms.append(Term(group, row, column, attribute, op, f"s{state}", args))
+                terms.append(Term(group.name, row, column, attribute, op, f"s{state}", args))
         lines.append(Mix(out, tuple(terms), "s0", stride))
     outputs = [f"s{node + INPUTS}" for node in range(space.nodes)]
     lines.append(call("out", "concat" if space.output == "all" else "loose", *outputs))
@@ -85,7 +96,8 @@ def _aligned() -> list[Call]:
     ]
 
 
-def _cell_block(name: str, cell: Arch, space: Cell, *, stride: int, rate: float) -> Block:
+def _cell_block(name: str, cell: Arch, space: Cell, rate: float) -> Block:
+    block, stride = BLOCKS[name]
     calls = _aligned()
     for index, (first, op_first, second, op_second, combine) in enumerate(cell):
         out = f"s{index + INPUTS}"
@@ -97,9 +109,26 @@ def _cell_block(name: str, cell: Arch, space: Cell, *, stride: int, rate: float)
             calls.append(call(f"{out}_both", "concat", left, right))
             calls.append(call(out, "Align", f"{out}_both", c_in="twice_c", c_out="c"))
     calls.append(call("out", "concat", *(f"s{state}" for state in _outputs(space, cell))))
-    params = ("c_before_last", "c_last", "c", "twice_c", "stride")
     doc = "A normal cell: keeps the size." if stride == 1 else "A reduction cell: halves the size."
-    return Block(name, ("before_last", "last"), "out", tuple(calls), params, doc)
+    return Block(block, ("before_last", "last"), "out", tuple(calls), PARAMS, doc)
+
+
+def _fixed_reduction(rate: float) -> Block:
+    """Return GDAS's fixed reduction cell; as elsewhere, every branch is dropped at `rate`."""
+    calls = _aligned()
+    halves = []
+    for name, state in (("x0", "s0"), ("x1", "s1")):
+        calls.append(call(name, "GroupedReduce", state, channels="c"))
+        halves.append(dropped(calls, name, rate))
+    calls.append(call("both", "add", *halves))
+    pooled = []
+    for name, source, stride in (("x2", "both", 1), ("x3", "s1", 2)):
+        calls.append(call(f"{name}_pool", "MaxPool", source, kernel=3, stride=stride))
+        calls.append(call(name, "BatchNorm2d", f"{name}_pool", num_features="c"))
+        pooled.append(dropped(calls, name, rate))
+    calls.append(call("out", "concat", *halves, *pooled))
+    doc = "The fixed reduction cell of GDAS: halves the size."
+    return Block(BLOCKS["reduction"][0], ("before_last", "last"), "out", tuple(calls), PARAMS, doc)
 
 
 def _branch(

@@ -37,10 +37,7 @@ def mixed(space: Space, data: Data, size: Size) -> tuple[MixedBlock, ...]:
         ]
         lines.append(Mix(f"n{target}", tuple(terms), "n0"))
     network, _ = _network(data, size)
-    return (
-        MixedBlock("Cell", ("n0",), "n3", tuple(lines)),
-        MixedBlock(network.name, network.inputs, network.output, network.calls),
-    )
+    return MixedBlock("Cell", ("n0",), "n3", tuple(lines)), MixedBlock.of(network)
 
 
 def _operation(name: str, source: str) -> tuple[str, str, tuple[tuple[str, Value], ...]]:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .build import Assembled, Data
-from .plan import Plan
+from ..space import Space
+from .build import Assembled, Data, Size
+from .plan import Plan, Term
+from .supernet import Mixture, Norm, Supernet
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,7 @@ def cost(plan: Plan, data: Data) -> Cost:
     with torch.device("meta"):
         net = Assembled(plan).eval()
         x = torch.empty(1, *data.input_shape)
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        net(x)
-    return Cost(params(net), counter.get_total_flops())
+    return Cost(params(net), _flops(net, x))
 
 
 def params(net: nn.Module) -> int:
@@ -66,3 +68,65 @@ def latency(net: nn.Module, data: Data, *, repeats: int = 20) -> float:
                 torch.cuda.synchronize(device)
             times.append(time.perf_counter() - start)
     return statistics.median(times[3:])  # the first few find their memory
+
+
+@dataclass(frozen=True)
+class MixedCost:
+    """What the operations of a mixture cost, each wherever its network has it.
+
+    Args:
+        base: what does not depend on the mixture.
+        params: group -> trainable numbers of every operation [rows, columns].
+        flops: group -> FLOPs of every operation [rows, columns], for one input.
+    """
+
+    base: Cost
+    params: dict[str, np.ndarray]
+    flops: dict[str, np.ndarray]
+
+
+def mixed_cost(space: Space, data: Data, size: Size) -> MixedCost:
+    """Return what every operation of the mixture of `space` costs in a network of `size`.
+
+    The states that operations read are brought to shape by convolutions, which count as if all were
+    there: a derived architecture may be a little smaller than what its rows add up to. Norms count with
+    the scale and the offset that they have once they are delivered.
+    """
+    with torch.device("meta"):
+        net = Supernet(space, data, size).eval()
+        x = torch.empty(1, *data.input_shape)
+
+    def size_of(module: nn.Module) -> int:
+        norms = [norm for norm in module.modules() if isinstance(norm, Norm)]
+        return params(module) + sum(2 * norm.channels for norm in norms if norm.weight is None)
+
+    ones = {g.name: np.ones((len(g.rows), len(g.columns))) for g in space.groups()}  # type: ignore[attr-defined]
+    numbers = {name: np.zeros(rows.shape) for name, rows in ones.items()}
+    for term, module in net.operations():
+        numbers[term.group][term.row, term.column] += size_of(module)
+    flops = {name: np.zeros(rows.shape) for name, rows in ones.items()}
+    seen: list[tuple[Term, nn.Module, Tensor]] = []
+    mixture = Mixture(ones, device="meta")
+    mixture.observe = lambda *run: seen.append(run)
+    whole = _flops(lambda image: net(image, mixture), x)
+    known: dict[tuple[Any, ...], int] = {}
+    for term, module, read in seen:
+        kind = (term.op, term.args, read.shape)
+        if kind not in known:
+            known[kind] = _flops(module, read)
+        flops[term.group][term.row, term.column] += known[kind]
+    return MixedCost(
+        Cost(
+            size_of(net) - int(sum(rows.sum() for rows in numbers.values())),
+            whole - int(sum(rows.sum() for rows in flops.values())),
+        ),
+        numbers,
+        flops,
+    )
+
+
+def _flops(compute: Callable[[Tensor], Any], x: Tensor) -> int:
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        compute(x)
+    return counter.get_total_flops()

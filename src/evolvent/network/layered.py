@@ -12,10 +12,10 @@ separable convolutions are those of DARTS, two in a row.
 
 from __future__ import annotations
 
-from ..space.layers import Layers, unread
+from ..space.layers import Layers, pairs, unread
 from ..types import Arch
 from .build import Data, Size
-from .plan import Block, Call, Plan, Value, call
+from .plan import Block, Call, Mix, MixedBlock, Plan, Term, Value, call
 
 #: operation of the space -> (module, kernel)
 OPERATIONS = {
@@ -33,33 +33,71 @@ Shape = tuple[int, int, int]
 
 def plan(space: Layers, arch: Arch, data: Data, size: Size) -> Plan:
     """Return the plan of a network of layers; of `size` only the stride of the stem counts."""
-    channels, height, width = data.input_shape
-    lines = _Lines((channels, height, width))
+    lines = _Lines(data)
     if space.join == "add":
         loose = _added(lines, space, arch, size)
     else:
         loose = _concatenated(lines, space, arch, size)
     last = space.stage(len(arch) - 1, len(arch))
     joined = lines.joined("outputs", [lines.pooled(name, last) for name in loose])
-    features = lines.shapes[joined][0]
-    lines.calls += [
-        call("features", "pool", joined),
-        call("logits", "Linear", "features", in_features=features, out_features=data.outputs),
-    ]
-    doc = "The network that was found."
-    return Plan((Block("Network", ("x",), "logits", tuple(lines.calls), doc=doc),))
+    return Plan((lines.network(joined, data),))
+
+
+def mixed(space: Layers, data: Data, size: Size) -> tuple[MixedBlock, ...]:
+    """Return the blocks of the network that holds all layers, the network itself last.
+
+    A block is what a layer's norm reads: the operations, each behind a 1 x 1 convolution of its own,
+    and the skips. The max-pool layers stand between blocks, where all later layers share them.
+    """
+    (depth,), (c,) = space.depths, space.options["filters"]
+    lines = _Lines(data)
+    last = lines.stem(c, size)
+    blocks = []
+    for index in range(depth):
+        block, stage = _mixed_layer(space, index), space.stage(index, depth)
+        names = [last, *(f"layer{source}" for source in range(index))]
+        inputs = [lines.pooled(name, stage) for name in names]
+        total = lines.add(call(f"mix{index}", block.name, *inputs, c=c), c)
+        last = lines.add(call(f"layer{index}", "BatchNorm2d", total, num_features=c), c)
+        blocks.append(block)
+    return (*blocks, MixedBlock.of(lines.network(last, data)))
+
+
+def _mixed_layer(space: Layers, index: int) -> MixedBlock:
+    lines: list[Call | Mix] = []
+    terms = []
+    for column, name in enumerate(space.options["operation"]):
+        changed: dict[str, Value] = {"c_in": "c", "c_out": "c", "height": 1, "width": 1}
+        lines.append(call(f"{name}_in", "RectConv", "last", **changed))
+        module, args = _operation(name, "c")
+        terms.append(Term("operation", index, column, name, module, f"{name}_in", args))
+    for row, (source, reader) in enumerate(pairs(space.depths[0])):
+        if reader == index:
+            for column, op in enumerate(("none", "identity")):
+                terms.append(Term("skip", row, column, f"skip{source}", op, f"layer{source}"))
+    lines.append(Mix("total", tuple(terms), "last"))
+    inputs = ("last", *(f"layer{source}" for source in range(index)))
+    return MixedBlock(f"Layer{index}", inputs, "total", tuple(lines))
+
+
+def _operation(name: str, c: Value) -> tuple[str, tuple[tuple[str, Value], ...]]:
+    """Return the module of a named operation on `c` channels, and its arguments."""
+    module, kernel = OPERATIONS[name]
+    sizes: dict[str, Value] = {} if module in POOLINGS else {"c_in": c, "c_out": c}
+    return module, tuple((sizes | {"kernel": kernel}).items())
 
 
 class _Lines:
     """The calls of a network so far.
 
     Args:
-        shape: of the image, the variable ``x``.
+        data: shapes; the image is the variable ``x``.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, data: Data) -> None:
+        channels, height, width = data.input_shape
         self.calls: list[Call] = []
-        self.shapes: dict[str, Shape] = {"x": shape}  # variable -> (C, H, W)
+        self.shapes: dict[str, Shape] = {"x": (channels, height, width)}  # variable -> (C, H, W)
         self.stages = {"x": 0}  # variable -> max-pool layers before it
 
     def add(self, line: Call, channels: int, strides: tuple[int, int] = (1, 1)) -> str:
@@ -73,6 +111,20 @@ class _Lines:
         self.shapes[line.out] = (channels, height, width)
         self.stages[line.out] = self.stages[line.inputs[0]]
         return line.out
+
+    def stem(self, c: int, size: Size) -> str:
+        """Append the convolution that layers whose skips are added begin with."""
+        stride, args = size.stem_stride, {"c_in": self.shapes["x"][0], "c_out": c, "kernel": 3}
+        return self.add(call("stem", "ConvBN", "x", **args, stride=stride), c, (stride, stride))
+
+    def network(self, last: str, data: Data) -> Block:
+        """Return the network that classifies by the variable `last`."""
+        c, doc = self.shapes[last][0], "The network that was found."
+        ends = (
+            call("features", "pool", last),
+            call("logits", "Linear", "features", in_features=c, out_features=data.outputs),
+        )
+        return Block("Network", ("x",), "logits", (*self.calls, *ends), doc=doc)
 
     def pooled(self, name: str, stage: int) -> str:
         """Return the variable that holds `name` behind all max-pool layers up to `stage`."""
@@ -112,9 +164,8 @@ class _Lines:
         args = {"c_in": c_in, "c_out": c, "height": 1, "width": 1, **steps}
         changed = self.add(call(f"{name}_in", "RectConv", source, **args), c, strides)
         operation = str(values["operation"])
-        module, kernel = OPERATIONS[operation]
-        sizes: dict[str, Value] = {} if module in POOLINGS else {"c_in": c, "c_out": c}
-        return self.add(call(f"{name}_{operation}", module, changed, **sizes, kernel=kernel), c)
+        module, sizes = _operation(operation, c)
+        return self.add(Call(f"{name}_{operation}", module, (changed,), sizes), c)
 
 
 def _concatenated(lines: _Lines, space: Layers, arch: Arch, size: Size) -> list[str]:
@@ -133,8 +184,7 @@ def _concatenated(lines: _Lines, space: Layers, arch: Arch, size: Size) -> list[
 def _added(lines: _Lines, space: Layers, arch: Arch, size: Size) -> list[str]:
     """Append a stem, and layers that read the one before and add their skips; return the last."""
     c = arch[0][space.roles.index("filters")]
-    stride, args = size.stem_stride, {"c_in": lines.shapes["x"][0], "c_out": c, "kernel": 3}
-    last = lines.add(call("stem", "ConvBN", "x", **args, stride=stride), c, (stride, stride))
+    last = lines.stem(c, size)
     for index, layer in enumerate(arch):
         stage = space.stage(index, len(arch))
         values = dict(zip(space.roles, layer[:-1], strict=True))

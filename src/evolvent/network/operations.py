@@ -7,8 +7,8 @@ CPU; a test asserts it. Images are [B, C, H, W]. ``stride`` 2 gives ceil(H / 2) 
 
 Sources of the definitions: Liu et al. 2018 (1806.09055) for the order ReLU-convolution-BN, separable
 and dilated convolutions and the factorised reduction; Zoph et al. 2017 (1707.07012) for factorised
-kernels; Dong & Yang 2020 (2001.00326) for the residual block. Convolutions before a batch norm have
-no bias.
+kernels; Dong & Yang 2019 (1910.04465) for the grouped reduction and 2020 (2001.00326) for the residual
+block. Convolutions before a batch norm have no bias.
 """
 
 from __future__ import annotations
@@ -110,6 +110,26 @@ class FactorizedReduce(nn.Module):
         x = F.relu(x)
         shifted = F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
         return self.norm(torch.cat([self.even(x), self.odd(shifted)], dim=1))  # type: ignore[no-any-return]
+
+
+class GroupedReduce(nn.Sequential):
+    """Halve the image: a 1 x 3 and a 3 x 1 convolution in groups, then a 1 x 1 over all channels.
+
+    Each of the first two halves one axis. Groups are 8, or as many of 4, 2 and 1 as divide the
+    channels.
+    """
+
+    def __init__(self, channels: int) -> None:
+        groups = next(number for number in (8, 4, 2, 1) if channels % number == 0)
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, (1, 3), (1, 2), (0, 1), groups=groups, bias=False),
+            nn.Conv2d(channels, channels, (3, 1), (2, 1), (1, 0), groups=groups, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
 
 
 class Align(nn.Module):
@@ -345,6 +365,7 @@ MODULES: dict[str, type[nn.Module]] = {
         DilatedConv,
         FactorizedConv,
         FactorizedReduce,
+        GroupedReduce,
         Align,
         ResidualBlock,
         MaxPool,

@@ -175,6 +175,11 @@ class MixedBlock:
     output: str
     lines: tuple[Call | Mix, ...]
 
+    @staticmethod
+    def of(block: Block) -> MixedBlock:
+        """Return a block in which nothing is mixed."""
+        return MixedBlock(block.name, block.inputs, block.output, block.calls)
+
 
 def call(out: str, op: str, *inputs: str, **args: Value) -> Call:
     """Return a `Call`, written in one line."""

@@ -8,7 +8,7 @@ mixture computes what the stand-alone network does with the same weights.
 
 Batch norms use the statistics of their batch: those that a running mean collects over many
 mixtures fit none of them. `calibrated` measures the statistics of one mixture instead (Guo et al. 2019,
-1904.00420). Norms inside cells have neither scale nor offset, which would compete with the mixture
+1904.00420). Norms beside a mixture have neither scale nor offset, which would compete with it
 (Liu et al. 2018, section 3.1).
 
 What makes it fast, without changing a number: whatever several edges do to the same state is done once
@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from ..space import Space
 from .build import Data, Size, function, mixed_blocks
+from .depthwise import Depthwise
 from .operations import MODULES, Align, FactorizedReduce
 from .plan import Call, Mix, MixedBlock, Term, Value
 
@@ -72,6 +73,9 @@ class Mixture:
         made._hold({name: t.detach().cpu().numpy() for name, t in tensors.items()}, dict(tensors))
         return made
 
+    #: is told every operation that is run, and what it reads
+    observe: Callable[[Term, nn.Module, Tensor], None] | None = None
+
     def _hold(self, values: Mapping[str, np.ndarray], tensors: dict[str, Tensor]) -> None:
         self.tensors = tensors
         self._values = {name: rows.tolist() for name, rows in values.items()}
@@ -109,7 +113,7 @@ class Norm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels)) if affine else None
         self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
-        self.eps = 1e-5
+        self.channels, self.eps = channels, 1e-5
         self.mode = "batch"  # or "measure", or "measured"
         self.sums: tuple[Tensor, Tensor, int] | None = (
             None  # of means and variances, and their number
@@ -142,11 +146,11 @@ class Partial:
 
     Args:
         x: [B, channels held, ...].
-        index: which channels they are.
+        index: which channels they are; None is all.
     """
 
     x: Tensor
-    index: Tensor
+    index: Tensor | None
 
 
 State = Tensor | Partial
@@ -174,14 +178,34 @@ class Supernet(nn.Module):
         self.norms = [module for module in self.modules() if isinstance(module, Norm)]
 
     def forward(self, x: Tensor, mixture: Mixture) -> Tensor:
-        """Return logits [B, outputs] for images [B, C, H, W] at a mixture."""
-        result = self.net([lambda: x], mixture)
+        """Return logits [B, outputs] for images [B, C, H, W] at a mixture, in the weights' dtype."""
+        images = x.to(next(self.parameters()).dtype)
+        result = self.net([lambda: images], mixture)
         assert isinstance(result, Tensor)
         return result
+
+    def operations(self) -> Iterator[tuple[Term, nn.Module]]:
+        """Yield every operation that has weights of its own, with the term that it is run for."""
+        for block in self.modules():
+            for term in block.terms if isinstance(block, _Block) else ():
+                if (module := getattr(block, term.out, None)) is not None:
+                    yield term, module
 
     def at(self, mixture: Mixture) -> nn.Module:
         """Return the network at one mixture, with the supernet's own weights."""
         return _At(self, mixture)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let nothing that is computed within be differentiable by the weights."""
+        learnt = [weight for weight in self.parameters() if weight.requires_grad]
+        for weight in learnt:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in learnt:
+                weight.requires_grad_(True)
 
     @contextmanager
     def calibrated(self, mixture: Mixture, batches: Iterable[Tensor]) -> Iterator[None]:
@@ -282,14 +306,19 @@ class _Pass:
             return module(readers, self.mixture)  # type: ignore[no-any-return]
         if line.op == "loose":
             return self._loose(line)
+        if line.op == "concat":
+            return _concat([self.tensor(name) for name in line.inputs])
         if module is None:
             value = self.state(line.inputs[0])
             if isinstance(value, Partial):
                 return Partial(function(line.op, [value.x]), value.index)
             return function(line.op, [self.tensor(name) for name in line.inputs])
         value = self.state(line.inputs[0])
+        if isinstance(module, Align):
+            whole = value if isinstance(value, Partial) else Partial(value, None)
+            return _aligned(module, whole)
         if isinstance(value, Partial):
-            return _narrowed(module, value)
+            return F.linear(value.x, module.weight[:, value.index], module.bias)
         result: Tensor = module(value)
         return result
 
@@ -300,7 +329,7 @@ class _Pass:
         images = [self.tensor(line.inputs[place]) for place in loose]
         channels = images[0].shape[1]
         index = torch.cat([torch.arange(channels) + place * channels for place in loose])
-        return Partial(torch.cat(images, 1), index.to(images[0].device))
+        return Partial(_concat(images), index.to(images[0].device))
 
     def _mix(self, line: Mix) -> Tensor:
         total: Tensor | None = None
@@ -323,6 +352,8 @@ class _Pass:
             x = self.tensor(term.source) if term.op == "identity" else self._pooled(term)
             return x * gate if total is None else total.addcmul_(x, gate)
         module = getattr(self.block, term.out)
+        if self.mixture.observe is not None:
+            self.mixture.observe(term, module, self.tensor(term.source))
         y = _weighted(module, self.tensor(term.source), lambda: self._active(term.source), gate)
         return y if total is None else total.add_(y)
 
@@ -356,29 +387,53 @@ def _weighted(module: nn.Module, x: Tensor, relu: Callable[[], Tensor], gate: Te
     return layers[-1](x) * gate  # type: ignore[no-any-return]
 
 
-def _narrowed(module: nn.Module, value: Partial) -> Tensor:
-    """Return the output of a module for an input of which it has only some channels.
+def _aligned(module: Align, value: Partial) -> Tensor:
+    """Return the output of a module for some channels, or for all.
 
     It is that for zeros in the place of the others, without computing with them.
     """
-    x, index = value.x, value.index
-    if isinstance(module, nn.Linear):
-        return F.linear(x, module.weight[:, index], module.bias)
-    assert isinstance(module, Align), f"{type(module).__name__} reads all channels"
-    change: Any = module.change
-    x = F.relu(x)
+    x, index, change = F.relu(value.x), value.index, module.change
     if isinstance(change, FactorizedReduce):
         return change.norm(_halves(change, x, index))  # type: ignore[no-any-return]
-    return change[2](F.conv2d(x, change[1].weight[:, index]))  # type: ignore[no-any-return]
+    weight = change[1].weight
+    return change[2](F.conv2d(x, weight if index is None else weight[:, index]))  # type: ignore[no-any-return]
 
 
 def _halves(module: FactorizedReduce, x: Tensor, index: Tensor | None = None) -> Tensor:
-    """Return what `module` does between its ReLU and its norm, for some channels or for all."""
-    even, odd = module.even.weight, module.odd.weight
+    """Return what `module` does between its ReLU and its norm, for some channels or for all.
+
+    Its two convolutions are the two corners of one kernel of 2 x 2, so that no image is shifted, and
+    neither outputs nor their gradients have to be put together from halves.
+    """
+    corners = F.pad(module.even.weight, (0, 1, 0, 1)), F.pad(module.odd.weight, (1, 0, 1, 0))
+    weight = torch.cat(corners)
     if index is not None:
-        even, odd = even[:, index], odd[:, index]
-    shifted = F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
-    return torch.cat([F.conv2d(x, even, stride=2), F.conv2d(shifted, odd, stride=2)], 1)
+        weight = weight[:, index].contiguous(memory_format=torch.channels_last)
+    odd = (0, x.shape[3] % 2, 0, x.shape[2] % 2)
+    return F.conv2d(F.pad(x, odd) if any(odd) else x, weight, stride=2)
+
+
+class _Concat(torch.autograd.Function):
+    """Concatenation of channels whose gradients are whole images, not views into a wider one.
+
+    Norms and convolutions take several times as long on such views, and every operation on the way
+    to a node would begin with one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *images: Tensor) -> Tensor:
+        ctx.channels = [image.shape[1] for image in images]
+        return torch.cat(images, 1)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        parts = slope.split(ctx.channels, 1)
+        return tuple(part.contiguous(memory_format=torch.channels_last) for part in parts)
+
+
+def _concat(images: Sequence[Tensor]) -> Tensor:
+    joined: Tensor = _Concat.apply(*images)  # type: ignore[no-untyped-call]
+    return joined
 
 
 def _made(line: Call | Term, outer: Mapping[str, Value], *, affine: bool) -> nn.Module:
@@ -391,6 +446,8 @@ def _made(line: Call | Term, outer: Mapping[str, Value], *, affine: bool) -> nn.
 def _renormed(module: nn.Module, *, affine: bool) -> nn.Module:
     if isinstance(module, nn.BatchNorm2d):
         return Norm(module.num_features, affine=affine)
+    if isinstance(module, nn.Conv2d) and Depthwise.takes(module):
+        return Depthwise(module)
     for name, child in module.named_children():
         setattr(module, name, _renormed(child, affine=affine))
     return module

@@ -212,6 +212,12 @@ class Trainer:
         everything.backward()  # type: ignore[no-untyped-call]
         if self.hyper.clip:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.hyper.clip)
+        if not self.optimizer.state and self.hyper.optimizer == "sgd" and self.hyper.momentum:
+            # the fused step wants a velocity of all weights or of none, but some may join late
+            for group in self.optimizer.param_groups:
+                for weight in group["params"]:
+                    velocity = torch.zeros_like(weight)
+                    self.optimizer.state[weight]["momentum_buffer"] = velocity
         self.optimizer.step()
         return loss.detach()
 
@@ -240,7 +246,7 @@ class Trainer:
                 moves.append(None)
                 continue
             slope = gradient + groups[id(weight)]["weight_decay"] * weight.detach()
-            velocity = self.optimizer.state[weight].get("momentum_buffer")
+            velocity = self.optimizer.state.get(weight, {}).get("momentum_buffer")
             if velocity is None:
                 velocity = torch.zeros_like(slope)
             velocity = self.hyper.momentum * velocity + slope
@@ -314,15 +320,9 @@ def _optimizer(net: nn.Module, hyper: Hyperparameters) -> torch.optim.Optimizer:
     if hyper.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=hyper.lr, betas=(hyper.momentum, 0.99), fused=True)
     nesterov = hyper.momentum > 0
-    optimizer = torch.optim.SGD(
+    return torch.optim.SGD(
         groups, lr=hyper.lr, momentum=hyper.momentum, nesterov=nesterov, fused=True
     )
-    if (
-        nesterov
-    ):  # the fused step wants a velocity of all weights or of none, but some may join late
-        for weight in (*weights, *others):
-            optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
-    return optimizer
 
 
 def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, float]:

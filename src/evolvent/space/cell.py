@@ -5,11 +5,13 @@ of the previous cell, state k + 2 the output of node k. A node reads two earlier
 operation to each and combines the two. The cell's output is the concatenation of all nodes (DARTS) or
 of those that no other node reads (NASNet, AmoebaNet, ENAS, NAO).
 
-An architecture is ``(normal, reduction)``, a cell a tuple of nodes, a node
+An architecture is the tuple of its searched cells: ``(normal, reduction)``, or ``(normal,)`` where the
+reduction cell is fixed (GDAS's FRC). A cell is a tuple of nodes, a node
 ``(state, operation, state, operation, combine)``.
 
 Sources: Zoph et al. 2017 (1707.07012) section 3; Real et al. 2018 (1802.01548) for the mutations; Liu
-et al. 2018 (1806.09055) section 2 for the mixture and its derivation; Pham et al. 2018 (1802.03268).
+et al. 2018 (1806.09055) section 2 for the mixture and its derivation; Pham et al. 2018 (1802.03268);
+Dong & Yang 2019 (1910.04465) for the fixed reduction cell.
 What differs: an operation mutation never draws the present operation (the identity rate belongs to the
 strategy), and where NASNet may feed an unused *input* of a cell to its output, we use nodes only.
 """
@@ -79,6 +81,8 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "plain": ("conv_3x3", "conv_1x1", "conv_5x5", "max_pool_3x3", "avg_pool_3x3", "skip_connect"),
 }
 COMBINE = ("add", "concat")
+#: what is known of the reduction cell -> the cells that are searched, in the order of an architecture
+SEARCHED = {"searched": ("normal", "reduction"), "fixed": ("normal",)}
 INPUTS = 2  # states that a cell starts with
 
 Node = tuple[int, str, int, str, str]
@@ -86,7 +90,7 @@ CellArch = tuple[Node, ...]
 
 
 class Cell:
-    """The space of pairs of cells. The dialects of the papers are settings.
+    """The space of cells, mostly in pairs. The dialects of the papers are settings.
 
     Args:
         operations: a name of `OPERATIONS`, or the operations themselves.
@@ -95,6 +99,8 @@ class Cell:
         output: ``"loose"`` concatenates the nodes that no node reads, ``"all"`` every node.
         distinct: whether the two branches of a node must read different states (DARTS).
         zero: whether the mixture has a column ``none`` in front (DARTS, GDAS).
+        reduction: ``"searched"``, or ``"fixed"``: the one of GDAS (FRC), and only a normal cell is
+            searched.
 
     Raises:
         SettingError: for a value outside these rules.
@@ -111,6 +117,7 @@ class Cell:
         output: str = "all",
         distinct: bool = False,
         zero: bool = True,
+        reduction: str = "searched",
     ) -> None:
         if isinstance(operations, str):
             if operations not in OPERATIONS:
@@ -128,9 +135,12 @@ class Cell:
             raise unknown("output of a cell", output, ("all", "loose"))
         if not combine or any(name not in COMBINE for name in combine):
             raise unknown("combination", str(list(combine)), COMBINE)
+        if reduction not in SEARCHED:
+            raise unknown("reduction cell", reduction, SEARCHED)
         self.operations, self.nodes = tuple(operations), nodes
         self.combine, self.output = tuple(combine), output
         self.distinct, self.zero = distinct, zero
+        self.cells = SEARCHED[reduction]
         self.gives = frozenset({"canonical", "crossover", "decisions"})
         if self.combine == ("add",):
             self.gives |= {"mixture"}
@@ -138,7 +148,7 @@ class Cell:
     # -- the moves -------------------------------------------------------------------------------
 
     def sample(self, rng: random.Random) -> Arch:
-        """Return a pair of cells, every decision uniform among its legal values."""
+        """Return cells, every decision uniform among its legal values."""
         return self.decode(sample_decisions(self, rng))
 
     def mutate(self, arch: Arch, rng: random.Random) -> Move:
@@ -146,7 +156,8 @@ class Cell:
         kinds = ["hidden-state", "op"] + (["combine"] if len(self.combine) > 1 else [])
         while True:  # a drawn position may have no alternative: draw the position anew
             kind = rng.choice(kinds)
-            cell, index, side = rng.randrange(2), rng.randrange(self.nodes), rng.randrange(2)
+            cell, index = rng.randrange(len(self.cells)), rng.randrange(self.nodes)
+            side = rng.randrange(2)
             node = list(arch[cell][index])
             position = {"hidden-state": 2 * side, "op": 2 * side + 1, "combine": 4}[kind]
             others = self._alternatives(kind, node, index, side)
@@ -179,7 +190,7 @@ class Cell:
     def decision(self, prefix: Sequence[int]) -> Decision | None:
         """Per node: state, state, operation, operation (ENAS's order), then the combination."""
         place, step = divmod(len(prefix), self._per_node)
-        if place >= 2 * self.nodes:
+        if place >= len(self.cells) * self.nodes:
             return None
         if step < 2:
             states = range(place % self.nodes + INPUTS)
@@ -200,10 +211,10 @@ class Cell:
         return tuple(choices)
 
     def decode(self, choices: Sequence[int]) -> Arch:
-        """Return the pair of cells of a complete sequence of choices."""
+        """Return the cells of a complete sequence of choices."""
         size = self._per_node
-        nodes = [self._node(choices[at : at + size]) for at in range(0, len(choices), size)]
-        return tuple(nodes[: self.nodes]), tuple(nodes[self.nodes :])
+        nodes = (self._node(choices[at : at + size]) for at in range(0, len(choices), size))
+        return tuple(tuple(itertools.islice(nodes, self.nodes)) for _ in self.cells)
 
     def _node(self, choices: Sequence[int]) -> Node:
         first, second, op_first, op_second = choices[:4]
@@ -226,13 +237,13 @@ class Cell:
         return (("none",) if self.zero else ()) + self.operations
 
     def groups(self) -> tuple[Group, ...]:
-        """Return groups ``normal`` and ``reduction``: a row per pair of states, a column per op."""
+        """Return a group per searched cell: a row per pair of states, a column per operation."""
         rows = tuple(
             f"{state}>{node + INPUTS}"
             for node in range(self.nodes)
             for state in range(node + INPUTS)
         )
-        return tuple(Group(name, rows, self._columns) for name in ("normal", "reduction"))
+        return tuple(Group(name, rows, self._columns) for name in self.cells)
 
     def one_hot(self, arch: Arch) -> dict[str, np.ndarray]:
         """Return per group how often each operation stands on each edge: 0, 1 or 2."""

@@ -15,12 +15,14 @@ strategy can restrict it. Layers are added and removed at the end: the place of 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from ..errors import SettingError, unknown
 from ..types import Arch
-from . import Decision, Move
+from . import Decision, Group, Move
 
 #: Sets of named operations, in place of convolutions of any height and width.
 OPERATIONS: dict[str, tuple[str, ...]] = {
@@ -105,6 +107,8 @@ class Layers:
         if not self._kinds(depths[0]):
             raise SettingError("these settings leave one architecture, there is nothing to search")
         self.gives = frozenset({"canonical", "crossover", "decisions"})
+        if operations and join == "add" and len(depths) == 1 and depths[0] > 1:
+            self.gives |= {"mixture"}  # sums of branches of one shape, and skips to be weighted
 
     @property
     def _chosen(self) -> list[str]:
@@ -224,6 +228,39 @@ class Layers:
             order.append(rng.choice([i for i in free if self.stage(i, len(arch)) == stage]))
         return self.encode(_relabelled(arch, order))
 
+    # -- mixture ---------------------------------------------------------------------------------
+
+    def groups(self) -> tuple[Group, ...]:
+        """Return ``operation``, a row per layer, and ``skip``, a row per pair of layers."""
+        (depth,) = self.depths
+        skips = tuple(f"{source}>{reader}" for source, reader in pairs(depth))
+        return (
+            Group("operation", tuple(map(str, range(depth))), self.options["operation"]),
+            Group("skip", skips, ("none", "skip")),
+        )
+
+    def one_hot(self, arch: Arch) -> dict[str, np.ndarray]:
+        """Return the rows with a 1 at every layer's operation, and at every skip or its absence."""
+        operations = self.options["operation"]
+        place = self.roles.index("operation")
+        chosen = [operations.index(layer[place]) for layer in arch]
+        skips = [int(source in arch[reader][-1]) for source, reader in pairs(len(arch))]
+        return {"operation": np.eye(len(operations))[chosen], "skip": np.eye(2)[skips]}
+
+    def derive(self, weights: Mapping[str, np.ndarray]) -> Arch:
+        """Return the strongest operation of every layer, and the skips stronger than none."""
+        (depth,) = self.depths
+        sources: list[list[int]] = [[] for _ in range(depth)]
+        for (source, reader), (none, skip) in zip(pairs(depth), weights["skip"], strict=True):
+            if skip > none:
+                sources[reader].append(source)
+        layers = []
+        for index, column in enumerate(np.argmax(weights["operation"], axis=1)):
+            values = {role: options[0] for role, options in self.options.items()}
+            values["operation"] = self.options["operation"][column]
+            layers.append((*values.values(), tuple(sources[index])))
+        return tuple(layers)
+
     # -- equal networks --------------------------------------------------------------------------
 
     def canonical(self, arch: Arch) -> Arch:
@@ -256,6 +293,11 @@ def unread(arch: Arch) -> tuple[int, ...]:
     """Return the layers that no skip connection leads from, ascending."""
     read = {source for layer in arch for source in layer[-1]}
     return tuple(index for index in range(len(arch)) if index not in read)
+
+
+def pairs(depth: int) -> tuple[tuple[int, int], ...]:
+    """Return (source, reader) of every skip connection that `depth` layers may have, by reader."""
+    return tuple((source, reader) for reader in range(depth) for source in range(reader))
 
 
 def _check(what: str, values: Sequence[int], *, odd: bool = False) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..errors import SettingError
 from ..space import Mixture, Space
-from ..types import Arch, Budget, Candidate, Result, stream
+from ..types import Arch, Budget, Candidate, Result, freeze, stream
 from .sequence import Sequence
 
 PAPER_LR, PAPER_STEPS = 3e-4, 19_500  # 50 epochs of 25,000 images, 64 at a time
@@ -124,8 +124,8 @@ class Relaxation(Sequence):
                         self.asked, kind="step", mixture=mixture, operator="step", budget=budget
                     )
             arch = self.space.derive(self.probabilities())
-            if epoch >= self.warm and self._too_many(arch):
-                return
+            if epoch > self.warm and self._too_many(arch):
+                return  # with what was tried before
             behind = Budget(epochs=epoch + 1)  # later trials are judged with weights that know more
             note = self._note(epoch, arch)
             yield Candidate(self.asked, arch, operator="derive", budget=behind, note=note)
@@ -165,7 +165,7 @@ class Relaxation(Sequence):
             "epoch": epoch + 1,
             "entropy": round(float(np.mean([entropy(own) for own in rows.values()])), 6),
             "skips": round(self._skips(arch)[1], 6),
-            "mixture": {name: own.round(4).tolist() for name, own in rows.items()},
+            "mixture": freeze({name: own.round(4).tolist() for name, own in rows.items()}),
         }
 
     def _skips(self, arch: Arch) -> tuple[int, float]:
