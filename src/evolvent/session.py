@@ -48,7 +48,7 @@ Listen = Callable[[Result], None]
 
 
 def search(
-    task: str | os.PathLike[str],
+    task: str | os.PathLike[str] | Task,
     *,
     recipe: str | None = None,
     space: str | None = None,
@@ -73,7 +73,8 @@ def search(
     """Search, train, export; return the finished run.
 
     Args:
-        task: a built-in name, a named data set, or a path.
+        task: a built-in name, a named data set, or a path; or a `Task` in memory, with which alone the
+            run can be continued.
         recipe: a published system; None is the default for the kind of task.
         space: in place of the recipe's.
         strategy: in place of the recipe's.
@@ -121,7 +122,9 @@ def search(
     parse_budget(budget)
     _check_limits(request)
     folder = Path(out) if out is not None else Path("runs") / _folder_name(request)
-    return _Session(folder, request, workers, say, listen, began or time.monotonic()).run()
+    began = began or time.monotonic()
+    given = None if isinstance(task, str | os.PathLike) else task
+    return _Session(folder, request, workers, say, listen, began, given).run()
 
 
 def resume(folder: str | os.PathLike[str], **options: Any) -> Run:
@@ -154,12 +157,13 @@ class _Session:
         say: Say,
         listen: Listen,
         began: float,
+        task: Task | None = None,
     ) -> None:
         if workers is not None and workers < 0:
             raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
         from .execute import cores
 
-        self.folder, self.request, self.began = folder, request, began
+        self.folder, self.request, self.began, self.task = folder, request, began, task
         self.asked_workers = workers
         self.workers = cores() if workers is None else workers
         self.say, self.listen = say, listen
@@ -167,15 +171,14 @@ class _Session:
     def run(self) -> Run:
         """Do whatever is left to do."""
         before = self._known_config()
+        if before is not None and self.task is not None:
+            self._check_data(before, self.task)
         if before is not None and (self.folder / "best" / "card.json").is_file():
             self.say(f"{self.folder} is finished; showing its result")
             return Run(self.folder)
         task = self._load_task()
-        if before is not None and before["data"]["fingerprint"] != task.fingerprint:
-            raise RunError(
-                f"the data of {self.request.task} are not those that {self.folder} began with: "
-                "restore them, or choose another --out"
-            )
+        if before is not None:
+            self._check_data(before, task)
         config = before or self._first_config(task)  # refuses before anything is made
         store = self._open(new=before is None)
         try:
@@ -186,6 +189,13 @@ class _Session:
         finally:
             store.close()
         return Run(self.folder)
+
+    def _check_data(self, before: Mapping[str, Any], task: Task) -> None:
+        if before["data"]["fingerprint"] != task.fingerprint:
+            raise RunError(
+                f"the data of {self.request.task} are not those that {self.folder} began with: "
+                "restore them, or choose another --out"
+            )
 
     def _open(self, *, new: bool) -> Store:
         file = self.folder / "run.db"
@@ -224,6 +234,8 @@ class _Session:
         return config
 
     def _load_task(self) -> Task:
+        if self.task is not None:
+            return self.task
         name = self.request.task
         return open_task(
             name, validated("task", self.request.set.get("task", {}), settings_of(name))
@@ -519,10 +531,12 @@ def _executor(spec: Spec, workers: int) -> Executor:
     return LocalSlots(spec, workers=workers) if workers else Inline(spec)
 
 
-def _task_name(task: str | os.PathLike[str]) -> str:
+def _task_name(task: str | os.PathLike[str] | Task) -> str:
     """Return the name of a task as it is stored: paths whole, so that a run can be resumed."""
     from .task.opening import names
 
+    if not isinstance(task, str | os.PathLike):
+        return task.name
     text = os.fspath(task)
     if not text:
         raise DataError("the task is empty: give a name (`evolvent list tasks`) or a path")
