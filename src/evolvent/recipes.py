@@ -103,6 +103,17 @@ RECIPES = {
             "estimator": {"aim": 100, "optimizer": "adamw", "warmup": 0.1, "augment": False},
         },
     ),
+    "identify": Recipe(
+        "chain",
+        "genetic",
+        "full",
+        "retrain",
+        "Dufourq & Bassett 2017: small dense chains for both readings of a target",
+        {
+            "space": {"depth": 3, "units": (8, 64), "lrs": (1e-3, 2e-2), "weights": 200_000},
+            "strategy": {"population": 6, "generations": 3},
+        },
+    ),
     "dense": Recipe(
         "chain",
         "regularized-evolution",

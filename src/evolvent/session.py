@@ -22,6 +22,7 @@ from . import card as cards
 from . import motion, recipes, registry
 from .checkpoints import Checkpoints
 from .errors import DataError, RunError, SettingError, unknown
+from .identify import Identified, settings_with_kind
 from .resolve import (
     Request,
     choose,
@@ -31,6 +32,7 @@ from .resolve import (
     make_strategy,
     network_settings,
     settle,
+    task_settings,
 )
 from .run import Run, read_config
 from .settings import PARTS, differences, parse_budget, validated
@@ -167,6 +169,7 @@ class _Session:
         self.asked_workers = workers
         self.workers = cores() if workers is None else workers
         self.say, self.listen = say, listen
+        self.identified: Identified | None = None  # what was found out about the target, now
 
     def run(self) -> Run:
         """Do whatever is left to do."""
@@ -176,7 +179,7 @@ class _Session:
         if before is not None and (self.folder / "best" / "card.json").is_file():
             self.say(f"{self.folder} is finished; showing its result")
             return Run(self.folder)
-        task = self._load_task()
+        task = self._load_task(before)
         if before is not None:
             self._check_data(before, task)
         config = before or self._first_config(task)  # refuses before anything is made
@@ -233,13 +236,21 @@ class _Session:
             )
         return config
 
-    def _load_task(self) -> Task:
+    def _load_task(self, before: Mapping[str, Any] | None) -> Task:
         if self.task is not None:
             return self.task
         name = self.request.task
-        return open_task(
-            name, validated("task", self.request.set.get("task", {}), settings_of(name))
+        said = validated("task", self.request.set.get("task", {}), settings_of(name))
+        if before is not None:
+            return open_task(name, task_settings(before))
+        said, self.identified = settings_with_kind(
+            name,
+            said,
+            seconds=parse_budget(self.request.budget).seconds,
+            seed=self.request.seed,
+            say=self.say,
         )
+        return open_task(name, said)
 
     @property
     def _plain_request(self) -> dict[str, Any]:
@@ -271,6 +282,9 @@ class _Session:
             "versions": versions(),
             **settled,
         }
+        if self.identified:
+            config["task"] = {"kind": self.identified.kind}
+            config["data"]["identified"] = self.identified.to_json()
         plain: dict[str, Any] = json.loads(json.dumps(config))
         return plain
 
