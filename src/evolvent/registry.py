@@ -14,6 +14,7 @@ from typing import Any
 from .errors import SettingError, unknown
 
 SPACES = {
+    "blueprint": "space.blueprint:Blueprint",
     "cell": "space.cell:Cell",
     "cell201": "space.cell201:Cell201",
     "chain": "space.chain:Chain",
@@ -37,6 +38,7 @@ STRATEGIES = {
     "pareto": "strategy.pareto:Pareto",
     "nao": "strategy.nao:NAO",
     "neat": "strategy.neat:NEAT",
+    "codeepneat": "strategy.codeepneat:CoDeepNEAT",
     "successive-halving": "strategy.hyperband:SuccessiveHalving",
     "hyperband": "strategy.hyperband:Hyperband",
     "asha": "strategy.hyperband:Asha",

@@ -42,6 +42,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "sequences": {"input_shape": (2, 9), "outputs": 3},
         "tokens": {"input_shape": (9,), "vocabulary": 20, "outputs": 3},
     },
+    "blueprint": {"blueprint": {"input_shape": (2, 7, 6), "outputs": 3, "filters": (8, 24)}},
     "graph": {"graph": {"input_shape": (2, 7, 6)}},
     "filters": {
         "": {"input_shape": (2, 7, 6), "outputs": 3},

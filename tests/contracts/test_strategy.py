@@ -9,7 +9,9 @@ import pytest
 from tests.helpers import elsewhere
 
 from evolvent.loop import replay
+from evolvent.network.build import Size, plan
 from evolvent.registry import STRATEGIES, find
+from evolvent.space.blueprint import Blueprint
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
 from evolvent.space.topology import Topology
@@ -21,6 +23,7 @@ SPACES = (
     Cell(nodes=2),
     Cell(operations="nasnet", nodes=3, combine=("add", "concat")),
     Topology(),
+    Blueprint((1, 8, 8)),
 )
 TRIALS, EPOCHS = 60, 9.0
 
@@ -28,6 +31,16 @@ TRIALS, EPOCHS = 60, 9.0
 LIGHT: dict[str, dict[str, Any]] = {
     "nao": {"members": 1, "steps": 1, "starts": 20, "seeds": 3, "width": 8}
 }
+
+
+class Data:
+    """What a network needs to know of a task."""
+
+    outputs = 1
+
+    def __init__(self, space):
+        self.input_shape = space.input_shape
+
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
@@ -187,7 +200,7 @@ def test_every_architecture_is_one_of_the_space(name):
             if "decisions" in space.gives:
                 assert space.decode(space.encode(candidate.arch)) == candidate.arch
             else:
-                assert space.distances(candidate.arch, [candidate.arch]) == [0.0]
+                assert plan(space, candidate.arch, Data(space), Size()).network.calls
 
 
 @every_strategy

@@ -56,6 +56,7 @@ ELSEWHERE = {
     *("SameConv", "Reshape"),  # graphs
     *("FilterMaps", "AvgPool2d"),  # filtered
     *("RectConv", "PadConcat"),  # layered
+    *("ScaledConv", "PooledSum", "PixelUnshuffle"),  # assembled
     *("DropPath", "Auxiliary"),  # cells in training
     Genome.__name__,  # joins the others when its family is used
 }
