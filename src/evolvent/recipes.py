@@ -285,6 +285,22 @@ RECIPES = {
             "strategy": {"population": 1000, "threshold": 4.0},
         },
     ),
+    "codeepneat": Recipe(
+        "blueprint",
+        "codeepneat",
+        "full",
+        "retrain",
+        "Miikkulainen et al. 2017",
+        {
+            "space": {
+                "filters": (16, 64),
+                "dropouts": (0.0, 0.3),  # what trains for some epochs only cannot lose more
+                "lrs": (0.01, 0.3),
+                "multiply_adds": 10_000_000,
+            },
+            "estimator": {"aim": 80},
+        },
+    ),
     "exact": Recipe(
         "filters",
         "exact",

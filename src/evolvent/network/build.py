@@ -24,6 +24,7 @@ from .plan import FUNCTIONS, Block, Call, MixedBlock, Plan, Value
 
 #: family of spaces -> module of this package with ``plan(space, arch, data, size) -> Plan``.
 FAMILIES = {
+    "blueprint": "assembled",
     "cell": "cells",
     "cell201": "cells201",
     "chain": "chained",
