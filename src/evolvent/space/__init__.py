@@ -13,6 +13,7 @@ start      ``start(rng)``: the minimal architecture, from which evolution may be
 training   ``training(arch)``: what the architecture itself says about its training
 aligned    ``distances(arch, others)``, and ``crossover(fitter, other, rng, equal=...)`` gene by gene
 weighted   the architecture carries its weights: it is not trained
+drawing    ``drawing(arch) -> Drawing``: boxes and arrows named by genes; every registered space has it
 ========== ======================================================================================
 """
 
@@ -26,6 +27,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from ..types import Arch
+from .drawing import Drawing
 
 
 class Move(NamedTuple):
@@ -103,6 +105,13 @@ class Aligned(Protocol):
         self, first: Arch, second: Arch, rng: random.Random, *, equal: bool = False
     ) -> Move:
         """Return a child; what only one parent has comes from `first`, unless both are `equal`."""
+
+
+class Drawn(Protocol):
+    """Capability ``drawing``: what a page or a file shows of an architecture."""
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return boxes and arrows, equal genes under equal ids; `Sketch` helps to make them."""
 
 
 class Start(Protocol):
