@@ -2,8 +2,8 @@
 
     python benchmarks/replay.py [--trials 1000] [--recipes nas-rl,nasnet,nao]
 
-The strategy of every recipe searches its own space on toy scores; then a fresh one is told the log.
-Only the strategy's own work is timed: that is what resuming costs before anything is evaluated.
+The strategy of every recipe searches its own space on toy scores; then a fresh one is told the log. Only
+the strategy's own work is timed: that is what resuming costs before anything is evaluated.
 """
 
 from __future__ import annotations
