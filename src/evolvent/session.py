@@ -12,7 +12,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,10 @@ import yaml
 
 from . import card as cards
 from . import motion, recipes, registry
+from .callbacks import Callbacks
 from .checkpoints import Checkpoints
 from .errors import DataError, RunError, SettingError, unknown
-from .identify import Identified, settings_with_kind
+from .report import files as report
 from .resolve import (
     Request,
     choose,
@@ -32,10 +33,9 @@ from .resolve import (
     make_strategy,
     network_settings,
     settle,
-    task_settings,
 )
-from .run import Run, read_config
-from .settings import PARTS, differences, parse_budget, validated
+from .run import Run
+from .settings import PARTS, differences, parse_budget, read_config, validated
 from .store import Store, Weights, write_atomically
 from .task.opening import open_task, settings_of, with_columns
 from .types import Candidate, Result
@@ -45,12 +45,14 @@ if TYPE_CHECKING:
     from .task import Task
     from .worker import Spec
 
+#: what a reader of the run wants to know of a task without opening its data
+FACTS = ("metric", "input_shape", "outputs", "vocabulary", "recurrent")
 Say = Callable[[str], None]
 Listen = Callable[[Result], None]
 
 
 def search(
-    task: str | os.PathLike[str] | Task,
+    task: str | os.PathLike[str],
     *,
     recipe: str | None = None,
     space: str | None = None,
@@ -70,13 +72,13 @@ def search(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     say: Say = lambda line: None,
     listen: Listen = lambda result: None,
+    callbacks: Sequence[object] = (),
     began: float | None = None,
 ) -> Run:
     """Search, train, export; return the finished run.
 
     Args:
-        task: a built-in name, a named data set, or a path; or a `Task` in memory, with which alone the
-            run can be continued.
+        task: a built-in name, a named data set, or a path.
         recipe: a published system; None is the default for the kind of task.
         space: in place of the recipe's.
         strategy: in place of the recipe's.
@@ -95,6 +97,8 @@ def search(
         settings: part -> name -> value, as ``--set part.name=value``.
         say: is told what happens, one line each.
         listen: is told every result.
+        callbacks: objects with some of ``on_start``, ``on_asked``, ``on_result`` and ``on_end``, as
+            `callbacks` describes; an exception in one is said and never ends the search.
         began: `time.monotonic()` at which the wait began; None is now. [s]
 
     Raises:
@@ -124,9 +128,8 @@ def search(
     parse_budget(budget)
     _check_limits(request)
     folder = Path(out) if out is not None else Path("runs") / _folder_name(request)
-    began = began or time.monotonic()
-    given = None if isinstance(task, str | os.PathLike) else task
-    return _Session(folder, request, workers, say, listen, began, given).run()
+    told = Callbacks(callbacks, say)
+    return _Session(folder, request, workers, say, listen, told, began or time.monotonic()).run()
 
 
 def resume(folder: str | os.PathLike[str], **options: Any) -> Run:
@@ -134,17 +137,19 @@ def resume(folder: str | os.PathLike[str], **options: Any) -> Run:
 
     Args:
         folder: of the run.
-        options: `workers`, `say`, `listen`, `began` of `search`.
+        options: `workers`, `say`, `listen`, `callbacks`, `began` of `search`.
     """
     run = Run(folder)
     try:
         request = Request(**run.config["request"])
     except TypeError as error:
         raise RunError(f"{run.folder} was made by another version of evolvent: {error}") from error
-    options = {"workers": None, "say": lambda line: None, "listen": lambda result: None} | options
-    began = options.get("began") or time.monotonic()
+    nothing = {"workers": None, "say": lambda line: None, "listen": lambda result: None}
+    options = nothing | {"callbacks": (), "began": None} | options
+    told = Callbacks(options["callbacks"], options["say"])
+    began = options["began"] or time.monotonic()
     return _Session(
-        run.folder, request, options["workers"], options["say"], options["listen"], began
+        run.folder, request, options["workers"], options["say"], options["listen"], told, began
     ).run()
 
 
@@ -158,47 +163,43 @@ class _Session:
         workers: int | None,
         say: Say,
         listen: Listen,
+        callbacks: Callbacks,
         began: float,
-        task: Task | None = None,
     ) -> None:
         if workers is not None and workers < 0:
             raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
         from .execute import cores
 
-        self.folder, self.request, self.began, self.task = folder, request, began, task
+        self.folder, self.request, self.began = folder, request, began
         self.asked_workers = workers
         self.workers = cores() if workers is None else workers
-        self.say, self.listen = say, listen
-        self.identified: Identified | None = None  # what was found out about the target, now
+        self.say, self.listen, self.callbacks = say, listen, callbacks
 
     def run(self) -> Run:
         """Do whatever is left to do."""
         before = self._known_config()
-        if before is not None and self.task is not None:
-            self._check_data(before, self.task)
         if before is not None and (self.folder / "best" / "card.json").is_file():
             self.say(f"{self.folder} is finished; showing its result")
             return Run(self.folder)
-        task = self._load_task(before)
-        if before is not None:
-            self._check_data(before, task)
+        task = self._load_task()
+        if before is not None and before["data"]["fingerprint"] != task.fingerprint:
+            raise RunError(
+                f"the data of {self.request.task} are not those that {self.folder} began with: "
+                "restore them, or choose another --out"
+            )
         config = before or self._first_config(task)  # refuses before anything is made
         store = self._open(new=before is None)
         try:
             if before is None:
                 text = yaml.safe_dump(config, sort_keys=False)
                 write_atomically(self.folder / "config.yaml", text)
+            self.callbacks("on_start", Run(self.folder))
             self._work(config, task, store)
         finally:
             store.close()
-        return Run(self.folder)
-
-    def _check_data(self, before: Mapping[str, Any], task: Task) -> None:
-        if before["data"]["fingerprint"] != task.fingerprint:
-            raise RunError(
-                f"the data of {self.request.task} are not those that {self.folder} began with: "
-                "restore them, or choose another --out"
-            )
+        self.callbacks("on_end", run := Run(self.folder))
+        self.say(f"page: {report.write(self.folder)}")
+        return run
 
     def _open(self, *, new: bool) -> Store:
         file = self.folder / "run.db"
@@ -236,21 +237,11 @@ class _Session:
             )
         return config
 
-    def _load_task(self, before: Mapping[str, Any] | None) -> Task:
-        if self.task is not None:
-            return self.task
+    def _load_task(self) -> Task:
         name = self.request.task
-        said = validated("task", self.request.set.get("task", {}), settings_of(name))
-        if before is not None:
-            return open_task(name, task_settings(before))
-        said, self.identified = settings_with_kind(
-            name,
-            said,
-            seconds=parse_budget(self.request.budget).seconds,
-            seed=self.request.seed,
-            say=self.say,
+        return open_task(
+            name, validated("task", self.request.set.get("task", {}), settings_of(name))
         )
-        return open_task(name, said)
 
     @property
     def _plain_request(self) -> dict[str, Any]:
@@ -277,14 +268,12 @@ class _Session:
                 "kind": task.kind,
                 "fingerprint": task.fingerprint,
                 **task.counts,
+                **{name: getattr(task, name) for name in FACTS if hasattr(task, name)},
                 "notes": list(task.note),
             },
             "versions": versions(),
             **settled,
         }
-        if self.identified:
-            config["task"] = {"kind": self.identified.kind}
-            config["data"]["identified"] = self.identified.to_json()
         plain: dict[str, Any] = json.loads(json.dumps(config))
         return plain
 
@@ -372,6 +361,7 @@ class _Session:
         alarmed: set[str] = set()
 
         def submit(candidate: Candidate) -> Any:
+            self.callbacks("on_asked", candidate)
             inherited = restored or weights.of(candidate.weights_from)
             answer = together.submit((candidate, dict(inherited)))
             restored.clear()  # the first candidate brings the estimator back to its checkpoint
@@ -392,6 +382,7 @@ class _Session:
             if prunes and weights.kept:  # nobody else's are inherited any more
                 weights.keep_only({str(id) for id in strategy.alive() | protected})
             self.listen(result)
+            self.callbacks("on_result", result)
             if goal.reached_by(result):
                 self.say(f"candidate {result.candidate.id} solves {task.name}: the search is over")
 
@@ -545,12 +536,10 @@ def _executor(spec: Spec, workers: int) -> Executor:
     return LocalSlots(spec, workers=workers) if workers else Inline(spec)
 
 
-def _task_name(task: str | os.PathLike[str] | Task) -> str:
+def _task_name(task: str | os.PathLike[str]) -> str:
     """Return the name of a task as it is stored: paths whole, so that a run can be resumed."""
     from .task.opening import names
 
-    if not isinstance(task, str | os.PathLike):
-        return task.name
     text = os.fspath(task)
     if not text:
         raise DataError("the task is empty: give a name (`evolvent list tasks`) or a path")

@@ -14,6 +14,7 @@ training   ``training(arch)``: what the architecture itself says about its train
 aligned    ``distances(arch, others)``, and ``crossover(fitter, other, rng, equal=...)`` gene by gene
 weighted   the architecture carries its weights: it is not trained
 parts      ``modules`` and ``blueprints(kinds)``, with operators of their own, and ``assemble``
+drawing    ``drawing(arch) -> Drawing``: boxes and arrows named by genes; every registered space has it
 ========== ======================================================================================
 """
 
@@ -27,6 +28,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from ..types import Arch
+from .drawing import Drawing
 
 
 class Move(NamedTuple):
@@ -138,6 +140,13 @@ class Parts(Protocol):
 
     def assemble(self, blueprint: Arch, modules: Mapping[int, Arch]) -> Arch:
         """Return the architecture of `blueprint` with a module of every kind that it points to."""
+
+
+class Drawn(Protocol):
+    """Capability ``drawing``: what a page or a file shows of an architecture."""
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return boxes and arrows, equal genes under equal ids; `Sketch` helps to make them."""
 
 
 class Start(Protocol):

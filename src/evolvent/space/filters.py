@@ -33,6 +33,7 @@ from ..errors import SettingError
 from ..types import Arch
 from . import Move
 from .dag import told_apart
+from .drawing import Drawing, Sketch
 from .genes import derived
 
 IMAGE = "x"  # the name of the node that is the image
@@ -128,7 +129,7 @@ class Filters:
     """
 
     family = "filters"
-    gives = frozenset({"canonical", "crossover", "start"})
+    gives = frozenset({"canonical", "crossover", "drawing", "start"})
 
     def __init__(
         self,
@@ -243,6 +244,23 @@ class Filters:
         nodes, edges = self.network(genome(arch))
         labels = {name: name if name in self.names else shape for name, shape in nodes.items()}
         return told_apart(labels, edges)
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return the maps between image and outputs with their sizes, and the kernels at the arrows."""
+        nodes, edges = self.network(genome(arch))
+        sketch = Sketch()
+        for name, shape in nodes.items():
+            size = f"{shape.height}x{shape.width}"
+            if name == IMAGE:
+                sketch.node(name, f"image {size}", "input")
+            elif name in self.names:
+                sketch.node(name, name, "output")
+            else:
+                sketch.node(name, f"map {size}", "convolution")
+        for source, target in edges:
+            height, width = kernel(nodes[source], nodes[target])
+            sketch.edge(source, target, f"{height}x{width}")
+        return sketch.done()
 
     # -- what is valid ---------------------------------------------------------------------------
 
