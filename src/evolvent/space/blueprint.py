@@ -26,6 +26,7 @@ from ..errors import SettingError
 from ..types import Arch
 from . import Move
 from .dag import INPUT, OUTPUT, Dag, Node, canonical, network
+from .drawing import Drawing, Sketch
 from .modules import STEP, Blueprints, Growth, Layer, Modules, Ranges
 
 _TRIES = 40  # draws of a mutation that changes the network, before its training is changed
@@ -72,7 +73,7 @@ class Blueprint:
     """
 
     family = "blueprint"
-    gives = frozenset({"canonical", "parts", "start", "training"})
+    gives = frozenset({"canonical", "drawing", "parts", "start", "training"})
 
     def __init__(
         self,
@@ -188,6 +189,16 @@ class Blueprint:
         }
         return (arch[2], canonical(Dag(*arch[:2]), lambda node: modules[node[1]]))
 
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return the blueprint and every module that it points to, a picture of each."""
+        sketch = Sketch()
+        _draw(sketch, Dag(*arch[:2]), "blueprint", lambda node: (f"module {node[1]}", "other"))
+        for kind, module in arch[3]:
+            _draw(sketch, Dag(*module), f"module {kind}", _layer_label)
+        sketch.fact("learning rate", f"{arch[2][0]:.3g}")
+        sketch.fact("momentum", f"{arch[2][1]:.3g}")
+        return sketch.done()
+
     # -- sizes -----------------------------------------------------------------------------------
 
     def cost(self, arch: Arch) -> int:
@@ -256,6 +267,25 @@ def after(layer: Layer, given: Shape) -> Shape:
     if layer.pool:
         height, width = -(-height // 2), -(-width // 2)
     return Shape(layer.filters, height, width)
+
+
+def _draw(sketch: Sketch, graph: Dag, group: str, label: Callable[[Node], tuple[str, str]]) -> None:
+    """Add what has an effect of a graph to a drawing, as a picture of its own."""
+    nodes, reads = network(graph)
+    sketch.node(f"{group}/{INPUT}", "input", "input", group)
+    for node in nodes:
+        sketch.node(f"{group}/{node[0]}", *label(node), group)
+    sketch.node(f"{group}/{OUTPUT}", "output", "output", group)
+    for target, sources in reads.items():
+        for source in sources:
+            sketch.edge(f"{group}/{source}", f"{group}/{target}")
+
+
+def _layer_label(node: Node) -> tuple[str, str]:
+    layer = Layer(*node[1:])
+    text = f"{layer.filters} x {layer.kernel}x{layer.kernel}" + (", pool" if layer.pool else "")
+    more = [f"dropout {layer.dropout:.2g}"] if layer.dropout else []
+    return "\n".join([text, *more, f"scale {layer.scale:.2g}"]), "convolution"
 
 
 def _narrowed(module: Arch, share: float) -> Arch:
