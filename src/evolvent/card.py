@@ -104,7 +104,7 @@ def write(
         task=task,
         title=title,
         provenance=provenance,
-        onnx=config["train"].get("onnx", True),
+        **_asked(config),
         patience=patience,
     )
     card = _card(config, task, store, outcome) | motion.of_card(config, store)
@@ -185,7 +185,7 @@ def _export_as_is(
     made = plan(space, arch, task, network_settings(config, "train")["size"])
     proof = export.export(
         folder,
-        onnx=config["train"].get("onnx", True),
+        **_asked(config),
         patience=patience,
         plan=made,
         state=weights(space, arch),
@@ -292,6 +292,8 @@ def _text(card: Mapping[str, Any]) -> str:
     ]
     if card["random_is_the_winner"]:
         lines += ["", "The winner is itself the best of the first random candidates."]
+    if found := card.get("data", {}).get("identified"):
+        lines += ["", f"The target was read as {found['kind']}: {found['reason']}."]
     lines += [
         "",
         "Validation chose the winner; test was read once, after the final training, for the networks "
@@ -303,8 +305,7 @@ def _text(card: Mapping[str, Any]) -> str:
         INPUTS[_kind(card)],
         "```",
         "",
-        f"FLOPs per input: {card['flops']:,}. Largest difference between this folder's network, run "
-        f"without evolvent, and the trained one: {card['parity_max_abs_diff']:.1e}.{_onnx(card)}",
+        f"FLOPs per input: {card['flops']:,}.{_proof(card)}{_onnx(card)}",
         "",
     ]
     return "\n".join(lines)
@@ -340,11 +341,24 @@ def _text_as_is(card: Mapping[str, Any], test: str) -> str:
             f"net(observations)                 # {card['input_shape']} numbers each",
             "```",
             "",
-            f"FLOPs per input: {card['flops']:,}. Largest difference between this folder's network, "
-            f"run without evolvent, and the one found: {card['parity_max_abs_diff']:.1e}."
-            f"{_onnx(card)}",
+            f"FLOPs per input: {card['flops']:,}.{_proof(card)}{_onnx(card)}",
             "",
         ]
+    )
+
+
+def _asked(config: Mapping[str, Any]) -> dict[str, bool]:
+    """Return what the user wants to have with the network."""
+    return {name: config["train"].get(name, True) for name in ("onnx", "proof")}
+
+
+def _proof(card: Mapping[str, Any]) -> str:
+    """Return how far the exported network is from the trained one, in a sentence."""
+    if card["parity_max_abs_diff"] is None:
+        return ""
+    return (
+        " Largest difference between this folder's network, run without evolvent, and the one in "
+        f"memory: {card['parity_max_abs_diff']:.1e}."
     )
 
 

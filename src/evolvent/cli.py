@@ -361,6 +361,25 @@ def train(
 
 
 @app.command()
+def identify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table: .csv, .parquet.")],
+    target: Annotated[str | None, typer.Option(help="The column to look at.")] = None,
+    seed: Annotated[int, typer.Option(help="Of rows and networks.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Find out whether a column is a class or a quantity, by networks of both kinds."""
+    from .identify import described
+    from .identify import identify as find_out
+
+    found = find_out(file, target, seed=seed)
+    if as_json:
+        print(json.dumps(found.to_json()))
+        return
+    for line in described(found, str(target)):
+        print(line)
+
+
+@app.command()
 def export(
     run: RunFolder,
     to: Annotated[Path, typer.Option(help="An empty or new folder.")],

@@ -85,7 +85,7 @@ class Delivery:
         if not found:
             raise RunError(_nothing_found(results))
         control, drawn = self._random_control()
-        width = plain_width(self.task, self.network["size"], self._cost(found[0].candidate.arch))
+        width = self._plain_width(found[0].candidate.arch)
         chosen = self.store.meta("chosen")
         if chosen is None:
             chosen = self._choose(found, self._choice_epochs([*found, control], len(found), width))
@@ -97,11 +97,13 @@ class Delivery:
         if self._continues:
             what["retrained"] = self._own(best)
             paces["retrained"] = paces["winner"]
-        if key(self.space, control.candidate.arch) != key(self.space, best):
+        random_won = key(self.space, control.candidate.arch) == key(self.space, best)
+        if self._controls and not random_won:
             what["random"] = self._own(control.candidate.arch)
             paces["random"] = lambda: self._pace(control)
-        what["plain"] = {"space": "plain", "arch": (width,)}
-        paces["plain"] = lambda: self._plain_pace(width)
+        if self._controls:
+            what["plain"] = {"space": "plain", "arch": (width,)}
+            paces["plain"] = lambda: self._plain_pace(width)
         epochs = self._final_epochs(paces)
         jobs = [self._final(name, which, epochs) for name, which in what.items()]
         self.say(f"final training: {', '.join(job.name for job in jobs)}, {epochs:.3g} epochs each")
@@ -122,7 +124,7 @@ class Delivery:
             "random_control": {
                 "id": control.candidate.id if drawn else None,
                 "best_of_first_random": max(1, drawn),
-                "is_the_winner": "random" not in what,
+                "is_the_winner": random_won,
             },
             "plain_width": width,
         }
@@ -133,6 +135,10 @@ class Delivery:
     def _count(self) -> int:
         wanted = max(2, min(self.workers, MOST_FINALISTS))
         return int(self.config["train"].get("finalists", wanted))
+
+    @property
+    def _controls(self) -> bool:
+        return bool(self.config["train"].get("controls", True))
 
     @property
     def _continues(self) -> bool:
@@ -178,7 +184,8 @@ class Delivery:
         if known is None:
             known = self._unclocked_epochs
             if known is None:
-                slowest = max([self._pace(r) for r in rivals] + [self._plain_pace(width)])
+                paces = [self._pace(r) for r in rivals]
+                slowest = max([*paces, self._plain_pace(width)] if self._controls else paces)
                 known = 0.9 * self._planned_seconds(finalists) / (slowest * self._everything)
             known = round(min(max(known, 0.05), self._most) / 2, 3)
             self.store.note("choice_epochs", known)
@@ -186,7 +193,7 @@ class Delivery:
 
     def _planned_seconds(self, count: int) -> float:
         assert self.seconds is not None
-        trainings = 1 + len(CONTROLS) - (not self._continues)
+        trainings = 1 + (len(CONTROLS) - 1 if self._controls else 0) + self._continues
         finals, choice = (math.ceil(n / self.workers) for n in (trainings, count))
         return planned_seconds(
             self.seconds - self._export_seconds,
@@ -257,6 +264,11 @@ class Delivery:
             before = cost(plan(self.space, arch, self.task, proxy), self.task).flops
             scale = self._cost(arch).flops / max(1, before)
         return float(seconds) / (result.epochs * len(self.task.train)) * scale
+
+    def _plain_width(self, like: Arch) -> int:
+        if not self._controls:
+            return 0
+        return plain_width(self.task, self.network["size"], self._cost(like))
 
     def _plain_pace(self, width: int) -> float:
         return pace(Plain(), (width,), self.task, device=self._device, **self.network)

@@ -201,7 +201,8 @@ def _link_weights(chosen: dict[str, Any]) -> None:
 
 def _known(part: str, make: Any) -> dict[str, Any]:
     if part == "train":
-        own = {"epochs": float, "finalists": int, "share": float, "deliver": str, "onnx": bool}
+        own = {"epochs": float, "finalists": int, "share": float, "deliver": str}
+        own |= dict.fromkeys(("onnx", "proof", "controls"), bool)
         return _ruled(own) | known_to_network()
     if part == "strategy":
         known = fields(make, without=("epochs", "seed")) | {"warm": int}
@@ -587,12 +588,12 @@ def pace(
 ) -> float:
     """Return how long training takes per example with `threads`, from a few steps now. [s]"""
     from .network.build import build
-    from .network.data import Resident
+    from .network.data import loader
     from .network.train import train
 
     count = min(len(task.train), 8 * hyper.batch)
     part = Part(task.train.x[:count], task.train.y[:count])
-    net, data = build(space, arch, task, size), Resident(task, part, device=device)
+    net, data = build(space, arch, task, size), loader(task, part, device=device)
     with using_threads(threads):  # as a worker has; what runs in this process keeps its own
         train(net, data, epochs=0.25, hyper=hyper, seed=0)  # the first steps find their memory
         done = train(net, data, epochs=1, hyper=hyper, seed=0)

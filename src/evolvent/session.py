@@ -23,6 +23,7 @@ from . import motion, recipes, registry
 from .callbacks import Callbacks
 from .checkpoints import Checkpoints
 from .errors import DataError, RunError, SettingError, unknown
+from .identify import Identified, settings_with_kind
 from .report import files as report
 from .resolve import (
     Request,
@@ -33,6 +34,7 @@ from .resolve import (
     make_strategy,
     network_settings,
     settle,
+    task_settings,
 )
 from .run import Run
 from .settings import PARTS, differences, parse_budget, read_config, validated
@@ -52,7 +54,7 @@ Listen = Callable[[Result], None]
 
 
 def search(
-    task: str | os.PathLike[str],
+    task: str | os.PathLike[str] | Task,
     *,
     recipe: str | None = None,
     space: str | None = None,
@@ -78,7 +80,8 @@ def search(
     """Search, train, export; return the finished run.
 
     Args:
-        task: a built-in name, a named data set, or a path.
+        task: a built-in name, a named data set, or a path; or a `Task` in memory, with which alone the
+            run can be continued.
         recipe: a published system; None is the default for the kind of task.
         space: in place of the recipe's.
         strategy: in place of the recipe's.
@@ -129,7 +132,9 @@ def search(
     _check_limits(request)
     folder = Path(out) if out is not None else Path("runs") / _folder_name(request)
     told = Callbacks(callbacks, say)
-    return _Session(folder, request, workers, say, listen, told, began or time.monotonic()).run()
+    began = began or time.monotonic()
+    given = None if isinstance(task, str | os.PathLike) else task
+    return _Session(folder, request, workers, say, listen, told, began, given).run()
 
 
 def resume(folder: str | os.PathLike[str], **options: Any) -> Run:
@@ -165,28 +170,29 @@ class _Session:
         listen: Listen,
         callbacks: Callbacks,
         began: float,
+        task: Task | None = None,
     ) -> None:
         if workers is not None and workers < 0:
             raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
         from .execute import cores
 
-        self.folder, self.request, self.began = folder, request, began
+        self.folder, self.request, self.began, self.task = folder, request, began, task
         self.asked_workers = workers
         self.workers = cores() if workers is None else workers
         self.say, self.listen, self.callbacks = say, listen, callbacks
+        self.identified: Identified | None = None  # what was found out about the target, now
 
     def run(self) -> Run:
         """Do whatever is left to do."""
         before = self._known_config()
+        if before is not None and self.task is not None:
+            self._check_data(before, self.task)
         if before is not None and (self.folder / "best" / "card.json").is_file():
             self.say(f"{self.folder} is finished; showing its result")
             return Run(self.folder)
-        task = self._load_task()
-        if before is not None and before["data"]["fingerprint"] != task.fingerprint:
-            raise RunError(
-                f"the data of {self.request.task} are not those that {self.folder} began with: "
-                "restore them, or choose another --out"
-            )
+        task = self._load_task(before)
+        if before is not None:
+            self._check_data(before, task)
         config = before or self._first_config(task)  # refuses before anything is made
         store = self._open(new=before is None)
         try:
@@ -200,6 +206,13 @@ class _Session:
         self.callbacks("on_end", run := Run(self.folder))
         self.say(f"page: {report.write(self.folder)}")
         return run
+
+    def _check_data(self, before: Mapping[str, Any], task: Task) -> None:
+        if before["data"]["fingerprint"] != task.fingerprint:
+            raise RunError(
+                f"the data of {self.request.task} are not those that {self.folder} began with: "
+                "restore them, or choose another --out"
+            )
 
     def _open(self, *, new: bool) -> Store:
         file = self.folder / "run.db"
@@ -237,11 +250,21 @@ class _Session:
             )
         return config
 
-    def _load_task(self) -> Task:
+    def _load_task(self, before: Mapping[str, Any] | None) -> Task:
+        if self.task is not None:
+            return self.task
         name = self.request.task
-        return open_task(
-            name, validated("task", self.request.set.get("task", {}), settings_of(name))
+        said = validated("task", self.request.set.get("task", {}), settings_of(name))
+        if before is not None:
+            return open_task(name, task_settings(before))
+        said, self.identified = settings_with_kind(
+            name,
+            said,
+            seconds=parse_budget(self.request.budget).seconds,
+            seed=self.request.seed,
+            say=self.say,
         )
+        return open_task(name, said)
 
     @property
     def _plain_request(self) -> dict[str, Any]:
@@ -274,6 +297,9 @@ class _Session:
             "versions": versions(),
             **settled,
         }
+        if self.identified:
+            config["task"] = {"kind": self.identified.kind}
+            config["data"]["identified"] = self.identified.to_json()
         plain: dict[str, Any] = json.loads(json.dumps(config))
         return plain
 
@@ -536,10 +562,12 @@ def _executor(spec: Spec, workers: int) -> Executor:
     return LocalSlots(spec, workers=workers) if workers else Inline(spec)
 
 
-def _task_name(task: str | os.PathLike[str]) -> str:
+def _task_name(task: str | os.PathLike[str] | Task) -> str:
     """Return the name of a task as it is stored: paths whole, so that a run can be resumed."""
     from .task.opening import names
 
+    if not isinstance(task, str | os.PathLike):
+        return task.name
     text = os.fspath(task)
     if not text:
         raise DataError("the task is empty: give a name (`evolvent list tasks`) or a path")

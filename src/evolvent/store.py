@@ -50,7 +50,7 @@ CREATE UNIQUE INDEX step_once ON steps (candidate) WHERE undone = 0;
 CREATE TABLE spent (phase TEXT PRIMARY KEY, seconds REAL NOT NULL);
 """
 Event = Candidate | Result  # a candidate was asked for, a result was told
-BUFFER = 0.25  # [s] for which told steps may wait for their transaction
+BUFFER = 0.5  # [s] for which told steps may wait for a transaction
 
 
 class LogRow(NamedTuple):
@@ -371,8 +371,10 @@ class Store:
         return 0.0 if row is None else float(row[0])
 
     def spend(self, phase: str, seconds: float) -> None:
-        """Set the seconds that a phase has taken over all sessions. [s]"""
-        self._db.execute("INSERT OR REPLACE INTO spent VALUES (?, ?)", (phase, seconds))
+        """Set the seconds that a phase has taken over all sessions; steps that wait go with it. [s]"""
+        with nullcontext() if self._db.in_transaction else self.together():
+            self._flush()
+            self._db.execute("INSERT OR REPLACE INTO spent VALUES (?, ?)", (phase, seconds))
 
     def phases(self) -> dict[str, float]:
         """Return phase -> seconds over all sessions. [s]"""

@@ -24,7 +24,7 @@ from .estimator import Estimator, Evaluation
 from .estimator.full import load, state_of, with_own_training
 from .network.build import Size, build
 from .network.cost import params
-from .network.data import Resident
+from .network.data import loader
 from .network.train import Hyperparameters, train
 from .network.train import evaluate as evaluate_on
 from .space import Space
@@ -175,7 +175,7 @@ def fit(context: Context, job: Job) -> Outcome:
     device = context.spec.device
     done = train(
         net,
-        Resident(task, part, device=device),
+        loader(task, part, device=device),
         epochs=job.epochs,
         hyper=hyper,
         seed=job.seed,
@@ -228,4 +228,4 @@ def peak_memory() -> float | None:
 
 
 def _scored(net: nn.Module, task: Task, part: Part, device: str) -> dict[str, float]:
-    return evaluate_on(net, Resident(task, part, device=device))
+    return evaluate_on(net, loader(task, part, device=device))

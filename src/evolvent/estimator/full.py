@@ -18,7 +18,7 @@ from torch import nn
 from ..errors import unknown
 from ..network.build import Size, build, plan
 from ..network.cost import cost, latency, params
-from ..network.data import Resident
+from ..network.data import loader
 from ..network.train import Hyperparameters, evaluate, train
 from ..space import Space, training
 from ..task import Task
@@ -86,8 +86,8 @@ class Full:
             if name not in MEASURES:
                 raise unknown("measure", name, MEASURES)
         self.keep, self.measures, self.seed, self.device = keep, measures, seed, device
-        self.train = Resident(task, task.train, device=device)
-        self.validation = Resident(task, task.validation, device=device)
+        self.train = loader(task, task.train, device=device)
+        self.validation = loader(task, task.validation, device=device)
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
         """Train as `begin` says and score on the validation part."""

@@ -32,12 +32,12 @@ from torch import Tensor
 from ..errors import CandidateFailed, SettingError
 from ..network.build import Size, plan
 from ..network.cost import cost
-from ..network.data import Resident
+from ..network.data import loader
 from ..network.losses import LOSSES
 from ..network.supernet import Mixture, Supernet
 from ..network.train import Hyperparameters, Trainer, evaluate
 from ..space import Space
-from ..task import Part, Task, stratified
+from ..task import Task, stratified
 from ..types import Candidate, Result, State, stream
 from . import Evaluation
 from .full import load, state_of
@@ -119,10 +119,10 @@ class Shared:
             kept, chosen = stratified(
                 task.train.y, architecture, stream(seed, "parts").getrandbits(31)
             )
-            weights, judges = (Part(task.train.x[i], task.train.y[i]) for i in (kept, chosen))
-        self.train = Resident(task, weights, device=device)
-        self.judges = Resident(task, judges, device=device)
-        self.validation = Resident(task, task.validation, device=device)
+            weights, judges = (task.train.taken(i) for i in (kept, chosen))
+        self.train = loader(task, weights, device=device)
+        self.judges = loader(task, judges, device=device)
+        self.validation = loader(task, task.validation, device=device)
         number = stream(seed, "supernet").getrandbits(31)
         self.supernet = Supernet(space, task, size, pool_norm=pool_norm, seed=number)
         epochs = steps * min(hyper.batch, len(self.train)) / len(self.train)

@@ -15,7 +15,7 @@ import torch
 from ..errors import CandidateFailed, SettingError, unknown
 from ..network.build import Size, build, plan
 from ..network.cost import cost
-from ..network.data import Resident
+from ..network.data import loader
 from ..network.losses import LOSSES
 from ..network.proxies import PROXIES, score
 from ..space import Space
@@ -67,7 +67,7 @@ class ZeroCost:
         stream(seed, "proxy batch").shuffle(order)
         chosen = sorted(order[:batch])
         part = Part(task.train.x[chosen], task.train.y[chosen])
-        self.x, self.y = Resident(task, part, device=device).batch(slice(None))
+        self.x, self.y = loader(task, part, device=device).batch(slice(None))
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
         """Score the network with fresh weights; inherited ones are not used.

@@ -1,4 +1,4 @@
-"""A part of a task, resident on the device, handed out in batches.
+"""A part of a task, resident on the device or streamed to it, handed out in batches.
 
 Everything that happens per batch (gathering, normalising, augmenting) is a handful of tensor
 operations on the whole batch, on the device, without a word from the host.
@@ -6,6 +6,7 @@ operations on the whole batch, on the device, without a word from the host.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from ..task import Part, Task
 from ..types import State
+
+DEVICE_SHARE = 0.4  # of the memory that is free on a device, for one part of the data
 
 
 class Resident:
@@ -28,21 +31,24 @@ class Resident:
 
     def __init__(self, task: Task, part: Part, *, device: str = "cpu") -> None:
         self.task, self.device = task, torch.device(device)
-        x = _tensor(part.x)
-        if x.ndim == 4:  # images: NHWC in memory is channels-last
-            x = x.permute(0, 3, 1, 2)
-        self.x = x.to(self.device)
+        self._hold(part)
         self.y = _tensor(part.y).to(self.device)
         shape = (1, -1, 1, 1)
         self.mean = torch.tensor(task.mean, device=self.device).reshape(shape) * task.scale
         self.std = torch.tensor(task.std, device=self.device).reshape(shape) * task.scale
+
+    def _hold(self, part: Part) -> None:
+        self.x = _channels_first(_tensor(part.x)).to(self.device)
+
+    def _inputs(self, index: Tensor | slice) -> Tensor:
+        return self.x[index]
 
     def __len__(self) -> int:
         return len(self.y)
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Return inputs and targets [B]: images normalised [B, C, H, W], all else as it is."""
-        x = self.x[index]
+        x = self._inputs(index)
         if self.task.mean:
             x = (x.float() - self.mean) / self.std
             x = x.contiguous(memory_format=torch.channels_last)
@@ -92,6 +98,33 @@ class Resident:
         return x.contiguous(memory_format=torch.channels_last)
 
 
+class Streamed(Resident):
+    """The inputs of one part where they are, in a file or in the memory of the host.
+
+    Only a batch at a time is read and brought to the device; batches are those of `Resident`.
+    """
+
+    def _hold(self, part: Part) -> None:
+        self.part = part
+
+    def _inputs(self, index: Tensor | slice) -> Tensor:
+        at = index if isinstance(index, slice) else index.cpu().numpy()
+        return _channels_first(_tensor(self.part.x[at])).to(self.device)
+
+
+def loader(task: Task, part: Part, *, device: str = "cpu") -> Resident:
+    """Return `part` resident on the device where it fits, else streamed to it."""
+    small = isinstance(part.x, np.ndarray) and part.x.nbytes <= DEVICE_SHARE * _free(device)
+    return (Resident if small else Streamed)(task, part, device=device)
+
+
+def _free(device: str) -> float:
+    """Return the memory that is free on a device of its own; what is in host memory fits there."""
+    if torch.device(device).type != "cuda":
+        return math.inf
+    return float(torch.cuda.mem_get_info(device)[0])
+
+
 class Shuffled:
     """Random batches of a part, every example once per pass; a short rest is left out.
 
@@ -139,6 +172,11 @@ class Shuffled:
         self.place = int(state["place"])
         self.order = torch.from_numpy(np.array(state["order"]))
         self.generator.set_state(torch.from_numpy(np.array(state["generator"])))
+
+
+def _channels_first(x: Tensor) -> Tensor:
+    """Return images [B, H, W, C] as [B, C, H, W], channels last in memory; all else as it is."""
+    return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from ..space import Space
 from .build import Data, Size, function, mixed_blocks
-from .depthwise import Depthwise
+from .depthwise import with_fast_gradients
 from .operations import MODULES, Align, FactorizedReduce
 from .plan import Call, Mix, MixedBlock, Term, Value
 
@@ -440,14 +440,12 @@ def _made(line: Call | Term, outer: Mapping[str, Value], *, affine: bool) -> nn.
     """Return the module of a line, with norms of our kind."""
     constructor: Any = MODULES[line.op]
     module: nn.Module = constructor(**_values(line.args, outer))
-    return _renormed(module, affine=affine)
+    return _renormed(with_fast_gradients(module), affine=affine)
 
 
 def _renormed(module: nn.Module, *, affine: bool) -> nn.Module:
     if isinstance(module, nn.BatchNorm2d):
         return Norm(module.num_features, affine=affine)
-    if isinstance(module, nn.Conv2d) and Depthwise.takes(module):
-        return Depthwise(module)
     for name, child in module.named_children():
         setattr(module, name, _renormed(child, affine=affine))
     return module

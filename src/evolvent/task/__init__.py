@@ -24,7 +24,8 @@ class Part:
 
     Args:
         x: inputs; images are [N, H, W, C], uint8 or float32.
-            numbers are [N, F] float32, tokens [N, T] int32.
+            numbers are [N, F] float32, tokens [N, T] int32. What is too large for memory is
+            `rows.Rows`, which are read when they are indexed.
         y: targets; classes are [N] int64 in ``range(outputs)``, quantities [N] float32 in units of
             `Task.unit` from their mean.
     """
@@ -34,6 +35,12 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def taken(self, index: np.ndarray) -> Part:
+        """Return some of the examples, by their numbers."""
+        from .rows import taken
+
+        return Part(taken(self.x, index), self.y[index])
 
 
 @dataclass(frozen=True)
@@ -106,18 +113,23 @@ class Task:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the data and its split: two runs can be compared if it is equal."""
+        from .rows import blocks
+
         digest = hashlib.sha256()
         for part in (self.train, self.validation, self.test):
             for array in () if part is None else (part.x, part.y):
                 digest.update(f"{array.dtype}{array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data)
+                for block in blocks(array):
+                    digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()[:16]
 
     @property
     def everything(self) -> Part:
         """Training and validation data together, for the final training of what won."""
+        from .rows import joined
+
         return Part(
-            np.concatenate([self.train.x, self.validation.x]),
+            joined(self.train.x, self.validation.x),
             np.concatenate([self.train.y, self.validation.y]),
         )
 

@@ -23,8 +23,13 @@ from ..errors import DataError
 from .files import LIMIT, check_memory, existing, reading, some
 from .images import Images
 from .labels import as_text
+from .rows import Mapped, Rows
 
 _GZIP_MOST = 1100  # bytes that one byte of gzip can stand for, a little rounded up
+STREAMED = "{size:,.2f} GiB of images stay in their file and are read batch by batch"
+STREAM = (
+    "store the images uncompressed (numpy.savez, plain idx files), to have them read batch by batch"
+)
 _CHUNK = 2**24  # read at a time, so that memory grows with the file and not with its header [bytes]
 
 # ---- .npz ----------------------------------------------------------------------------------------
@@ -44,12 +49,16 @@ _HEADERS: dict[tuple[int, int], Callable[..., Any]] = {  # version of .npy -> re
 }
 
 
-def read_npz(path: str | os.PathLike[str], *, limit: int = LIMIT) -> Images:
+def read_npz(
+    path: str | os.PathLike[str], *, limit: int = LIMIT, memory: int | None = None
+) -> Images:
     """Return the arrays ``x_train, y_train[, x_val, y_val][, x_test, y_test][, class_names]``.
 
     Args:
         path: a file that ``numpy.savez`` or ``numpy.savez_compressed`` wrote.
-        limit: how much all arrays together may take. [bytes]
+        limit: how much all arrays together may take in memory. [bytes]
+        memory: from where on images stay in the file and are read as they are needed, which takes
+            arrays that are not compressed; None: never. [bytes]
 
     Raises:
         DataError: if it is no such file, lacks an array, holds pickled objects or is too large.
@@ -61,14 +70,24 @@ def read_npz(path: str | os.PathLike[str], *, limit: int = LIMIT) -> Images:
     ):
         members = _members(file, archive)
         used = {key: members[key] for key in _FIELDS if key in members}
-        check_memory(file, sum(_declared(file, archive, info) for info in used.values()), limit)
-        arrays = {_FIELDS[key]: _member(archive, info) for key, info in used.items()}
+        sizes = {key: _declared(file, archive, info) for key, info in used.items()}
+        large = memory is not None and sum(sizes.values()) > memory
+        apart = {key for key in sizes if large and _is_stored(key, used[key])}
+        kept = sum(size for key, size in sizes.items() if key not in apart)
+        check_memory(file, kept, limit, STREAM)
+        arrays: dict[str, Any] = {
+            _FIELDS[key]: _mapped(file, archive, info) if key in apart else _member(archive, info)
+            for key, info in used.items()
+        }
         names = arrays.pop("class_names", None)
     others = sorted(set(members) - set(used))
+    notes = [f"arrays that are not used: {some(others)}"] if others else []
+    if apart:
+        notes.append(STREAMED.format(size=sum(sizes[key] for key in apart) / 2**30))
     return Images(
         **arrays,
         class_names=None if names is None else _class_names(file, names),
-        note=(f"arrays that are not used: {some(others)}",) if others else (),
+        note=tuple(notes),
     )
 
 
@@ -125,6 +144,29 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
     return array
 
 
+def _is_stored(key: str, info: zipfile.ZipInfo) -> bool:
+    """Whether an array of images stands in the archive as it is."""
+    return key.startswith("x_") and info.compress_type == zipfile.ZIP_STORED
+
+
+def _mapped(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Rows:
+    """Return one array as rows that are read from the archive when they are needed."""
+    with file.open("rb") as stream:
+        stream.seek(info.header_offset)
+        head = stream.read(30)
+        if head[:4] != b"PK\3\4":
+            raise ValueError(f"{info.filename} has no header")
+        name, extra = struct.unpack("<HH", head[26:])
+        start = info.header_offset + 30 + name + extra
+        stream.seek(start)
+        version = np.lib.format.read_magic(stream)
+        shape, fortran, dtype = _HEADERS[version](stream)
+        if stream.tell() + math.prod(shape) * dtype.itemsize != start + info.file_size:
+            raise ValueError(f"{info.filename} is not what the archive says")
+        order = "F" if fortran else "C"
+        return Rows.of(Mapped(file, stream.tell(), shape, dtype.str, order))
+
+
 def _class_names(file: Path, names: np.ndarray) -> tuple[str, ...]:
     if names.ndim != 1 or names.dtype.kind not in "US":
         raise DataError(f"{str(file)!r}: class_names must be a list of text, not {names.dtype}")
@@ -146,7 +188,9 @@ def is_idx(path: Path) -> bool:
     return _IDX_NAME.fullmatch(path.name) is not None
 
 
-def read_idx(path: str | os.PathLike[str], *, limit: int = LIMIT) -> Images:
+def read_idx(
+    path: str | os.PathLike[str], *, limit: int = LIMIT, memory: int | None = None
+) -> Images:
     """Return the data of idx files named like MNIST's, plain or gzipped.
 
     ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte`` are needed, the same with ``t10k-``
@@ -154,7 +198,8 @@ def read_idx(path: str | os.PathLike[str], *, limit: int = LIMIT) -> Images:
 
     Args:
         path: the folder that holds the files, or one of the files.
-        limit: how much all arrays together may take. [bytes]
+        limit: how much all arrays together may take in memory. [bytes]
+        memory: from where on the images of plain files stay there; None: never. [bytes]
 
     Raises:
         DataError: if a file is missing, damaged or too large.
@@ -168,9 +213,13 @@ def read_idx(path: str | os.PathLike[str], *, limit: int = LIMIT) -> Images:
         raise DataError(
             f"{str(folder)!r} has no {' and '.join(missing)}: put the files of MNIST's form there"
         )
-    arrays: dict[tuple[str, str], np.ndarray] = {}
+    arrays: dict[tuple[str, str], Any] = {}
+    sizes = [file.stat().st_size for file in files.values()]
+    large = memory is not None and sum(sizes) > memory
     for key in sorted(files):
-        arrays[key] = _idx_array(files[key], sum(each.nbytes for each in arrays.values()), limit)
+        apart = large and key[1] == "images" and files[key].suffix != ".gz"
+        taken = sum(each.nbytes for each in arrays.values() if not isinstance(each, Rows))
+        arrays[key] = _idx_array(files[key], taken, limit, apart=apart)
         if (arrays[key].ndim == 1) != (key[1] == "labels"):
             raise DataError(
                 f"{str(files[key])!r} holds an array of {arrays[key].ndim} dimensions, not one "
@@ -181,6 +230,11 @@ def read_idx(path: str | os.PathLike[str], *, limit: int = LIMIT) -> Images:
         arrays["train", "labels"],
         arrays.get(("test", "images")),
         arrays.get(("test", "labels")),
+        note=tuple(
+            STREAMED.format(size=each.nbytes / 2**30)
+            for each in arrays.values()
+            if isinstance(each, Rows)
+        ),
     )
 
 
@@ -202,8 +256,15 @@ def _idx_files(folder: Path, name: str | None) -> dict[tuple[str, str], Path]:
     return next(iter(found.values()), {})
 
 
-def _idx_array(file: Path, taken: int, limit: int) -> np.ndarray:
-    """Return the array of one idx file, where `taken` bytes of the limit are in use."""
+def _idx_array(file: Path, taken: int, limit: int, *, apart: bool) -> np.ndarray | Rows:
+    """Return the array of one idx file, where `taken` bytes of the limit are in use.
+
+    Args:
+        file: plain or gzipped.
+        taken: by the arrays before. [bytes]
+        limit: for all of them. [bytes]
+        apart: whether to leave it in its file.
+    """
     zipped = file.suffix == ".gz"
     with (
         reading(file, "idx file", "fetch it again"),
@@ -215,7 +276,11 @@ def _idx_array(file: Path, taken: int, limit: int) -> np.ndarray:
         shape = struct.unpack(f">{rank}I", stream.read(4 * rank))
         dtype = np.dtype(_IDX_TYPES[kind])
         size = math.prod(shape) * dtype.itemsize
-        check_memory(file, taken + size, limit)
+        if apart:
+            if file.stat().st_size != 4 + 4 * rank + size:
+                raise EOFError(f"it does not hold the {size} bytes that it declares")
+            return Rows.of(Mapped(file, 4 + 4 * rank, shape, dtype.str))
+        check_memory(file, taken + size, limit, STREAM)
         if size > file.stat().st_size * (_GZIP_MOST if zipped else 1):  # before memory is taken
             raise EOFError(f"it cannot hold the {size} bytes that it declares")
         data = _exactly(stream, size).view(dtype).reshape(shape)

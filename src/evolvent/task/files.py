@@ -84,7 +84,9 @@ def reading(file: Path, kind: str, advice: str, *also: type[Exception]) -> Itera
         ) from error
 
 
-def check_memory(file: Path, size: int, limit: int) -> None:
+def check_memory(
+    file: Path, size: int, limit: int, advice: str = "make the images smaller or fewer"
+) -> None:
     """Refuse what would take more than `limit` in memory. [bytes]
 
     Raises:
@@ -93,7 +95,7 @@ def check_memory(file: Path, size: int, limit: int) -> None:
     if size > limit:
         raise DataError(
             f"{str(file)!r} would take {size / 2**30:,.1f} GiB in memory, at most "
-            f"{limit / 2**30:,.1f} GiB are allowed: make the images smaller or fewer"
+            f"{limit / 2**30:,.1f} GiB are allowed: {advice}"
         )
 
 

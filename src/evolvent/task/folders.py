@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,13 @@ import numpy as np
 from ..errors import DataError, SettingError
 from .files import LIMIT, check_memory, existing, reading, some, why
 from .images import Images
+from .rows import Rows, taken
 
 if TYPE_CHECKING:
     from PIL import Image
 
 _MAX_PIXELS = 2**30 // 12  # per picture, as in Pillow: a gigabyte of four-byte colours
+_AT_ONCE = 512  # pictures decoded to see whether they can be
 _MAX_EDGE = 64  # unless a size is given [pixels]
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _EXTENSIONS = frozenset(
@@ -48,6 +51,7 @@ def read_folder(
     size: int | tuple[int, int] | None = None,
     *,
     limit: int = LIMIT,
+    memory: int | None = None,
 ) -> Images:
     """Return the pictures of a folder that has one sub-folder per class.
 
@@ -62,7 +66,8 @@ def read_folder(
         size: edge, or (height, width), that every picture is stretched to [pixels]; None: as they
             are if all have one size of at most 64 pixels, else their median height and width,
             scaled so that the longer is at most 64.
-        limit: how much all images together may take. [bytes]
+        limit: how much all images together may take in memory. [bytes]
+        memory: from where on pictures are decoded whenever they are needed; None: never. [bytes]
 
     Raises:
         SettingError: if `size` is not one or two numbers from 1 to 4096.
@@ -80,11 +85,18 @@ def read_folder(
         raise DataError(f"{str(root)!r} cannot be read ({why(error)})") from error
     files = [file for pictures in found.values() for file, _ in pictures]
     target, grey = _survey(files, target, notes)
-    check_memory(root, len(files) * target[0] * target[1] * (1 if grey else 3), limit)
-    x = _decode_all(files, target, grey, notes)
+    size_in_memory = len(files) * target[0] * target[1] * (1 if grey else 3)
+    x: Any
+    if memory is not None and size_in_memory > memory:
+        x = _decode_later(files, target, grey, notes)
+    else:
+        check_memory(root, size_in_memory, limit)
+        x = _decode_all(files, target, grey, notes)
     arrays: dict[str, Any] = {}
+    start = 0
     for part, pictures in found.items():
-        arrays[f"x{_SUFFIXES[part]}"], x = x[: len(pictures)], x[len(pictures) :]
+        rows = np.arange(start, start := start + len(pictures))
+        arrays[f"x{_SUFFIXES[part]}"] = taken(x, rows)
         arrays[f"y{_SUFFIXES[part]}"] = np.array([label for _, label in pictures])
     return Images(**arrays, note=tuple(notes))
 
@@ -247,20 +259,63 @@ def _decode_all(
     files: list[Path], target: tuple[int, int], grey: bool, notes: list[str]
 ) -> np.ndarray:
     """Return all pictures [N, H, W, C], with one channel if all of them are grey."""
-    x = np.empty((len(files), *target, 1 if grey else 3), np.uint8)
     seen: Counter[str] = Counter()
-    for row, file in zip(x, files, strict=True):
-        with _picture(file) as image:
-            row[...] = _decode(image, target, grey, seen).reshape(row.shape)
+    x = Pictures(tuple(files), target, grey).told(np.arange(len(files)), seen)
+    _tell(seen, notes)
+    if not grey and (x == x[..., :1]).all():  # grey pictures that were stored as colour ones
+        x = np.ascontiguousarray(x[..., :1])
+    return x
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures that are decoded whenever they are asked for: a source of `Rows`."""
+
+    files: tuple[Path, ...]
+    target: tuple[int, int]
+    grey: bool
+    dtype = np.dtype(np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[N, H, W, C]"""
+        return (len(self.files), *self.target, 1 if self.grey else 3)
+
+    def read(self, index: np.ndarray) -> np.ndarray:
+        """Return some pictures [B, H, W, C]."""
+        return self.told(index, Counter())
+
+    def told(self, index: np.ndarray, seen: Counter[str]) -> np.ndarray:
+        """Return some pictures, counting in `seen` what was done to them."""
+        x = np.empty((len(index), *self.shape[1:]), np.uint8)
+        for row, each in zip(x, index.tolist(), strict=True):
+            with _picture(self.files[each]) as image:
+                row[...] = _decode(image, self.target, self.grey, seen).reshape(row.shape)
+        return x
+
+
+def _decode_later(files: list[Path], target: tuple[int, int], grey: bool, notes: list[str]) -> Rows:
+    """Return the pictures as rows, after decoding each of them once to see that it can be."""
+    source, seen, colourless = Pictures(tuple(files), target, grey), Counter[str](), True
+    for start in range(0, len(files), _AT_ONCE):
+        x = source.told(np.arange(start, min(start + _AT_ONCE, len(files))), seen)
+        colourless = colourless and bool((x == x[..., :1]).all())
+    _tell(seen, notes)
+    rows = Rows.of(replace(source, grey=grey or colourless))
+    notes.append(
+        f"{rows.nbytes / 2**30:,.2f} GiB of images are decoded batch by batch, again and again"
+    )
+    return rows
+
+
+def _tell(seen: Counter[str], notes: list[str]) -> None:
+    """Note what was done to some of the pictures."""
     if seen["transparent"]:
         notes.append(f"{seen['transparent']} images with transparency were laid over white")
     if seen["deep"]:
         notes.append(
             f"of {seen['deep']} images with 16 bits the upper 8 are kept: use an .npz for more"
         )
-    if not grey and (x == x[..., :1]).all():  # grey pictures that were stored as colour ones
-        x = np.ascontiguousarray(x[..., :1])
-    return x
 
 
 def _decode(

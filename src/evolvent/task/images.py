@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ..errors import DataError, SettingError
 from . import Part, Task, stratified
 from .files import some, why
 from .labels import class_indices, name_classes
+from .rows import Rows, blocks
 
 TEST_SHARE = 0.15  # of the data, where no test part is given
 _BLOCK = 2**24  # summed at a time [bytes]
@@ -172,9 +173,9 @@ def _naming(name: str) -> Iterator[None]:
         raise DataError(f"{name!r}: {error}") from error
 
 
-def _pairs(given: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _pairs(given: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, np.ndarray]]:
     """Return the parts that were given, as arrays; the training part always is."""
-    pairs = {}
+    pairs: dict[str, tuple[Any, np.ndarray]] = {}
     for part, (x, y) in given.items():
         if x is None and y is None and part != "training":
             continue
@@ -183,7 +184,7 @@ def _pairs(given: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[np.ndarray, 
                 f"the {part} part needs images and labels, and only one of them is given"
             )
         try:
-            pairs[part] = np.asarray(x), np.asarray(y)
+            pairs[part] = x if isinstance(x, Rows) else np.asarray(x), np.asarray(y)
         except (ValueError, TypeError, RuntimeError) as error:
             raise DataError(
                 f"the {part} part is not a plain array ({why(error)}): all images must have one size"
@@ -213,13 +214,14 @@ def _images(
     return _pixels(images)
 
 
-def _channels_last(part: str, x: np.ndarray) -> np.ndarray:
+def _channels_last(part: str, x: Any) -> np.ndarray:
     """Return images as [N, H, W, C]."""
     given = x.shape
     if x.ndim == 3:
-        x = x[..., None]
+        x = replace(x, layout="grey") if isinstance(x, Rows) else x[..., None]
     elif x.ndim == 4 and given[1] in (1, 3) and given[3] not in (1, 3):
-        x = np.moveaxis(x, 1, 3)
+        lazy = isinstance(x, Rows)
+        x = replace(x, layout="turned") if lazy else np.moveaxis(x, 1, 3)
     if x.ndim != 4:
         raise DataError(
             f"{part} images have shape {given}: reshape them to [N, H, W] or [N, H, W, C]"
@@ -231,7 +233,7 @@ def _channels_last(part: str, x: np.ndarray) -> np.ndarray:
             f"{part} images of shape {given} have {_size(x.shape)}: at least one "
             "pixel and 1 to 4 channels (the last axis) are needed"
         )
-    return x
+    return cast(np.ndarray, x)
 
 
 def _pixels(images: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], float]:
@@ -240,19 +242,35 @@ def _pixels(images: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], fl
     if len(kinds) > 1 or not kinds <= set("bif"):
         types = ", ".join(f"{part} {x.dtype}" for part, x in images.items())
         raise DataError(f"images must be all integers, all floats or all true/false, not {types}")
-    small = all(x.dtype.kind == "b" or (x.min() >= 0 and x.max() <= 255) for x in images.values())
-    if kinds != {"f"} and small:
+    if kinds != {"f"} and all(_small(x) for x in images.values()):
         scale = 1.0 if kinds == {"b"} else 255.0
-        return {part: np.ascontiguousarray(x, np.uint8) for part, x in images.items()}, scale
+        return {part: _converted(x, np.uint8) for part, x in images.items()}, scale
     with np.errstate(over="ignore", invalid="ignore"):
-        floats = {part: np.ascontiguousarray(x, np.float32) for part, x in images.items()}
+        floats = {part: _converted(x, np.float32) for part, x in images.items()}
         for part, x in floats.items():
-            if not (np.isfinite(x.min()) and np.isfinite(x.max())):  # no temporary of x's size
-                at = int(np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(1))[0])
-                raise DataError(
-                    f"{part} image {at} holds NaN or infinity (as float32): repair it or leave it out"
-                )
+            start = 0
+            for block in blocks(x):
+                bad = np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(1))
+                if len(bad):
+                    raise DataError(
+                        f"{part} image {start + bad[0]} holds NaN or infinity (as float32): repair "
+                        "it or leave it out"
+                    )
+                start += len(block)
     return floats, 1.0
+
+
+def _small(x: np.ndarray) -> bool:
+    """Whether all values are bytes."""
+    if x.dtype == np.uint8 or x.dtype.kind == "b":
+        return True
+    return all(block.min() >= 0 and block.max() <= 255 for block in blocks(x))
+
+
+def _converted(x: Any, dtype: Any) -> np.ndarray:
+    return cast(
+        np.ndarray, x.astype(dtype) if isinstance(x, Rows) else np.ascontiguousarray(x, dtype)
+    )
 
 
 def _size(shape: tuple[int, ...]) -> str:
@@ -310,11 +328,7 @@ def _split(
 
 def _divided(part: Part, share: float, seed: int) -> tuple[Part, Part]:
     rest, chosen = stratified(part.y, share, seed)
-    return _taken(part, rest), _taken(part, chosen)
-
-
-def _taken(part: Part, index: np.ndarray) -> Part:
-    return Part(part.x[index], part.y[index])
+    return part.taken(rest), part.taken(chosen)
 
 
 def _thinned(part: Part, fraction: float, seed: int) -> Part:
@@ -325,7 +339,7 @@ def _thinned(part: Part, fraction: float, seed: int) -> Part:
     kept, many = np.flatnonzero(alone), np.flatnonzero(~alone)
     if len(many):
         kept = np.sort(np.concatenate([kept, many[stratified(part.y[many], fraction, seed)[1]]]))
-    return _taken(part, kept)
+    return part.taken(kept)
 
 
 def _statistics(x: np.ndarray, scale: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -334,21 +348,21 @@ def _statistics(x: np.ndarray, scale: float) -> tuple[tuple[float, ...], tuple[f
     Summed in float64, block by block: a float64 copy of the whole would take eight times the
     memory of bytes.
     """
-    step = max(1, _BLOCK // (8 * x[0].size))
-    blocks = [x[start : start + step] for start in range(0, len(x), step)]
-    count = x[..., 0].size
-    means, stds = [], []
-    for channel in range(x.shape[3]):
-        mean = sum(float(block[..., channel].sum(dtype=np.float64)) for block in blocks) / count
-        square = 0.0
-        for block in blocks:
-            off = block[..., channel].astype(np.float64).ravel() - mean
-            square += float(np.einsum("i,i->", off, off))
+    size, count, channels = _BLOCK * x.dtype.itemsize // 8, math.prod(x.shape[:3]), x.shape[3]
+    means, squares = np.zeros(channels), np.zeros(channels)
+    for block in blocks(x, size):
+        means += [float(block[..., each].sum(dtype=np.float64)) for each in range(channels)]
+    means /= count
+    for block in blocks(x, size):
+        for each in range(channels):
+            off = block[..., each].astype(np.float64).ravel() - means[each]
+            squares[each] += float(np.einsum("i,i->", off, off))
+    found = []
+    for mean, square in zip(means.tolist(), squares.tolist(), strict=True):
         std = math.sqrt(square / count)
         # Less than float32 can tell apart is a constant channel, which must not be blown up.
-        means.append(mean / scale)
-        stds.append(std / scale if std > 1e-7 * abs(mean) else 1.0)
-    return tuple(means), tuple(stds)
+        found.append((mean / scale, std / scale if std > 1e-7 * abs(mean) else 1.0))
+    return tuple(mean for mean, _ in found), tuple(std for _, std in found)
 
 
 def _augmentation(edge: int, channels: int, flip: bool | None, notes: list[str]) -> dict[str, Any]:

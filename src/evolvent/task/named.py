@@ -14,7 +14,7 @@ from ..errors import DataError, SettingError, unknown
 from . import Task, stratified
 from .arrays import is_idx, read_idx, read_npz
 from .fetching import OWN, fetch
-from .files import existing
+from .files import LIMIT, existing
 from .folders import check_size, read_folder
 from .images import Images, check_settings, image_task
 
@@ -27,6 +27,8 @@ NAMES: dict[str, str] = {
     "cifar10": "32 x 32 colour photographs, 10 classes, 50,000 + 10,000 images",
     "cifar100": "32 x 32 colour photographs, 100 classes, 50,000 + 10,000 images",
 }
+
+_SHARE = 0.2  # of the memory that is free: copies for workers and the final training come on top
 
 _CLOTHES = (
     "T-shirt/top",
@@ -73,6 +75,7 @@ def load(
     fraction: float = 1.0,
     flip: bool | None = None,
     size: int | tuple[int, int] | None = None,
+    memory: float | None = None,
 ) -> Task:
     """Return the image task that a name or a path stands for.
 
@@ -89,6 +92,8 @@ def load(
         fraction: share of the remaining training data to keep, for proxies. (0..1]
         flip: whether a mirrored image keeps its label; None: yes for colour images and clothes.
         size: edge, or (height, width), to bring the images of a folder to. [pixels]
+        memory: what images at a path may take; more stay in their files and are read batch by batch.
+            None is a fifth of the memory that is free. [GiB]
 
     Raises:
         SettingError: for an unknown name, or a setting outside its rule.
@@ -110,7 +115,7 @@ def load(
                 "--set task.flip=false turns it off",
             )
     else:
-        images = _at_path(name, spec, size)
+        images = _at_path(name, spec, size, _room(memory))
     return image_task(
         name,
         images.x,
@@ -148,10 +153,25 @@ def _with_note(images: Images, line: str) -> Images:
     return replace(images, note=(*images.note, line))
 
 
+def _room(memory: float | None) -> int:
+    """Return what the examples of a task may take in memory. [bytes]
+
+    Args:
+        memory: what the user allows; None is a fifth of what is free now. [GiB]
+    """
+    if memory is not None:
+        return int(memory * 2**30)
+    import psutil
+
+    return min(LIMIT, int(_SHARE * psutil.virtual_memory().available))
+
+
 # ---- paths ---------------------------------------------------------------------------------------
 
 
-def _at_path(name: str, spec: str | os.PathLike[str], size: tuple[int, int] | None) -> Images:
+def _at_path(
+    name: str, spec: str | os.PathLike[str], size: tuple[int, int] | None, memory: int
+) -> Images:
     """Return the data at a path; what does not look like a path is a misspelt name."""
     try:
         path = existing(spec)
@@ -162,19 +182,19 @@ def _at_path(name: str, spec: str | os.PathLike[str], size: tuple[int, int] | No
             ) from None
         raise
     if path.is_dir() and not is_idx(path):
-        return _folder(path, size)
+        return _folder(path, size, memory)
     _refuse_size(name, size)
     if path.suffix.lower() == ".npz":
-        return read_npz(path)
+        return read_npz(path, memory=memory)
     if is_idx(path):
-        return read_idx(path)
+        return read_idx(path, memory=memory)
     raise DataError(
         f"{name!r} is not of a kind that images are read from: give an .npz file, a file named "
         "like train-images-idx3-ubyte, or a folder with one sub-folder of images per class"
     )
 
 
-def _folder(path: Path, size: tuple[int, int] | None) -> Images:
+def _folder(path: Path, size: tuple[int, int] | None, memory: int) -> Images:
     """Return the data of a folder: of the CIFAR files in it, or of its class folders."""
     for each, (train, _, _) in _CIFAR.items():
         if all((path / file).is_file() for file in train):
@@ -187,7 +207,7 @@ def _folder(path: Path, size: tuple[int, int] | None) -> Images:
             f"{str(path)!r} holds .npz files and no class folders: give the path of one of them, "
             f"such as {str(arrays[0])!r}"
         )
-    return read_folder(path, size)
+    return read_folder(path, size, memory=memory)
 
 
 def _looks_like_a_path(name: str) -> bool:

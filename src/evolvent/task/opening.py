@@ -25,11 +25,12 @@ _TOKENS = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "control": {},
     "table": {"score": str, "test": str, "cost": str},
-    "data": {**_SPLIT, "flip": bool, "size": int},
+    "data": {**_SPLIT, "flip": bool, "size": int, "memory": Annotated[float, Field(gt=0)]},
     "text": {**_SPLIT, **_TOKENS},
     "frame": {**_SPLIT, **_TOKENS, "target": str, "text": str, "kind": Kind, "test": str},
 }
 TEXTS = {"imdb": "movie reviews, good or bad, 25,000 + 25,000 texts"}
+_REVIEWS = ("imdb_train.csv.gz", "imdb_test.csv.gz")
 COLUMNS = ("target", "text", "kind")  # settings with an option of their own
 
 
@@ -148,20 +149,20 @@ def _from_frame(name: str, settings: Mapping[str, Any]) -> Task:
 
 def _imdb(settings: Mapping[str, Any]) -> Task:
     """Return the reviews of IMDB (Maas et al. 2011), 1 is a good one."""
+    from .fetching import OWN, fetch
     from .images import check_settings
     from .text import text_task
 
     share, part = settings.get("validation", 0.1), settings.get("fraction", 1.0)
     check_settings(settings.get("seed", 0), share, part, None)
-    root = os.environ.get("EVOLVENT_DATA")
-    files = ["imdb_train.csv.gz", "imdb_test.csv.gz"]
-    found = [Path(root or ".").expanduser() / "imdb" / file for file in files]
-    if not root or not all(file.is_file() for file in found):
-        raise DataError(
-            f"the data of 'imdb' are not here: put {' and '.join(files)}, with columns text and label, "
-            f"into $EVOLVENT_DATA/imdb (EVOLVENT_DATA is {root!r})"
-        )
-    train, test = (read_frame(file) for file in found)
+    wanted = f"the files {' and '.join(_REVIEWS)}, with columns text and label,"
+    folder = Path(os.environ.get(OWN) or ".").expanduser() / "imdb"
+    if not (os.environ.get(OWN) and folder.is_dir()):
+        folder = fetch("imdb", wanted)
+    for file in _REVIEWS:
+        if not (folder / file).is_file():
+            raise DataError(f"{str(folder)!r} has no {file}: put {wanted} there")
+    train, test = (read_frame(folder / file) for file in _REVIEWS)
     kept = ("text", "label")
     frames = [Frame(f.source, {k: f.column(k) for k in kept}, f.note) for f in (train, test)]
     return text_task("imdb", frames[0], text="text", target="label", test=frames[1], **settings)

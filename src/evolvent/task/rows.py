@@ -1,0 +1,169 @@
+"""Examples that stay in their files: an array too large for memory, read where it is asked for.
+
+`Rows` has what the users of an image task's arrays need of them, and no more; they are declared as
+arrays, whatever they are. It travels to a worker as the
+names of its files. Every part of a task, and every batch, is the same as that of the array in memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+BLOCK = 2**24  # read at a time [bytes]
+
+
+class Source(Protocol):
+    """Where rows come from; it can be pickled, and holds no data."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[N, ...]"""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of what `read` returns."""
+
+    def read(self, index: np.ndarray) -> np.ndarray:
+        """Return the rows of these numbers."""
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """An array in a file, from a byte on, uncompressed."""
+
+    file: Path
+    offset: int
+    shape: tuple[int, ...]
+    type: str
+    order: str = "C"
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the file."""
+        return np.dtype(self.type)
+
+    def read(self, index: np.ndarray) -> np.ndarray:
+        """Return the rows of these numbers."""
+        found: np.ndarray = _mapped(self)[index]
+        return found
+
+
+@lru_cache(maxsize=16)
+def _mapped(source: Mapped) -> np.ndarray:
+    """Return the array of a file without reading it; opened once per process."""
+    order = cast(Any, source.order)
+    return np.memmap(source.file, source.dtype, "r", source.offset, source.shape, order)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Rows of several, one after another."""
+
+    parts: tuple[Rows, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[sum of N, ...]"""
+        return (sum(len(part) for part in self.parts), *self.parts[0].shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of all of them."""
+        return self.parts[0].dtype
+
+    def read(self, index: np.ndarray) -> np.ndarray:
+        """Return the rows of these numbers."""
+        found = np.empty((len(index), *self.shape[1:]), self.dtype)
+        start = 0
+        for part in self.parts:
+            mine = np.flatnonzero((index >= start) & (index < start + len(part)))
+            if len(mine):
+                found[mine] = part[index[mine] - start]
+            start += len(part)
+        return found
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a source, as images [N, H, W, C] where `layout` makes them so.
+
+    Args:
+        source: where they come from.
+        index: their numbers there [N].
+        dtype: what they are turned into.
+        layout: ``""``; ``"grey"`` adds the axis of one channel, ``"turned"`` moves channels last.
+    """
+
+    source: Source
+    index: np.ndarray
+    dtype: np.dtype
+    layout: str = ""
+
+    @classmethod
+    def of(cls, source: Source) -> Rows:
+        """Return all rows of a source."""
+        return cls(source, np.arange(source.shape[0]), source.dtype.newbyteorder("="))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[N, ...]"""
+        own = self.source.shape[1:]
+        if self.layout == "grey":
+            own = (*own, 1)
+        if self.layout == "turned":
+            own = (*own[1:], own[0])
+        return (len(self.index), *own)
+
+    @property
+    def ndim(self) -> int:
+        """How many axes there are. [count]"""
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """What the whole would take in memory. [bytes]"""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        """Read rows, by a slice or by their numbers."""
+        found = self.source.read(self.index[index])
+        if self.layout:
+            found = found[..., None] if self.layout == "grey" else np.moveaxis(found, 1, 3)
+        return np.ascontiguousarray(found, self.dtype)
+
+    def taken(self, index: np.ndarray) -> Rows:
+        """Return some of the rows, without reading them."""
+        return replace(self, index=self.index[index])
+
+    def astype(self, dtype: Any) -> Rows:
+        """Return the rows as another type."""
+        return replace(self, dtype=np.dtype(dtype))
+
+
+def taken(x: Any, index: np.ndarray) -> np.ndarray:
+    """Return the rows `index` of an array, or of `Rows`, which are not read."""
+    return cast(np.ndarray, x.taken(index) if isinstance(x, Rows) else x[index])
+
+
+def joined(first: Any, second: Any) -> np.ndarray:
+    """Return the rows of one array and then those of another; of `Rows` none are read."""
+    if isinstance(first, Rows) and isinstance(second, Rows):
+        return cast(np.ndarray, Rows.of(Joined((first, second))))
+    return np.concatenate([first[:], second[:]])
+
+
+def blocks(x: Any, size: int = BLOCK) -> Iterator[np.ndarray]:
+    """Yield an array in pieces of about `size` bytes, in their order."""
+    step = max(1, size // max(1, math.prod(x.shape[1:]) * x.dtype.itemsize))
+    for start in range(0, len(x), step):
+        yield x[start : start + step]
