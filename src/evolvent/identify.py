@@ -16,7 +16,8 @@ frequencies) for both, whatever the resolution of the target is.
 
 Few rows per value are used (`ROWS`), because there the readings differ most: a quantity can be told at
 values that were hardly seen, a class cannot. If the quantity's code is shorter by `SURE` standard
-errors, and shorter than the frequencies', the order and the distance of the values help to predict them, and the target is a quantity.
+errors, and shorter than the frequencies', the order and the distance of the values help to predict
+them, and the target is a quantity.
 Otherwise they do not help, and it is a class, if classes can be told at all. If neither reading can
 tell anything, the answer is marked as undecided, and values that repeat are taken for classes.
 
