@@ -133,7 +133,7 @@ def test_export_proves_what_it_writes(toy, one, tmp_path):
 
 
 def test_without_a_proof_nothing_is_run(toy, one, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting.subprocess, "run", None)
+    monkeypatch.setattr("subprocess.run", None)
     options = {"plan": one[0], "state": one[1], "task": toy, "title": "t", "provenance": "p"}
     assert export(tmp_path, **options, proof=False) == {"parity_max_abs_diff": None}
 
