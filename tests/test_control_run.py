@@ -9,11 +9,15 @@ import torch
 from tests.helpers_cli import PATIENCE, evolvent, start
 
 import evolvent as ev
+from evolvent.comparison import compare
 from evolvent.errors import SettingError
+from evolvent.estimator.simulation import Simulation
+from evolvent.full_training import train
 from evolvent.network.genes import Many
 from evolvent.session import _Goal, resume, search
 from evolvent.space.topology import Topology
 from evolvent.store import Store
+from evolvent.strategy.neat import NEAT
 from evolvent.task.control import load
 from evolvent.task.opening import open_task
 from evolvent.types import Candidate, Result
@@ -161,6 +165,41 @@ def test_the_command_prints_the_card_as_json(tmp_path):
     assert 0 <= card["test_score"] <= 1
     assert card["metric"] == "fitness"
     assert ev.Run(tmp_path / "run").best.score == card["val_score"]
+
+
+def test_a_comparison_scores_whole_generations_with_the_same_outcome(monkeypatch):
+    def scores(many):
+        sizes = []
+        whole = Simulation.evaluate_many
+
+        def look(self, asked):
+            sizes.append(len(asked))
+            return whole(self, asked)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Simulation, "evaluate_many", look)
+            if not many:  # it asks for one at a time
+                patch.delattr(NEAT, "together")
+            told = compare(
+                "xor",
+                strategies=["neat"],
+                seeds=2,
+                budget="60t",
+                settings={"neat": {"population": 20}},
+                workers=0,
+            )
+        return [trace.val for trace in told.traces["neat"]], sizes
+
+    together, sizes = scores(many=True)
+    alone, ones = scores(many=False)
+    assert together == alone
+    assert sizes.count(20) == 2 * 3
+    assert set(ones) == {1}
+
+
+def test_a_network_whose_weights_are_genes_is_not_trained(whole, tmp_path):
+    with pytest.raises(SettingError, match="weights of its networks are genes"):
+        train(whole.folder, epochs=1.0, out=tmp_path / "net")
 
 
 def test_limits_hold_for_networks_that_carry_their_weights(tmp_path):

@@ -37,6 +37,17 @@ def events(folder):
         store.close()
 
 
+def seconds_spent(folder):
+    """What a search has been charged so far, also for what was undone later."""
+    if not (folder / "run.db").is_file():
+        return 0.0
+    store = Store(folder / "run.db")
+    try:
+        return store.spent("search")
+    finally:
+        store.close()
+
+
 def kill_after(process, lines, seconds):
     """Let a search print some lines, then kill it; return whether it was still running."""
     for _ in range(lines):
@@ -131,9 +142,15 @@ SHORT = (
     *("--set", "estimator.epochs=1", "--set", "train.epochs=2", "--set", "train.finalists=2"),
     *("--set", "train.onnx=false", "--workers", 1),
 )
-FOR_IMAGES = [
+FEW = (
+    *("--set", "strategy.batches=12", "--set", "train.epochs=2", "--set", "train.finalists=2"),
+    *("--set", "train.onnx=false"),
+)
+IMAGES = [
     name for name, recipe in RECIPES.items() if "image" in find("estimator", recipe.estimator).kinds
 ]
+SHARED = [name for name in IMAGES if find("estimator", RECIPES[name].estimator).stateful]
+FOR_IMAGES = [name for name in IMAGES if name not in SHARED]
 
 
 def test_weights_that_children_inherit_survive_a_kill(data, tmp_path):
@@ -151,7 +168,8 @@ def test_weights_that_children_inherit_survive_a_kill(data, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", FOR_IMAGES)
 def test_every_recipe_that_is_killed_equals_the_unbroken_one(recipe, tmp_path):
-    asked = ["search", "digits", "--recipe", recipe, "--budget", "40t"]
+    budget = "60t" if RECIPES[recipe].strategy in ("reinforce", "ppo", "nao") else "40t"
+    asked = ["search", "digits", "--recipe", recipe, "--budget", budget]
     done = evolvent(*asked, "--out", tmp_path / "whole", *SHORT, patience=900)
     assert done.returncode == 0, done.stderr
     run = kill_and_resume(
@@ -161,6 +179,27 @@ def test_every_recipe_that_is_killed_equals_the_unbroken_one(recipe, tmp_path):
     )
     assert story(run) == story(ev.Run(tmp_path / "whole"))
     check_nothing_is_lost_or_done_twice(tmp_path / "broken")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", SHARED)
+def test_shared_weights_that_are_killed_go_on_from_their_checkpoint(recipe, tmp_path):
+    asked = ["search", "digits", "--recipe", recipe, "--budget", "8t", *FEW]
+    done = evolvent(*asked, "--out", tmp_path / "whole", patience=900)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "broken"
+    hits = 0
+    for lines, seconds in moments(5, lines=(4, 7), seconds=1.0, seed=4):
+        again = (folder / "config.yaml").is_file()
+        process = start(*(["resume", folder] if again else [*asked, "--out", folder]))
+        hits += kill_after(process, lines, seconds)
+        spent = seconds_spent(folder)
+    assert hits >= 3, "the kills came too late to show anything"
+    done = evolvent("resume", folder, patience=900)
+    assert done.returncode == 0, done.stderr
+    assert seconds_spent(folder) > spent
+    assert story(ev.Run(folder)) == story(ev.Run(tmp_path / "whole"))
+    check_nothing_is_lost_or_done_twice(folder)
 
 
 @pytest.mark.slow

@@ -292,6 +292,8 @@ def _text(card: Mapping[str, Any]) -> str:
     ]
     if card["random_is_the_winner"]:
         lines += ["", "The winner is itself the best of the first random candidates."]
+    if found := card.get("data", {}).get("identified"):
+        lines += ["", f"The target was read as {found['kind']}: {found['reason']}."]
     lines += [
         "",
         "Validation chose the winner; test was read once, after the final training, for the networks "

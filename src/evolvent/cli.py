@@ -224,9 +224,18 @@ def show(
         str | None,
         typer.Option(help="Only what no other beats in score and in METRIC: params, ..."),
     ] = None,
+    svg: Annotated[bool, typer.Option("--svg", help="The drawing of ID as SVG.")] = False,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="The same for Mermaid.")] = False,
+    dot: Annotated[bool, typer.Option("--dot", help="The same for Graphviz.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the candidates of a run, the best first, or show one whole."""
+    """List the candidates of a run, the best first, or show one whole, or draw it."""
+    form = _one_of({"svg": svg, "mermaid": mermaid, "dot": dot})
+    if form:
+        from .report.files import picture
+
+        print(picture(run, candidate, form), end="")
+        return
     from .run import Run
 
     opened = Run(run)
@@ -244,6 +253,18 @@ def show(
         _print_rows(rows)
 
 
+def _one_of(options: dict[str, bool]) -> str | None:
+    """Return the name of the one option that was given, if any.
+
+    Raises:
+        UserError: if there are several.
+    """
+    given = [name for name, wanted in options.items() if wanted]
+    if len(given) > 1:
+        raise UserError(f"--{' --'.join(given)}: give one of them")
+    return given[0] if given else None
+
+
 def _print_rows(rows: list[dict[str, Any]]) -> None:
     from .card import ranked
 
@@ -259,6 +280,39 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
             f"{row['id']:>5} {score:>8} {row['budget']:>7.3g} {params:>10} {seconds:>8}  {made}"
             + (f"  ({row['reason']})" if row["reason"] else "")
         )
+
+
+@app.command()
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_FOLDER", help="A run, a comparison, a folder of them.")
+    ],
+) -> None:
+    """Write a page that opens offline: report.html in the folder."""
+    from .report.files import write
+
+    print(write(folder))
+
+
+@app.command()
+def watch(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_FOLDER", help="A run, or a folder of runs.")
+    ],
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen at; others than one's own machine's "
+            "need the token that is printed."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 is any that is free.")] = 8765,
+    token: Annotated[str | None, typer.Option(help="Instead of a random one.")] = None,
+) -> None:
+    """Serve the same page live, while a search runs or after it; read only. Ends with Ctrl-C."""
+    from .report.server import serve
+
+    serve(folder, host=host, port=port, token=token, say=lambda line: print(line, flush=True))
 
 
 @app.command()
@@ -311,6 +365,25 @@ def train(
     else:
         print(page(card))
         print(_where(out))
+
+
+@app.command()
+def identify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table: .csv, .parquet.")],
+    target: Annotated[str | None, typer.Option(help="The column to look at.")] = None,
+    seed: Annotated[int, typer.Option(help="Of rows and networks.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Find out whether a column is a class or a quantity, by networks of both kinds."""
+    from .identify import described
+    from .identify import identify as find_out
+
+    found = find_out(file, target, seed=seed)
+    if as_json:
+        print(json.dumps(found.to_json()))
+        return
+    for line in described(found, str(target)):
+        print(line)
 
 
 @app.command()

@@ -75,11 +75,13 @@ def compare(
     ).to_json()
     if out is not None:
         from .report.figures import curves, tradeoff
+        from .report.files import write
         from .store import write_atomically
 
         write_atomically(out / "curves.svg", curves(found))
         if figure := tradeoff(found):
             write_atomically(out / "tradeoff.svg", figure)
+        _say(f"page: {write(out)}")
     print(json.dumps(found) if as_json else page(found))
 
 

@@ -22,6 +22,7 @@ from . import statistics
 from .contest import Trace, play
 from .errors import CandidateFailed, EvolventError, RunError, SettingError, unknown
 from .execute import Inline, cores
+from .identify import settings_with_kind
 from .resolve import Request, choose, make_spec, settle
 from .settings import PARTS, differences, validated
 from .slots import LocalSlots
@@ -82,7 +83,10 @@ def compare(
     said = with_columns(task, given.get("task", {}), target=target, text=text, kind=kind)
     if said:
         given["task"] = said
-    opened = open_task(task, validated("task", said, settings_of(task)))
+    read, _ = settings_with_kind(
+        task, validated("task", said, settings_of(task)), seconds=None, seed=0, say=say
+    )
+    opened = open_task(task, read)
     shared = {part: given[part] for part in PARTS if part in given}
     request = Request(task, recipe, space, None, estimator, budget, 0, set=shared)
     count = cores() if workers is None else workers

@@ -14,7 +14,7 @@ from .loop import Search
 from .resolve import make_strategy, network_settings
 from .store import Memory
 from .types import Candidate, Result, State
-from .worker import Context, Job, evaluate, fit
+from .worker import Context, Job, evaluate_many, fit
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,24 @@ def play(context: Context, config: Mapping[str, Any], seeds: Sequence[int]) -> l
 
 
 def _play(context: Context, config: Mapping[str, Any], seed: int) -> Trace:
-    start = time.perf_counter()
+    began = time.perf_counter()
     estimator = context.spec.make_estimator(context.space, seed)
     mine = Context(context.spec, context.space, estimator)
     states: dict[int, State] = {}
+    waiting: list[tuple[Candidate, Mapping[int, State]]] = []
+    futures: list[Future[Evaluation]] = []
 
     def submit(candidate: Candidate) -> Future[Evaluation]:
-        future: Future[Evaluation] = Future()
         inherited = {id: states[id] for id in candidate.weights_from if id in states}
-        future.set_result(evaluate(mine, candidate, inherited))
-        return future
+        waiting.append((candidate, inherited))
+        futures.append(Future())
+        return futures[-1]
+
+    def start() -> None:
+        for future, evaluation in zip(futures, evaluate_many(mine, waiting), strict=True):
+            future.set_result(evaluation)
+        waiting.clear()
+        futures.clear()
 
     def keep(evaluation: Evaluation) -> Result:
         if evaluation.state is not None:
@@ -72,16 +80,19 @@ def _play(context: Context, config: Mapping[str, Any], seed: int) -> Trace:
 
     log = Memory()
     strategy = make_strategy(config, context.space, seed)
+    together = hasattr(estimator, "evaluate_many")  # whole generations where it pays
     Search(
         submit=submit,
         cancel=lambda future: None,
+        slots=getattr(strategy, "together", 1) if together else 1,
+        start=start,
         trials=config["budget"]["trials"],
         seconds=config["budget"]["search_seconds"],
         charged=context.spec.task.charged,
         keep=keep,
     ).run(strategy, log)
     results = [event for event in log.events() if isinstance(event, Result)]
-    return _trace(mine, config, seed, results, time.perf_counter() - start)
+    return _trace(mine, config, seed, results, time.perf_counter() - began)
 
 
 def _trace(

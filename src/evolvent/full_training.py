@@ -196,7 +196,13 @@ def _data(
         read = {key: value for key, value in read.items() if key in stays}
     data = open_task(name, dict(read) | said)
     if not data.trainable:
-        raise SettingError(f"{data.name} is a table: it is looked up, there is nothing to train")
+        what = (
+            "is a table: it is looked up, there is nothing to train"
+            if data.charged
+            else "has no examples, and the weights of its networks are genes: there is nothing to "
+            "train; evolvent export gives a candidate as it is"
+        )
+        raise SettingError(f"{data.name} {what}")
     noted = config["data"].get("kind")
     kinds = {noted} if noted else registry.find("estimator", config["estimator"]["name"]).kinds
     if data.kind not in kinds:

@@ -59,6 +59,7 @@ SUPERNET = {
     "clip": 5.0,
     "label_smoothing": 0.0,
     "warmup": 0.0,
+    "precision": "float32",
 }
 
 #: How what was found on shared weights is trained from scratch: as the winners of other searches are.
@@ -100,6 +101,17 @@ RECIPES = {
         {
             "space": {"multiply_adds": 6_000_000},
             "estimator": {"aim": 100, "optimizer": "adamw", "warmup": 0.1, "augment": False},
+        },
+    ),
+    "identify": Recipe(
+        "chain",
+        "genetic",
+        "full",
+        "retrain",
+        "Dufourq & Bassett 2017: small dense chains for both readings of a target",
+        {
+            "space": {"depth": 3, "units": (8, 64), "lrs": (1e-3, 2e-2), "weights": 200_000},
+            "strategy": {"population": 6, "generations": 3},
         },
     ),
     "dense": Recipe(
@@ -271,6 +283,22 @@ RECIPES = {
         {
             "space": {"weight": 3.0, "add_connection": 0.3},
             "strategy": {"population": 1000, "threshold": 4.0},
+        },
+    ),
+    "codeepneat": Recipe(
+        "blueprint",
+        "codeepneat",
+        "full",
+        "retrain",
+        "Miikkulainen et al. 2017",
+        {
+            "space": {
+                "filters": (16, 64),
+                "dropouts": (0.0, 0.3),  # what trains for some epochs only cannot lose more
+                "lrs": (0.01, 0.3),
+                "multiply_adds": 10_000_000,
+            },
+            "estimator": {"aim": 80},
         },
     ),
     "exact": Recipe(

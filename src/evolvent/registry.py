@@ -14,6 +14,7 @@ from typing import Any
 from .errors import SettingError, unknown
 
 SPACES = {
+    "blueprint": "space.blueprint:Blueprint",
     "cell": "space.cell:Cell",
     "cell201": "space.cell201:Cell201",
     "chain": "space.chain:Chain",
@@ -39,6 +40,7 @@ STRATEGIES = {
     "darts": "strategy.darts:Darts",
     "gdas": "strategy.gdas:Gdas",
     "neat": "strategy.neat:NEAT",
+    "codeepneat": "strategy.codeepneat:CoDeepNEAT",
     "successive-halving": "strategy.hyperband:SuccessiveHalving",
     "hyperband": "strategy.hyperband:Hyperband",
     "asha": "strategy.asha:Asha",

@@ -11,13 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from . import card as cards
 from .candidates import export_candidate, front, weights_of
 from .errors import RunError
 from .resolve import task_settings
-from .settings import PARTS
+from .settings import read_config
 from .store import Store
 from .task.opening import open_task
 from .types import Result
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 PARITY = "parity_max_abs_diff"  # of a card
-CONFIG = {"request", "seed", "data", "recipe", "budget", *PARTS} - {"task"}  # of config.yaml
 
 
 class Run:
@@ -41,8 +38,6 @@ class Run:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        if not (self.folder / "config.yaml").is_file():
-            raise RunError(f"{self.folder} is not a run: it holds no config.yaml; check the path")
         self.config = read_config(self.folder)
 
     @contextmanager
@@ -181,20 +176,3 @@ class Best:
         from .export import load
 
         return load(self.folder)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return the resolved settings of a run."""
-    file = folder / "config.yaml"
-    try:
-        config = yaml.safe_load(file.read_text())
-        if not isinstance(config, dict) or not CONFIG.issubset(config):
-            raise RunError(
-                f"{file} is not the config of a run: restore it, or choose another --out"
-            )
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        what = " ".join(str(error).split())
-        raise RunError(
-            f"{file} is damaged ({what}): restore it, or choose another --out"
-        ) from error
-    return config

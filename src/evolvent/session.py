@@ -12,7 +12,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,11 @@ import yaml
 
 from . import card as cards
 from . import motion, recipes, registry
+from .callbacks import Callbacks
 from .checkpoints import Checkpoints
 from .errors import DataError, RunError, SettingError, unknown
+from .identify import Identified, settings_with_kind
+from .report import files as report
 from .resolve import (
     Request,
     choose,
@@ -31,9 +34,10 @@ from .resolve import (
     make_strategy,
     network_settings,
     settle,
+    task_settings,
 )
-from .run import Run, read_config
-from .settings import PARTS, differences, parse_budget, validated
+from .run import Run
+from .settings import PARTS, differences, parse_budget, read_config, validated
 from .store import Store, Weights, write_atomically
 from .task.opening import open_task, settings_of, with_columns
 from .types import Candidate, Result
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
     from .task import Task
     from .worker import Spec
 
+#: what a reader of the run wants to know of a task without opening its data
+FACTS = ("metric", "input_shape", "outputs", "vocabulary", "recurrent")
 Say = Callable[[str], None]
 Listen = Callable[[Result], None]
 
@@ -68,6 +74,7 @@ def search(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     say: Say = lambda line: None,
     listen: Listen = lambda result: None,
+    callbacks: Sequence[object] = (),
     began: float | None = None,
 ) -> Run:
     """Search, train, export; return the finished run.
@@ -93,6 +100,8 @@ def search(
         settings: part -> name -> value, as ``--set part.name=value``.
         say: is told what happens, one line each.
         listen: is told every result.
+        callbacks: objects with some of ``on_start``, ``on_asked``, ``on_result`` and ``on_end``, as
+            `callbacks` describes; an exception in one is said and never ends the search.
         began: `time.monotonic()` at which the wait began; None is now. [s]
 
     Raises:
@@ -122,9 +131,10 @@ def search(
     parse_budget(budget)
     _check_limits(request)
     folder = Path(out) if out is not None else Path("runs") / _folder_name(request)
+    told = Callbacks(callbacks, say)
     began = began or time.monotonic()
     given = None if isinstance(task, str | os.PathLike) else task
-    return _Session(folder, request, workers, say, listen, began, given).run()
+    return _Session(folder, request, workers, say, listen, told, began, given).run()
 
 
 def resume(folder: str | os.PathLike[str], **options: Any) -> Run:
@@ -132,17 +142,19 @@ def resume(folder: str | os.PathLike[str], **options: Any) -> Run:
 
     Args:
         folder: of the run.
-        options: `workers`, `say`, `listen`, `began` of `search`.
+        options: `workers`, `say`, `listen`, `callbacks`, `began` of `search`.
     """
     run = Run(folder)
     try:
         request = Request(**run.config["request"])
     except TypeError as error:
         raise RunError(f"{run.folder} was made by another version of evolvent: {error}") from error
-    options = {"workers": None, "say": lambda line: None, "listen": lambda result: None} | options
-    began = options.get("began") or time.monotonic()
+    nothing = {"workers": None, "say": lambda line: None, "listen": lambda result: None}
+    options = nothing | {"callbacks": (), "began": None} | options
+    told = Callbacks(options["callbacks"], options["say"])
+    began = options["began"] or time.monotonic()
     return _Session(
-        run.folder, request, options["workers"], options["say"], options["listen"], began
+        run.folder, request, options["workers"], options["say"], options["listen"], told, began
     ).run()
 
 
@@ -156,6 +168,7 @@ class _Session:
         workers: int | None,
         say: Say,
         listen: Listen,
+        callbacks: Callbacks,
         began: float,
         task: Task | None = None,
     ) -> None:
@@ -166,7 +179,8 @@ class _Session:
         self.folder, self.request, self.began, self.task = folder, request, began, task
         self.asked_workers = workers
         self.workers = cores() if workers is None else workers
-        self.say, self.listen = say, listen
+        self.say, self.listen, self.callbacks = say, listen, callbacks
+        self.identified: Identified | None = None  # what was found out about the target, now
 
     def run(self) -> Run:
         """Do whatever is left to do."""
@@ -176,7 +190,7 @@ class _Session:
         if before is not None and (self.folder / "best" / "card.json").is_file():
             self.say(f"{self.folder} is finished; showing its result")
             return Run(self.folder)
-        task = self._load_task()
+        task = self._load_task(before)
         if before is not None:
             self._check_data(before, task)
         config = before or self._first_config(task)  # refuses before anything is made
@@ -185,10 +199,13 @@ class _Session:
             if before is None:
                 text = yaml.safe_dump(config, sort_keys=False)
                 write_atomically(self.folder / "config.yaml", text)
+            self.callbacks("on_start", Run(self.folder))
             self._work(config, task, store)
         finally:
             store.close()
-        return Run(self.folder)
+        self.callbacks("on_end", run := Run(self.folder))
+        self.say(f"page: {report.write(self.folder)}")
+        return run
 
     def _check_data(self, before: Mapping[str, Any], task: Task) -> None:
         if before["data"]["fingerprint"] != task.fingerprint:
@@ -233,13 +250,21 @@ class _Session:
             )
         return config
 
-    def _load_task(self) -> Task:
+    def _load_task(self, before: Mapping[str, Any] | None) -> Task:
         if self.task is not None:
             return self.task
         name = self.request.task
-        return open_task(
-            name, validated("task", self.request.set.get("task", {}), settings_of(name))
+        said = validated("task", self.request.set.get("task", {}), settings_of(name))
+        if before is not None:
+            return open_task(name, task_settings(before))
+        said, self.identified = settings_with_kind(
+            name,
+            said,
+            seconds=parse_budget(self.request.budget).seconds,
+            seed=self.request.seed,
+            say=self.say,
         )
+        return open_task(name, said)
 
     @property
     def _plain_request(self) -> dict[str, Any]:
@@ -266,11 +291,15 @@ class _Session:
                 "kind": task.kind,
                 "fingerprint": task.fingerprint,
                 **task.counts,
+                **{name: getattr(task, name) for name in FACTS if hasattr(task, name)},
                 "notes": list(task.note),
             },
             "versions": versions(),
             **settled,
         }
+        if self.identified:
+            config["task"] = {"kind": self.identified.kind}
+            config["data"]["identified"] = self.identified.to_json()
         plain: dict[str, Any] = json.loads(json.dumps(config))
         return plain
 
@@ -358,6 +387,7 @@ class _Session:
         alarmed: set[str] = set()
 
         def submit(candidate: Candidate) -> Any:
+            self.callbacks("on_asked", candidate)
             inherited = restored or weights.of(candidate.weights_from)
             answer = together.submit((candidate, dict(inherited)))
             restored.clear()  # the first candidate brings the estimator back to its checkpoint
@@ -378,6 +408,7 @@ class _Session:
             if prunes and weights.kept:  # nobody else's are inherited any more
                 weights.keep_only({str(id) for id in strategy.alive() | protected})
             self.listen(result)
+            self.callbacks("on_result", result)
             if goal.reached_by(result):
                 self.say(f"candidate {result.candidate.id} solves {task.name}: the search is over")
 

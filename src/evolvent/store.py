@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -50,7 +50,25 @@ CREATE UNIQUE INDEX step_once ON steps (candidate) WHERE undone = 0;
 CREATE TABLE spent (phase TEXT PRIMARY KEY, seconds REAL NOT NULL);
 """
 Event = Candidate | Result  # a candidate was asked for, a result was told
-BUFFER = 0.25  # [s] for which told steps may wait for their transaction
+BUFFER = 0.5  # [s] for which told steps may wait for a transaction
+
+
+class LogRow(NamedTuple):
+    """A row of the log as it is stored.
+
+    Args:
+        seq: its number, ascending. [count from 1]
+        at: when it was recorded. [s since the epoch]
+        kind: ``asked`` or ``told`` of a trial, or ``step``.
+        candidate: its id.
+        data: of the candidate or the result, as JSON has it; of a step, its result.
+    """
+
+    seq: int
+    at: float
+    kind: str
+    candidate: int
+    data: dict[str, Any]
 
 
 class Log(Protocol):
@@ -270,6 +288,39 @@ class Store:
                 raise self._damaged(f"what was {kind} of candidate {id}: {error!r}") from error
             yield event
 
+    def log(self, after: int = 0, most: int = -1) -> list[LogRow]:
+        """Return the rows behind `after`, in their order, as they are stored: for pages.
+
+        Args:
+            after: number of the last row that is known already.
+            most: how many at a time; -1 is all. [count]
+        """
+        rows = self._db.execute(
+            "SELECT seq, at, kind, candidate, data FROM events WHERE undone = 0 AND seq > :after "
+            "UNION ALL "
+            "SELECT seq, at, 'step', candidate, told FROM steps WHERE undone = 0 AND seq > :after "
+            "ORDER BY seq LIMIT :most",
+            {"after": after, "most": most},
+        )
+        return [LogRow(seq, at, kind, id, json.loads(data)) for seq, at, kind, id, data in rows]
+
+    def asked_trials(self, after: int = 0) -> list[LogRow]:
+        """Return the trials that were asked for behind row `after`; none without shared weights."""
+        rows = self._db.execute(
+            "SELECT seq, at, kind, candidate, data FROM events WHERE undone = 0 AND kind = 'asked' "
+            "AND seq > ? AND EXISTS (SELECT 1 FROM steps) ORDER BY seq",
+            (after,),
+        )
+        return [LogRow(seq, at, kind, id, json.loads(data)) for seq, at, kind, id, data in rows]
+
+    def row(self, kind: str, candidate: int) -> dict[str, Any] | None:
+        """Return what was ``asked`` or ``told`` of a candidate, as it is stored, or None."""
+        found = self._db.execute(
+            "SELECT data FROM events WHERE undone = 0 AND kind = ? AND candidate = ?",
+            (kind, candidate),
+        ).fetchone()
+        return None if found is None else json.loads(found[0])
+
     def results(self) -> list[Result]:
         """Return the result of every trial, in the order in which they were told."""
         query = "SELECT seq, kind, candidate, data, NULL, NULL FROM events WHERE undone = 0"
@@ -320,8 +371,10 @@ class Store:
         return 0.0 if row is None else float(row[0])
 
     def spend(self, phase: str, seconds: float) -> None:
-        """Set the seconds that a phase has taken over all sessions. [s]"""
-        self._db.execute("INSERT OR REPLACE INTO spent VALUES (?, ?)", (phase, seconds))
+        """Set the seconds that a phase has taken over all sessions; steps that wait go with it. [s]"""
+        with nullcontext() if self._db.in_transaction else self.together():
+            self._flush()
+            self._db.execute("INSERT OR REPLACE INTO spent VALUES (?, ?)", (phase, seconds))
 
     def phases(self) -> dict[str, float]:
         """Return phase -> seconds over all sessions. [s]"""

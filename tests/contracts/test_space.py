@@ -14,6 +14,7 @@ from evolvent.network.build import FAMILIES, Assembled, Size, plan
 from evolvent.network.supernet import Mixture, Supernet
 from evolvent.registry import SPACES, find
 from evolvent.space import Space, key, sample_decisions
+from evolvent.space.drawing import KINDS
 from evolvent.types import freeze
 
 LISTED = [f"{a}{b}{c}" for a in "012" for b in "012" for c in "012" if (a, b) != ("2", "2")]
@@ -45,6 +46,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "tokens": {"input_shape": (9,), "vocabulary": 20, "outputs": 3},
         "numbers": {"input_shape": (5,), "outputs": 3},
     },
+    "blueprint": {"blueprint": {"input_shape": (2, 7, 6), "outputs": 3, "filters": (8, 24)}},
     "graph": {"graph": {"input_shape": (2, 7, 6)}},
     "filters": {
         "": {"input_shape": (2, 7, 6), "outputs": 3},
@@ -125,7 +127,7 @@ def test_it_keeps_the_contract(case):
     assert isinstance(space, Space)
     assert isinstance(space.gives, frozenset)
     known = {"canonical", "crossover", "decisions", "mixture", "parts", "start", "training"}
-    assert space.gives <= known | {"aligned", "weighted"}
+    assert space.gives <= known | {"aligned", "drawing", "weighted"}
     assert space.family
 
 
@@ -194,6 +196,45 @@ def test_parameters_of_equal_architectures_have_equal_names(case):
     for arch in samples(space, 5):
         again = freeze(json.loads(json.dumps(arch)))
         assert list(built(space, arch).state_dict()) == list(built(space, again).state_dict())
+
+
+# ---- drawings ------------------------------------------------------------------------------------
+
+
+def genes(drawing):
+    """What tells one drawing from another: node and edge, by identity, with what is written there."""
+    nodes = {node.id: node[1:] for node in drawing.nodes}
+    edges = {(edge.source, edge.target, edge.kind == "skip"): edge.label for edge in drawing.edges}
+    return nodes, edges, drawing.facts
+
+
+@every_space
+def test_every_registered_space_has_a_drawing_of_every_architecture(case):
+    space = make(case)
+    assert "drawing" in space.gives
+    for arch in walk(space, 100):
+        drawing = space.drawing(arch)
+        ids = [node.id for node in drawing.nodes]
+        assert len(set(ids)) == len(ids) > 0
+        assert all(node.label and node.kind in KINDS for node in drawing.nodes)
+        groups = {node.id: node.group for node in drawing.nodes}
+        for edge in drawing.edges:
+            assert groups[edge.source] == groups[edge.target]
+        assert drawing == space.drawing(freeze(json.loads(json.dumps(arch))))
+
+
+@every_space
+def test_a_drawing_shows_what_a_move_changed_and_keeps_the_rest(case):
+    space, rng = make(case), random.Random(6)
+    changed = kept = 0
+    for arch in walk(space, 60):
+        move = space.mutate(arch, rng)
+        before, after = genes(space.drawing(arch)), genes(space.drawing(move.arch))
+        if key(space, arch) != key(space, move.arch):
+            assert before != after
+            changed += 1
+            kept += bool(before[0].items() & after[0].items())
+    assert kept >= 0.9 * changed > 0
 
 
 # ---- decisions -----------------------------------------------------------------------------------

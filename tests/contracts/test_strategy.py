@@ -10,7 +10,9 @@ import pytest
 from tests.helpers import elsewhere
 
 from evolvent.loop import replay
+from evolvent.network.build import Size, plan
 from evolvent.registry import STRATEGIES, find
+from evolvent.space.blueprint import Blueprint
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
 from evolvent.space.topology import Topology
@@ -23,6 +25,7 @@ SPACES = (
     Cell(nodes=2),
     Cell(operations="nasnet", nodes=3, combine=("add", "concat")),
     Topology(),
+    Blueprint((1, 8, 8)),
 )
 TRIALS, EPOCHS = 60, 9.0
 
@@ -33,6 +36,16 @@ LIGHT: dict[str, dict[str, Any]] = {
     "gdas": {"batches": 2},
 }
 PHASES = " in phases"  # of training shared weights
+
+
+class Data:
+    """What a network needs to know of a task."""
+
+    outputs = 1
+
+    def __init__(self, space):
+        self.input_shape = space.input_shape
+
 
 every_strategy = pytest.mark.parametrize(
     "name", [*STRATEGIES, *(f"{name}{PHASES}" for name in ("random", "reinforce", "nao"))]
@@ -224,7 +237,7 @@ def test_every_architecture_is_one_of_the_space(name):
             elif "decisions" in space.gives:
                 assert space.decode(space.encode(candidate.arch)) == candidate.arch
             else:
-                assert space.distances(candidate.arch, [candidate.arch]) == [0.0]
+                assert plan(space, candidate.arch, Data(space), Size()).network.calls
 
 
 @every_strategy

@@ -165,13 +165,15 @@ def exact_second_order(one, rows, x, y, *, space, pool_norm):
     net = NaiveSupernet(space, one.task, SIZE, pool_norm=pool_norm).double()
     net.load_state_dict(one.supernet.state_dict())
     own = dict(one.supernet.named_parameters())
-    weights = dict(net.named_parameters())
+    weights: dict[str, torch.Tensor] = dict(net.named_parameters())
     tensors = {n: torch.tensor(r, requires_grad=True) for n, r in rows.items()}
     hyper, batch = one.hyper, one.trainer.upcoming()
     images = batch[0].double()
     logits = functional_call(net, weights, (images, Mixture.of(tensors)))
     loss = F.cross_entropy(logits, batch[1], label_smoothing=hyper.label_smoothing)
-    slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True, allow_unused=True)
+    slopes: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
+        loss, list(weights.values()), create_graph=True, allow_unused=True
+    )
     moved = {}
     for (name, weight), slope in zip(weights.items(), slopes, strict=True):
         if slope is None:
@@ -253,10 +255,10 @@ def test_shared_weights_learn(digits):
         losses.append(one.evaluate(asked, {}).result.metrics["train_loss"])
     assert losses[2] < losses[0] - 0.3
     found = one.evaluate(Candidate(3, arch=arch), {}).result
-    assert found.ok and found.score > 0.3  # of ten classes
+    assert found.ok and found.value > 0.3  # of ten classes
     assert found.params and found.flops and found.total_epochs > 0
     worse = one.evaluate(Candidate(4, arch=("none",) * 6), {}).result
-    assert worse.score < 0.2
+    assert worse.value < 0.2
 
 
 def test_a_step_that_only_trains_has_no_score(toy):

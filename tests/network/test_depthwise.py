@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from evolvent.network.depthwise import Depthwise
+from evolvent.network.depthwise import Depthwise, with_fast_gradients
 
 
 def convolution(kernel=3, *, stride=1, dilation=1, channels=5, **settings):
@@ -29,7 +29,8 @@ def test_it_is_the_convolution_that_it_stands_for(kernel, dilation, stride, size
     assert Depthwise.takes(plain)
     ours = Depthwise(plain)
     assert ours.weight is plain.weight and list(ours.state_dict()) == ["weight"]
-    found, expected = [], []
+    found: list[torch.Tensor] = []
+    expected: list[torch.Tensor] = []
     for conv, results in ((ours, found), (plain, expected)):
         x = image(*size)
         y = conv(x)
@@ -72,10 +73,20 @@ def test_other_layers_are_left_alone(other):
     assert not Depthwise.takes(other)
 
 
-def test_it_runs_in_half_precision_too():
+def test_it_stays_in_single_precision_where_half_is_slow():
     conv, x = Depthwise(convolution(5, dilation=2).float()), image(8, 8).float()
     with torch.autocast("cpu", torch.bfloat16):
         y = conv(x)
-    assert y.dtype == torch.bfloat16
+        half = conv(x.bfloat16())
+    assert y.dtype == half.dtype == torch.float32
+    assert torch.equal(y, conv(x))
     y.sum().backward()
     assert conv.weight.grad is not None and conv.weight.grad.dtype == torch.float32
+
+
+def test_every_depthwise_convolution_of_a_network_is_replaced_and_keeps_its_name():
+    plain = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False), nn.Conv2d(4, 8, 1))
+    names = list(plain.state_dict())
+    inner = with_fast_gradients(nn.Sequential(plain, nn.ReLU()))
+    assert [type(layer) for layer in inner[0]] == [Depthwise, nn.Conv2d]  # type: ignore[index]
+    assert list(inner[0].state_dict()) == names  # type: ignore[index]

@@ -58,6 +58,7 @@ ELSEWHERE = {
     *("SameConv", "Reshape"),  # graphs
     *("FilterMaps", "AvgPool2d"),  # filtered
     *("RectConv", "PadConcat"),  # layered
+    *("ScaledConv", "PooledSum", "PixelUnshuffle"),  # assembled
     *("DropPath", "Auxiliary"),  # cells in training
     "Genome",  # genes
 }

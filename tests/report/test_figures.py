@@ -89,9 +89,9 @@ def test_there_is_a_line_and_a_band_per_strategy_in_its_colour(told):
     svg = curves(told)
     bands = [p for p in ET.fromstring(svg).iter() if p.get("fill-opacity")]
     assert len(bands) == 3
-    drawn = [path.get("style") for path in lines(svg)]
+    drawn = [path.get("stroke") for path in lines(svg)]
     assert len(drawn) == 6  # and its sample in the legend
-    assert {"stroke:var(--ev-ink)", f"stroke:{COLOURS[0]}", f"stroke:{COLOURS[1]}"} == set(drawn)
+    assert {"var(--ev-ink)", COLOURS[0], COLOURS[1]} == set(drawn)
 
 
 def test_the_range_is_that_of_the_late_trials(told):
@@ -113,7 +113,7 @@ def test_the_best_there_is_is_marked_where_it_is_known_and_near(told):
 
 def test_more_strategies_than_colours_are_told_apart(told):
     told["strategies"] = {f"s{i}": row(0.9, 1e8) for i in range(16)}
-    looks = {(p.get("style"), p.get("stroke-dasharray")) for p in lines(curves(told))}
+    looks = {(p.get("stroke"), p.get("stroke-dasharray")) for p in lines(curves(told))}
     assert len(looks) == 16
 
 
@@ -204,3 +204,10 @@ def test_a_real_comparison_can_be_drawn(tmp_path):
     data: Any = SimpleNamespace(metric="accuracy")
     told = Comparison("toy", "2t", 3, traces, data, dict.fromkeys(traces, config)).to_json()
     assert "local" in texts(curves(told)) and "local" in texts(tradeoff(told))
+
+
+@pytest.mark.parametrize("draw", [curves, tradeoff])
+def test_on_a_page_the_page_brings_the_styles_and_none_is_inline(draw, told):
+    svg = draw(told, page=True)
+    assert "<style" not in svg and "style=" not in svg
+    assert texts(svg)[1:] == [word for word in texts(draw(told))[1:] if not word.startswith(".ev")]

@@ -13,16 +13,15 @@ from evolvent.space import key
 from evolvent.space.filters import (
     IMAGE,
     MOST_ENDS,
-    NAME_LENGTH,
     Edge,
     Filters,
     Genome,
     Map,
     Shape,
-    derived,
     genome,
     kernel,
 )
+from evolvent.space.genes import DERIVED, derived
 from evolvent.types import freeze
 
 SPACES = {
@@ -110,7 +109,7 @@ def test_two_hundred_moves_stay_within_every_limit(space, seed):
         assert len(genes.maps) <= space.maps
         depths = {IMAGE: 0.0} | dict.fromkeys(space.names, 1.0)
         for name, depth, height, width in genes.maps:
-            assert len(name) == NAME_LENGTH
+            assert len(name) == DERIVED
             assert 0 < depth < 1
             assert min(height, width) >= 1
             depths[name] = depth

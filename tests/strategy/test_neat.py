@@ -113,7 +113,7 @@ def test_mates_come_from_another_species_as_often_as_the_setting_says():
         strategy = NEAT(SPACE, population=100, threshold=0.2, interspecies=rate)
         asked = generation(strategy)
         tell(strategy, asked, noise)
-        home = {m.candidate.id: at for at, s in enumerate(strategy.species) for m in s.members}
+        home = {m.id: at for at, s in enumerate(strategy.species) for m in s.members}
         assert len(strategy.species) > 2
         pairs = [child.parents for child in generation(strategy) if len(child.parents) == 2]
         return sum(home[a] != home[b] for a, b in pairs) / len(pairs)

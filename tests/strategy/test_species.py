@@ -5,16 +5,20 @@ import random
 
 import pytest
 
-from evolvent.strategy.species import Species, apportion, offspring, speciate
-from evolvent.types import Candidate, Result
+from evolvent.strategy.species import (
+    Member,
+    Species,
+    apportion,
+    fertile,
+    offspring,
+    speciate,
+    speciate_into,
+)
 
 
 def members(*archs, scores=None):
     scores = scores or [1.0] * len(archs)
-    return [
-        Result(Candidate(id, arch), s)
-        for id, (arch, s) in enumerate(zip(archs, scores, strict=True))
-    ]
+    return [Member(id, arch, s) for id, (arch, s) in enumerate(zip(archs, scores, strict=True))]
 
 
 def apart(arch, others):
@@ -22,33 +26,40 @@ def apart(arch, others):
 
 
 def groups(species):
-    return [[member.candidate.arch for member in each.members] for each in species]
+    return [[member.arch for member in each.members] for each in species]
+
+
+def ranked(told, before, threshold, generation):
+    found = speciate(told, before, apart, threshold)
+    for each in found:
+        each.rank(generation)
+    return found
 
 
 def test_a_member_joins_the_first_species_that_is_near_enough_or_founds_one():
     before = [Species(10.0), Species(12.0)]
-    found = speciate(members(11.0, 12.5, 30.0, 31.0, 9.5), before, apart, 2.0, 1)
+    found = speciate(members(11.0, 12.5, 30.0, 31.0, 9.5), before, apart, 2.0)
     assert groups(found) == [[11.0, 9.5], [12.5], [30.0, 31.0]]
 
 
 def test_representatives_are_those_of_the_generation_before_and_empty_species_are_gone():
-    found = speciate(members(0.0), [Species(100.0), Species(1.0, best=7.0)], apart, 2.0, 3)
+    found = speciate(members(0.0), [Species(100.0), Species(1.0, best=7.0)], apart, 2.0)
     assert [each.representative for each in found] == [1.0]
     assert found[0].best == 7.0
 
 
 def test_the_order_of_telling_changes_nothing():
     told = members(*(float(place % 7) for place in range(30)), scores=[p % 4 for p in range(30)])
-    expected = groups(speciate(told, [], apart, 1.5, 1))
+    expected = groups(ranked(told, [], 1.5, 1))
     for seed in range(5):
         mixed = random.Random(seed).sample(told, len(told))
-        assert groups(speciate(mixed, [], apart, 1.5, 1)) == expected
+        assert groups(ranked(mixed, [], 1.5, 1)) == expected
 
 
 def test_a_species_remembers_when_its_best_score_was_reached():
-    first = speciate(members(0.0, 1.0, scores=[1.0, 5.0]), [], apart, 3.0, 1)
-    second = speciate(members(0.0, scores=[4.0]), first, apart, 3.0, 2)
-    third = speciate(members(0.0, scores=[6.0]), second, apart, 3.0, 3)
+    first = ranked(members(0.0, 1.0, scores=[1.0, 5.0]), [], 3.0, 1)
+    second = ranked(members(0.0, scores=[4.0]), first, 3.0, 2)
+    third = ranked(members(0.0, scores=[6.0]), second, 3.0, 3)
     assert [(each[0].best, each[0].improved) for each in (first, second, third)] == [
         (5.0, 1),
         (5.0, 1),
@@ -57,17 +68,58 @@ def test_a_species_remembers_when_its_best_score_was_reached():
 
 
 def test_members_are_sorted_by_score_and_of_equal_ones_the_oldest_comes_first():
-    (found,) = speciate(members(0.0, 0.1, 0.2, scores=[1.0, 2.0, 2.0]), [], apart, 9.0, 1)
-    assert [member.candidate.id for member in found.members] == [1, 2, 0]
+    (found,) = ranked(members(0.0, 0.1, 0.2, scores=[1.0, 2.0, 2.0]), [], 9.0, 1)
+    assert [member.id for member in found.members] == [1, 2, 0]
+
+
+def test_a_species_keeps_the_name_of_its_founder():
+    first = speciate(members(0.0, 50.0, 1.0), [], apart, 3.0)
+    assert [each.name for each in first] == [0, 1]
+    later = [Member(7, 51.0, 1.0), Member(8, 90.0, 1.0)]
+    assert [each.name for each in speciate(later, first, apart, 3.0)] == [1, 8]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 10])
+def test_there_are_as_many_species_as_wanted_whatever_the_scale_of_distances(count):
+    for scale in (1e-3, 1.0, 1e3):
+        draw = random.Random(count)
+        told = members(*(scale * draw.random() for _ in range(20)))
+        species: list[Species] = []
+        for _ in range(5):
+            species = speciate_into(count, told, species, apart)
+            assert len(species) <= count
+            assert sum(len(each.members) for each in species) == len(told)
+            assert all(each.members for each in species)
+            told = [Member(m.id + 20, m.arch + 0.1 * scale * draw.random(), 1.0) for m in told]
+        assert len(species) >= min(count, 3)
+
+
+def test_alikes_are_one_species():
+    assert len(speciate_into(4, members(*[1.0] * 9), [], apart)) == 1
+
+
+def test_who_makes_no_progress_has_no_children_but_the_one_in_the_lead():
+    lead, stuck, young = species([9.0], [5.0], [1.0])
+    lead.improved = stuck.improved = 1
+    young.improved = 9
+    assert fertile([lead, stuck, young], 10, 5) == [lead, young]
+    assert fertile([stuck, young], 20, 5) == [stuck]
 
 
 def species(*scores):
-    return [Species(0.0, members(*[0.0] * len(each), scores=each)) for each in scores]
+    return [Species(0.0, members=members(*[0.0] * len(each), scores=each)) for each in scores]
 
 
 def test_fitness_is_shared_so_that_size_alone_brings_no_children():
     assert offspring(species([4.0] * 30, [4.0]), 10) == [5, 5]
     assert offspring(species([3.0, 5.0], [12.0]), 16) == [4, 12]
+
+
+def test_relative_fitness_tells_close_scores_apart():
+    close = species([0.90, 0.92], [0.96, 0.94], [0.90])
+    assert offspring(close, 12) == [4, 4, 4]
+    assert offspring(close, 12, relative=True) == [2, 10, 0]
+    assert offspring(species([0.5, 0.5], [0.5]), 8, relative=True) == [4, 4]
 
 
 @pytest.mark.parametrize("scores", [([-5.0, -3.0], [-1.0]), ([0.0], [0.0]), ([-2.0], [-2.0, -2.0])])

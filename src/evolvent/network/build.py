@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from ..errors import SettingError, unknown
 from ..space import Space
 from ..types import Arch, State
+from .depthwise import with_fast_gradients
 from .operations import MODULES
 from .plan import FUNCTIONS, Block, Call, MixedBlock, Plan, Value
 
 #: family of spaces -> module of this package with ``plan(space, arch, data, size) -> Plan``.
 FAMILIES = {
+    "blueprint": "assembled",
     "cell": "cells",
     "cell201": "cells201",
     "chain": "chained",
@@ -157,7 +159,7 @@ class Assembled(nn.Module):
                 self.add_module(call.out, Assembled(plan, inner, values))
             elif call.op in MODULES:
                 constructor: Any = MODULES[call.op]
-                self.add_module(call.out, constructor(**values))
+                self.add_module(call.out, with_fast_gradients(constructor(**values)))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Run the calls in order; images are [B, C, H, W]."""

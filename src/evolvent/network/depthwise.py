@@ -53,15 +53,29 @@ class Depthwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, ceil(H / stride), ceil(W / stride)]."""
-        stride, dilation = self.stride[0], self.dilation[0]
-        if x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        if x.device.type != "cpu":
             return super().forward(x)
+        if torch.is_autocast_enabled(
+            "cpu"
+        ):  # in bfloat16 its gradients take up to five times as long
+            with torch.autocast("cpu", enabled=False):
+                return self(x.float())  # type: ignore[no-any-return]
+        stride, dilation = self.stride[0], self.dilation[0]
         if stride == dilation == 2:  # sees every second pixel only
             x, stride, dilation = x[:, :, ::2, ::2].contiguous(memory_format=LAST), 1, 1
         if stride == 2:
             return super().forward(x)
         found: Tensor = _Same.apply(x, self.weight, dilation)  # type: ignore[no-untyped-call]
         return found
+
+
+def with_fast_gradients(module: nn.Module) -> nn.Module:
+    """Return `module` with every such convolution in it, or itself, replaced by a `Depthwise`."""
+    if Depthwise.takes(module):
+        return Depthwise(module)  # type: ignore[arg-type]
+    for name, child in module.named_children():
+        setattr(module, name, with_fast_gradients(child))
+    return module
 
 
 class _Same(torch.autograd.Function):

@@ -281,6 +281,35 @@ class PadConcat(nn.Module):
         return torch.cat(padded, dim=1)
 
 
+class ScaledConv(nn.Conv2d):
+    """Convolution without bias that keeps the size; its initial weights are scaled."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, scale: float) -> None:
+        super().__init__(c_in, c_out, kernel, padding=kernel // 2, bias=False)
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        with torch.no_grad():
+            self.weight.mul_(scale)
+
+
+class PooledSum(nn.Module):
+    """Add images of different shapes: larger ones are max-pooled, missing channels are zeros."""
+
+    def forward(self, *images: Tensor) -> Tensor:
+        """[B, C_i, H_i, W_i] each -> [B, max of C_i, min of H_i, min of W_i]."""
+        channels = max(x.shape[1] for x in images)
+        height, width = (min(x.shape[axis] for x in images) for axis in (2, 3))
+        total: Tensor | None = None
+        for x in images:
+            window = (-(-x.shape[2] // height), -(-x.shape[3] // width))
+            if window != (1, 1):
+                x = F.max_pool2d(x, window, ceil_mode=True)
+            if x.shape[1] < channels:
+                x = F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
+            total = x if total is None else total + x
+        assert total is not None
+        return total
+
+
 class FilterMaps(nn.Module):
     """Maps of one size, each a sum of convolutions of other maps, and a bias for every pixel.
 
@@ -378,6 +407,8 @@ MODULES: dict[str, type[nn.Module]] = {
         ResidualDense,
         RectConv,
         PadConcat,
+        ScaledConv,
+        PooledSum,
         FilterMaps,
         Genome,
         DropPath,
@@ -387,6 +418,7 @@ MODULES: dict[str, type[nn.Module]] = {
         nn.MaxPool1d,
         nn.MaxPool2d,
         nn.AvgPool2d,
+        nn.PixelUnshuffle,
         nn.Linear,
         nn.BatchNorm1d,
         nn.BatchNorm2d,

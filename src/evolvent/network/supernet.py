@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from ..space import Space
 from .build import Data, Size, function, mixed_blocks
-from .depthwise import Depthwise
+from .depthwise import with_fast_gradients
 from .operations import MODULES, Align, FactorizedReduce
 from .plan import Call, Mix, MixedBlock, Term, Value
 
@@ -392,7 +392,8 @@ def _aligned(module: Align, value: Partial) -> Tensor:
 
     It is that for zeros in the place of the others, without computing with them.
     """
-    x, index, change = F.relu(value.x), value.index, module.change
+    x, index = F.relu(value.x), value.index
+    change: Any = module.change
     if isinstance(change, FactorizedReduce):
         return change.norm(_halves(change, x, index))  # type: ignore[no-any-return]
     weight = change[1].weight
@@ -416,8 +417,7 @@ def _halves(module: FactorizedReduce, x: Tensor, index: Tensor | None = None) ->
 class _Concat(torch.autograd.Function):
     """Concatenation of channels whose gradients are whole images, not views into a wider one.
 
-    Norms and convolutions take several times as long on such views, and every operation on the way
-    to a node would begin with one.
+    Every operation that leads to a node would have to copy such a view again.
     """
 
     @staticmethod
@@ -427,7 +427,7 @@ class _Concat(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Any:
-        parts = slope.split(ctx.channels, 1)
+        parts = torch.split(slope, ctx.channels, 1)
         return tuple(part.contiguous(memory_format=torch.channels_last) for part in parts)
 
 
@@ -440,14 +440,12 @@ def _made(line: Call | Term, outer: Mapping[str, Value], *, affine: bool) -> nn.
     """Return the module of a line, with norms of our kind."""
     constructor: Any = MODULES[line.op]
     module: nn.Module = constructor(**_values(line.args, outer))
-    return _renormed(module, affine=affine)
+    return _renormed(with_fast_gradients(module), affine=affine)
 
 
 def _renormed(module: nn.Module, *, affine: bool) -> nn.Module:
     if isinstance(module, nn.BatchNorm2d):
         return Norm(module.num_features, affine=affine)
-    if isinstance(module, nn.Conv2d) and Depthwise.takes(module):
-        return Depthwise(module)
     for name, child in module.named_children():
         setattr(module, name, _renormed(child, affine=affine))
     return module

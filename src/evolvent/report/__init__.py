@@ -1,1 +1,1 @@
-"""The store as pages and figures; read only."""
+"""Pages and figures of what is stored. Read only."""

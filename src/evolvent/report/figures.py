@@ -22,25 +22,27 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 384, 92, 18, 20, 66  # of the plo
 ROW = 30  # height of a row of the legend [px]
 LONGEST = 25  # characters of a name that fit the legend
 
+#: of a figure that is a file of its own; on a page style.css says the same with the page's colours
 _STYLE = (
     "<style>"
-    ".ev-figure{--ev-ink:#222;--ev-faint:#ddd;--ev-paper:#fff;"
+    ".ev-figure{--ev-ink:#1b2126;--ev-faint:#e2e3df;--ev-paper:#fff;"
     "display:block;width:100%;max-width:760px;height:auto}"
     ".ev-figure text{font:13px system-ui,sans-serif;fill:var(--ev-ink)}"
     ".ev-figure .ev-grid{stroke:var(--ev-faint);stroke-width:1}"
     ".ev-figure .ev-axis{stroke:var(--ev-ink);stroke-width:1}"
     "@media (prefers-color-scheme:dark){"
-    ".ev-figure{--ev-ink:#e6e6e6;--ev-faint:#3a3a3a;--ev-paper:#111}}"
+    ".ev-figure{--ev-ink:#e7eaec;--ev-faint:#2d343a;--ev-paper:#1a1e22}}"
     "@media (max-width:520px){.ev-figure text{font-size:19px}}"
     "</style>"
 )
 
 
-def curves(told: Mapping[str, Any]) -> str:
+def curves(told: Mapping[str, Any], *, page: bool = False) -> str:
     """Return the score over trials of every strategy, with the 95 % interval of its mean.
 
     Args:
         told: what `Comparison.to_json` returns.
+        page: whether it stands on a page, which brings the styles.
 
     Returns:
         An SVG element; empty text if no strategy has a curve.
@@ -70,14 +72,15 @@ def curves(told: Mapping[str, Any]) -> str:
     title = f"{measure} of {told['task']} over trials, mean of {told['seeds']} seeds"
     kinds = {name: "mark" if len(points) == 1 else "line" for name, points in lines.items()}
     legend = [(name, _look(told, name), kinds.get(name, "line")) for name in told["strategies"]]
-    return _figure(title, parts, legend)
+    return _figure(title, parts, legend, page)
 
 
-def tradeoff(told: Mapping[str, Any]) -> str:
+def tradeoff(told: Mapping[str, Any], *, page: bool = False) -> str:
     """Return the score of every seed's choice against its FLOPs.
 
     Args:
         told: what `Comparison.to_json` returns.
+        page: whether it stands on a page, which brings the styles.
 
     Returns:
         An SVG element; empty text if no choice has FLOPs.
@@ -105,7 +108,7 @@ def tradeoff(told: Mapping[str, Any]) -> str:
             parts.append(mark)
     title = f"{_measure(told)} of {told['task']} against FLOPs, one choice per seed"
     legend = [(name, _look(told, name), "mark") for name in told["strategies"] if found[name]]
-    return _figure(title, parts, legend)
+    return _figure(title, parts, legend, page)
 
 
 @dataclass(frozen=True)
@@ -262,8 +265,8 @@ def _band(frame: _Frame, points: Sequence[_Point], look: _Look, opacity: float) 
     below = [f"{frame.at(p.x)} {frame.up(p.low)}" for p in reversed(points)]
     path = "L".join(above + below)
     if len(points) == 1:  # an interval at one place: a whisker
-        return f'<path d="M{path}" stroke-width="2" style="stroke:{look.colour}"/>'
-    return f'<path d="M{path}Z" fill-opacity="{opacity}" style="fill:{look.colour}"/>'
+        return f'<path d="M{path}" stroke-width="2" stroke="{look.colour}"/>'
+    return f'<path d="M{path}Z" fill-opacity="{opacity}" fill="{look.colour}"/>'
 
 
 def _line(frame: _Frame, points: Sequence[_Point], look: _Look) -> str:
@@ -282,8 +285,7 @@ def _clipped(parts: Sequence[str]) -> str:
 
 def _stroke(look: _Look) -> str:
     dash = f' stroke-dasharray="{look.dash}"' if look.dash else ""
-    style = f'style="stroke:{look.colour}"'
-    return f'fill="none" stroke-width="2.5" stroke-linejoin="round"{dash} {style}'
+    return f'fill="none" stroke-width="2.5" stroke-linejoin="round"{dash} stroke="{look.colour}"'
 
 
 def _mark(look: _Look, x: float, y: float, size: float, title: str) -> str:
@@ -297,12 +299,14 @@ def _mark(look: _Look, x: float, y: float, size: float, title: str) -> str:
         f"M0 {1.3 * r:.1f}L{1.2 * r:.1f} {-0.8 * r:.1f}H{-1.2 * r:.1f}Z",  # triangle, down
     )
     shape = shapes[look.shape % len(shapes)]
-    style = f'style="fill:{look.colour};stroke:var(--ev-paper)"'
+    paint = f'fill="{look.colour}" stroke="var(--ev-paper)"'
     inner = f"<title>{escape(title)}</title>" if title else ""
-    return f'<path transform="translate({x} {y})" d="{shape}" fill-opacity=".75" {style}>{inner}</path>'
+    return f'<path transform="translate({x} {y})" d="{shape}" fill-opacity=".75" {paint}>{inner}</path>'
 
 
-def _figure(title: str, parts: Sequence[str], legend: Sequence[tuple[str, _Look, str]]) -> str:
+def _figure(
+    title: str, parts: Sequence[str], legend: Sequence[tuple[str, _Look, str]], page: bool
+) -> str:
     """Return the whole SVG element, with a legend of two columns below the plot."""
     rows = math.ceil(len(legend) / 2)
     keys = []
@@ -316,9 +320,9 @@ def _figure(title: str, parts: Sequence[str], legend: Sequence[tuple[str, _Look,
         short = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
         words = _text(x + 42, y + 5, short)
         keys.append(f"<g><title>{escape(name)}</title>{sample}{words}</g>")
-    height = HEIGHT + ROW * rows + 4
+    height, style = HEIGHT + ROW * rows + 4, "" if page else _STYLE
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="ev-figure" viewBox="0 0 {WIDTH} {height}" '
-        f'role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>{_STYLE}'
+        f'role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>{style}'
         f"{''.join(parts)}{''.join(keys)}</svg>"
     )

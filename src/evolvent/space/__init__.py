@@ -13,6 +13,8 @@ start      ``start(rng)``: the minimal architecture, from which evolution may be
 training   ``training(arch)``: what the architecture itself says about its training
 aligned    ``distances(arch, others)``, and ``crossover(fitter, other, rng, equal=...)`` gene by gene
 weighted   the architecture carries its weights: it is not trained
+parts      ``modules`` and ``blueprints(kinds)``, with operators of their own, and ``assemble``
+drawing    ``drawing(arch) -> Drawing``: boxes and arrows named by genes; every registered space has it
 ========== ======================================================================================
 """
 
@@ -26,6 +28,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from ..types import Arch
+from .drawing import Drawing
 
 
 class Move(NamedTuple):
@@ -103,6 +106,47 @@ class Aligned(Protocol):
         self, first: Arch, second: Arch, rng: random.Random, *, equal: bool = False
     ) -> Move:
         """Return a child; what only one parent has comes from `first`, unless both are `equal`."""
+
+
+class Part(Aligned, Protocol):
+    """The operators of one kind of part, whose genes align. All are pure."""
+
+    def start(self, rng: random.Random) -> Arch:
+        """Return a minimal part."""
+
+    def sample(self, rng: random.Random) -> Arch:
+        """Return a random part."""
+
+    def mutate(self, part: Arch, rng: random.Random) -> Move:
+        """Return a valid neighbour of `part`."""
+
+
+class Parts(Protocol):
+    """Capability ``parts``: blueprints whose nodes point to kinds of modules.
+
+    Which modules are of a kind is for whoever keeps them to say; a kind is a number.
+    """
+
+    modules: Part
+
+    def blueprints(self, kinds: Sequence[int]) -> Part:
+        """Return the operators of blueprints that point to `kinds`."""
+
+    def pointed_to(self, blueprint: Arch) -> tuple[int, ...]:
+        """Return the kinds that `blueprint` points to, each once."""
+
+    def pointed(self, blueprint: Arch, kinds: Mapping[int, int]) -> Arch:
+        """Return `blueprint` with its nodes pointed to other kinds, old one -> new one."""
+
+    def assemble(self, blueprint: Arch, modules: Mapping[int, Arch]) -> Arch:
+        """Return the architecture of `blueprint` with a module of every kind that it points to."""
+
+
+class Drawn(Protocol):
+    """Capability ``drawing``: what a page or a file shows of an architecture."""
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return boxes and arrows, equal genes under equal ids; `Sketch` helps to make them."""
 
 
 class Start(Protocol):

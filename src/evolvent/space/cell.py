@@ -28,6 +28,7 @@ import numpy as np
 from ..errors import SettingError, unknown
 from ..types import Arch
 from . import Decision, Group, Move, sample_decisions
+from .drawing import Drawing, Sketch
 
 #: The operation sets of the papers, and one of plain convolutions for machines without a GPU, where
 #: separable convolutions train about ten times slower than plain ones.
@@ -141,7 +142,7 @@ class Cell:
         self.combine, self.output = tuple(combine), output
         self.distinct, self.zero = distinct, zero
         self.cells = SEARCHED[reduction]
-        self.gives = frozenset({"canonical", "crossover", "decisions"})
+        self.gives = frozenset({"canonical", "crossover", "decisions", "drawing"})
         if self.combine == ("add",):
             self.gives |= {"mixture"}
 
@@ -283,6 +284,27 @@ class Cell:
             other = best if best[0] >= 2 * entries[1][0] else entries[1]
         first, second = sorted((best, other), key=lambda entry: entry[1])
         return first[1], first[2], second[1], second[2], "add"
+
+    # -- what it looks like ----------------------------------------------------------------------
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return one picture per cell: operations as boxes between the states they read and make."""
+        sketch = Sketch()
+        for name, cell in zip(self.cells, arch, strict=True):
+            group = f"{name} cell"
+            sketch.node(f"{name}/0", "cell before", "input", group)
+            sketch.node(f"{name}/1", "previous cell", "input", group)
+            for state, (first, op_first, second, op_second, combine) in enumerate(cell, INPUTS):
+                node = sketch.node(f"{name}/{state}", combine, "join", group)
+                for side, source, op in (("a", first, op_first), ("b", second, op_second)):
+                    branch = sketch.operation(f"{node}/{side}", op, group)
+                    sketch.edge(f"{name}/{source}", branch)
+                    sketch.edge(branch, node)
+            out = sketch.node(f"{name}/out", "output: concat", "output", group)
+            states = range(INPUTS, len(cell) + INPUTS)
+            for state in loose_ends(cell) if self.output == "loose" else states:
+                sketch.edge(f"{name}/{state}", out)
+        return sketch.done()
 
     # -- equal networks --------------------------------------------------------------------------
 

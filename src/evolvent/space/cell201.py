@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import InvalidArchitecture
 from ..types import Arch
 from . import Decision, Group, Move
+from .drawing import Drawing, Sketch
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -27,7 +28,7 @@ class Cell201:
     """All assignments of the five operations to the six edges. It has no settings."""
 
     family = "cell201"
-    gives = frozenset({"canonical", "crossover", "decisions", "mixture"})
+    gives = frozenset({"canonical", "crossover", "decisions", "drawing", "mixture"})
 
     def sample(self, rng: random.Random) -> Arch:
         """Return a cell, uniform over all 15,625."""
@@ -74,6 +75,21 @@ class Cell201:
     def derive(self, weights: Mapping[str, np.ndarray]) -> Arch:
         """Return the strongest operation of every edge; ``none`` may win, as in the benchmark."""
         return self.decode([int(column) for column in np.argmax(weights["cell"], axis=1)])
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return the four nodes with a box for the operation on every edge that is not ``none``."""
+        sketch = Sketch()
+        for node in range(4):
+            label, kind = {0: ("input", "input"), 3: ("output: add", "output")}.get(
+                node, ("add", "join")
+            )
+            sketch.node(f"{node}", label, kind)
+        for (source, target), name in zip(EDGES, arch, strict=True):
+            if name != "none":
+                edge = sketch.operation(f"{source}>{target}", name.removeprefix("nor_"))
+                sketch.edge(f"{source}", edge)
+                sketch.edge(edge, f"{target}")
+        return sketch.done()
 
     def canonical(self, arch: Arch) -> str:
         """Return the benchmark's unique form: skips vanish, ``#`` is zero, sums are unordered."""

@@ -33,6 +33,7 @@ from typing import Any, NamedTuple, Self
 from ..errors import InvalidArchitecture, SettingError
 from ..types import Arch
 from . import Move
+from .drawing import Drawing, Sketch, kind_of
 from .genes import fresh
 
 ACTIVATIONS = ("linear", "relu", "leaky_relu", "prelu", "sigmoid", "softmax")
@@ -92,7 +93,7 @@ class Chain:
 
     family = "chain"
     kinds = frozenset({"image", "numbers", "text"})
-    gives = frozenset({"canonical", "crossover", "training"})
+    gives = frozenset({"canonical", "crossover", "drawing", "training"})
 
     def __init__(
         self,
@@ -272,6 +273,20 @@ class Chain:
     def canonical(self, arch: Arch) -> Arch:
         """Return the chain without the names of its genes."""
         return (arch[0], tuple(layer[1:] for layer in arch[1]))
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return the layers as a column of boxes, named by their genes, and the learning rate."""
+        sketch = Sketch()
+        last = sketch.node("input", "x".join(map(str, self.input_shape)), "input")
+        for name, kind, *values in arch[1]:
+            known = "dense" if kind == "embedding" else kind_of(kind)
+            label = f"{kind.replace('_', ' ')} {', '.join(map(str, values))}"
+            sketch.node(f"layer/{name}", label, known)
+            sketch.edge(last, f"layer/{name}")
+            last = f"layer/{name}"
+        sketch.edge(last, sketch.node("output", f"dense {self.outputs}", "output"))
+        sketch.fact("learning rate", f"{arch[0]:g}")
+        return sketch.done()
 
     # -- the operators ---------------------------------------------------------------------------
 

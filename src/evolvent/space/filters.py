@@ -24,7 +24,6 @@ what is part of the network where the paper picks among all genes; networks are 
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -33,10 +32,11 @@ from typing import Any, NamedTuple, Self
 from ..errors import SettingError
 from ..types import Arch
 from . import Move
-from .genes import LETTERS
+from .dag import told_apart
+from .drawing import Drawing, Sketch
+from .genes import derived
 
 IMAGE = "x"  # the name of the node that is the image
-NAME_LENGTH = 6  # 309 million names: they are drawn by a hash, so two events must not share one
 _TRIES = 100  # draws of a mutation that can be applied, before the parent is trained again
 MOST_ENDS = 4  # inputs, and outputs, of a map that `add_map` makes
 
@@ -129,7 +129,7 @@ class Filters:
     """
 
     family = "filters"
-    gives = frozenset({"canonical", "crossover", "start"})
+    gives = frozenset({"canonical", "crossover", "drawing", "start"})
 
     def __init__(
         self,
@@ -240,30 +240,27 @@ class Filters:
         return self.mutate(first, rng)
 
     def canonical(self, arch: Arch) -> Arch:
-        """Return what the network is, whatever its maps are called: its edges by what they join.
-
-        A node is told by its size, by what leads to it and by what it leads to, and that again for
-        those, until no more nodes are told apart.
-        """
+        """Return what the network is, whatever its maps are called: its edges by what they join."""
         nodes, edges = self.network(genome(arch))
-        sources, targets = _neighbours(nodes, edges), _neighbours(nodes, [(b, a) for a, b in edges])
-        told = {name: _digest(name if name in self.names else nodes[name]) for name in nodes}
-        while True:
-            known = len(set(told.values()))
-            told = {
-                name: _digest(
-                    own,
-                    sorted(told[other] for other in sources[name]),
-                    sorted(told[other] for other in targets[name]),
-                )
-                for name, own in told.items()
-            }
-            if len(set(told.values())) == known:
-                break
-        return (
-            tuple(sorted(told.values())),
-            tuple(sorted((told[source], told[target]) for source, target in edges)),
-        )
+        labels = {name: name if name in self.names else shape for name, shape in nodes.items()}
+        return told_apart(labels, edges)
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return the maps between image and outputs with their sizes, and the kernels at the arrows."""
+        nodes, edges = self.network(genome(arch))
+        sketch = Sketch()
+        for name, shape in nodes.items():
+            size = f"{shape.height}x{shape.width}"
+            if name == IMAGE:
+                sketch.node(name, f"image {size}", "input")
+            elif name in self.names:
+                sketch.node(name, name, "output")
+            else:
+                sketch.node(name, f"map {size}", "convolution")
+        for source, target in edges:
+            height, width = kernel(nodes[source], nodes[target])
+            sketch.edge(source, target, f"{height}x{width}")
+        return sketch.done()
 
     # -- what is valid ---------------------------------------------------------------------------
 
@@ -389,34 +386,6 @@ def _with_map(
     return Genome((*genes.maps, new), (*genes.edges, *edges))
 
 
-def derived(event: str, used: Collection[str]) -> str:
-    """Return the name of the gene that `event` makes, the first of its names that is not in use.
-
-    The same event gives the same name in any relative and any process.
-    """
-    count = 0
-    while (name := _spelt(f"{event} {count}")) in used:
-        count += 1
-    return name
-
-
-def _spelt(event: str) -> str:
-    numbers = hashlib.sha256(event.encode()).digest()
-    return "".join(LETTERS[number % len(LETTERS)] for number in numbers[:NAME_LENGTH])
-
-
 def kernel(source: Shape, target: Shape) -> tuple[int, int]:
     """Return height and width of the kernel between two nodes. [pixels]"""
     return abs(source.height - target.height) + 1, abs(source.width - target.width) + 1
-
-
-def _neighbours(nodes: Collection[str], edges: list[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return the name of every node -> the nodes from which an edge leads to it."""
-    found: dict[str, list[str]] = {name: [] for name in nodes}
-    for source, target in edges:
-        found[target].append(source)
-    return found
-
-
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

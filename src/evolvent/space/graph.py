@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, Self
 from ..errors import SettingError
 from ..types import Arch
 from . import Move
+from .drawing import Drawing, Sketch
 from .genes import fresh
 
 Layer = tuple[Any, ...]
@@ -88,7 +89,7 @@ class Graph:
     """
 
     family = "graph"
-    gives = frozenset({"canonical", "start", "training"})
+    gives = frozenset({"canonical", "drawing", "start", "training"})
 
     def __init__(
         self,
@@ -173,6 +174,26 @@ class Graph:
         places = {INPUT: -1} | {layer[0]: place for place, layer in enumerate(dna.layers)}
         skips = tuple(sorted((places[source], places[target]) for source, target in dna.skips))
         return (dna.lr, tuple(layer[1:] for layer in dna.layers), skips)
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return the backbone as a column, the skips beside it, and the learning rate."""
+        dna, sketch = DNA(*arch), Sketch()
+        last = sketch.node(INPUT, "image", "input")
+        for name, kind, *values in dna.layers:
+            plain = "" if values[-1] else ", linear"
+            if kind == "conv":
+                channels, height, width, stride = values[:-1]
+                step = f", stride {stride}" if stride > 1 else ""
+                sketch.node(name, f"conv {height}x{width}, {channels}{step}{plain}", "convolution")
+            else:
+                sketch.node(name, f"identity{plain or ', BN, ReLU'}", "skip")
+            sketch.edge(last, name)
+            last = name
+        sketch.edge(last, sketch.node(dna.head, "pool, classes", "output"))
+        for source, target in dna.skips:
+            sketch.edge(source, target, kind="skip")
+        sketch.fact("learning rate", f"{dna.lr:g}")
+        return sketch.done()
 
     # -- limits ----------------------------------------------------------------------------------
 

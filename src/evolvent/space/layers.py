@@ -23,6 +23,7 @@ import numpy as np
 from ..errors import SettingError, unknown
 from ..types import Arch
 from . import Decision, Group, Move
+from .drawing import Drawing, Sketch, kind_of
 
 #: Sets of named operations, in place of convolutions of any height and width.
 OPERATIONS: dict[str, tuple[str, ...]] = {
@@ -106,7 +107,7 @@ class Layers:
         self.depths, self.join, self.pools = tuple(depths), join, pools
         if not self._kinds(depths[0]):
             raise SettingError("these settings leave one architecture, there is nothing to search")
-        self.gives = frozenset({"canonical", "crossover", "decisions"})
+        self.gives = frozenset({"canonical", "crossover", "decisions", "drawing"})
         if operations and join == "add" and len(depths) == 1 and depths[0] > 1:
             self.gives |= {"mixture"}  # sums of branches of one shape, and skips to be weighted
 
@@ -227,6 +228,42 @@ class Layers:
             stage = self.stage(len(order), len(arch))
             order.append(rng.choice([i for i in free if self.stage(i, len(arch)) == stage]))
         return self.encode(_relabelled(arch, order))
+
+    # -- what it looks like ----------------------------------------------------------------------
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return a box per layer and an arrow per layer that it reads; max-pools stand in the facts."""
+        sketch = Sketch()
+        image = sketch.node("image", "image", "input")
+        for index, layer in enumerate(arch):
+            name = sketch.node(f"{index + 1}", *self._described(layer))
+            before = f"{index}" if index else image
+            if self.join == "add":
+                sketch.edge(before, name)
+                for source in layer[-1]:
+                    sketch.edge(f"{source + 1}", name, kind="skip")
+            for source in layer[-1] if self.join == "concat" else ():
+                sketch.edge(f"{source + 1}", name)
+            if self.join == "concat" and not layer[-1]:
+                sketch.edge(image, name)
+        out = sketch.node("out", "classes", "output")
+        for index in unread(arch) if self.join == "concat" else (len(arch) - 1,):
+            sketch.edge(f"{index + 1}", out)
+        stages = [self.stage(index, len(arch)) for index in range(len(arch))]
+        pools = [f"{i}" for i in range(1, len(arch)) if stages[i] != stages[i - 1]]
+        sketch.fact("max-pool after layer", ", ".join(pools) or "none")
+        return sketch.done()
+
+    def _described(self, layer: Layer) -> tuple[str, str]:
+        """Return the label and the kind of a layer."""
+        told = dict(zip(self.roles, layer[:-1], strict=True))
+        stride = (told.get("stride-height", 1), told.get("stride-width", 1))
+        step = f", stride {stride[0]}x{stride[1]}" if stride != (1, 1) else ""
+        if "operation" in told:
+            label = told["operation"].replace("_", " ")
+            return f"{label}, {told['filters']}{step}", kind_of(told["operation"])
+        size = f"{told['filter-height']}x{told['filter-width']}"
+        return f"conv {size}, {told['filters']}{step}", "convolution"
 
     # -- mixture ---------------------------------------------------------------------------------
 

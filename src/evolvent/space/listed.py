@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import DataError, InvalidArchitecture, SettingError
 from ..types import Arch
 from . import Decision, Move
+from .drawing import Drawing, Sketch
 
 SEPARATORS = (",", "|", "-", " ", "/", "~")  # tried in this order
 _TRIES = 8  # masks of a crossover before it falls back to a mutation
@@ -55,7 +56,7 @@ class Listed:
     """
 
     family = "listed"
-    gives = frozenset({"decisions", "crossover"})
+    gives = frozenset({"decisions", "crossover", "drawing"})
 
     def __init__(self, archs: Sequence[str]) -> None:
         self.archs = tuple(archs)
@@ -176,6 +177,20 @@ class Listed:
     def equivalents(self, choices: Sequence[int], rng: random.Random) -> tuple[int, ...]:
         """Return `choices`: nothing is known about symmetric forms."""
         return tuple(choices)
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return a box per field that differs within the list, in their order: no more is known."""
+        sketch, last = Sketch(), ""
+        for place, (values, chosen) in enumerate(
+            zip(self.fields, self.encode(arch), strict=True), 1
+        ):
+            field = sketch.node(f"{place}", f"field {place}: {values[chosen] or 'none'}")
+            if last:
+                sketch.edge(last, field)
+            last = field
+        if not last:
+            sketch.node("0", str(arch))
+        return sketch.done()
 
     def _find(self, arch: Arch) -> int:
         if arch not in self._number:

@@ -10,6 +10,7 @@ import random
 
 from ..types import Arch
 from . import Move
+from .drawing import Drawing, Sketch
 
 
 class Plain:
@@ -22,7 +23,7 @@ class Plain:
 
     family = "plain"
     kinds = frozenset({"image", "numbers", "text"})
-    gives: frozenset[str] = frozenset()
+    gives = frozenset({"drawing"})
 
     def __init__(self, *, smallest: int = 2, largest: int = 256) -> None:
         self.smallest, self.largest = smallest, largest
@@ -35,3 +36,14 @@ class Plain:
         """Return a neighbouring width."""
         up = arch[0] < self.largest and (arch[0] == self.smallest or rng.random() < 0.5)
         return Move((arch[0] + (1 if up else -1),), "width")
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return the pattern of the network: blocks, wider where what flows gets smaller."""
+        sketch = Sketch()
+        first = sketch.node("input", "input", "input")
+        block = sketch.node("block", f"block of width {arch[0]}", "convolution")
+        more = sketch.node("more", "further blocks, made by hand", "convolution")
+        last = sketch.node("output", "output", "output")
+        for source, target in ((first, block), (block, more), (more, last)):
+            sketch.edge(source, target)
+        return sketch.done()

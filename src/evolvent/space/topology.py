@@ -30,6 +30,7 @@ from typing import Any, Self
 from ..errors import SettingError
 from ..types import Arch
 from . import Move
+from .drawing import Drawing, Sketch
 
 Gene = tuple[str, str, float, bool]  # source, target, weight, enabled
 BIAS = "bias"
@@ -62,7 +63,7 @@ class Topology:
     """
 
     family = "topology"
-    gives = frozenset({"aligned", "canonical", "crossover", "start", "weighted"})
+    gives = frozenset({"aligned", "canonical", "crossover", "drawing", "start", "weighted"})
 
     def __init__(
         self,
@@ -207,6 +208,22 @@ class Topology:
     def canonical(self, arch: Arch) -> Arch:
         """Return the enabled genes in the order of their names: what the network computes with."""
         return tuple(sorted(gene for gene in arch if gene[3]))
+
+    # -- what it looks like ------------------------------------------------------------------------
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Return inputs, hidden nodes and outputs, and the enabled connections with their weights."""
+        sketch = Sketch()
+        for name in self.inputs:
+            sketch.node(name, name, "input")
+        for name in hidden(arch):
+            sketch.node(name, f"hidden {name.partition('_')[2][:3]}", "activation")
+        for name in self.outputs:
+            sketch.node(name, name, "output")
+        for source, target, weight, enabled in arch:
+            if enabled:
+                sketch.edge(source, target, f"{weight:.2f}", "negative" if weight < 0 else "")
+        return sketch.done()
 
     # -- mutations ---------------------------------------------------------------------------------
 

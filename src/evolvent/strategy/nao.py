@@ -42,6 +42,7 @@ _ROWS, _FREE_ROWS = 32, 16  # of a step: scored architectures, and samples witho
 _FREE = 512  # samples without a score
 _SIZES = (0.2, 0.56, 0.92, 1.28, 1.64, 2.0)  # of the moves, in lengths of an encoder output
 _KNOWN = 10_000  # sequences whose tokens are kept
+_STEPS = 4  # of training per new result, at most
 _TRIES = 50  # samples, or mutants of each of the best, to find one that was not asked before
 
 
@@ -105,7 +106,8 @@ class NAO:
             guided by the predictor, often the better search on small spaces, and not the paper's.
         members: models trained side by side, whose predictions are averaged. [count]
         width: of the encoder, the decoder and the embedding; the paper has 96. [numbers]
-        steps: of training per new result. [count]
+        steps: of training per new result; None is 4, or fewer in a search of more than 250 trials,
+            which would take minutes to replay. [count]
         share: of the predictor in the loss, lambda of the paper. [0..1]
         targets: ``rank`` or ``score``, what the predictor learns, both scaled to 0..1.
         epochs: training length of every candidate. [epochs]
@@ -130,7 +132,7 @@ class NAO:
         stay: bool = False,
         members: int = 2,
         width: int = 32,
-        steps: int = 4,
+        steps: int | None = None,
         share: float = 0.8,
         targets: str = "rank",
         epochs: float = 1.0,
@@ -146,6 +148,7 @@ class NAO:
                     f"{horizon} trials would leave little to climb with"
                 )
         batch = min(PAPER_BATCH, max(1, horizon // 25)) if batch is None else batch
+        steps = min(_STEPS, max(1, 1000 // max(1, horizon))) if steps is None else steps
         seeds = min(PAPER_SEEDS, max(2, initial // 3)) if seeds is None else seeds
         least = {"initial": 2, "batch": 1, "seeds": 1, "starts": 0, "members": 1, "width": 2}
         given = (initial, batch, seeds, starts, members, width, steps)

@@ -21,7 +21,7 @@ import random
 from ..errors import SettingError
 from ..space import Move, Space
 from ..types import Arch, Budget, Candidate, Result, stream
-from .species import Species, offspring, speciate
+from .species import Member, Species, fertile, offspring, speciate
 
 PAPER_POPULATION = 150
 PLATEAU_SPECIES = 2  # that go on breeding when the whole population makes no progress
@@ -122,23 +122,23 @@ class NEAT:
             return Candidate(id, arch, operator=name, budget=self.budget)
         species, copy = self.families[place]
         if copy:
-            parent = species.members[0].candidate
+            parent = species.members[0]
             return self._child(id, parent.arch, "champion", (parent.id,))
         mother = rng.choice(species.members[: self._breeding(species)])
         if rng.random() < self.mutation_only:
             return self._mutant(id, mother, rng)
         other = self._other(species, rng)
         father = rng.choice(other.members[: self._breeding(other)])
-        if father.candidate.id == mother.candidate.id:
+        if father.id == mother.id:
             return self._mutant(id, mother, rng)
-        first, second = sorted((mother, father), key=lambda each: (-each.value, each.candidate.id))
+        first, second = sorted((mother, father), key=lambda each: (-each.value, each.id))
         move = self.space.crossover(  # type: ignore[attr-defined]
-            first.candidate.arch, second.candidate.arch, rng, equal=first.value == second.value
+            first.arch, second.arch, rng, equal=first.value == second.value
         )
         if rng.random() >= self.unmutated:
             changed = self.space.mutate(move.arch, rng)
             move = Move(changed.arch, f"{move.operator}+{changed.operator}")
-        return self._child(id, move.arch, move.operator, (first.candidate.id, second.candidate.id))
+        return self._child(id, move.arch, move.operator, (first.id, second.id))
 
     def tell(self, result: Result) -> None:
         """Take a result; with the last of a generation, settle who breeds the next."""
@@ -146,17 +146,23 @@ class NEAT:
         if len(self.told) < self.size:
             return
         self.generation += 1
-        members = [result for result in self.told if result.ok]
+        members = [
+            Member(result.candidate.id, result.candidate.arch, result.value)
+            for result in self.told
+            if result.ok
+        ]
         self.told = []
         if members:
             self._settle(members)
 
     # -- one generation after the other ----------------------------------------------------------
 
-    def _settle(self, members: list[Result]) -> None:
+    def _settle(self, members: list[Member]) -> None:
         rng = stream(self.seed, "species", self.generation)
         distances = self.space.distances  # type: ignore[attr-defined]
-        self.species = speciate(members, self.species, distances, self.threshold, self.generation)
+        self.species = speciate(members, self.species, distances, self.threshold)
+        for species in self.species:
+            species.rank(self.generation)
         if (best := max(member.value for member in members)) > self.best:
             self.best, self.improved = best, self.generation
         breeding = self._fertile()
@@ -165,24 +171,20 @@ class NEAT:
             kept = len(species.members) > self.champions
             self.families += [(species, kept and place == 0) for place in range(count)]
         for species in self.species:  # for the next generation
-            species.representative = rng.choice(species.members).candidate.arch
+            species.representative = rng.choice(species.members).arch
 
     def _fertile(self) -> list[Species]:
         """Return the species that may have children, at least the one with the best member.
 
         After a plateau two species start afresh, for one generation: their children may part again.
         """
+        if self.generation - self.improved < self.plateau:
+            return fertile(self.species, self.generation, self.stagnation)
+        self.improved = self.generation
         ranked = sorted(self.species, key=lambda species: -species.members[0].value)
-        if self.generation - self.improved >= self.plateau:
-            self.improved = self.generation
-            for species in ranked[:PLATEAU_SPECIES]:
-                species.improved = self.generation
-            return ranked[:PLATEAU_SPECIES]
-        return [
-            species
-            for species in self.species
-            if species is ranked[0] or self.generation - species.improved < self.stagnation
-        ]
+        for species in ranked[:PLATEAU_SPECIES]:
+            species.improved = self.generation
+        return ranked[:PLATEAU_SPECIES]
 
     # -- children --------------------------------------------------------------------------------
 
@@ -196,9 +198,9 @@ class NEAT:
             return rng.choice([each for each in self.species if each is not species])
         return species
 
-    def _mutant(self, id: int, parent: Result, rng: random.Random) -> Candidate:
-        move = self.space.mutate(parent.candidate.arch, rng)
-        return self._child(id, move.arch, move.operator, (parent.candidate.id,))
+    def _mutant(self, id: int, parent: Member, rng: random.Random) -> Candidate:
+        move = self.space.mutate(parent.arch, rng)
+        return self._child(id, move.arch, move.operator, (parent.id,))
 
     def _child(self, id: int, arch: Arch, operator: str, parents: tuple[int, ...]) -> Candidate:
         return Candidate(id, arch, parents=parents, operator=operator, budget=self.budget)

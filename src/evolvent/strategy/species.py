@@ -10,10 +10,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from ..types import Arch, Result
+from ..types import Arch
 
 Distances = Callable[[Arch, Sequence[Arch]], Sequence[float]]
+_HALVINGS = 30  # of the range in which the threshold is that gives a number of species
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of a population.
+
+    Args:
+        id: unique in the population's history; the older has the lower. [count]
+        arch: its genes.
+        value: its fitness; higher is better.
+        note: what its population remembers of it.
+    """
+
+    id: int
+    arch: Arch
+    value: float
+    note: Any = None
 
 
 @dataclass
@@ -22,75 +41,118 @@ class Species:
 
     Args:
         representative: architecture that decides who belongs to it.
+        name: the id of the member that founded it.
         members: of the present generation, the fittest first, of equally fit the oldest.
-        best: highest score that any member ever had.
+        best: highest value that any member ever had.
         improved: generation in which `best` was reached. [count]
     """
 
     representative: Arch
-    members: list[Result] = field(default_factory=list)
+    name: int = -1
+    members: list[Member] = field(default_factory=list)
     best: float = -math.inf
     improved: int = 0
 
+    def rank(self, generation: int) -> None:
+        """Put the fittest first, now that all have their values; note it if none was ever fitter."""
+        self.members.sort(key=lambda member: (-member.value, member.id))
+        if self.members[0].value > self.best:
+            self.best, self.improved = self.members[0].value, generation
+
 
 def speciate(
-    members: Sequence[Result],
+    members: Sequence[Member],
     before: Sequence[Species],
     distances: Distances,
     threshold: float,
-    generation: int,
 ) -> list[Species]:
-    """Return the species of a new generation; those that nobody joins are gone.
+    """Return the species of a new generation, not ranked yet; those that nobody joins are gone.
 
     Args:
-        members: of the new generation, with scores.
+        members: of the new generation.
         before: species of the last one, with representatives of that one.
         distances: from one architecture to others.
         threshold: distance below which a member belongs to a species.
-        generation: number of the new one.
     """
-    homeless = sorted(members, key=lambda member: member.candidate.id)
+    homeless = sorted(members, key=lambda member: member.id)
     found: list[Species] = []
     for old in before:  # the first that is near enough wins, and these come first
         near, homeless = _parted(homeless, old.representative, distances, threshold)
         if near:
-            found.append(Species(old.representative, near, old.best, old.improved))
+            found.append(Species(old.representative, old.name, near, old.best, old.improved))
     while homeless:
-        first = homeless[0].candidate.arch
-        near, homeless = _parted(homeless[1:], first, distances, threshold, homeless[:1])
-        found.append(Species(first, near))
-    for each in found:
-        each.members.sort(key=lambda member: (-member.value, member.candidate.id))
-        if each.members[0].value > each.best:
-            each.best, each.improved = each.members[0].value, generation
+        first, *others = homeless
+        near, homeless = _parted(others, first.arch, distances, threshold, [first])
+        found.append(Species(first.arch, first.id, near))
     return found
 
 
+def speciate_into(
+    count: int, members: Sequence[Member], before: Sequence[Species], distances: Distances
+) -> list[Species]:
+    """Return about `count` species, never more, by the threshold that gives so many.
+
+    The threshold is halved in, generation by generation, so that neither its scale nor how alike a
+    population has become decides how many species there are. Alikes may give fewer.
+    """
+    low, high = 0.0, 1.0
+    while len(found := speciate(members, before, distances, high)) > count:
+        low, high = high, 2 * high
+    for _ in range(_HALVINGS):
+        if len(found) == count:
+            break
+        middle = (low + high) / 2
+        tried = speciate(members, before, distances, middle)
+        if len(tried) > count:
+            low = middle
+        else:
+            found, high = tried, middle
+    return found
+
+
+def fertile(species: Sequence[Species], generation: int, stagnation: int) -> list[Species]:
+    """Return the species that may have children: those that made progress, and the one in the lead.
+
+    Args:
+        species: ranked.
+        generation: number of the present one.
+        stagnation: generations without a fitter member after which a species has no children.
+    """
+    first = max(species, key=lambda each: each.members[0].value)
+    return [each for each in species if each is first or generation - each.improved < stagnation]
+
+
 def _parted(
-    members: list[Result],
+    members: list[Member],
     arch: Arch,
     distances: Distances,
     threshold: float,
-    near: Sequence[Result] = (),
-) -> tuple[list[Result], list[Result]]:
+    near: Sequence[Member] = (),
+) -> tuple[list[Member], list[Member]]:
     """Return those nearer to `arch` than the threshold, after those known to be, and the others."""
-    joined, left = list(near), list[Result]()
-    far = distances(arch, [member.candidate.arch for member in members])
+    joined, left = list(near), list[Member]()
+    far = distances(arch, [member.arch for member in members])
     for member, distance in zip(members, far, strict=True):
         (joined if distance < threshold else left).append(member)
     return joined, left
 
 
-def offspring(species: Sequence[Species], total: int) -> list[int]:
+def offspring(species: Sequence[Species], total: int, *, relative: bool = False) -> list[int]:
     """Return how many children each species has, `total` together.
 
-    Shares are proportional to the mean score of the members, which is what their fitness sums to when
-    each divides its own by the size of its species. Scores below 0 are all moved up until the lowest
-    is 0; where nothing is left to tell species apart, all get the same.
+    Shares are proportional to the mean fitness of the members, which is what it sums to when each
+    divides its own by the size of its species. Where nothing tells species apart, all get the same.
+
+    Args:
+        species: with members.
+        total: of the children. [count]
+        relative: whether the least fit of all counts as 0, which tells scores apart that lie close
+            together; else that is so only where it lies below 0.
     """
     lowest = min(member.value for each in species for member in each.members)
+    zero = lowest if relative else min(0.0, lowest)
     means = [
-        math.fsum(member.value - min(0.0, lowest) for member in each.members) / len(each.members)
+        math.fsum(member.value - zero for member in each.members) / len(each.members)
         for each in species
     ]
     return apportion(means, total)

@@ -1,0 +1,176 @@
+"""Pages as files: of a run, of a comparison, or of a folder of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from ..errors import RunError
+from ..settings import read_config
+from ..store import write_atomically
+from .comparison import body
+from .page import page
+from .pictures import FORMS
+from .reading import Reader, read, reading
+
+NAME = "report.html"  # within the folder that it is about
+
+
+def write(folder: Path) -> Path:
+    """Write the page of a run or a comparison into its folder, or one of each and a list of them.
+
+    Args:
+        folder: of a run, of a comparison, or one that holds such folders.
+
+    Returns:
+        The file to open.
+
+    Raises:
+        RunError: if there is nothing to show, or what there is cannot be read.
+    """
+    folder = Path(folder)
+    kind = kind_of(folder)
+    if kind == "run":
+        data = read(folder)
+        text = page(data, title=f"{data['config']['recipe']} · {data['name']}")
+    elif kind == "comparison":
+        text = comparison(folder)
+    else:
+        rows = index(folder)
+        for row in rows:
+            write(folder / row["name"])
+        text = page(
+            None,
+            title=folder.resolve().name,
+            body=listed(rows, lambda name: f"{quote(name)}/{NAME}"),
+        )
+    file = folder / NAME
+    write_atomically(file, text)
+    return file
+
+
+def picture(folder: Path, candidate: int | None, form: str) -> str:
+    """Return the drawing of a candidate as text in one of `FORMS`.
+
+    Args:
+        folder: of the run.
+        candidate: its id; None is the one that was delivered.
+        form: ``svg``, ``mermaid`` or ``dot``.
+
+    Raises:
+        RunError: if there is no such candidate, or nothing draws it.
+    """
+    with reading(folder) as reader:
+        if candidate is None:
+            card = reader.state()["card"]
+            if card is None:
+                raise RunError(f"{folder} has not delivered yet: give the id of a candidate")
+            candidate = card["candidate"]
+        drawing = reader.drawing(candidate)
+    return FORMS[form](drawing)
+
+
+def kind_of(folder: Path) -> str:
+    """Return whether a folder is a ``run``, a ``comparison`` or a ``folder`` of such.
+
+    Raises:
+        RunError: if it is none of these.
+    """
+    if (folder / "comparison.json").is_file():
+        return "comparison"
+    if (folder / "config.yaml").is_file():
+        return "run"
+    if folder.is_dir() and found(folder):
+        return "folder"
+    raise RunError(
+        f"{folder} is neither a run, nor a comparison, nor a folder of them: check the path"
+    )
+
+
+def found(folder: Path) -> dict[str, Path]:
+    """Return name -> path of the runs and comparisons directly within a folder, sorted."""
+    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    return {
+        path.name: path for path in inside if (path / "comparison.json").is_file() or _is_run(path)
+    }
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        read_config(folder)
+    except RunError:  # a comparison that is not finished has a config of its own
+        return False
+    return (folder / "run.db").is_file()
+
+
+def comparison(folder: Path) -> str:
+    """Return the page of a comparison."""
+    told = json.loads((folder / "comparison.json").read_text())
+    plan = yaml.safe_load((folder / "config.yaml").read_text())
+    return page(None, title=f"comparison on {told['task']}", body=body(told, plan))
+
+
+def index(folder: Path) -> list[dict[str, Any]]:
+    """Return a row per run and comparison within a folder; what cannot be read says why."""
+    rows = []
+    for name, path in found(folder).items():
+        row: dict[str, Any] = {
+            "name": name,
+            "what": "",
+            "state": "",
+            "score": None,
+            "candidates": None,
+        }
+        if (path / "comparison.json").is_file():
+            told = json.loads((path / "comparison.json").read_text())
+            row |= {"what": f"comparison on {told['task']}", "state": f"{told['seeds']} seeds"}
+        else:
+            try:
+                with reading(path) as reader:
+                    row |= _row(reader)
+            except RunError as error:
+                row["state"] = str(error)
+        rows.append(row)
+    return rows
+
+
+def _row(reader: Reader) -> dict[str, Any]:
+    state, config = reader.state(), reader.config
+    ok = [row for row in reader.news()["rows"] if row[1] == "ok"]
+    return {
+        "what": f"{config['recipe']} on {Path(config['request']['task']).name}",
+        "state": state["state"],
+        "candidates": len(ok),
+        "score": max(ok, key=lambda row: (row[6], row[2]))[2] if ok else None,
+    }
+
+
+def listed(rows: list[dict[str, Any]], link: Callable[[str], str]) -> str:
+    """Return a list of runs as markup.
+
+    Args:
+        rows: from `index`.
+        link: the address of a name.
+    """
+    return (
+        "<h1>Searches</h1><section class='panel'><div class='scroll'><table><thead><tr>"
+        "<th>folder</th><th>search</th><th>best validation score</th><th>scored candidates</th>"
+        f"<th>state</th></tr></thead><tbody>{''.join(_line(row, link) for row in rows)}</tbody>"
+        "</table></div></section>"
+    )
+
+
+def _line(row: Mapping[str, Any], link: Callable[[str], str]) -> str:
+    score = "" if row["score"] is None else f"{row['score']:.4f}"
+    count = "" if row["candidates"] is None else f"{row['candidates']:,}"
+    return (
+        f"<tr><td><a href='{escape(link(row['name']))}'>{escape(row['name'])}</a></td>"
+        f"<td>{escape(row['what'])}</td><td class='n'>{score}</td><td class='n'>{count}</td>"
+        f"<td>{escape(row['state'])}</td></tr>"
+    )

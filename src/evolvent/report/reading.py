@@ -1,0 +1,453 @@
+"""What a page shows of a run, as plain JSON: read from its folder, also while it is searched.
+
+The overview has one short row per candidate (`FIELDS`); what is shown of one candidate alone is its
+details. `read` returns the whole of a run for a file: the overview as it stands, the details packed,
+since a page with 20,000 candidates opens few of them.
+
+Weight-sharing runs have more: `steps`, the curves of the shared weights and of what the strategy notes
+of its trials (rows ``{"index", "seconds", "metrics": {name: number}}``), `alarms` (``{"candidate",
+"name", "text", "advice"}``) and the `mixture` of the last trial (``{"group", "rows", "columns",
+"values"}``).
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import gzip
+import inspect
+import json
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .. import registry
+from ..errors import EvolventError, RunError
+from ..motion import alarms
+from ..settings import read_config
+from ..space.drawing import Drawing
+from ..store import LogRow, Store
+from ..types import Candidate, Result, freeze
+
+#: of a row of the overview; `told` is when its result came [s since the epoch], `metrics` those beside
+#: the score that are numbers, `inherits` the candidates whose weights it began with
+FIELDS = (
+    "id",
+    "status",
+    "score",
+    "params",
+    "flops",
+    "seconds",
+    "epochs",
+    "told",
+    "parents",
+    "operator",
+    "inherits",
+    "reason",
+    "metrics",
+)
+CHUNK = 128  # candidates whose details are packed together
+CURVE_POINTS = 60  # of a training curve on a page, less where there are many candidates
+ALL_POINTS = 320_000  # of all curves of a page together
+FEWEST_POINTS = 12
+STEPS = 3000  # of a page in a file, evenly taken
+REASON = 300  # characters of a reason in the overview; the details have all of it
+
+Row = list[Any]
+
+
+class Reader:
+    """A run's folder, read only.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        RunError: if it is not the folder of a run, or damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.config = read_config(self.folder)
+        self._store = Store(self.folder / "run.db")
+        self._asked: dict[int, Any] = {}  # what was asked and not yet told
+        self._notes: dict[int, Mapping[str, Any]] = {}  # of the trials of a weight-sharing run
+        self._noted = 0  # last row of the log that was looked at for them
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    def news(self, after: int = 0, most: int = -1) -> dict[str, Any]:
+        """Return what was recorded behind row `after` of the log.
+
+        Returns:
+            ``seq``: the last row of it; ``rows`` of the overview, of which a later one of a
+            candidate replaces an earlier one; ``steps``.
+        """
+        rows: dict[int, Row] = {}
+        steps: list[dict[str, Any]] = []
+        seq = after
+        for row in self._store.log(after, most):
+            seq = row.seq
+            asked: Any = row.data
+            if row.kind == "step":
+                steps.append(_step(row.candidate, row.data["seconds"], _step_metrics(row.data)))
+                continue
+            if row.kind == "asked":
+                self._asked[row.candidate] = asked
+                if marks := _numbers_of(_note(asked)):
+                    steps.append(_step(row.candidate, 0.0, marks))
+            else:
+                asked = self._asked.pop(row.candidate, None)
+                asked = asked or self._store.row("asked", row.candidate)
+            rows[row.candidate] = _overview(asked, row)
+        return {"seq": seq, "rows": list(rows.values()), "steps": steps}
+
+    def state(self) -> dict[str, Any]:
+        """Return what changes while a search runs, beside its candidates."""
+        card = self.folder / "best" / "card.json"
+        delivered = json.loads(card.read_text()) if card.is_file() else None
+        first = next(iter(self._store.log(0, 1)), None)
+        return {
+            "state": "done" if delivered else self._store.meta("state") or "new",
+            "phases": {name: round(s, 2) for name, s in self._store.phases().items()},
+            "card": delivered,
+            "began": first.at if first else None,
+            **self._shared(),
+        }
+
+    def _shared(self) -> dict[str, Any]:
+        """Return alarms and mixture, by the notes of the trials so far."""
+        for row in self._store.asked_trials(self._noted):
+            self._noted = row.seq
+            if _note(row.data):
+                self._notes[row.candidate] = _note(row.data)
+        trials = [Result(Candidate(id, note=note), 0.0) for id, note in self._notes.items()]
+        last = next(reversed(self._notes.values()), {})
+        return {
+            "alarms": [
+                dataclasses.asdict(alarm)
+                for alarm in alarms(trials, self.config["strategy"]["horizon"])
+            ],
+            "mixture": self.painter().mixture(last.get("mixture", {})),
+        }
+
+    def head(self) -> dict[str, Any]:
+        """Return what never changes: what the run is called, and what it was settled on."""
+        return {
+            "name": self.folder.resolve().name,
+            "folder": str(self.folder),
+            "config": self.config,
+            "command": command(self.config["request"]),
+            "minimise": _minimised(self.config["strategy"]),
+            "fields": FIELDS,
+        }
+
+    def details(self, id: int, *, points: int = CURVE_POINTS) -> dict[str, Any] | None:
+        """Return everything about one candidate, or None if there is none of this id.
+
+        Args:
+            id: of the candidate.
+            points: most of a training curve. [count]
+        """
+        asked = self._store.row("asked", id)
+        if asked is None:
+            return None
+        return _details(asked, self._store.row("told", id) or {}, self.painter(), points)
+
+    def drawing(self, id: int) -> Drawing:
+        """Return what one candidate looks like.
+
+        Raises:
+            RunError: if there is no such candidate, or nothing draws it.
+        """
+        asked, painter = self._store.row("asked", id), self.painter()
+        if asked is None:
+            raise RunError(
+                f"{self.folder} has no candidate {id}: evolvent show {self.folder} lists them"
+            )
+        drawing = painter.draw(asked["arch"]) if asked["arch"] is not None else None
+        if drawing is None:
+            what = painter.problem or "it has no architecture"
+            raise RunError(f"candidate {id} of {self.folder} cannot be drawn: {what}")
+        return drawing
+
+    def painter(self) -> Painter:
+        """Return what draws the architectures of this run."""
+        return Painter(self.config, self._store)
+
+    def all_details(self, count: int) -> Iterator[dict[str, Any]]:
+        """Yield the details of every candidate, by id."""
+        points = min(CURVE_POINTS, max(FEWEST_POINTS, ALL_POINTS // max(1, count)))
+        painter = self.painter()
+        rows: dict[int, dict[str, dict[str, Any]]] = {}
+        for row in self._store.log():
+            if row.kind != "step":
+                rows.setdefault(row.candidate, {})[row.kind] = row.data
+        for id in sorted(rows):
+            yield _details(rows[id]["asked"], rows[id].get("told", {}), painter, points)
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[Reader]:
+    """Open the folder of a run, and close it again."""
+    reader = Reader(folder)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return everything that the page of a run shows, as JSON.
+
+    Raises:
+        RunError: if the folder is not that of a run, or damaged.
+    """
+    with reading(folder) as reader:
+        news = reader.news()
+        details = {one["id"]: one for one in reader.all_details(len(news["rows"]))}
+        last = max(details, default=-1)
+        chunks = [
+            _packed([details.get(id) for id in range(first, min(first + CHUNK, last + 1))])
+            for first in range(0, last + 1, CHUNK)
+        ]
+        return {
+            **reader.head(),
+            "state": reader.state(),
+            "rows": news["rows"],
+            "steps": news["steps"][:: 1 + len(news["steps"]) // STEPS],
+            "chunk": CHUNK,
+            "chunks": chunks,
+        }
+
+
+def command(request: Mapping[str, Any]) -> str:
+    """Return the command line that makes the same search again."""
+    words = ["evolvent", "search", request["task"]]
+    for name, value in request.items():
+        if name not in ("task", "set") and value is not None and (name, value) != ("device", "cpu"):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words + set_options(request["set"]))
+
+
+def set_options(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the ``--set`` options that say `settings`, part -> name -> value."""
+    words = []
+    for part, values in settings.items():
+        for name, value in values.items():
+            text = value if isinstance(value, str) else json.dumps(value)
+            words += ["--set", f"{part}.{name}={text}"]
+    return words
+
+
+def _minimised(strategy: Mapping[str, Any]) -> list[str]:
+    """Return the measures that a strategy keeps low beside the score, as set or by default."""
+    told = strategy.get("minimise")
+    if told is None and strategy["name"] in registry.STRATEGIES:
+        takes = inspect.signature(registry.find("strategy", strategy["name"])).parameters
+        told = takes["minimise"].default if "minimise" in takes else None
+    return [told] if isinstance(told, str) else list(told or ())
+
+
+class Painter:
+    """Draws the architectures of a run, as far as its space can.
+
+    Args:
+        config: of the run.
+        store: for spaces that are read from what was tried.
+    """
+
+    def __init__(self, config: Mapping[str, Any], store: Store) -> None:
+        self._space: Any = None
+        self.problem = ""
+        settings = dict(config["space"])
+        name = settings.pop("name")
+        try:
+            make = registry.find("space", name)
+            # A name is any attribute that can be imported: nothing but what draws is called.
+            if not (isinstance(make, type) and hasattr(make, "drawing")):
+                self.problem = f"space {name} has no drawing"
+            elif hasattr(make, "of") and "input_shape" not in config["data"] and name != "listed":
+                self.problem = (
+                    "the run does not say what its inputs are: an earlier version made it"
+                )
+            else:
+                self._space = registry.make_space(name, _Described(config, store), settings)
+        except (EvolventError, TypeError) as error:
+            self.problem = f"space {name} cannot be made: {error}"
+
+    def draw(self, arch: Any) -> Drawing | None:
+        """Return what an architecture looks like, or None if nothing draws it.
+
+        A log may hold what the space of today does not know: the page then shows it as text.
+        """
+        if self._space is None:
+            return None
+        try:
+            return self._space.drawing(freeze(arch))  # type: ignore[no-any-return]
+        except (EvolventError, LookupError, TypeError, ValueError):
+            return None
+
+    def mixture(self, weights: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return mixture weights, group name -> [rows, columns], with the labels of the space."""
+        if self._space is None or "mixture" not in self._space.gives:
+            return []
+        return [
+            {
+                "group": group.name,
+                "rows": list(group.rows),
+                "columns": list(group.columns),
+                "values": weights[group.name],
+            }
+            for group in self._space.groups()
+            if group.name in weights
+        ]
+
+
+class _Described:
+    """Stands for a task where its data are not at hand: the facts that the run keeps of it."""
+
+    def __init__(self, config: Mapping[str, Any], store: Store) -> None:
+        self.__dict__.update(freeze(config["data"]))
+        self.name, self._store = config["request"]["task"], store
+
+    @property
+    def archs(self) -> tuple[str, ...]:
+        """The architectures that were tried, distinct: all that is known of a list here."""
+        rows = (row.data["arch"] for row in self._store.log() if row.kind == "asked")
+        return tuple(dict.fromkeys(arch for arch in rows if isinstance(arch, str)))
+
+
+def drawn(drawing: Drawing) -> dict[str, Any]:
+    """Return a drawing as JSON."""
+    return {
+        "nodes": [list(node) for node in drawing.nodes],
+        "edges": [list(edge) for edge in drawing.edges],
+        "facts": [list(fact) for fact in drawing.facts],
+    }
+
+
+def _overview(asked: Mapping[str, Any], row: LogRow) -> Row:
+    told = row.data if row.kind == "told" else {}
+    return [
+        row.candidate,
+        told.get("status", "running"),
+        _short(told.get("score"), 6),
+        told.get("params"),
+        told.get("flops"),
+        _short(told.get("seconds"), 4),
+        _short(asked["budget"]["epochs"], 5),
+        round(row.at, 2),
+        asked["parents"],
+        asked["operator"],
+        asked["weights_from"],
+        told.get("reason", "")[:REASON],
+        _numbers(told),
+    ]
+
+
+def _numbers(told: Mapping[str, Any]) -> dict[str, float]:
+    """Return the metrics that can be an axis: numbers, and not the score once more."""
+    return {
+        name: short
+        for name, value in told.get("metrics", {}).items()
+        if name not in ("params", "flops", "seconds")  # a table says them twice
+        and value != told["score"]
+        and (short := _short(value, 4)) is not None
+    }
+
+
+def _step(index: int, seconds: float, metrics: dict[str, float]) -> dict[str, Any]:
+    return {"index": index, "seconds": round(seconds, 3), "metrics": metrics}
+
+
+def _step_metrics(told: Mapping[str, Any]) -> dict[str, float]:
+    metrics = {"score": told["score"], **told.get("metrics", {})}
+    return {name: short for name, v in metrics.items() if (short := _short(v, 5)) is not None}
+
+
+def _note(asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a strategy on shared weights notes of a trial, which has an epoch; else nothing."""
+    note = asked.get("note")
+    return note if isinstance(note, dict) and "epoch" in note else {}
+
+
+def _numbers_of(note: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name: short
+        for name, value in note.items()
+        if name != "epoch" and (short := _short(value, 5)) is not None
+    }
+
+
+def _details(
+    asked: Mapping[str, Any], told: Mapping[str, Any], painter: Painter, points: int
+) -> dict[str, Any]:
+    metrics = told.get("metrics", {})
+    drawing = painter.draw(asked["arch"]) if asked["arch"] is not None else None
+    return {
+        "id": asked["id"],
+        "arch": asked["arch"],
+        "note": asked["note"],
+        "reason": told.get("reason", ""),
+        "curves": {
+            name: _thinned(value, points) for name, value in metrics.items() if _is_curve(value)
+        },
+        "metrics": {name: v for name, v in metrics.items() if not _is_curve(v)},
+        "total_epochs": _short(told.get("total_epochs"), 5),
+        "seed": told.get("seed"),
+        "threads": told.get("threads"),
+        "weights": told.get("weights"),
+        "drawing": drawn(drawing) if drawing else None,
+        "undrawn": "" if drawing else painter.problem,
+    }
+
+
+def _is_curve(value: Any) -> bool:
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and len(value) > 0
+        and all(isinstance(p, Sequence) and len(p) == 2 for p in value)
+        and all(_short(number, 4) is not None for point in value for number in point)
+    )
+
+
+def _thinned(curve: Sequence[Sequence[float]], points: int) -> list[list[Any]]:
+    """Return a curve at no more than `points` of its places, the first and the last among them."""
+    last = len(curve) - 1
+    places = range(last + 1)
+    if last + 1 > points:
+        places = sorted({round(place * last / (points - 1)) for place in range(points)})  # type: ignore[assignment]
+    return [[_short(curve[place][0], 4), _short(curve[place][1], 4)] for place in places]
+
+
+def _short(value: Any, digits: int) -> float | int | None:
+    """Return a number with so many digits; None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    if isinstance(value, int):
+        return value
+    short = float(f"{value:.{digits}g}")
+    return int(short) if short.is_integer() and abs(short) < 1e15 else short
+
+
+def _packed(details: Sequence[dict[str, Any] | None]) -> str:
+    """Return details as text: JSON, gzip, base64; nodes and edges of drawings once for all."""
+    parts: dict[str, dict[tuple[Any, ...], int]] = {"nodes": {}, "edges": {}}
+    rows = []
+    for one in details:
+        if one and one["drawing"]:
+            drawing = dict(one["drawing"])
+            for name, known in parts.items():
+                drawing[name] = [known.setdefault(tuple(p), len(known)) for p in drawing[name]]
+            one = one | {"drawing": drawing}
+        rows.append(one)
+    whole = {"rows": rows} | {name: list(known) for name, known in parts.items()}
+    text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False)
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()

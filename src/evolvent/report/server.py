@@ -1,0 +1,300 @@
+"""The same page, live: a small server that reads the run's folder and never writes to it.
+
+A page listens to ``events`` (server-sent events): the first brings what there is, later ones what is
+new. The id of an event is the number of the last row of the log in it, so that a browser that was cut
+off goes on exactly there, also with a server that was started again. Only folders found at the start
+of a request are served, by their names: no path of a request ever becomes a path of a file.
+
+It listens at this machine's own address and answers only requests that name it as the host, which keeps
+pages of other sites from reaching it through a name of theirs. Elsewhere a token is needed, which the
+first address carries and a cookie keeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import json
+import secrets
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..errors import RunError, SettingError
+from .files import comparison, found, index, kind_of, listed
+from .page import page
+from .reading import Reader
+
+POLL = 0.3  # [s] between two looks at the log
+TICK = 2.0  # [s] between two events that only say how time passes
+ALIVE = (
+    15.0  # [s] between two signs of life where nothing happens: a closed page is noticed by them
+)
+BATCH = 2000  # rows per event: a long log comes in parts, and others are served between them
+COOKIE = "evolvent"
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+def serve(
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    token: str | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve a run, or a folder of runs, until interrupted.
+
+    Args:
+        folder: to show.
+        host: address to listen at.
+        port: to listen at; 0 is any that is free.
+        token: that a page needs; None makes one where `host` is not this machine's own.
+        say: is told the address.
+
+    Raises:
+        UserError: if there is nothing to show, or the address cannot be used.
+    """
+    serving = Serving(folder, host=host, port=port, token=token)
+    say(f"{serving.address}  (Ctrl-C ends it)")
+    serving.run()
+
+
+class Serving:
+    """A server that listens already, and answers once `run` is called; see `serve`."""
+
+    def __init__(self, folder: Path, *, host: str, port: int, token: str | None = None) -> None:
+        import uvicorn
+
+        kind_of(folder)
+        own = is_own(host)
+        if token is None and not own:
+            token = secrets.token_urlsafe(16)
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family)
+        except (OSError, OverflowError) as error:
+            raise SettingError(
+                f"--host {host} --port {port} cannot be listened at ({error}): choose another --port"
+            ) from error
+        self.port = self._socket.getsockname()[1]
+        named = f"[{host}]" if ":" in host else host
+        secret = f"?token={quote(token)}" if token else ""
+        #: where a page finds it, the token included [URL]
+        self.address = f"http://{named}:{self.port}/{secret}"
+        hosts = {named, "localhost", "127.0.0.1", "[::1]"} if own else None
+        config = uvicorn.Config(
+            application(folder, hosts=hosts, token=token, over=lambda: self._server.should_exit),
+            log_level="error",
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+
+    def run(self) -> None:
+        """Answer until interrupted or stopped."""
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+
+    def stop(self) -> None:
+        """End `run`, from another thread."""
+        self._server.should_exit = True
+
+
+def is_own(host: str) -> bool:
+    """Return whether an address is only reached from this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def application(
+    folder: Path,
+    *,
+    hosts: Iterable[str] | None = ("localhost",),
+    token: str | None = None,
+    over: Callable[[], bool] = lambda: False,
+) -> ASGIApp:
+    """Return the server as an ASGI application.
+
+    Args:
+        folder: of a run, or of runs.
+        hosts: names that a request may use for this machine; None does not look.
+        token: that every request needs; None needs none.
+        over: whether streams of events are to end: the server waits for them.
+    """
+    shown = _Shown(folder, over)
+    routes = [
+        Route("/", shown.index),
+        Route("/events", shown.events),
+        Route("/details/{id:int}", shown.details),
+        Route("/{name}", shown.slash),
+        Route("/{name}/", shown.index),
+        Route("/{name}/events", shown.events),
+        Route("/{name}/details/{id:int}", shown.details),
+    ]
+    return _Guard(Starlette(routes=routes), None if hosts is None else frozenset(hosts), token)
+
+
+class _Guard:
+    """Refuses what comes under a foreign name, or without the token."""
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None, token: str | None) -> None:
+        self.app, self.hosts, self.token = app, hosts, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope)
+        answer: ASGIApp = self.app
+        host = request.headers.get("host", "")
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        if self.hosts is not None and name.lower() not in self.hosts:
+            answer = Response("this server does not answer to that name\n", 421)
+        elif self.token is not None and not self._knows(request):
+            answer = Response("open the address that was printed: it holds the token\n", 403)
+        elif request.method not in ("GET", "HEAD"):
+            answer = Response("read only\n", 405)
+        elif self.token is not None and "token" in request.query_params:
+            answer = RedirectResponse(request.url.path, 303)
+            answer.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
+        await answer(scope, receive, send)
+
+    def _knows(self, request: Request) -> bool:
+        given = request.query_params.get("token") or request.cookies.get(COOKIE, "")
+        return hmac.compare_digest(given.encode(), (self.token or "").encode())
+
+
+class _Shown:
+    """What there is to show.
+
+    Args:
+        folder: of a run, of a comparison, or of such folders.
+        over: whether streams of events are to end.
+    """
+
+    def __init__(self, folder: Path, over: Callable[[], bool]) -> None:
+        self.folder, self.over = folder, over
+
+    def _find(self, request: Request) -> Path | None:
+        """Return the folder that a request is about: the one that is shown, or one in it by name."""
+        name = request.path_params.get("name")
+        return self.folder if name is None else found(self.folder).get(name)
+
+    async def slash(self, request: Request) -> Response:
+        """Send to the address that ends in a slash: the page asks for what lies below it."""
+        if self._find(request) is None:
+            return _missing()
+        return RedirectResponse(quote(f"/{request.path_params['name']}/"), 307)
+
+    async def index(self, request: Request) -> Response:
+        """Return the page of a run or a comparison, or the list of a folder."""
+        folder = self._find(request)
+        if folder is None:
+            return _missing()
+        try:
+            kind = kind_of(folder)
+            if kind == "comparison":
+                return _html(comparison(folder))
+            if kind == "folder":
+                rows = await asyncio.to_thread(index, folder)
+                body = listed(rows, lambda name: f"/{quote(name)}/")
+                return _html(page(None, title=folder.resolve().name, body=body))
+            reader = Reader(folder)
+            head = reader.head()
+            reader.close()
+        except RunError as error:
+            return Response(f"{error}\n", 404)
+        return _html(page(head | {"live": True}, title=head["name"], live=True))
+
+    async def details(self, request: Request) -> Response:
+        """Return what one candidate is, as JSON."""
+        folder = self._find(request)
+        if folder is None:
+            return _missing()
+        try:
+            reader = Reader(folder)
+            told = reader.details(request.path_params["id"])
+            reader.close()
+        except RunError as error:
+            return Response(f"{error}\n", 404)
+        return _missing() if told is None else JSONResponse(told)
+
+    async def events(self, request: Request) -> Response:
+        """Return what there is and then what is new, as it comes."""
+        folder = self._find(request)
+        if folder is None:
+            return _missing()
+        last = request.headers.get("last-event-id", "")
+        try:
+            reader = Reader(folder)
+        except RunError as error:
+            return Response(f"{error}\n", 404)
+        return StreamingResponse(
+            news(reader, int(last) if last.isascii() and last.isdigit() else 0, self.over),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+
+async def news(
+    reader: Reader, after: int, over: Callable[[], bool] = lambda: False
+) -> AsyncGenerator[str, None]:
+    """Yield events: what is behind row `after` of the log, and the state when it changes."""
+    told: dict[str, Any] = {}
+    clock: dict[str, float] = {}
+    quiet = 0.0  # [s] since something was said
+    try:
+        yield "retry: 1000\n\n"
+        while not over():
+            found = reader.news(after, BATCH)
+            state = reader.state()
+            phases = state.pop("phases")  # a clock that is always running is no news
+            if found["seq"] > after or state != told or (phases != clock and quiet >= TICK):
+                after, told, clock, quiet = found["seq"], state, phases, 0.0
+                data = json.dumps(
+                    found | {"state": state | {"phases": phases}}, separators=(",", ":")
+                )
+                yield f"event: news\nid: {after}\ndata: {data}\n\n"
+                await asyncio.sleep(0)
+                continue
+            quiet += POLL
+            if quiet >= ALIVE:
+                quiet = 0.0
+                yield ": alive\n\n"
+            await asyncio.sleep(POLL)
+    finally:
+        reader.close()
+
+
+def _missing() -> Response:
+    return Response("there is nothing of that name here\n", 404)
+
+
+def _html(text: str) -> Response:
+    return HTMLResponse(
+        text,
+        headers={
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Opener-Policy": "same-origin",
+        },
+    )
