@@ -269,6 +269,19 @@ def test_people_get_lines(call, done, tmp_path):
     assert "amoebanet" in call("list", "recipes")[1]
     assert "needs torch only" in call("export", done, "--to", tmp_path / "net")[1]
     assert "The network is in" in call("resume", done)[1]
+    assert f"python {done}/best/predict.py FILE predicts" in call("resume", done)[1]
+
+
+def test_onnx_is_written_where_it_is_asked_for(call, done, tmp_path, monkeypatch):
+    code, out, _ = call("export", done, "--to", tmp_path / "without", "--onnx")
+    assert code == 0
+    assert "model.onnx was not written: it needs pip install 'evolvent[onnx]'" in out
+    told = {"onnx_max_abs_diff": 2e-7, "onnx_note": ""}
+    monkeypatch.setattr("evolvent.card.Conversion.result", lambda self: told)
+    out = call("export", done, "--to", tmp_path / "with", "--onnx")[1]
+    assert f"{tmp_path}/with/model.onnx: parity 2.0e-07 in onnxruntime" in out
+    card = json.loads((tmp_path / "with" / "card.json").read_text())
+    assert card["onnx_max_abs_diff"] == 2e-7
 
 
 def test_without_a_verb_the_help_is_shown(call):

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import inspect
+import json
 import random
 import re
 import subprocess
@@ -129,6 +130,22 @@ def test_export_proves_what_it_writes(toy, one, tmp_path):
     expected.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
     with torch.no_grad():
         assert torch.allclose(net(x), expected.eval()(x), atol=1e-5)
+
+
+def test_without_a_proof_nothing_is_run(toy, one, tmp_path, monkeypatch):
+    monkeypatch.setattr("subprocess.run", None)
+    options = {"plan": one[0], "state": one[1], "task": toy, "title": "t", "provenance": "p"}
+    assert export(tmp_path, **options, proof=False) == {"parity_max_abs_diff": None}
+
+
+def test_what_travels_says_how_images_are_read(toy, one, tmp_path):
+    options = {"plan": one[0], "state": one[1], "task": toy, "title": "t", "provenance": "p"}
+    export(tmp_path, **options, proof=False)
+    reading = json.loads((tmp_path / "reading.json").read_text())
+    assert reading["kind"] == "image"
+    assert reading["input"] == {"shape": list(toy.input_shape), "type": "float32"}
+    assert reading["classes"] == list(toy.classes)
+    assert (reading["mean"], reading["std"]) == ([*toy.mean], [*toy.std])
 
 
 def test_raw_images_are_prepared_as_they_were_for_the_training(toy, one):

@@ -1,6 +1,5 @@
 """Networks as ONNX, run by onnxruntime."""
 
-import dataclasses
 import json
 import os
 import random
@@ -17,10 +16,10 @@ from evolvent.export import export
 from evolvent.network.build import Assembled, Size, plan, weights
 from evolvent.onnx_export import Conversion, convert
 from evolvent.registry import make_space
-from evolvent.space.chain import Chain
 from evolvent.space.plain import Plain
 from evolvent.space.topology import Topology
 from evolvent.task.control import load as world
+from evolvent.task.opening import open_task
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -200,17 +199,34 @@ def test_tokens_are_whole_numbers_below_the_vocabulary():
     assert set(x.flatten().tolist()) == set(range(5))
 
 
-def test_a_text_network_agrees(toy, tmp_path):
-    task = dataclasses.replace(toy, kind="text", input_shape=(12,), mean=(), std=())
-    space, rng = Chain(input_shape=(12,), vocabulary=30), random.Random(0)
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """A table of numbers with a class, and one of texts."""
+    folder = tmp_path_factory.mktemp("tables")
+    rows = [f"{n % 7},{n % 5 - n},{'ab'[n % 2]},{n % 3}" for n in range(40)]
+    (folder / "numbers.csv").write_text("\n".join(["a,b,c,y", *rows]) + "\n")
+    films = [f"{'good' if n % 2 else 'bad'} film {n % 7},{n % 2}" for n in range(40)]
+    (folder / "texts.csv").write_text("\n".join(["text,y", *films]) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({"target": "y", "kind": "classification"}, ("dense", "norm")),
+        ({"target": "b", "kind": "regression"}, ("dense",)),
+        ({"target": "y", "text": "text"}, ("embedding", "conv1d")),
+    ],
+)
+def test_networks_of_tables_agree(tables, settings, wanted, tmp_path):
+    file = tables / ("texts.csv" if "text" in settings else "numbers.csv")
+    task = open_task(str(file), settings)
+    space, rng = make_space("chain", task, {"units": (8, 16)}), random.Random(1)
     arch = space.sample(rng)
-    for _ in range(50):
-        if "conv1d" in json.dumps(arch):
+    for _ in range(60):
+        if all(word in json.dumps(arch) for word in wanted):
             break
         arch, _ = space.mutate(arch, rng)
-    assert "conv1d" in json.dumps(arch)
+    assert all(word in json.dumps(arch) for word in wanted)
     written(tmp_path, space, arch, task)
-    reading = json.loads((tmp_path / "reading.json").read_text())
-    reading["input"] |= {"type": "int64", "below": 30}
-    (tmp_path / "reading.json").write_text(json.dumps(reading))
     assert quietly(tmp_path) <= 1e-5

@@ -86,7 +86,7 @@ def test_an_export_works_without_evolvent(run, tmp_path):
     to = tmp_path / "net"
     assert run.export(to) == run.card["parity_max_abs_diff"]
     assert {file.name for file in to.iterdir()} == {
-        *("model.py", "weights.safetensors", "card.md", "card.json")
+        *("model.py", "weights.safetensors", "card.md", "card.json", "predict.py", "reading.json")
     }
     code = (
         f"import sys; sys.path.insert(0, {str(to)!r}); sys.modules['evolvent'] = None; import model; "

@@ -84,6 +84,19 @@ def unbroken(data, tmp_path_factory):
 # ---- the same again ------------------------------------------------------------------------------
 
 
+def test_a_task_in_memory_is_searched_and_continued_with_it_alone(toy, tmp_path):
+    options = {"budget": "2t", "workers": 0, "out": tmp_path / "run"}
+    settings = TINY | {"train": TINY["train"] | {"proof": False, "controls": False}}
+    run = ev.search(toy, settings=settings, **options)
+    assert (run.card["task"], run.card["controls"]) == ("toy", {})
+    assert run.card["parity_max_abs_diff"] is None
+    assert "Largest difference" not in (run.folder / "best" / "card.md").read_text()
+    assert ev.search(toy, settings=settings, **options).card == run.card
+    other = dataclasses.replace(toy, train=toy.validation)
+    with pytest.raises(RunError, match="the data of toy are not those"):
+        ev.search(other, settings=settings, **options)
+
+
 def test_the_same_request_gives_the_same_run(go, unbroken):
     assert story(go()) == unbroken
 

@@ -305,6 +305,9 @@ def _text(card: Mapping[str, Any]) -> str:
         INPUTS[_kind(card)],
         "```",
         "",
+        "`python predict.py FILE...` reads raw files, prepares them by `reading.json`, and prints what "
+        "the network says.",
+        "",
         f"FLOPs per input: {card['flops']:,}.{_proof(card)}{_onnx(card)}",
         "",
     ]

@@ -176,7 +176,14 @@ def _show_result(done: Any, as_json: bool) -> None:
 
     print(text(done.card))
     if not done.card.get("looked_up"):
-        print(f"The network is in {done.folder / 'best'}: model.py, weights.safetensors, card.md")
+        print(_where(done.folder / "best"))
+
+
+def _where(folder: Path) -> str:
+    """Say where a network is, and how it is used."""
+    line = f"The network is in {folder}: model.py, weights.safetensors, card.md"
+    script = folder / "predict.py"
+    return f"{line}; python {script} FILE predicts" if script.is_file() else line
 
 
 @app.command()
@@ -357,7 +364,7 @@ def train(
         print(json.dumps(card))
     else:
         print(page(card))
-        print(f"The network is in {out}: model.py, weights.safetensors, card.md")
+        print(_where(out))
 
 
 @app.command()

@@ -482,6 +482,7 @@ class _Session:
         )
         try:
             outcome = delivery.run()
+            self.say(f"writing the network to {self.folder / 'best'} and proving it")
             spare = None if left is None else left + SLACK * seconds - (time.monotonic() - start)
             cards.write(self.folder, config, task, store, outcome, patience=spare)
         finally:

@@ -128,13 +128,15 @@ BAD_NPZ = {
 }
 
 
+@pytest.mark.parametrize("memory", [None, 0])
 @pytest.mark.parametrize("case", BAD_NPZ)
-def test_a_wrong_npz_is_refused(case, tmp_path):
+def test_a_wrong_npz_is_refused(case, memory, tmp_path):
     members, words = BAD_NPZ[case]
-    path = pack(tmp_path / "bad.npz", members, zipfile.ZIP_DEFLATED)
+    method = zipfile.ZIP_DEFLATED if memory is None else zipfile.ZIP_STORED
+    path = pack(tmp_path / "bad.npz", members, method)
     before = sorted(Path().iterdir())
     with pytest.raises(DataError, match=words) as error:
-        read_npz(path)
+        read_npz(path, memory=memory)
     assert "bad.npz" in refusal(error)
     assert sorted(tmp_path.iterdir()) == [path]
     assert sorted(Path().iterdir()) == before

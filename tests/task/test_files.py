@@ -60,8 +60,9 @@ HEALTHY = [
 ]
 
 
+@pytest.mark.parametrize("memory", [None, 0])
 @pytest.mark.parametrize("which", range(len(HEALTHY)))
-def test_damage_of_any_kind_is_a_data_error_or_harmless(which, tmp_path):
+def test_damage_of_any_kind_is_a_data_error_or_harmless(which, memory, tmp_path):
     name, healthy = HEALTHY[which]
     rng = random.Random(which)
     write_idx(tmp_path / "idx", zipped=name.endswith(".gz"))
@@ -75,7 +76,7 @@ def test_damage_of_any_kind_is_a_data_error_or_harmless(which, tmp_path):
             data[rng.randrange(min(len(data), rng.choice([60, 300, 10**6])))] = rng.randrange(256)
         (root / name).write_bytes(data)
         try:
-            found = reader(root / name if reader is read_npz else root)
+            found = reader(root / name if reader is read_npz else root, memory=memory)
             image_task("t", found.x, found.y)
         except DataError as error:
             assert "\n" not in str(error)

@@ -248,6 +248,22 @@ def test_colour_images_are_mirrored_and_a_note_says_how_to_change_it(channels, f
     assert flip is not None or f"task.flip={str(not expected).lower()}" in told[0]
 
 
+def test_uneven_classes_are_told_and_are_in_every_part():
+    x, _ = numbered(n=100)
+    y = np.array(["cat"] * 90 + ["dog"] * 7 + ["eel"] * 3)
+    task = image_task("uneven", x, y)
+    told = [line for line in task.note if "uneven" in line]
+    assert told == [
+        "classes are uneven: 90 images of 'cat', 3 of 'eel'; to answer 'cat' always has an accuracy "
+        "of 0.900"
+    ]
+    assert all(
+        set(part.y) == {0, 1, 2} for part in (task.train, task.validation, task.test) if part
+    )
+    even = image_task("even", x, np.arange(100) % 3)
+    assert not any("uneven" in line for line in even.note)
+
+
 @pytest.mark.parametrize(("edge", "shift"), [(4, 1), (15, 1), (16, 2), (40, 2), (41, 4)])
 def test_larger_images_are_shifted_further(edge, shift):
     x, y = numbered(height=edge, width=edge + 9)

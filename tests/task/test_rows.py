@@ -224,6 +224,15 @@ def test_a_picture_that_cannot_be_read_is_named_before_the_search(tmp_path):
         read_folder(tmp_path, memory=10)
 
 
+def test_a_file_that_changes_is_not_read_any_more(tmp_path):
+    x, y = noise()
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=y)
+    found = read_npz(tmp_path / "a.npz", memory=0)
+    np.savez(tmp_path / "a.npz", x_train=x[:30], y_train=y[:30])
+    with pytest.raises(DataError, match="has changed since it was opened"):
+        found.x[:2]
+
+
 def test_infinity_is_found_wherever_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(rows.blocks, "__defaults__", (500,))
     x, y = noise(dtype=np.float32)

@@ -164,7 +164,7 @@ def _mapped(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Rows
         if stream.tell() + math.prod(shape) * dtype.itemsize != start + info.file_size:
             raise ValueError(f"{info.filename} is not what the archive says")
         order = "F" if fortran else "C"
-        return Rows.of(Mapped(file, stream.tell(), shape, dtype.str, order))
+        return Rows.of(Mapped.of(file, stream.tell(), shape, dtype.str, order))
 
 
 def _class_names(file: Path, names: np.ndarray) -> tuple[str, ...]:
@@ -279,7 +279,7 @@ def _idx_array(file: Path, taken: int, limit: int, *, apart: bool) -> np.ndarray
         if apart:
             if file.stat().st_size != 4 + 4 * rank + size:
                 raise EOFError(f"it does not hold the {size} bytes that it declares")
-            return Rows.of(Mapped(file, 4 + 4 * rank, shape, dtype.str))
+            return Rows.of(Mapped.of(file, 4 + 4 * rank, shape, dtype.str, "C"))
         check_memory(file, taken + size, limit, STREAM)
         if size > file.stat().st_size * (_GZIP_MOST if zipped else 1):  # before memory is taken
             raise EOFError(f"it cannot hold the {size} bytes that it declares")

@@ -16,6 +16,8 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
+from ..errors import DataError
+
 BLOCK = 2**24  # read at a time [bytes]
 
 
@@ -36,13 +38,28 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Mapped:
-    """An array in a file, from a byte on, uncompressed."""
+    """An array in a file, from a byte on, uncompressed.
+
+    Args:
+        file: as it was when `stamp` was taken; a file that has changed is not read any more.
+        offset: of the first number. [bytes]
+        shape: [N, ...]
+        type: of its numbers, as numpy writes it.
+        order: ``C``, or ``F`` for columns first.
+        stamp: size [bytes] and time of the last change [ns].
+    """
 
     file: Path
     offset: int
     shape: tuple[int, ...]
     type: str
-    order: str = "C"
+    order: str
+    stamp: tuple[int, int]
+
+    @classmethod
+    def of(cls, file: Path, offset: int, shape: tuple[int, ...], type: str, order: str) -> Mapped:
+        """Return the array of a file as it is now."""
+        return cls(file, offset, shape, type, order, _stamp(file))
 
     @property
     def dtype(self) -> np.dtype:
@@ -55,9 +72,16 @@ class Mapped:
         return found
 
 
+def _stamp(file: Path) -> tuple[int, int]:
+    told = file.stat()
+    return told.st_size, told.st_mtime_ns
+
+
 @lru_cache(maxsize=16)
 def _mapped(source: Mapped) -> np.ndarray:
     """Return the array of a file without reading it; opened once per process."""
+    if _stamp(source.file) != source.stamp:
+        raise DataError(f"{str(source.file)!r} has changed since it was opened: begin anew")
     order = cast(Any, source.order)
     return np.memmap(source.file, source.dtype, "r", source.offset, source.shape, order)
 
