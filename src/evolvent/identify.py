@@ -191,9 +191,19 @@ def _drawn(frame: Frame, target: str, rng: np.random.Generator) -> Rows:
         part[rows] = rng.permutation(3)[: len(rows)]
     own = part == 0
     x = inputs(some, learnt(some.rows(own), target, []))
-    counts = np.bincount(place[own], minlength=len(values)) + 0.5
     mean, unit = y[own].mean(), y[own].std() or 1.0
-    return Rows(x, place, (values - mean) / unit, counts / counts.sum(), part)
+    return Rows(x, place, (values - mean) / unit, frequencies(place[own], len(values)), part)
+
+
+def frequencies(place: np.ndarray, count: int) -> np.ndarray:
+    """Return how probable every value is by its rows alone [count], none of them impossible.
+
+    Values that never occurred share what Good & Turing (1953) expect of them, the share of the rows
+    whose value occurred once; so where all values differ, all are equally probable.
+    """
+    counts = np.bincount(place, minlength=count)
+    new = max((counts == 1).sum(), 1) / len(place)
+    return np.asarray((1 - new) * counts / len(place) + new / count)
 
 
 # ---- readings ------------------------------------------------------------------------------------
@@ -235,12 +245,12 @@ class QuantityReading:
 
     def answers(self, outputs: np.ndarray, at: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the probability of the values `at` [N], once per width and weight."""
-        values, frequencies = self.rows.values[None], np.log(self.rows.share)[None]
+        values, weight = self.rows.values[None], np.log(self.rows.share)[None]
         for growth in (0.0, 0.3, 0.6):
             wider = np.exp(growth * outputs.clip(-2, 2))
             for width in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0):
                 density = -0.5 * ((values - outputs) / (width * wider)) ** 2
-                for logits in (density, density + frequencies):
+                for logits in (density, density + weight):
                     yield _softmax(logits)[np.arange(len(at)), at]
 
 
