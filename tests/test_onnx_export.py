@@ -57,6 +57,7 @@ def quietly(folder):
 
 
 IMAGES: dict[str, dict] = {  # space -> settings
+    "blueprint": {},
     "cell": {"operations": "nasnet", "nodes": 2, "combine": ("add", "concat")},
     "cell201": {},
     "chain": {},

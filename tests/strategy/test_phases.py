@@ -121,7 +121,7 @@ def test_a_policy_draws_what_the_weights_learn_at():
     drawn = [convs(c) for c in seen if c.kind == "step" and c.budget.train_batches]
     assert np.mean(drawn[-60:]) > np.mean(drawn[:12]) + 0.3
     notes = [c.note["entropy"] for c in seen if c.kind == "trial"]
-    assert notes[0] > 0.9 and notes[-1] < 0.5
+    assert notes[0] > 0.8 and notes[-1] < 0.5
 
 
 def test_a_pool_draws_what_the_weights_learn_at():
