@@ -138,6 +138,7 @@ def test_any_candidate_can_be_exported_as_the_search_trained_it(run, digits, tmp
     to = tmp_path / "net"
     assert run.export(to, point["id"]) <= 1e-4
     names = {"model.py", "weights.safetensors", "card.md", "card.json"}
+    names |= {"predict.py", "reading.json"}
     assert {file.name for file in to.iterdir()} == names
     code = (
         f"import sys; sys.path.insert(0, {str(to)!r}); sys.modules['evolvent'] = None; import model; "

@@ -63,6 +63,7 @@ IMAGES: dict[str, dict] = {  # space -> settings
     "layers": {"depths": (4,)},
     "graph": {},
     "filters": {},
+    "blueprint": {},
     "plain": {},
 }
 
