@@ -114,7 +114,7 @@ def test_networks_that_fail_are_passed_over(quick, monkeypatch):
     count = iter(range(1000))
 
     def train(*args, **options):
-        if next(count) % 2:
+        if next(count) % 4 < 2:  # every second network of either reading
             raise CandidateFailed("the training loss became nan")
 
     monkeypatch.setattr(identify, "train", train)
@@ -141,6 +141,13 @@ def test_few_rows_of_every_value_are_looked_at():
     assert len(all_differ) == identify.ROWS
     for found in (few, many, all_differ):
         assert len(set(found.tolist())) == len(found)
+
+
+def test_values_that_were_not_seen_are_as_probable_as_good_and_turing_expect():
+    assert identify.frequencies(np.arange(6), 12) == pytest.approx([1 / 12] * 12)
+    seen = identify.frequencies(np.array([0, 0, 0, 1, 1, 2]), 4)
+    assert seen == pytest.approx(np.array([5, 10 / 3, 5 / 3, 0]) / 12 + 1 / 24)
+    assert seen.sum() == pytest.approx(1)
 
 
 def test_a_class_is_told_by_the_softmax_and_an_unseen_value_by_its_frequency():

@@ -197,7 +197,7 @@ def test_shared_weights_that_are_killed_go_on_from_their_checkpoint(recipe, tmp_
     assert hits >= 3, "the kills came too late to show anything"
     done = evolvent("resume", folder, patience=900)
     assert done.returncode == 0, done.stderr
-    assert seconds_spent(folder) > spent
+    assert seconds_spent(folder) >= spent > 0
     assert story(ev.Run(folder)) == story(ev.Run(tmp_path / "whole"))
     check_nothing_is_lost_or_done_twice(folder)
 

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -181,6 +182,33 @@ def test_what_is_undone_is_as_if_it_had_not_been_and_can_be_asked_again(path):
 
 
 # ---- who may open it -----------------------------------------------------------------------------
+
+
+def test_rows_as_they_are_stored_are_numbered_through_trials_and_steps(path):
+    with closing(Store(path, write=True)) as store:
+        put(store, [*EVENTS, *step(90)])
+    with closing(Store(path)) as store:
+        rows = store.log()
+        assert [row.seq for row in rows] == list(range(1, len(EVENTS) + 2))
+        assert rows[-1].kind == "step" and rows[-1].candidate == 90
+        assert store.log(after=2, most=3) == rows[2:5]
+        assert store.log(after=rows[-1].seq) == []
+        first = rows[0]
+        assert store.row("asked", first.candidate) == first.data
+        assert store.row("told", 12345) is None
+        asked = [row for row in rows if row.kind == "asked"]
+        assert store.asked_trials() == asked and store.asked_trials(after=asked[0].seq) == asked[1:]
+
+
+def test_trials_are_not_read_again_where_no_weights_are_shared(filled):
+    with closing(Store(filled)) as store:
+        assert store.log() and store.asked_trials() == []
+
+
+def test_a_torn_row_is_refused_as_it_is_stored(filled):
+    _with_a_torn_row(filled)
+    with closing(Store(filled)) as store, pytest.raises(RunError, match="damaged"):
+        store.log()
 
 
 def test_a_second_writer_is_refused_and_the_first_goes_on(filled):

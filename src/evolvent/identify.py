@@ -16,10 +16,10 @@ frequencies) for both, whatever the resolution of the target is.
 
 Few rows per value are used (`ROWS`), because there the readings differ most: a quantity can be told at
 values that were hardly seen, a class cannot. If the quantity's code is shorter by `SURE` standard
-errors, and shorter than the frequencies', the order and the distance of the values help to predict
-them, and the target is a quantity.
-Otherwise they do not help, and it is a class, if classes can be told at all. If neither reading can
-tell anything, the answer is marked as undecided, and values that repeat are taken for classes.
+errors and by `WORTH` of the frequencies' code, and shorter than that, the order and the distance of
+the values help to predict them, and the target is a quantity. Otherwise they do not help, and it is a
+class, if classes can be told at all. If neither reading can tell anything, the answer is marked as
+undecided, and values that repeat are taken for classes.
 
 With two values both readings are the same family of predictors, since a distance that is always the
 same says nothing: that is a class without a search, and so is text.
@@ -56,6 +56,7 @@ TRIALS = 18  # networks of a reading in a round
 STEPS = 150.0  # of the longest training
 JUDGED = 3  # best networks of a reading whose codes are averaged
 SURE = 2.0  # standard errors
+WORTH = 0.05  # of the frequencies' code: what where the values lie must save at least
 REPEATED = 8.0  # rows per value from which an undecided target is taken for a class
 SHARE = 0.1  # of a run's budget in seconds, at most
 HYPER = Hyperparameters(
@@ -192,9 +193,19 @@ def _drawn(frame: Frame, target: str, rng: np.random.Generator) -> Rows:
         part[rows] = rng.permutation(3)[: len(rows)]
     own = part == 0
     x = inputs(some, learnt(some.rows(own), target, []))
-    counts = np.bincount(place[own], minlength=len(values)) + 0.5
     mean, unit = y[own].mean(), y[own].std() or 1.0
-    return Rows(x, place, (values - mean) / unit, counts / counts.sum(), part)
+    return Rows(x, place, (values - mean) / unit, frequencies(place[own], len(values)), part)
+
+
+def frequencies(place: np.ndarray, count: int) -> np.ndarray:
+    """Return how probable every value is by its rows alone [count], none of them impossible.
+
+    Values that never occurred share what Good & Turing (1953) expect of them, the share of the rows
+    whose value occurred once; so where all values differ, all are equally probable.
+    """
+    counts = np.bincount(place, minlength=count)
+    new = max((counts == 1).sum(), 1) / len(place)
+    return np.asarray((1 - new) * counts / len(place) + new / count)
 
 
 # ---- readings ------------------------------------------------------------------------------------
@@ -236,12 +247,12 @@ class QuantityReading:
 
     def answers(self, outputs: np.ndarray, at: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the probability of the values `at` [N], once per width and weight."""
-        values, frequencies = self.rows.values[None], np.log(self.rows.share)[None]
+        values, weight = self.rows.values[None], np.log(self.rows.share)[None]
         for growth in (0.0, 0.3, 0.6):
             wider = np.exp(growth * outputs.clip(-2, 2))
             for width in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0):
                 density = -0.5 * ((values - outputs) / (width * wider)) ** 2
-                for logits in (density, density + frequencies):
+                for logits in (density, density + weight):
                     yield _softmax(logits)[np.arange(len(at)), at]
 
 
@@ -397,7 +408,8 @@ def _decided(rounds: list[Round], values: int, seconds: float) -> Identified:
     tells = {name: _beyond(codes["none"] - codes[name]) for name in KINDS}
     per_value = sum(each.rows for each in rounds) / len(rounds) / values
     sure = True
-    if difference > SURE * error and tells["quantity"]:
+    saves = max(SURE * error, WORTH * float(codes["none"].mean()))
+    if difference > saves and tells["quantity"]:
         kind, reason = "regression", "where its values lie helps to predict them"
     elif tells["class"]:
         kind, reason = "classification", "its values can be told, and where they lie does not help"

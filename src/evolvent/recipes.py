@@ -305,16 +305,17 @@ RECIPES = {
         "filters",
         "exact",
         "inherit",
-        "continue",
+        "retrain",
         "Desell 2017",
         {
+            "space": {"add_map": 8.0, "maps": 200},  # his later work's mutation: few trials must do
             "estimator": {
                 "aim": 300,
-                "lr": 0.05,
-                "label_smoothing": 0.0,
-                "weight_decay": 1e-4,
+                "lr": 0.1,
+                "weight_decay": 1e-3,
                 "augment": False,
             },
+            "train": {"lr": 0.2},
         },
     ),
     "table": Recipe(

@@ -294,6 +294,9 @@ class Store:
         Args:
             after: number of the last row that is known already.
             most: how many at a time; -1 is all. [count]
+
+        Raises:
+            RunError: at a row that cannot be read.
         """
         rows = self._db.execute(
             "SELECT seq, at, kind, candidate, data FROM events WHERE undone = 0 AND seq > :after "
@@ -302,7 +305,7 @@ class Store:
             "ORDER BY seq LIMIT :most",
             {"after": after, "most": most},
         )
-        return [LogRow(seq, at, kind, id, json.loads(data)) for seq, at, kind, id, data in rows]
+        return self._rows(rows)
 
     def asked_trials(self, after: int = 0) -> list[LogRow]:
         """Return the trials that were asked for behind row `after`; none without shared weights."""
@@ -311,7 +314,7 @@ class Store:
             "AND seq > ? AND EXISTS (SELECT 1 FROM steps) ORDER BY seq",
             (after,),
         )
-        return [LogRow(seq, at, kind, id, json.loads(data)) for seq, at, kind, id, data in rows]
+        return self._rows(rows)
 
     def row(self, kind: str, candidate: int) -> dict[str, Any] | None:
         """Return what was ``asked`` or ``told`` of a candidate, as it is stored, or None."""
@@ -319,7 +322,19 @@ class Store:
             "SELECT data FROM events WHERE undone = 0 AND kind = ? AND candidate = ?",
             (kind, candidate),
         ).fetchone()
-        return None if found is None else json.loads(found[0])
+        return None if found is None else self._read(kind, candidate, found[0])
+
+    def _rows(self, rows: Iterable[tuple[int, float, str, int, str]]) -> list[LogRow]:
+        return [
+            LogRow(seq, at, kind, id, self._read(kind, id, data))
+            for seq, at, kind, id, data in rows
+        ]
+
+    def _read(self, kind: str, candidate: int, data: str) -> Any:
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise self._damaged(f"what was {kind} of candidate {candidate}: {error!r}") from error
 
     def results(self) -> list[Result]:
         """Return the result of every trial, in the order in which they were told."""

@@ -300,7 +300,7 @@ def test_hostile_names_are_text(tmp_path, opened):
 def test_shared_weights_have_curves_alarms_and_a_heat_map(run, tmp_path, opened):
     data = read(run)
     data["steps"] = STEPS
-    data["state"] |= {"alarms": ALARMS, "mixture": MIXTURE}
+    data["state"] |= {"shared": True, "alarms": ALARMS, "mixture": MIXTURE}
     file = tmp_path / "shared.html"
     file.write_text(html_of(data, title="shared"))
     window = opened(file.as_uri())
@@ -308,7 +308,7 @@ def test_shared_weights_have_curves_alarms_and_a_heat_map(run, tmp_path, opened)
     assert window.locator("#shared .plot").count() == 2
     text = window.inner_text("#shared")
     assert "skip connections, seen at #90: 6 of 8 edges of the normal cell are skips" in text
-    assert "entropy" in text and "stop earlier" in text
+    assert text.startswith("Weight sharing") and "entropy" in text and "stop earlier" in text
     cells = window.locator("#shared .heat td")
     assert cells.all_inner_texts() == [f"{v:.2f}" for row in MIXTURE[0]["values"] for v in row]
     colours = [

@@ -158,10 +158,12 @@ def test_steps_stand_apart_from_candidates_beside_what_is_noted_of_trials(tmp_pa
 
 
 def test_alarms_and_the_mixture_come_from_the_notes_of_trials(run, tmp_path):
+    assert not read(run)["state"]["shared"]
     assert read(run)["state"]["alarms"] == read(run)["state"]["mixture"] == []
     with reading(sharing(tmp_path / "shared")) as reader:
         state = reader.state()
         (alarm,) = state["alarms"]
+        assert state["shared"]
         assert alarm["candidate"] == 2 and alarm["name"] == "entropy" and alarm["advice"]
         normal, reduction = state["mixture"]
         assert (normal["group"], reduction["group"]) == ("normal", "reduction")

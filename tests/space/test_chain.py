@@ -232,10 +232,10 @@ def test_the_smallest_network_is_a_linear_classifier():
 
 
 def test_tokens_that_fit_only_the_smallest_embedding_are_not_refused():
-    space = Chain((9,), 1000, 2, embeddings=(10, 300), weights=10_182)
+    space = Chain((9,), 1000, 2, embeddings=(10, 300), weights=10_292)
     assert space.sample(random.Random(0))[1][0][2] == 10
     with pytest.raises(SettingError, match="smallest"):
-        Chain((9,), 1000, 2, embeddings=(10, 300), weights=10_181)
+        Chain((9,), 1000, 2, embeddings=(10, 300), weights=10_291)
 
 
 # ---- equal networks ------------------------------------------------------------------------------
@@ -458,3 +458,15 @@ def test_a_residual_block_keeps_its_input_s_size_and_a_global_pool_leaves_channe
     for kind in ("residual", "norm"):
         with pytest.raises(InvalidArchitecture):
             after(("a", kind, 5), Signal("sequence", (5, 9)))
+
+
+def test_a_chain_for_tokens_keeps_a_convolution_unless_a_setting_says_otherwise():
+    rng = random.Random(0)
+    space, free = (Chain((9,), 20, embeddings=(4, 30), convolutions=n) for n in (1, 0))
+    for arch in walk(space, 3):
+        assert "conv1d" in [layer[1] for layer in arch[1]]
+    assert any("conv1d" not in {layer[1] for layer in free.sample(rng)[1]} for _ in range(50))
+    assert "needs a convolution" in space.problem((("aaaa", "embedding", 5),))
+    assert Chain((9,), 20).convolutions == 1
+    with pytest.raises(SettingError, match="convolutions=1"):
+        Chain((6,), convolutions=1)

@@ -200,10 +200,21 @@ def test_the_distance_counts_lonely_genes_and_weighs_the_differences_of_the_othe
     assert split == 2.0  # two genes that only one has, over 1: both are small
 
 
-def test_large_genomes_divide_by_their_size():
+def test_large_genomes_divide_by_their_size_where_the_paper_says_so():
     large = tuple(("x0", f"y{place}", 0.0, True) for place in range(40))
-    assert Topology().distances(large, [large[:30]]) == [10 / 40]
-    assert Topology().distances(large[:30], [large]) == [10 / 40]
+    assert Topology(small=20).distances(large, [large[:30]]) == [10 / 40]
+    assert Topology(small=20).distances(large[:30], [large]) == [10 / 40]
+    assert Topology(small=41).distances(large, [large[:30]]) == [10]
+    assert Topology().distances(large, [large[:30]]) == [10]
+
+
+def test_a_start_may_have_hidden_nodes_between_inputs_and_outputs():
+    space, rng = Topology((2,), 2, hidden=3), random.Random(0)
+    arch = space.start(rng)
+    assert len(hidden(arch)) == 3
+    assert len(arch) == 3 * 3 + 3 * 2
+    assert {gene[0] for gene in arch} == {*space.inputs, *hidden(arch)}
+    assert [gene[:2] for gene in space.start(rng)] == [gene[:2] for gene in arch]
 
 
 def test_excess_genes_are_those_of_later_splits_than_the_other_genome_has():

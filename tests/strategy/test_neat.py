@@ -184,7 +184,7 @@ def test_it_solves_xor():
             strategy.tell(Result(candidate, metrics["fitness"]))
     assert any(task.solved(metrics) for metrics in found)
     made = Counter(candidate.operator.split("+")[0] for candidate in asked)
-    assert made["crossover"] > made["weights"] > 0
+    assert min(made["crossover"], made["weights"]) > 20
 
 
 def test_a_short_horizon_shrinks_the_population_and_says_so():

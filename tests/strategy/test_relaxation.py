@@ -13,7 +13,9 @@ from evolvent.strategy.relaxation import PAPER_LR, entropy, softmax
 from evolvent.types import Result, stream
 
 EVERY = pytest.mark.parametrize("make", [Darts, Gdas])
-SPACES = pytest.mark.parametrize("space", [Cell201(), Cell(nodes=2, distinct=True)], ids=str)
+SPACES = pytest.mark.parametrize(
+    "space", [Cell201(), Cell(nodes=2, distinct=True)], ids=["cell201", "cell"]
+)
 
 
 def run(strategy, loss_of):

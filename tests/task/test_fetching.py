@@ -215,7 +215,11 @@ def test_reviews_become_two_tables(site, monkeypatch):
     assert pd.read_csv(folder / "imdb_test.csv.gz")["text"].tolist() == ["ünïcode", "meh"]
 
 
-@pytest.mark.parametrize("data", [b"no archive", packed("tar", [("a", b"x" * 9)])[:40], b""])
+@pytest.mark.parametrize(
+    "data",
+    [b"no archive", packed("tar", [("a", b"x" * 9)])[:40], b""],
+    ids=["text", "cut", "empty"],
+)
 @pytest.mark.parametrize("form", ["zip", "tar.gz"])
 def test_a_damaged_archive_is_one_line(site, monkeypatch, data, form):
     hash = put(site, f"x.{form}", data)

@@ -8,7 +8,8 @@ exception into a failed result, so one bad candidate is a row, never the end of 
 
 Declared: `gives` (capabilities that strategies may need, such as ``gradient``), `needs` (capabilities
 of the space), `kinds` (of tasks that it can evaluate), and `stateful` (whether it holds state between
-candidates, which allows one process only).
+candidates, which allows one process only; its states are then checkpoints of its own, the first
+candidate after a resumption inherits the last, and a step that fails has spoilt it).
 
 Optional: ``evaluate_many(asked)``, for pairs of a candidate and what it inherits, used when several
 wait: it answers in their order, each as if it had been alone. Further methods go by a capability:

@@ -129,6 +129,7 @@ class Reader:
         trials = [Result(Candidate(id, note=note), 0.0) for id, note in self._notes.items()]
         last = next(reversed(self._notes.values()), {})
         return {
+            "shared": bool(self._notes),
             "alarms": [
                 dataclasses.asdict(alarm)
                 for alarm in alarms(trials, self.config["strategy"]["horizon"])
@@ -368,7 +369,11 @@ def _step(index: int, seconds: float, metrics: dict[str, float]) -> dict[str, An
 
 def _step_metrics(told: Mapping[str, Any]) -> dict[str, float]:
     metrics = {"score": told["score"], **told.get("metrics", {})}
-    return {name: short for name, v in metrics.items() if (short := _short(v, 5)) is not None}
+    return {
+        name: short
+        for name, v in metrics.items()
+        if (name == "score" or v != told["score"]) and (short := _short(v, 5)) is not None
+    }
 
 
 def _note(asked: Mapping[str, Any]) -> Mapping[str, Any]:

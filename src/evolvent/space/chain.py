@@ -78,7 +78,8 @@ class Chain:
         kernels: least and most edge of a convolution. [pixels or steps]
         units: least and most of a dense layer. [count]
         pools: least and most size of a pooling. [pixels or steps]
-        embeddings: least and most dimension. [count]
+        embeddings: least and most dimension; the paper's are thought to begin at 100, which on two
+            cores is dear. [count]
         dropouts: least and most rate. [0..1)
         lrs: least and most learning rate; drawn and changed on a logarithmic scale.
         activations: alternatives for convolutions and dense layers, out of `ACTIVATIONS`. Softmax
@@ -86,6 +87,8 @@ class Chain:
         weights: most trainable numbers of a network. [count]
         multiply_adds: most for one input. [count]
         extras: kinds of layers beyond EDEN's, out of `EXTRAS`; None: those that suit the input.
+        convolutions: fewest of a chain; None: 1 for tokens, whose order nothing else would see,
+            else 0. [count]
 
     Raises:
         SettingError: for a range that is empty or a limit that leaves no network.
@@ -106,13 +109,14 @@ class Chain:
         kernels: tuple[int, int] = (1, 6),
         units: tuple[int, int] = (10, 100),
         pools: tuple[int, int] = (2, 6),
-        embeddings: tuple[int, int] = (100, 300),
+        embeddings: tuple[int, int] = (16, 128),
         dropouts: tuple[float, float] = (0.05, 0.6),
         lrs: tuple[float, float] = (1e-4, 1e-2),
         activations: tuple[str, ...] = ("linear", "relu", "leaky_relu", "prelu", "sigmoid"),
         weights: int = 2_000_000,
         multiply_adds: int = 20_000_000,
         extras: tuple[str, ...] | None = None,
+        convolutions: int | None = None,
     ) -> None:
         self.input_shape, self.outputs, self.vocabulary = tuple(input_shape), outputs, vocabulary
         self.depth, self.activations = depth, tuple(activations)
@@ -139,10 +143,14 @@ class Chain:
         if set(extras) - set(EXTRAS):
             raise SettingError(f"extras={extras}: some of {', '.join(EXTRAS)}")
         self.left_out = set(EXTRAS) - set(extras)
-        if self.problem(self._smallest()):
+        tokens = self.source.form == "tokens"
+        self.convolutions = int(tokens) if convolutions is None else convolutions
+        if self.convolutions > int(tokens):
+            raise SettingError(f"convolutions={convolutions}: 0, or 1 where the input is tokens")
+        if problem := self.problem(self._smallest()):
             raise SettingError(
-                f"weights={weights}, multiply_adds={multiply_adds}: not even the smallest network "
-                "fits; raise them"
+                f"depth={depth}, weights={weights}, multiply_adds={multiply_adds}: not even the "
+                f"smallest network fits ({problem}); raise them"
             )
 
     @classmethod
@@ -188,6 +196,8 @@ class Chain:
             return "a dropout stands first, or behind another"
         if unknown := self.left_out.intersection(kinds):
             return f"layers {', '.join(sorted(unknown))} are left out of this space"
+        if self.convolutions > kinds.count("conv1d"):
+            return "a chain for tokens needs a convolution"
         try:
             cost = self.cost(layers)
         except InvalidArchitecture as error:
@@ -294,7 +304,11 @@ class Chain:
         """Return the layers that no chain can do without, of least size."""
         if self.source.form != "tokens":
             return ()
-        return ((name, "embedding", int(self.ranges["embeddings"][0])),)
+        least = {key: int(low) for key, (low, _) in self.ranges.items()}
+        embedding = (name, "embedding", least["embeddings"])
+        values = (least["filters"], least["kernels"], self.activations[0])
+        convolution = (f"{name}c", "conv1d", *values)
+        return (embedding, convolution)[: 1 + self.convolutions]
 
     def _first(self, rng: random.Random) -> tuple[Layer, ...]:
         """Return the layers that no chain can do without, of random size."""
@@ -302,7 +316,9 @@ class Chain:
             return ()
         name = fresh((), rng)
         for _ in range(_TRIES):
-            layers = (self._layer(name, "embedding", rng),)
+            layers: tuple[Layer, ...] = (self._layer(name, "embedding", rng),)
+            if self.convolutions:
+                layers += (self._layer(fresh({name}, rng), "conv1d", rng),)
             if not self.problem(layers):
                 return layers
         return self._smallest(name)

@@ -23,6 +23,8 @@ within 8; a child gets a new node, or else a new connection, or else other weigh
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
 import random
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
@@ -56,7 +58,12 @@ class Topology:
         excess: weight c1 of excess genes in the distance.
         disjoint: weight c2 of disjoint genes in the distance.
         weight: weight c3 of the mean difference of weights in the distance.
+        small: genes of the larger genome from which on N is their number, in the distance; below it
+            is 1. The paper says 20. There a population whose genomes have grown is one species, and
+            stays where it is; infinity is the rule of the paper's program. [count]
         grown: most mutations between a start and a random sample. [count]
+        hidden: nodes that a start has between its inputs and outputs; the paper has none, and 10 in
+            its ablation without growth. [count]
 
     Raises:
         SettingError: for a probability outside 0..1, or a number that must not be negative.
@@ -81,7 +88,9 @@ class Topology:
         excess: float = 1.0,
         disjoint: float = 1.0,
         weight: float = 0.4,
+        small: float = math.inf,
         grown: int = 20,
+        hidden: int = 0,
     ) -> None:
         rates = {
             "mutate_weights": mutate_weights,
@@ -94,6 +103,7 @@ class Topology:
             if not 0 <= value <= 1:
                 raise SettingError(f"{name}={value} must lie in 0..1: it is a probability")
         sizes = {"excess": excess, "disjoint": disjoint, "weight": weight, "grown": grown}
+        sizes["hidden"] = hidden
         for name, value in sizes.items():
             if value < 0:
                 raise SettingError(f"{name}={value} must not be negative")
@@ -106,6 +116,7 @@ class Topology:
         self.power, self.bound = power, bound
         self.add_node, self.add_connection, self.disabled = add_node, add_connection, disabled
         self.excess, self.disjoint, self.weight, self.grown = excess, disjoint, weight, grown
+        self.small, self.hidden = small, hidden
 
     @classmethod
     def of(cls, task: Any, **settings: Any) -> Self:
@@ -116,11 +127,17 @@ class Topology:
     # -- where architectures come from -------------------------------------------------------------
 
     def start(self, rng: random.Random) -> Arch:
-        """Return the minimal architecture: every input connected to every output, no hidden node."""
+        """Return the minimal architecture: every input connected to every output, no hidden node.
+
+        Where there are to be hidden nodes, they stand between all inputs and all outputs.
+        """
+        between = [_node(BIAS, self.outputs[0], place + 1) for place in range(self.hidden)]
+        layers = [self.inputs, between, self.outputs] if between else [self.inputs, self.outputs]
         return tuple(
             (source, target, round(rng.uniform(-1, 1), DECIMALS), True)
-            for target in self.outputs
-            for source in self.inputs
+            for sources, targets in itertools.pairwise(layers)
+            for target in targets
+            for source in sources
         )
 
     def sample(self, rng: random.Random) -> Arch:
@@ -183,8 +200,8 @@ class Topology:
         """Return the paper's distance of `arch` to every one of `others`.
 
         That is c1 E / N + c2 D / N + c3 W: the genes that only one has, excess and disjoint, over the
-        genes of the larger genome (over 1 if both have fewer than 20), and the mean difference of the
-        weights that both have.
+        genes of the larger genome (over 1 if both have fewer than `small`), and the mean difference of
+        the weights that both have.
         """
         mine = {(source, target): weight for source, target, weight, _ in arch}
         count, told_apart = len(mine), self.excess != self.disjoint
@@ -196,7 +213,7 @@ class Topology:
                 if (source, target) in mine
             ]
             larger = max(count, len(other))
-            scale = 1 if larger < 20 else larger
+            scale = 1 if larger < self.small else larger
             total = self.disjoint * (count + len(other) - 2 * len(apart)) / scale
             if told_apart:
                 total += (self.excess - self.disjoint) * _beyond(arch, other) / scale

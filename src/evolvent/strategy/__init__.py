@@ -13,6 +13,11 @@ Declared on the class:
 Optional: ``alive()``, the ids whose weights may still be inherited (all others may be deleted), and
 ``objectives``, the names of the metrics of a front, and ``together``, how many it asks for before it
 waits (a generation), which an estimator may evaluate in one go.
+
+On shared weights the horizon counts epochs of theirs. Strategies that train them say how many batches
+they will ask for (``train_batches``) and how many trials beside one per epoch (``more_trials``); others
+are put in phases, and may say what the weights learn at (``draw(rngs)``, an architecture per generator)
+and how undecided they are (``entropy_share()``).
 """
 
 from __future__ import annotations

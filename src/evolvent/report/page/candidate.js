@@ -45,7 +45,7 @@ class CandidatePanel {
       ev.known(row.flops) && ["FLOPs of one input", ev.number(row.flops)],
       ev.known(row.epochs) && row.epochs > 0 && ["training", `${ev.number(row.epochs)} epochs` + (own && ev.known(own.total_epochs) && own.total_epochs > row.epochs * 1.02 ? `, ${ev.number(own.total_epochs)} with what it inherited` : "")],
       ev.known(row.seconds) && row.seconds > 0 && ["took", ev.seconds(row.seconds)],
-      ["weights", row.inherits.length ? ["began with those of ", row.inherits.slice(0, 4).map((id) => this.link(id))] : row.epochs > 0 ? "fresh" : "none were trained"],
+      ["weights", row.inherits.length ? ["began with those of ", row.inherits.slice(0, 4).map((id) => this.link(id))] : run.state.shared ? "the shared ones" : row.epochs > 0 ? "fresh" : "none were trained"],
       ...Object.entries(row.metrics).slice(0, 6).filter(([name]) => name !== "train_seconds").map(([name, value]) => [Run.label(name), ev.number(value)]),
       own && ev.known(own.seed) && ["seed", String(own.seed)],
     ].filter(Boolean);
@@ -67,7 +67,7 @@ class CandidatePanel {
     const low = Math.min(...y), high = Math.max(...y);
     this.curve.show({
       x: { low: 0, high: Math.max(...x), label: "training [epochs]", format: (value) => ev.number(value || 0).replace("unknown", "0") },
-      y: { low: low - 0.05 * (high - low || 1), high: high + 0.05 * (high - low || 1), format: Plot.decimals(low, high) },
+      y: { low: low - 0.05 * (high - low || 1), high: high + 0.05 * (high - low || 1) },
       paint: (plot, ctx) => plot.line(ctx, points, { colour: plot.colour.blue }),
     });
     return [ev.el("h3", {}, name === "curve" ? "Training loss" : Run.label(name)), this.curve.node];

@@ -66,7 +66,7 @@ class Dots {
     const failed = cost ? [] : run.list.filter((row) => ["failed", "refused", "cut"].includes(row.status) && ev.known(place(row)));
     if (!scored.length && !failed.length) {
       this.plot.show({
-        x: { low: 0, high: 1, label: "", format: () => "" }, y: { low: 0, high: 1, format: () => "" },
+        x: { low: 0, high: 1, label: "", format: () => "" }, y: { low: 0, high: 1 },
         paint: (plot, ctx) => { ctx.fillStyle = plot.colour.soft; ctx.fillText(run.list.length ? "The first candidates are being trained …" : "No candidate yet …", plot.box.left + 12, plot.box.top + 30); },
       });
       return;
@@ -89,7 +89,7 @@ class Dots {
     this.plot.show({
       x: log ? { low: from / 1.05, high: to * 1.05, log, label, format: ev.number }
              : { low: this.x === "time" ? 0 : from - 0.01 * wide, high: to + 0.015 * wide, label, time: this.x === "time", whole: this.x === "order", format: this.x === "time" ? seconds : this.x === "order" ? ev.count : (value) => (value ? ev.number(value) : "0") },
-      y: { low: bottom - room, high: high + room, label: `validation ${run.metric}${run.unit}`, format: Plot.decimals(bottom, high) },
+      y: { low: bottom - room, high: high + room, label: `validation ${run.metric}${run.unit}` },
       rail: !cost && failed.length > 0,
       dots: dots.concat(failed.map((row) => ({ x: place(row), y: -Infinity, row }))),
       paint: (plot, ctx) => this.paint(plot, ctx, dots, bright, cost, place),

@@ -7,7 +7,7 @@ class Run {
     this.fields = data.fields;
     this.rows = new Map();
     this.stepped = new Map();
-    this.state = { state: "new", phases: {}, card: null, began: null, alarms: [], mixture: [] };
+    this.state = { state: "new", phases: {}, card: null, began: null, shared: false, alarms: [], mixture: [] };
     this.kept = new Map();
   }
 

@@ -27,7 +27,7 @@ class Plot {
     }).observe(this.node);
   }
 
-  // view: {x, y: {low, high, label, format, log, ticks}, paint(plot, ctx), over(plot, ctx), dots, rail}
+  // view: {x, y: {low, high, label}; of x also format, log, time, whole; paint(plot, ctx), over(plot, ctx), dots, rail}
   show(view) {
     this.view = view;
     this.draw();
@@ -87,12 +87,14 @@ class Plot {
     ctx.textBaseline = "middle";
     ctx.textAlign = "right";
     ctx.lineWidth = 1;
-    for (const tick of Plot.ticks(y, Math.max(2, Math.floor((bottom - top) / 44)))) {
+    const ups = Plot.ticks(y, Math.max(2, Math.floor((bottom - top) / 44)));
+    const format = Plot.decimals(ups.length > 1 ? ups[1] - ups[0] : y.high - y.low);
+    for (const tick of ups) {
       const at = Math.round(this.py(tick)) + 0.5;
       ctx.strokeStyle = this.colour.line;
       ctx.beginPath(); ctx.moveTo(left, at); ctx.lineTo(right, at); ctx.stroke();
       ctx.fillStyle = this.colour.soft;
-      ctx.fillText(y.format(tick), left - 8, at);
+      ctx.fillText(format(tick), left - 8, at);
     }
     ctx.textAlign = "center";
     const floor = this.height - 44;
@@ -136,10 +138,10 @@ class Plot {
     for (let tick = Math.ceil(low / step - 1e-9); tick <= high / step + 1e-9; tick += 1) found.push(+(tick * step).toPrecision(12));
     return found;
   }
-  static decimals(low, high) {
-    const step = Plot.step(high - low || 1, 6);
-    const digits = Math.min(6, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
-    return (value) => value.toFixed(digits);
+  // How to write numbers that are so far apart.
+  static decimals(step) {
+    const digits = Math.min(6, Math.max(0, -Math.floor(Math.log10(step || 1) + 1e-9)));
+    return (value) => (step >= 1000 ? ev.number(value) : value.toFixed(digits));
   }
 
   line(ctx, points, { colour, width = 2, dash = [], stairs = false }) {

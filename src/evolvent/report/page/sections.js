@@ -77,7 +77,7 @@ const Sections = {
     const low = Math.min(...points.map((p) => p.low)), high = Math.max(...points.map((p) => p.high)), room = 0.05 * (high - low || 0.01);
     plot.show({
       x: { low: points[0].n, high: points[points.length - 1].n, label: "results so far [count]", format: ev.number, whole: true },
-      y: { low: low - room, high: high + room, format: Plot.decimals(low, high) },
+      y: { low: low - room, high: high + room },
       paint: (on, ctx) => {
         on.band(ctx, points.map((p) => [p.n, p.low, p.high]), on.colour.blue);
         on.line(ctx, points.map((p) => [p.n, p.mean]), { colour: on.colour.blue });
@@ -90,6 +90,7 @@ const Sections = {
     const named = run.minimise.filter((name) => name in run.measures), name = named[0] || ("params" in run.measures ? "params" : Object.keys(run.measures)[0]);
     if (!name || run.scored.length < 3) return null;
     const front = run.front(name), all = run.scored.filter((row) => row.epochs === run.longest && ev.known(run.value(row, name)));
+    if (all.length < 3) return null;
     const frame = Sections.frame(run, all, name);
     plot.show({
       ...frame,
@@ -118,7 +119,7 @@ const Sections = {
       dots,
       x: log ? { low: low / 1.1, high: high * 1.1, log, label: `${run.measures[name]}, log`, format: ev.number }
              : { low: low - 0.03 * (high - low || 1), high: high + 0.03 * (high - low || 1), label: run.measures[name], format: (value) => (value ? ev.number(value) : "0") },
-      y: { low: down - room, high: up + room, label: `validation ${run.metric}${run.unit}`, format: Plot.decimals(down, up) },
+      y: { low: down - room, high: up + room, label: `validation ${run.metric}${run.unit}` },
     };
   },
 
@@ -132,7 +133,7 @@ const Sections = {
       if (ev.known(value)) names.get(name).push([step.index, value]);
     }
     const curves = [...names].filter(([, points]) => points.length > 1 && new Set(points.map((p) => p[1])).size > 1).slice(0, 6);
-    return ev.panel("shared", run.steps.length ? "Steps" : "Weight sharing",
+    return ev.panel("shared", run.state.shared ? "Weight sharing" : "Steps",
       alarms.length ? ev.el("ul", { class: "alarms" }, alarms.map((alarm) => ev.el("li", {}, ev.el("b", {}, `${alarm.name}, seen at #${alarm.candidate}: `), alarm.text, " ", ev.el("span", { class: "soft" }, alarm.advice)))) : null,
       ev.el("div", { class: "small-plots" }, curves.map(([name, points]) => {
         if (!plots.has(name)) plots.set(name, new Plot({ height: 180, label: `${name} over steps` }));
@@ -140,7 +141,7 @@ const Sections = {
         const values = thin.map((p) => p[1]), low = Math.min(...values), high = Math.max(...values), room = 0.05 * (high - low);
         plot.show({
           x: { low: thin[0][0], high: thin[thin.length - 1][0], label: "step", format: (value) => (value ? ev.number(value) : "0"), whole: true },
-          y: { low: low - room, high: high + room, format: Plot.decimals(low, high) },
+          y: { low: low - room, high: high + room },
           paint: (on, ctx) => on.line(ctx, thin, { colour: on.colour.purple }),
         });
         return ev.el("div", {}, ev.el("h3", {}, Run.label(name)), plot.node);
@@ -172,7 +173,7 @@ const Sections = {
       })),
       ev.el("table", {}, ev.el("tbody", {}, phases.map(([name, s], place) => ev.el("tr", {},
         ev.el("td", {}, ev.el("i", { class: `key p${place % 4}` }), names[name] || name), ev.el("td", { class: "n" }, ev.seconds(s)), ev.el("td", { class: "n" }, `${((100 * s) / whole).toFixed(0)} %`))))),
-      ev.el("p", { class: "soft" }, charged
+      !run.steps.length && ev.el("p", { class: "soft" }, charged
         ? `${work ? `The table says that the candidates took ${ev.seconds(work)}` : "The table does not say how long the candidates took"}; looking them up took ${ev.seconds(search)}.`
         : work < search / 2
           ? `The candidates themselves took ${ev.seconds(work)} of the search; the rest are the strategy and the store.`
