@@ -221,7 +221,15 @@ def test_every_operation_of_ours_can_be_written(toy):
     sizes: dict[str, Value] = {"c_in": 2, "c_out": 2, "kernel": 3, "num_features": 2}
     sizes |= {"in_features": 2, "out_features": 2, "height": 3, "width": 3, "channels": 2}
     sizes |= {"in_channels": 2, "out_channels": 2, "kernel_size": 1, "dim": 1}
-    sizes |= {"vocabulary": 5, "dimension": 2, "rate": 0.1, "outputs": 2, "weight": 0.4}
+    sizes |= {
+        "vocabulary": 5,
+        "dimension": 2,
+        "rate": 0.1,
+        "outputs": 2,
+        "weight": 0.4,
+        "scale": 1.0,
+        "downscale_factor": 1,
+    }
     sizes |= {"edges": "x_2x4x4>a x_2x4x4>b", "how": "max", "features": 2, "hidden": 3}
     sizes |= {"inputs": 2, "nodes": 2, "connections": 3, "depth": 1, "recurrent": False}
     sizes |= {"scale": 1.0, "downscale_factor": 1}

@@ -64,6 +64,7 @@ IMAGES: dict[str, dict] = {  # space -> settings
     "layers": {"depths": (4,)},
     "graph": {},
     "filters": {},
+    "blueprint": {},
     "plain": {},
 }
 

@@ -166,11 +166,10 @@ def export(
     conversion = Conversion(folder, patience) if onnx else None  # while the proof runs
     try:
         difference = parity(folder, plan, state, task) if proof else None
-    except EvolventError:
+        return {"parity_max_abs_diff": difference} | (conversion.result() if conversion else {})
+    finally:
         if conversion is not None:
             conversion.stop()
-        raise
-    return {"parity_max_abs_diff": difference} | (conversion.result() if conversion else {})
 
 
 def reading(task: Task) -> dict[str, Any]:
