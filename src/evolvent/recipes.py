@@ -308,7 +308,9 @@ RECIPES = {
         "retrain",
         "Desell 2017",
         {
-            "space": {"add_map": 8.0, "maps": 200},  # his later work's mutation: few trials must do
+            # his later work's mutation, and a start from random networks: few trials must do
+            "space": {"add_map": 8.0, "maps": 200, "grown": 80},
+            "strategy": {"start": "random"},
             "estimator": {
                 "aim": 300,
                 "lr": 0.1,

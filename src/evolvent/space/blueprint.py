@@ -30,6 +30,7 @@ from .drawing import Drawing, Sketch
 from .modules import STEP, Blueprints, Growth, Layer, Modules, Ranges
 
 _TRIES = 40  # draws of a mutation that changes the network, before its training is changed
+FOLDED = 24  # squares in a row or column, from which on an image is folded [count]
 NARROWER = 0.9  # times as many filters, again and again, until a network fits
 
 
@@ -57,9 +58,10 @@ class Blueprint:
         lrs: least and most learning rate, on a logarithmic scale.
         momenta: least and most momentum. [0..1)
         fold: edge of the squares of the image whose pixels become channels before the network, which
-            the paper has not; None is 2 for images of 24 pixels and more with even edges, else 1.
-            [pixels]
-        multiply_adds: most for one image; wider networks are built narrower. [count]
+            the paper has not; None is the power of 2 that leaves less than 24 squares in a row or
+            column, as far as the edges can be divided. [pixels]
+        multiply_adds: most for one image; networks beyond it are built narrower, down to 8 filters in
+            every layer. [count]
         add_node: relative rate of this mutation, like those that follow.
         add_edge: relative rate.
         toggle_edge: relative rate of enabling or disabling an edge.
@@ -68,8 +70,7 @@ class Blueprint:
         grown: most mutations between a minimal part and a random one. [count]
 
     Raises:
-        SettingError: for a setting out of its range, or a limit that the largest network cannot keep
-            even with the fewest filters.
+        SettingError: for a setting out of its range.
     """
 
     family = "blueprint"
@@ -101,10 +102,13 @@ class Blueprint:
         self.input_shape, self.outputs = tuple(input_shape), outputs
         channels, height, width = self.input_shape
         if fold is None:
-            fold = 2 if min(height, width) >= 24 and not (height % 2 or width % 2) else 1
+            fold = 1
+            while min(height, width) // fold >= FOLDED and not (height | width) % (2 * fold):
+                fold *= 2
         if fold < 1 or height % fold or width % fold:
             raise SettingError(f"fold={fold}: a divisor of the image's edges {height} and {width}")
-        for name, value in (("nodes", nodes), ("layers", layers), ("kinds", kinds)):
+        counts = {"nodes": nodes, "layers": layers, "kinds": kinds, "multiply_adds": multiply_adds}
+        for name, value in counts.items():
             if value < 1:
                 raise SettingError(f"{name}={value}: at least 1")
         self.fold, self.kinds, self.multiply_adds = fold, kinds, multiply_adds
@@ -112,13 +116,6 @@ class Blueprint:
         self.ranges = Ranges(filters, tuple(kernels), dropouts, scales, lrs, momenta)
         self.growth = Growth(add_node, add_edge, toggle_edge, alter, disabled, grown)
         self.nodes, self.modules = nodes, Modules(self.ranges, self.growth, layers)
-        pixels = self.image.height * self.image.width
-        reach = max(STEP, self.image.channels) * max(kernels) ** 2
-        if (least := nodes * layers * reach * STEP * pixels) > multiply_adds:
-            raise SettingError(
-                f"multiply_adds={multiply_adds:,}: {nodes} nodes of {layers} layers may need "
-                f"{least:,}; raise it, or lower nodes or layers"
-            )
 
     @classmethod
     def of(cls, task: Any, **settings: Any) -> Self:
@@ -149,7 +146,7 @@ class Blueprint:
         """
         used = tuple((kind, modules[kind]) for kind in self.pointed_to(blueprint))
         made, share = (*blueprint[:3], used), 1.0
-        while self.cost(made) > self.multiply_adds:
+        while self.cost(made) > self.multiply_adds and share * self.ranges.filters[1] > STEP:
             share *= NARROWER
             made = (*blueprint[:3], tuple((kind, _narrowed(each, share)) for kind, each in used))
         return made
