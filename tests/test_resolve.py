@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from evolvent import resolve
+from evolvent import recipes, resolve
 from evolvent.errors import CandidateFailed, SettingError
 from evolvent.network.build import Size
 from evolvent.network.train import Hyperparameters
@@ -111,6 +111,15 @@ def test_what_cannot_work_is_refused_in_one_line(toy, request_, message):
     with pytest.raises(SettingError, match=message) as caught:
         chosen(toy, **request_)
     assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_may_have_other_settings_for_other_kinds_of_data():
+    eden = recipes.find("eden")
+    assert eden.of("estimator", "image")["aim"] == 100
+    text = eden.of("estimator", "text")
+    assert text["aim"] < 100
+    assert text["optimizer"] == eden.of("estimator", "image")["optimizer"]
+    assert eden.of("strategy", "text") == {}
 
 
 def test_what_was_resolved_survives_json(toy):

@@ -28,6 +28,7 @@ class Recipe:
         deliver: ``retrain``, ``continue`` or ``as-is``.
         source: where it comes from.
         settings: part -> settings, for the parts space, strategy, estimator, train.
+        by_kind: kind of task -> the same, where data of that kind need others.
     """
 
     space: str
@@ -36,6 +37,11 @@ class Recipe:
     deliver: str
     source: str
     settings: Settings = field(default_factory=dict)
+    by_kind: Mapping[str, Settings] = field(default_factory=dict)
+
+    def of(self, part: str, kind: str) -> dict[str, Any]:
+        """Return the settings of a part for data of a kind."""
+        return dict(self.settings.get(part, {})) | dict(self.by_kind.get(kind, {}).get(part, {}))
 
 
 AMOEBANET_CELL = {"operations": "amoebanet", "nodes": 5, "output": "loose"}
@@ -101,6 +107,18 @@ RECIPES = {
         {
             "space": {"multiply_adds": 6_000_000},
             "estimator": {"aim": 100, "optimizer": "adamw", "warmup": 0.1, "augment": False},
+        },
+        {
+            "text": {
+                "space": {
+                    "depth": 6,
+                    "embeddings": (16, 64),
+                    "filters": (16, 48),
+                    "lrs": (1e-3, 2e-2),
+                    "multiply_adds": 2_000_000,
+                },
+                "estimator": {"aim": 40, "lr": 5e-3, "weight_decay": 1e-2},
+            }
         },
     ),
     "identify": Recipe(

@@ -122,14 +122,14 @@ def choose(request: Request, task: Task) -> dict[str, Any]:
         if part == "strategy" and _in_phases(make, registry.find("estimator", names["estimator"])):
             known = known | fields(Phases, without=OF_PHASES)
         # the recipe's settings belong to its own parts: another part starts from its own defaults
-        base = recipe.settings.get(part, {}) if own == getattr(recipe, part) else {}
+        base = recipe.of(part, task.kind) if own == getattr(recipe, part) else {}
         given = validated(part, request.set.get(part, {}), known, who=own)
         chosen[part] = {"name": own} | _defaults(part, task, known) | dict(base) | given
     known = _known("train", None)
     given = validated("train", request.set.get("train", {}), known)
     chosen["deliver"] = given.pop("deliver", recipe.deliver)
     inherited = {k: v for k, v in chosen["estimator"].items() if k in known and k != "epochs"}
-    chosen["train"] = inherited | dict(recipe.settings.get("train", {})) | given
+    chosen["train"] = inherited | recipe.of("train", task.kind) | given
     _link_weights(chosen)
     _link_sharing(chosen, request)
     _check(chosen, task)
@@ -291,8 +291,9 @@ def adapted(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
     request = config["request"]
     known = _known("estimator", registry.find("estimator", config["estimator"]["name"]))
     recipe = recipes.RECIPES.get(request["recipe"] or recipes.DEFAULT.get(task.kind, ""))
-    rows: list[Mapping[str, Any]] = [request["set"], recipe.settings if recipe else {}]
-    said = {name for row in rows for part in ("estimator", "train") for name in row.get(part, {})}
+    parts = ("estimator", "train")
+    said = {name for part in parts for name in request["set"].get(part, {})}
+    said |= {name for part in parts for name in (recipe.of(part, task.kind) if recipe else {})}
     suggested = _defaults("estimator", task, known)
     return dict(config["train"]) | {k: v for k, v in suggested.items() if k not in said}
 

@@ -426,7 +426,7 @@ KINDS = {
 }
 #: how often a kind is drawn where others could be, too: what flattens ends all convolutions behind it,
 #: so without weights most chains would hold none
-ODDS = {"conv2d": 3, "conv1d": 3}
+ODDS = {"conv2d": 3, "conv1d": 3, "global_pool": 2}
 #: kinds of layers that EDEN has not, and the form of input for which they stand by default
 EXTRAS = ("global_pool", "norm", "residual")
 EXTRAS_OF = {"tokens": ("global_pool",), "flat": ("norm", "residual")}
