@@ -64,7 +64,6 @@ IMAGES: dict[str, dict] = {  # space -> settings
     "layers": {"depths": (4,)},
     "graph": {},
     "filters": {},
-    "blueprint": {},
     "plain": {},
 }
 
