@@ -405,8 +405,8 @@ def finalists(results: list[Result], space: Space, count: int) -> list[Result]:
     """Return the best distinct architectures at the highest budget, best first.
 
     Results of different budgets are not ranked together: those of the highest that was scored come
-    first, and lower ones only fill up. Of equal scores, which small validation parts give often, the one
-    of lower validation loss is better.
+    first, and lower ones only fill up. Of equal scores, which small validation parts give often, the
+    one of lower validation loss is better.
     """
     ranked = sorted(
         (result for result in results if result.ok and result.candidate.kind == "trial"),
