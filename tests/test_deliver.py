@@ -87,7 +87,7 @@ def test_the_plan_fits_and_keeps_the_controls_within_a_fifth(workers, finalists_
 class Trainings:
     """An executor that answers jobs at once and remembers them."""
 
-    def __init__(self, val=lambda id: 0.5, dies_at=None, failing=()):
+    def __init__(self, val=lambda id: 0.95, dies_at=None, failing=()):
         self.jobs, self.val, self.dies_at, self.failing = [], val, dies_at, failing
         self.open = 0
 
@@ -172,6 +172,27 @@ def test_validation_chooses_among_the_finalists(delivery):
     assert (outcome["id"], outcome["val_score"], outcome["search_score"]) == (26, 0.9, 0.94)
     assert outcome["finalists"] == {"25": 0.7, "26": 0.9}
     assert trainings.job("winner").arch == ARCHS[26]
+
+
+def test_where_longer_training_is_worse_the_winner_keeps_its_epochs(delivery):
+    """By more than chance: networks that overfit are best as the search trained them."""
+    trainings = Trainings(val=lambda id: 0.6)
+    outcome = delivery(trainings).run()
+    assert (outcome["id"], outcome["val_score"]) == (25, 0.95)
+    assert outcome["finalists"] == {"25": 0.6, "26": 0.6}
+    assert outcome["epochs"] == 2.0
+    assert {trainings.job(name).epochs for name in ("winner", "random", "plain")} == {2.0}
+
+
+def test_a_little_worse_is_chance(delivery):
+    trainings = Trainings(val=lambda id: 0.9)
+    assert delivery(trainings).run()["epochs"] == 8.0
+
+
+def test_the_user_has_the_last_word_on_the_epochs(delivery):
+    trainings = Trainings(val=lambda id: 0.6)
+    outcome = delivery(trainings, train={"epochs": 12.0}).run()
+    assert (outcome["epochs"], outcome["val_score"]) == (12.0, 0.6)
 
 
 def test_test_data_are_read_by_the_final_trainings_alone_once_each(delivery):

@@ -153,6 +153,7 @@ SHARED = [name for name in IMAGES if find("estimator", RECIPES[name].estimator).
 FOR_IMAGES = [name for name in IMAGES if name not in SHARED]
 
 
+@pytest.mark.slow
 def test_weights_that_children_inherit_survive_a_kill(data, tmp_path):
     asked = ["search", data, "--recipe", "large-scale-evolution", "--budget", "12t", *SHORT]
     asked[-2:-2] = ["--set", "strategy.population=3"]

@@ -104,7 +104,7 @@ class Delivery:
         if self._controls:
             what["plain"] = {"space": "plain", "arch": (width,)}
             paces["plain"] = lambda: self._plain_pace(width)
-        epochs = self._final_epochs(paces)
+        epochs = min(self._final_epochs(paces), chosen.get("epochs", math.inf))
         jobs = [self._final(name, which, epochs) for name, which in what.items()]
         self.say(f"final training: {', '.join(job.name for job in jobs)}, {epochs:.3g} epochs each")
         done = self._fit(jobs)
@@ -321,8 +321,34 @@ class Delivery:
             raise EvolventError(
                 "the training of every finalist failed; resume the run to try again"
             )
+        told = {str(id): score for id, score in scores.items()}
+        best = next(result for result in found if result.candidate.id in scores)
+        if self._was_long_enough(best, max(scores.values())):
+            self.say(
+                f"longer training was worse on validation: candidate {best.candidate.id} keeps the "
+                f"{best.epochs:.3g} epochs of its search"
+            )
+            return {
+                "id": best.candidate.id,
+                "val": best.score,
+                "all": told,
+                "epochs": best.epochs,
+            }
         first = max(scores, key=lambda id: scores[id])
-        return {"id": first, "val": scores[first], "all": {str(id): s for id, s in scores.items()}}
+        return {"id": first, "val": scores[first], "all": told}
+
+    def _was_long_enough(self, best: Result, longer: float) -> bool:
+        """Whether every longer training was worse than the best one of the search, beyond chance.
+
+        That is twice the standard error of a share of the validation part. It is not for winners that
+        go on from their weights, nor where the user says how long they train.
+        """
+        given = self.config["train"].get("epochs") is not None
+        if self._continues or given or not best.epochs or best.score is None:
+            return False
+        share = min(1.0, max(0.0, best.score))
+        error = math.sqrt(share * (1 - share) / len(self.task.validation))
+        return longer < best.score - 2 * error
 
     def _fit(self, jobs: list[Job]) -> dict[str, dict[str, Any]]:
         """Run jobs that are not done yet; return name -> numbers of those that succeeded."""

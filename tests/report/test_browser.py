@@ -337,14 +337,19 @@ def until(window, count):
 
 
 def test_dots_appear_while_a_search_runs(tmp_path, served, opened):
-    class Slow:
+    seen = threading.Event()
+
+    class Held:
+        """The search waits in its midst until somebody has looked."""
+
         def on_result(self, result):
-            time.sleep(0.01)
+            if result.candidate.id == 60:
+                seen.wait(120)
 
     folder = tmp_path / "run"
     options = {"strategy": "regularized-evolution", "budget": "150t", "workers": 0, "out": folder}
     thread = threading.Thread(
-        target=search, args=("table:digits201",), kwargs=options | {"callbacks": [Slow()]}
+        target=search, args=("table:digits201",), kwargs=options | {"callbacks": [Held()]}
     )
     thread.start()
     try:
@@ -353,12 +358,14 @@ def test_dots_appear_while_a_search_runs(tmp_path, served, opened):
         window = opened(served(folder).address)
         wait(window, "document.querySelector('#dots .plot').dataset.dots > 0")
         early = dots(window)
+        seen.set()
         until(window, 150)
         assert early < 150
         window.wait_for_selector("#state:has-text('done')")
         assert "live" in window.inner_text("#state")
         window.wait_for_selector(".pictures svg")
     finally:
+        seen.set()
         thread.join()
 
 
