@@ -293,7 +293,7 @@ def test_without_a_verb_the_help_is_shown(call):
 # ---- what it costs -------------------------------------------------------------------------------
 
 
-def test_help_and_import_need_no_torch_and_half_a_second():
+def test_help_and_import_need_no_torch_and_a_fraction_of_its_time():
     code = (
         "import sys, time; start = time.perf_counter(); import evolvent; "
         "from evolvent import cli; sys.argv = ['evolvent', '--help']\n"
@@ -302,7 +302,10 @@ def test_help_and_import_need_no_torch_and_half_a_second():
         "print([name for name in ('torch', 'numpy', 'sklearn', 'pydantic') if name in sys.modules])"
     )
     answers = [elsewhere(code).splitlines()[-2:] for _ in range(3)]
-    assert min(float(seconds) for seconds, _ in answers) < 0.5
+    torch = (
+        "import time; start = time.perf_counter(); import torch; print(time.perf_counter() - start)"
+    )
+    assert min(float(seconds) for seconds, _ in answers) < 0.5 * float(elsewhere(torch))
     assert {names for _, names in answers} == {"[]"}
 
 
