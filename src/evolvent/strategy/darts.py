@@ -14,41 +14,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..types import Budget
-from .relaxation import Relaxable, Relaxation, Rows, softmax
+from .relaxation import Relaxation, Rows, softmax
 
 
 class Darts(Relaxation):
     """Gradient descent on the softmax of all operations at once. Arguments: see `Relaxation`."""
 
     rounds = (Budget(train_batches=1, validation_batches=1),)
-
-    def __init__(
-        self,
-        space: Relaxable,
-        *,
-        lr: float | None = None,
-        betas: tuple[float, float] = (0.5, 0.999),
-        weight_decay: float = 1e-3,
-        spread: float = 1e-3,
-        warmup: float = 0.0,
-        most_skips: int | None = None,
-        batches: int = 100,
-        epochs: float = 1.0,
-        horizon: int = 50,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            space,
-            lr=lr,
-            betas=betas,
-            weight_decay=weight_decay,
-            spread=spread,
-            warmup=warmup,
-            most_skips=most_skips,
-            batches=batches,
-            horizon=horizon,
-            seed=seed,
-        )
 
     def sent(self, id: int) -> Rows:
         """Return the softmax of the logits."""

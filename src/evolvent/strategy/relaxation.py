@@ -50,6 +50,7 @@ class Relaxation(Sequence):
         most_skips: skip connections that the derived architecture may have in its first group; with
             more, the search ends with what was derived before; None never ends it so. [count]
         batches: of an epoch. [count]
+        epochs: not used: steps and trials say how long they train. [epochs]
         horizon: epochs of the shared weights, each followed by a trial. [epochs]
         seed: same seed and same tells in, same asks out, in any process.
 
@@ -64,15 +65,16 @@ class Relaxation(Sequence):
         self,
         space: Relaxable,
         *,
-        lr: float | None,
-        betas: tuple[float, float],
-        weight_decay: float,
-        spread: float,
-        warmup: float,
-        most_skips: int | None,
-        batches: int,
-        horizon: int,
-        seed: int,
+        lr: float | None = None,
+        betas: tuple[float, float] = (0.5, 0.999),
+        weight_decay: float = 1e-3,
+        spread: float = 1e-3,
+        warmup: float = 0.0,
+        most_skips: int | None = None,
+        batches: int = 100,
+        epochs: float = 1.0,
+        horizon: int = 50,
+        seed: int = 0,
     ) -> None:
         self.note = ""
         steps = max(1, batches * horizon)
