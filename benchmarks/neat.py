@@ -16,7 +16,10 @@ import argparse
 import math
 import statistics
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from evolvent.estimator.simulation import Simulation
@@ -99,32 +102,41 @@ HEAD = """\
 | --- | --- | --: | --: | --: | --: | --- |"""
 
 
-def solve(name: str, seeds: int, generations: int, own: dict[str, Any]) -> None:
+def searches(one: Callable[[int], Outcome], seeds: int, processes: int) -> Iterator[Outcome]:
+    """Yield the outcomes of seeds 0, 1, ... in their order, some of them at a time."""
+    if processes == 1:
+        yield from map(one, range(seeds))
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        yield from pool.map(one, range(seeds))
+
+
+def solve(name: str, options: argparse.Namespace, own: dict[str, Any]) -> None:
     large = name == "double-pole-no-velocity"
     base, strategy = (LARGE["space"], LARGE["strategy"]) if large else ({}, {})
-    settings = ({**base, **({} if name == "xor" else POLES), **own}, strategy)
+    space = {**base, **({} if name == "xor" else POLES), **own}
+    one = partial(search, name, generations=options.generations, space=space, strategy=strategy)
     outcomes = []
-    for seed in range(seeds):
-        outcomes.append(search(name, seed, generations, *settings))
-        last = outcomes[-1]
-        print(seed, last.generations, last.networks, f"{last.seconds:.1f} s", flush=True)
+    for seed, last in enumerate(searches(one, options.seeds, options.processes)):
+        outcomes.append(last)
+        solved = "solved" if last.arch is not None else "not solved"
+        print(seed, solved, last.generations, last.networks, f"{last.seconds:.1f} s", flush=True)
     print(HEAD)
-    print(row(name, outcomes, PAPER[name]))
+    print(row(name, outcomes, PAPER[name]), flush=True)
     task = load(name)
-    solved = [each for each in outcomes if each.arch is not None]
-    if task.tests and solved:
+    found = [each for each in outcomes if each.arch is not None]
+    if task.tests and found:
         estimator = Simulation(Topology.of(task), task)
-        scores = [625 * estimator.test(each.arch) for each in solved]
+        scores = [round(625 * estimator.test(each.arch)) for each in found]
         print(f"other starts balanced, of 625: mean {statistics.mean(scores):.0f}, {scores}")
 
 
-def ablations(seeds: int, generations: int, own: dict[str, Any]) -> None:
+def ablations(options: argparse.Namespace, own: dict[str, Any]) -> None:
     print(HEAD)
     for label, (paper, space, strategy) in ABLATIONS.items():
-        outcomes = [
-            search("double-pole", seed, generations, {**POLES, **space, **own}, strategy)
-            for seed in range(seeds)
-        ]
+        settings = {"space": {**POLES, **space, **own}, "strategy": strategy}
+        one = partial(search, "double-pole", generations=options.generations, **settings)
+        outcomes = list(searches(one, options.seeds, options.processes))
         print(row(label, outcomes, paper), flush=True)
 
 
@@ -141,14 +153,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--generations", type=int, default=200)
     parser.add_argument("--power", type=float, help="of the changes of weights")
+    parser.add_argument("--processes", type=int, default=1, help="searches at a time")
     options = parser.parse_args()
     own = {} if options.power is None else {"power": options.power}
     if options.what == "speed":
         speed()
     elif options.what == "ablations":
-        ablations(options.seeds, options.generations, own)
+        ablations(options, own)
     else:
-        solve(options.what, options.seeds, options.generations, own)
+        solve(options.what, options, own)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """The supernet against one written down naively, and a sampled search step against a mixed one.
 
-    python benchmarks/supernet.py [--threads 1] [--rounds 5] [--only TEXT | --search]
+    python benchmarks/supernet.py [--threads 1] [--device cpu] [--rounds 5] [--only TEXT | --search]
 
 Milliseconds per step (forward, gradients by all weights and by the mixture) of both, in alternating
 rounds of one run, the best of each; batch 64. With one thread it is the processor's time that counts,
-which other processes blur less. `naive` is tests/network/naive_supernet.py: a module per
-edge and operation, contiguous memory; with a one-hot mixture it too runs nothing of weight 0. The last
-table compares the two kinds of search as wholes: a training step of the weights, then the gradient by
-the mixture on another batch (`Shared.evaluate`): softmax rows (DARTS), one operation per edge (GDAS).
+which other processes blur less; on a GPU it is the wall's, to the end of its work. `naive` is
+tests/network/naive_supernet.py: a module per edge and operation, contiguous memory; with a one-hot
+mixture it too runs nothing of weight 0. The last table compares the two kinds of search as wholes: a
+training step of the weights, then the gradient by the mixture on another batch (`Shared.evaluate`):
+softmax rows (DARTS), one operation per edge (GDAS).
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def rows(space: Cell | Cell201, kind: str, seed: int) -> dict[str, np.ndarray]:
 
 def stepper(net: nn.Module, mixtures: list[Mixture], x: torch.Tensor) -> Callable[[int], None]:
     """Return a step: forward, and gradients by weights and mixture."""
-    y = torch.arange(len(x)) % 10
+    y = torch.arange(len(x), device=x.device) % 10
 
     def step(number: int) -> None:
         net.zero_grad(set_to_none=True)
@@ -83,26 +84,32 @@ def stepper(net: nn.Module, mixtures: list[Mixture], x: torch.Tensor) -> Callabl
     return step
 
 
-def clock() -> float:
-    """Return seconds of this process, or of the wall with several threads. [s]"""
+def clock(device: str) -> float:
+    """Return seconds of this process, or of the wall with several threads or a GPU. [s]"""
+    if device != "cpu":
+        torch.cuda.synchronize()
+        return time.perf_counter()
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
-def alternating(steps: list[Callable[[int], None]], rounds: int, inner: int) -> list[float]:
+def alternating(
+    steps: list[Callable[[int], None]], rounds: int, inner: int, device: str
+) -> list[float]:
     """Return the best seconds of each, measured in turn. [s]"""
     best = [float("inf")] * len(steps)
     for step in steps:
-        step(0)
+        for number in range(inner):
+            step(number)
     for _ in range(rounds):
         for index, step in enumerate(steps):
-            start = clock()
+            start = clock(device)
             for number in range(inner):
                 step(number)
-            best[index] = min(best[index], (clock() - start) / inner)
+            best[index] = min(best[index], (clock(device) - start) / inner)
     return best
 
 
-def against_naive(rounds: int, only: str) -> None:
+def against_naive(rounds: int, only: str, device: str) -> None:
     """Print the table of steps."""
     print("| network | mixture | naive [ms] | fast [ms] | ratio |\n| --- | --- | --- | --- | --- |")
     for name, (space, pixels, width, cells, stages) in CASES.items():
@@ -110,20 +117,23 @@ def against_naive(rounds: int, only: str) -> None:
             continue
         size, data = Size(cells=cells, width=width, stages=stages), Images(pixels)
         fast = Supernet(space, data, size, pool_norm=True)
-        fast.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        naive = NaiveSupernet(space, data, size, pool_norm=True)
-        x = torch.randn(BATCH, 1, pixels, pixels)
+        fast.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        naive = NaiveSupernet(space, data, size, pool_norm=True).to(device)
+        x = torch.randn(BATCH, 1, pixels, pixels, device=device)
         for kind, inner in (("softmax", 1), ("one-hot", 4)):
-            mixtures = [Mixture(rows(space, kind, seed), gradient=True) for seed in range(inner)]
+            mixtures = [
+                Mixture(rows(space, kind, seed), device=torch.device(device), gradient=True)
+                for seed in range(inner)
+            ]
             steps = [stepper(net, mixtures, x) for net in (naive, fast)]
-            slow, quick = alternating(steps, rounds, inner)
+            slow, quick = alternating(steps, rounds, inner, device)
             print(
                 f"| {name} | {kind} | {1000 * slow:.1f} | {1000 * quick:.1f} | {slow / quick:.1f} |",
                 flush=True,
             )
 
 
-def mixed_against_sampled(rounds: int) -> None:
+def mixed_against_sampled(rounds: int, device: str) -> None:
     """Print what a whole step of a search costs with softmax rows and with one operation per edge."""
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 255, (1200, 14, 14, 1), np.uint8), np.arange(1200) % 10
@@ -132,9 +142,8 @@ def mixed_against_sampled(rounds: int) -> None:
     for width in (8, 16):
         hyper = Hyperparameters(batch=BATCH, lr=0.02, clip=5)
         size = Size(width=width, stages=2)
-        one = Shared(
-            DARTS, task, size=size, hyper=hyper, gradient=True, pool_norm=True, steps=10**4
-        )
+        settings = {"gradient": True, "pool_norm": True, "steps": 10**4, "device": device}
+        one = Shared(DARTS, task, size=size, hyper=hyper, **settings)
 
         def step(number: int, kind: str, one: Shared = one) -> None:
             budget = Budget(train_batches=1, validation_batches=1)
@@ -142,7 +151,7 @@ def mixed_against_sampled(rounds: int) -> None:
             one.evaluate(Candidate(number, kind="step", mixture=mixture, budget=budget), {})
 
         kinds = [lambda n: step(n, "softmax"), lambda n: step(n, "one-hot")]
-        mixed, sampled = alternating(kinds, rounds, 4)
+        mixed, sampled = alternating(kinds, rounds, 4, device)
         print(
             f"| darts cell, width {width}, 14 px | {1000 * mixed:.1f} | {1000 * sampled:.1f} "
             f"| {mixed / sampled:.1f} |",
@@ -154,17 +163,19 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="networks whose name contains this")
     parser.add_argument("--search", action="store_true", help="search steps only")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(f"{arguments.threads} thread(s), torch {torch.__version__}, batch {BATCH}\n")
+    where = f"{arguments.threads} thread(s), {arguments.device}"
+    print(f"{where}, torch {torch.__version__}, batch {BATCH}\n")
     if not arguments.search:
-        against_naive(arguments.rounds, arguments.only)
+        against_naive(arguments.rounds, arguments.only, arguments.device)
         print()
     if not arguments.only:
-        mixed_against_sampled(arguments.rounds)
+        mixed_against_sampled(arguments.rounds, arguments.device)
 
 
 if __name__ == "__main__":

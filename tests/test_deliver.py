@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from evolvent import deliver
-from evolvent.deliver import Delivery, finalists, makespan, plain_width, planned_seconds
+from evolvent.deliver import (
+    Delivery,
+    finalists,
+    longer_was_worse,
+    makespan,
+    plain_width,
+    planned_seconds,
+)
 from evolvent.errors import CandidateFailed, EvolventError, RunError
 from evolvent.network.build import Size, plan
 from evolvent.network.cost import cost
@@ -24,7 +31,7 @@ ARCHS = [SPACE.sample(stream("deliver", index)) for index in range(30)]
 
 def told(id, score, arch=None, *, epochs=2.0, operator="sample", **more):
     candidate = Candidate(id, arch or ARCHS[id], operator=operator, budget=Budget(epochs=epochs))
-    metrics = {"train_seconds": 0.1}
+    metrics = {"train_seconds": 0.1, "accuracy": score, "loss": 0.5}
     return Result(candidate, score, metrics=metrics, epochs=epochs, **more)
 
 
@@ -87,8 +94,9 @@ def test_the_plan_fits_and_keeps_the_controls_within_a_fifth(workers, finalists_
 class Trainings:
     """An executor that answers jobs at once and remembers them."""
 
-    def __init__(self, val=lambda id: 0.95, dies_at=None, failing=()):
+    def __init__(self, val=lambda id: 0.96, dies_at=None, failing=(), loss=0.1):
         self.jobs, self.val, self.dies_at, self.failing = [], val, dies_at, failing
+        self.loss = loss
         self.open = 0
 
     def submit(self, call, job, timeout=None):
@@ -103,7 +111,9 @@ class Trainings:
         return future
 
     def numbers(self, job):
-        val = None if job.everything else {"accuracy": self.val(int(job.name.split("-")[1]))}
+        val = None
+        if not job.everything:
+            val = {"accuracy": self.val(int(job.name.split("-")[1])), "loss": self.loss}
         return {
             "epochs": job.epochs,
             "total_epochs": job.before + job.epochs,
@@ -184,9 +194,35 @@ def test_where_longer_training_is_worse_the_winner_keeps_its_epochs(delivery):
     assert {trainings.job(name).epochs for name in ("winner", "random", "plain")} == {2.0}
 
 
-def test_a_little_worse_is_chance(delivery):
-    trainings = Trainings(val=lambda id: 0.9)
-    assert delivery(trainings).run()["epochs"] == 8.0
+def test_a_little_worse_is_chance_but_no_reason_to_train_longer_still(delivery):
+    outcome = delivery(Trainings(val=lambda id: 0.9)).run()
+    assert (outcome["val_score"], outcome["epochs"]) == (0.9, 4.0)
+
+
+def test_a_higher_score_lets_the_final_training_be_longer(delivery):
+    assert delivery(Trainings(val=lambda id: 0.96, loss=9.0)).run()["epochs"] == 8.0
+
+
+def test_scores_on_shared_weights_say_nothing_of_how_long_to_train(delivery):
+    results = [dataclasses.replace(told(id, 0.99), epochs=0.0) for id in range(3)]
+    assert delivery(Trainings(val=lambda id: 0.5, loss=9.0), results).run()["epochs"] == 8.0
+
+
+@pytest.mark.parametrize(
+    ("short", "longer", "count", "tried", "worse"),
+    [
+        ((1.0, 0.01), (0.972, 0.09), 143, 85, False),  # two errors of 143: the luck of 85 draws
+        ((1.0, 0.01), (0.90, 0.5), 143, 85, True),
+        ((0.874, 0.33), (0.868, 0.55), 2500, 44, True),  # sure of its errors
+        ((0.874, 0.33), (0.868, 0.36), 2500, 44, False),
+        ((0.874, 0.33), (0.878, 0.55), 2500, 44, False),  # a higher score is what was asked for
+        ((0.874, 0.33), (0.840, 0.33), 2500, 44, True),
+        ((-0.2, 1.2), (0.3, 0.7), 30, 10, False),  # of a quantity a share may be negative
+    ],
+)
+def test_worse_is_what_chance_does_not_explain(short, longer, count, tried, worse):
+    named = [{"accuracy": score, "loss": loss} for score, loss in (short, longer)]
+    assert longer_was_worse(*named, "accuracy", count=count, tried=tried) is worse
 
 
 def test_the_user_has_the_last_word_on_the_epochs(delivery):

@@ -137,6 +137,11 @@ class Delivery:
         return int(self.config["train"].get("finalists", wanted))
 
     @property
+    def _tried(self) -> int:
+        """Candidates of the search that have a score. [count]"""
+        return sum(r.ok and r.candidate.kind == "trial" for r in self.store.results())
+
+    @property
     def _controls(self) -> bool:
         return bool(self.config["train"].get("controls", True))
 
@@ -311,19 +316,21 @@ class Delivery:
         }
         self.say(f"final choice: {len(jobs)} finalists, {epochs:.3g} epochs each, by validation")
         done = self._fit(list(jobs.values()))
-        metric = self.task.metric
-        scores: dict[int, float] = {
-            result.candidate.id: done[f"finalist-{result.candidate.id}"]["val"][metric]
-            for result in found
-            if f"finalist-{result.candidate.id}" in done
-        }
-        if not scores:
+        kept = [(r, d["val"]) for r in found if (d := done.get(f"finalist-{r.candidate.id}"))]
+        if not kept:
             raise EvolventError(
                 "the training of every finalist failed; resume the run to try again"
             )
-        told = {str(id): score for id, score in scores.items()}
-        best = next(result for result in found if result.candidate.id in scores)
-        if self._was_long_enough(best, max(scores.values())):
+        metric = self.task.metric
+        told = {str(result.candidate.id): metrics[metric] for result, metrics in kept}
+        first, metrics = max(kept, key=lambda pair: pair[1][metric])
+        choice = {"id": first.candidate.id, "val": metrics[metric], "all": told}
+        best = kept[0][0]
+        given = self.config["train"].get("epochs") is not None
+        if self._continues or given or not best.epochs:  # the search trained it otherwise
+            return choice
+        chance = {"count": len(self.task.validation), "tried": self._tried}
+        if longer_was_worse(best.metrics, metrics, metric, **chance):
             self.say(
                 f"longer training was worse on validation: candidate {best.candidate.id} keeps the "
                 f"{best.epochs:.3g} epochs of its search"
@@ -334,21 +341,9 @@ class Delivery:
                 "all": told,
                 "epochs": best.epochs,
             }
-        first = max(scores, key=lambda id: scores[id])
-        return {"id": first, "val": scores[first], "all": told}
-
-    def _was_long_enough(self, best: Result, longer: float) -> bool:
-        """Whether every longer training was worse than the best one of the search, beyond chance.
-
-        That is twice the standard error of a share of the validation part. It is not for winners that
-        go on from their weights, nor where the user says how long they train.
-        """
-        given = self.config["train"].get("epochs") is not None
-        if self._continues or given or not best.epochs or best.score is None:
-            return False
-        share = min(1.0, max(0.0, best.score))
-        error = math.sqrt(share * (1 - share) / len(self.task.validation))
-        return longer < best.score - 2 * error
+        if (metrics[metric], -metrics["loss"]) <= (best.value, -best.metrics["loss"]):
+            choice["epochs"] = epochs  # nothing says that still longer is better
+        return choice
 
     def _fit(self, jobs: list[Job]) -> dict[str, dict[str, Any]]:
         """Run jobs that are not done yet; return name -> numbers of those that succeeded."""
@@ -404,6 +399,31 @@ def _nothing_found(results: list[Result]) -> str:
         f"no candidate of the search has a score ({what}{last}): start anew with a larger budget, "
         "other limits or other settings, and another --out"
     )
+
+
+def longer_was_worse(
+    short: Mapping[str, float], longer: Mapping[str, float], metric: str, *, count: int, tried: int
+) -> bool:
+    """Whether a longer training was worse on validation than the search's, beyond chance.
+
+    Either the score fell, or it did not rise while the loss did: a network that overfits is sure of its
+    errors long before it makes more of them. The search's best owes a part of its score to luck, the
+    more the more candidates it was chosen from, so chance reaches as far as the largest of so many
+    deviations. The loss lies in the few errors, and is as uncertain as their number.
+
+    Args:
+        short: metrics of the best after the search's epochs.
+        longer: of the best after more.
+        metric: the task's; a share, higher is better.
+        count: validation examples. [count]
+        tried: candidates that the first was chosen from. [count]
+    """
+    share = min(1.0, max(0.0, (short[metric] + longer[metric]) / 2))
+    errors = max(1.0, (1 - share) * count)
+    reach = math.sqrt(2) * max(2.0, math.sqrt(2 * math.log(max(1, tried))))  # of a difference
+    fell = longer[metric] < short[metric] - reach * math.sqrt(share * errors) / count
+    overfits = longer["loss"] * (1 - reach / math.sqrt(errors)) > short["loss"]
+    return fell or (longer[metric] <= short[metric] and overfits)
 
 
 def planned_seconds(left: float, *, rounds: float, budget: float, workers: int) -> float:
