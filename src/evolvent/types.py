@@ -10,7 +10,7 @@ import hashlib
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -86,9 +86,8 @@ class Candidate:
         Of a mixture there is a digest, by which it is known again: the strategy that made it makes it
         anew, and nothing else reads it.
         """
-        if self.mixture is None:
-            return asdict(self)
-        return asdict(replace(self, mixture=None)) | {"mixture": _digest(self.mixture)}
+        mixture = None if self.mixture is None else _digest(self.mixture)
+        return vars(self) | {"budget": dict(vars(self.budget)), "mixture": mixture}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Candidate:
@@ -156,8 +155,8 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able dictionary; `from_json` is its inverse, given candidate and gradient."""
-        plain = replace(self, candidate=Candidate(self.candidate.id, kind="step"), gradient=None)
-        return asdict(plain) | {"candidate": self.candidate.id}
+        metrics = dict(self.metrics)
+        return vars(self) | {"candidate": self.candidate.id, "gradient": None, "metrics": metrics}
 
     @staticmethod
     def from_json(

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from evolvent.errors import SettingError
@@ -191,10 +192,52 @@ def test_of_equally_fit_parents_the_smaller_gives_the_structure():
 # ---- distance ------------------------------------------------------------------------------------
 
 
+def distances(space, arch, others):
+    return space.alignment(others)(arch, np.arange(len(others))).tolist()
+
+
+@pytest.mark.parametrize("excess", [1.0, 2.5])
+def test_distances_to_many_are_those_gene_by_gene(excess):
+    """As the paper has them, written down once more, for genomes of any age and size."""
+    space = Topology((3,), 2, recurrent=True, excess=excess, disjoint=1.0, weight=0.7, small=12)
+    archs = [space.sample(random.Random(seed)) for seed in range(40)]
+
+    def one(first, second):
+        mine, theirs = ({gene[:2]: gene[2] for gene in arch} for arch in (first, second))
+        both = mine.keys() & theirs.keys()
+        ages = [{ends: age(ends) for ends in each} for each in (mine, theirs)]
+        beyond = sum(
+            value > max(other.values())
+            for each, other in (ages, ages[::-1])
+            for value in each.values()
+        )
+        lonely, larger = len(mine) + len(theirs) - 2 * len(both), max(len(mine), len(theirs))
+        scale = 1 if larger < 12 else larger
+        mean = sum(abs(mine[ends] - theirs[ends]) for ends in both) / max(1, len(both))
+        return (lonely - beyond + excess * beyond) / scale + 0.7 * mean
+
+    def age(ends):
+        return max(int(end[1 : end.index("_")]) if end[0] == "n" else 0 for end in ends)
+
+    for arch in archs[:10]:
+        assert distances(space, arch, archs) == pytest.approx([one(arch, other) for other in archs])
+    some = np.array([7, 3])
+    far = space.alignment(archs)
+    assert far(archs[0], some).tolist() == far(archs[0], np.arange(40))[some].tolist()
+
+
+def test_a_crossover_may_take_means_of_weights():
+    first, second = (tuple((*gene[:2], value, True) for gene in START) for value in (1.0, 4.0))
+    child = Topology(average=1.0).crossover(first, second, rng()).arch
+    assert {gene[2] for gene in child} == {2.5}
+    child = Topology().crossover(first, second, rng()).arch
+    assert {gene[2] for gene in child} <= {1.0, 4.0}
+
+
 def test_the_distance_counts_lonely_genes_and_weighs_the_differences_of_the_others():
     space = Topology()
     other = tuple((*gene[:2], gene[2] + 1.5, gene[3]) for gene in START)
-    near, same, split = space.distances(START, [other, START, splits(START)])
+    near, same, split = distances(space, START, [other, START, splits(START)])
     assert near == pytest.approx(0.4 * 1.5)
     assert same == 0
     assert split == 2.0  # two genes that only one has, over 1: both are small
@@ -202,10 +245,10 @@ def test_the_distance_counts_lonely_genes_and_weighs_the_differences_of_the_othe
 
 def test_large_genomes_divide_by_their_size_where_the_paper_says_so():
     large = tuple(("x0", f"y{place}", 0.0, True) for place in range(40))
-    assert Topology(small=20).distances(large, [large[:30]]) == [10 / 40]
-    assert Topology(small=20).distances(large[:30], [large]) == [10 / 40]
-    assert Topology(small=41).distances(large, [large[:30]]) == [10]
-    assert Topology().distances(large, [large[:30]]) == [10]
+    assert distances(Topology(small=20), large, [large[:30]]) == [10 / 40]
+    assert distances(Topology(small=20), large[:30], [large]) == [10 / 40]
+    assert distances(Topology(small=41), large, [large[:30]]) == [10]
+    assert distances(Topology(), large, [large[:30]]) == [10]
 
 
 def test_a_start_may_have_hidden_nodes_between_inputs_and_outputs():
@@ -220,9 +263,9 @@ def test_a_start_may_have_hidden_nodes_between_inputs_and_outputs():
 def test_excess_genes_are_those_of_later_splits_than_the_other_genome_has():
     space = Topology(excess=10.0, disjoint=1.0, weight=0.0)
     split = splits(START)
-    assert space.distances(START, [split]) == space.distances(split, [START]) == [20.0]
+    assert distances(space, START, [split]) == distances(space, split, [START]) == [20.0]
     elsewhere = (*START, ("x1", "n1_other", 1.0, True), ("n1_other", "y0", 1.0, True))
-    assert space.distances(split, [elsewhere]) == [4.0]  # of the same age: disjoint
+    assert distances(space, split, [elsewhere]) == [4.0]  # of the same age: disjoint
 
 
 def test_equal_networks_have_equal_canonical_forms():

@@ -3,6 +3,7 @@
 import math
 import random
 
+import numpy as np
 import pytest
 
 from evolvent.strategy.species import (
@@ -21,8 +22,9 @@ def members(*archs, scores=None):
     return [Member(id, arch, s) for id, (arch, s) in enumerate(zip(archs, scores, strict=True))]
 
 
-def apart(arch, others):
-    return [abs(arch - other) for other in others]
+def apart(members):
+    archs = np.array([member.arch for member in members])
+    return lambda arch, which: abs(arch - archs[which])
 
 
 def groups(species):
@@ -30,7 +32,7 @@ def groups(species):
 
 
 def ranked(told, before, threshold, generation):
-    found = speciate(told, before, apart, threshold)
+    found = speciate(told, before, apart(told), threshold)
     for each in found:
         each.rank(generation)
     return found
@@ -38,12 +40,14 @@ def ranked(told, before, threshold, generation):
 
 def test_a_member_joins_the_first_species_that_is_near_enough_or_founds_one():
     before = [Species(10.0), Species(12.0)]
-    found = speciate(members(11.0, 12.5, 30.0, 31.0, 9.5), before, apart, 2.0)
+    told = members(11.0, 12.5, 30.0, 31.0, 9.5)
+    found = speciate(told, before, apart(told), 2.0)
     assert groups(found) == [[11.0, 9.5], [12.5], [30.0, 31.0]]
 
 
 def test_representatives_are_those_of_the_generation_before_and_empty_species_are_gone():
-    found = speciate(members(0.0), [Species(100.0), Species(1.0, best=7.0)], apart, 2.0)
+    told, before = members(0.0), [Species(100.0), Species(1.0, best=7.0)]
+    found = speciate(told, before, apart(told), 2.0)
     assert [each.representative for each in found] == [1.0]
     assert found[0].best == 7.0
 
@@ -73,10 +77,11 @@ def test_members_are_sorted_by_score_and_of_equal_ones_the_oldest_comes_first():
 
 
 def test_a_species_keeps_the_name_of_its_founder():
-    first = speciate(members(0.0, 50.0, 1.0), [], apart, 3.0)
+    told = members(0.0, 50.0, 1.0)
+    first = speciate(told, [], apart(told), 3.0)
     assert [each.name for each in first] == [0, 1]
     later = [Member(7, 51.0, 1.0), Member(8, 90.0, 1.0)]
-    assert [each.name for each in speciate(later, first, apart, 3.0)] == [1, 8]
+    assert [each.name for each in speciate(later, first, apart(later), 3.0)] == [1, 8]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 10])
@@ -86,7 +91,7 @@ def test_there_are_as_many_species_as_wanted_whatever_the_scale_of_distances(cou
         told = members(*(scale * draw.random() for _ in range(20)))
         species: list[Species] = []
         for _ in range(5):
-            species = speciate_into(count, told, species, apart)
+            species = speciate_into(count, told, species, apart(told))
             assert len(species) <= count
             assert sum(len(each.members) for each in species) == len(told)
             assert all(each.members for each in species)
@@ -95,7 +100,8 @@ def test_there_are_as_many_species_as_wanted_whatever_the_scale_of_distances(cou
 
 
 def test_alikes_are_one_species():
-    assert len(speciate_into(4, members(*[1.0] * 9), [], apart)) == 1
+    told = members(*[1.0] * 9)
+    assert len(speciate_into(4, told, [], apart(told))) == 1
 
 
 def test_who_makes_no_progress_has_no_children_but_the_one_in_the_lead():

@@ -11,7 +11,7 @@ mixture    ``groups``, ``one_hot``, ``derive``: rows of operation weights, for w
 canonical  ``canonical(arch)``: equal networks, equal value
 start      ``start(rng)``: the minimal architecture, from which evolution may begin
 training   ``training(arch)``: what the architecture itself says about its training
-aligned    ``distances(arch, others)``, and ``crossover(fitter, other, rng, equal=...)`` gene by gene
+aligned    ``alignment(archs)``, and ``crossover(fitter, other, rng, equal=...)``, gene by gene
 weighted   the architecture carries its weights: it is not trained
 parts      ``modules`` and ``blueprints(kinds)``, with operators of their own, and ``assemble``
 drawing    ``drawing(arch) -> Drawing``: boxes and arrows named by genes; every registered space has it
@@ -21,7 +21,7 @@ drawing    ``drawing(arch) -> Drawing``: boxes and arrows named by genes; every 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -99,8 +99,11 @@ class Crossover(Protocol):
 class Aligned(Protocol):
     """Capability ``aligned``: genes are compared by the events that made them."""
 
-    def distances(self, arch: Arch, others: Iterable[Arch]) -> list[float]:
-        """Return how different the genes of `arch` are from those of every one of `others`."""
+    def alignment(self, archs: Sequence[Arch]) -> Callable[[Arch, np.ndarray], np.ndarray]:
+        """Return what tells how different the genes of an architecture are from those of `archs`.
+
+        It takes the architecture and the places of some of `archs` [K], and returns as many distances.
+        """
 
     def crossover(
         self, first: Arch, second: Arch, rng: random.Random, *, equal: bool = False

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..errors import SettingError
 from ..types import Arch
@@ -182,14 +184,22 @@ class Grown:
                 return Move((*child, *rest), "crossover")
         return self.mutate(first, rng)
 
-    def distances(self, part: Arch, others: Iterable[Arch]) -> list[float]:
-        """Return how far apart `part` is from every one of `others`. [0..2]
+    def alignment(self, parts: Sequence[Arch]) -> Callable[[Arch, np.ndarray], np.ndarray]:
+        """Return how far apart a part is from every one of `parts`. [0..2]
 
         That is the share of edges that only one has, and the mean difference of the nodes that both
         have.
         """
-        mine = Dag(*part[:2])
-        return [sum(distance(mine, Dag(*other[:2]), self.apart)) for other in others]
+        dags = [Dag(*part[:2]) for part in parts]
+        rows: dict[Arch, np.ndarray] = {}
+
+        def distances(part: Arch, which: np.ndarray) -> np.ndarray:
+            if part not in rows:
+                mine = Dag(*part[:2])
+                rows[part] = np.array([sum(distance(mine, dag, self.apart)) for dag in dags])
+            return rows[part][which]
+
+        return distances
 
     def problem(self, graph: Dag) -> str:
         """Return why `graph` is no part, or nothing."""

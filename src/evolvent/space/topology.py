@@ -26,8 +26,10 @@ import hashlib
 import itertools
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
+
+import numpy as np
 
 from ..errors import SettingError
 from ..types import Arch
@@ -54,6 +56,8 @@ class Topology:
         bound: largest weight that mutations lead to.
         add_node: probability that a connection is split. [0..1]
         add_connection: probability of a new connection; the paper has 0.3 for 1,000 members. [0..1]
+        average: probability that a crossover takes the means of weights that both parents have, instead
+            of either's; the paper's program has 0.4. [0..1]
         disabled: probability that a gene is disabled in the child, if it is in either parent. [0..1]
         excess: weight c1 of excess genes in the distance.
         disjoint: weight c2 of disjoint genes in the distance.
@@ -84,6 +88,7 @@ class Topology:
         bound: float = 8.0,
         add_node: float = 0.03,
         add_connection: float = 0.05,
+        average: float = 0.0,
         disabled: float = 0.75,
         excess: float = 1.0,
         disjoint: float = 1.0,
@@ -97,6 +102,7 @@ class Topology:
             "perturb": perturb,
             "add_node": add_node,
             "add_connection": add_connection,
+            "average": average,
             "disabled": disabled,
         }
         for name, value in rates.items():
@@ -114,7 +120,8 @@ class Topology:
         self.outputs = tuple(f"y{place}" for place in range(outputs))
         self.mutate_weights, self.perturb = mutate_weights, perturb
         self.power, self.bound = power, bound
-        self.add_node, self.add_connection, self.disabled = add_node, add_connection, disabled
+        self.add_node, self.add_connection = add_node, add_connection
+        self.average, self.disabled = average, disabled
         self.excess, self.disjoint, self.weight, self.grown = excess, disjoint, weight, grown
         self.small, self.hidden = small, hidden
 
@@ -181,13 +188,17 @@ class Topology:
         if equal and len(second) < len(first):
             first, second = second, first
         others = {(gene[0], gene[1]): gene for gene in second}
+        means = rng.random() < self.average
         child: list[Gene] = []
         for gene in first:
             other = others.get((gene[0], gene[1]))
             if other is None:
                 child.append(gene)
                 continue
-            weight = gene[2] if rng.random() < 0.5 else other[2]
+            if means:
+                weight = round((gene[2] + other[2]) / 2, DECIMALS)
+            else:
+                weight = gene[2] if rng.random() < 0.5 else other[2]
             enabled = gene[3] and other[3]
             if not enabled:  # the outcome, not a second chance after inheriting either gene's
                 enabled = rng.random() >= self.disabled
@@ -196,31 +207,14 @@ class Topology:
 
     # -- how far apart they are --------------------------------------------------------------------
 
-    def distances(self, arch: Arch, others: Iterable[Arch]) -> list[float]:
-        """Return the paper's distance of `arch` to every one of `others`.
+    def alignment(self, archs: Sequence[Arch]) -> Alignment:
+        """Return the paper's distances to every one of `archs`.
 
         That is c1 E / N + c2 D / N + c3 W: the genes that only one has, excess and disjoint, over the
         genes of the larger genome (over 1 if both have fewer than `small`), and the mean difference of
         the weights that both have.
         """
-        mine = {(source, target): weight for source, target, weight, _ in arch}
-        count, told_apart = len(mine), self.excess != self.disjoint
-        answers = []
-        for other in others:
-            apart = [
-                abs(mine[source, target] - weight)
-                for source, target, weight, _ in other
-                if (source, target) in mine
-            ]
-            larger = max(count, len(other))
-            scale = 1 if larger < self.small else larger
-            total = self.disjoint * (count + len(other) - 2 * len(apart)) / scale
-            if told_apart:
-                total += (self.excess - self.disjoint) * _beyond(arch, other) / scale
-            if apart:
-                total += self.weight * sum(apart) / len(apart)
-            answers.append(total)
-        return answers
+        return Alignment(self, archs)
 
     def canonical(self, arch: Arch) -> Arch:
         """Return the enabled genes in the order of their names: what the network computes with."""
@@ -301,6 +295,55 @@ class Topology:
         return source not in reached
 
 
+class Alignment:
+    """Distances to some genomes, gene by gene. A gene is a column, so that all are compared at once.
+
+    Args:
+        space: has the coefficients.
+        archs: M genomes.
+    """
+
+    def __init__(self, space: Topology, archs: Sequence[Arch]) -> None:
+        self.space = space
+        self.columns: dict[tuple[str, str], int] = {}
+        genes = [
+            (row, self.columns.setdefault((source, target), len(self.columns)), weight)
+            for row, arch in enumerate(archs)
+            for source, target, weight, _ in arch
+        ]
+        rows, columns, weights = zip(*genes, strict=True) if genes else ((), (), ())
+        self.weights = np.zeros((len(archs), len(self.columns)))
+        self.has = np.zeros_like(self.weights)
+        self.weights[rows, columns], self.has[rows, columns] = weights, 1.0
+        self.counts = self.has.sum(axis=1)
+        self.ages = np.array([_generation(ends) for ends in self.columns])
+        self.last = (self.has * self.ages).max(axis=1, initial=0)
+
+    def __call__(self, arch: Arch, which: np.ndarray) -> np.ndarray:
+        """Return the distances of `arch` to the genomes at the places `which`. [len(which)]"""
+        space, counts = self.space, self.counts[which]
+        known = [(self.columns[gene[:2]], gene[2]) for gene in arch if gene[:2] in self.columns]
+        columns = [column for column, _ in known]
+        both = self.has[np.ix_(which, columns)]
+        apart = np.abs(self.weights[np.ix_(which, columns)] - [weight for _, weight in known])
+        common = both.sum(axis=1)
+        larger = np.maximum(counts, len(arch))
+        scale = np.where(larger < space.small, 1.0, larger)
+        total: np.ndarray = space.disjoint * (len(arch) + counts - 2 * common) / scale
+        if space.excess != space.disjoint:
+            total += (space.excess - space.disjoint) * self._excess(arch, which) / scale
+        total += space.weight * (apart * both).sum(axis=1) / np.maximum(common, 1.0)
+        return total
+
+    def _excess(self, arch: Arch, which: np.ndarray) -> np.ndarray:
+        """Return how many genes are of a later generation of splits than any of the other genome."""
+        ages = np.array([_generation(gene[:2]) for gene in arch])
+        mine = (ages > self.last[which][:, None]).sum(axis=1)
+        theirs = self.has[which] @ (self.ages > ages.max(initial=0))
+        excess: np.ndarray = mine + theirs
+        return excess
+
+
 def hidden(arch: Arch) -> list[str]:
     """Return the names of the hidden nodes, in the order in which they arose."""
     return list(dict.fromkeys(gene[1] for gene in arch if gene[1][0] == "n"))
@@ -312,15 +355,6 @@ def _node(source: str, target: str, times: int) -> str:
     return f"n{1 + _generation((source, target))}_{digest}"
 
 
-def _generation(ends: tuple[str, str]) -> int:
+def _generation(ends: Sequence[str]) -> int:
     """Return how many splits lie behind the younger end of a connection."""
     return max(int(end[1 : end.index("_")]) if end[0] == "n" else 0 for end in ends)
-
-
-def _beyond(first: Arch, second: Arch) -> int:
-    """Return the excess genes: of a later generation of splits than any of the other genome."""
-    ages = [[_generation((gene[0], gene[1])) for gene in arch] for arch in (first, second)]
-    lasts = [max(each, default=0) for each in ages]
-    return sum(
-        sum(age > last for age in each) for each, last in zip(ages, lasts[::-1], strict=True)
-    )

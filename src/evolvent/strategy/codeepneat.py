@@ -22,6 +22,8 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ..errors import SettingError
 from ..space import Move, Space
 from ..types import Budget, Candidate, Result, stream
@@ -214,10 +216,12 @@ class CoDeepNEAT:
         before = {species.name: species.representative for species in self.modules.species}
         self.modules.breed(self.space.modules, self.breeding, self.generation, rng)
         species = {each.name: each.representative for each in self.modules.species}
-        nearest: dict[int, int] = {}
-        for name in before.keys() - species.keys():
-            far = self.space.modules.distances(before[name], list(species.values()))
-            nearest[name] = min(zip(far, species, strict=True))[1]
+        far, names = self.space.modules.alignment(list(species.values())), list(species)
+        every = np.arange(len(names))
+        nearest = {
+            name: min(zip(far(before[name], every), names, strict=True))[1]
+            for name in before.keys() - species.keys()
+        }
         for each in self.blueprints.species:
             each.members = [
                 replace(member, arch=self.space.pointed(member.arch, nearest))

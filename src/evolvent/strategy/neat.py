@@ -159,8 +159,8 @@ class NEAT:
 
     def _settle(self, members: list[Member]) -> None:
         rng = stream(self.seed, "species", self.generation)
-        distances = self.space.distances  # type: ignore[attr-defined]
-        self.species = speciate(members, self.species, distances, self.threshold)
+        alignment = self.space.alignment([member.arch for member in members])  # type: ignore[attr-defined]
+        self.species = speciate(members, self.species, alignment, self.threshold)
         for species in self.species:
             species.rank(self.generation)
         if (best := max(member.value for member in members)) > self.best:
@@ -168,7 +168,7 @@ class NEAT:
         breeding = self._fertile()
         self.families = []
         for species, count in zip(breeding, offspring(breeding, self.size), strict=True):
-            kept = len(species.members) > self.champions
+            kept = max(count, len(species.members)) > self.champions
             self.families += [(species, kept and place == 0) for place in range(count)]
         for species in self.species:  # for the next generation
             species.representative = rng.choice(species.members).arch

@@ -62,12 +62,9 @@ class Population:
 
     def __init__(self, first: Sequence[Move], species: int, operators: Part) -> None:
         self.size, self.most = len(first), species
-        self.species = speciate_into(
-            species,
-            [Member(id, arch, math.nan, Origin(op)) for id, (arch, op) in enumerate(first)],
-            [],
-            operators.distances,
-        )
+        members = [Member(id, arch, math.nan, Origin(op)) for id, (arch, op) in enumerate(first)]
+        alignment = operators.alignment([member.arch for member in members])
+        self.species = speciate_into(species, members, [], alignment)
         self.made = len(first)  # also the id of the next member
 
     @property
@@ -130,7 +127,8 @@ class Population:
         self.made += len(children)
         for species in self.species:
             species.representative = rng.choice(species.members).arch
-        self.species = speciate_into(self.most, children, self.species, operators.distances)
+        alignment = operators.alignment([child.arch for child in children])
+        self.species = speciate_into(self.most, children, self.species, alignment)
 
 
 def _child(

@@ -12,9 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ..types import Arch
 
-Distances = Callable[[Arch, Sequence[Arch]], Sequence[float]]
+#: (architecture, places of members [K]) -> how far it is from these members [K]
+Distances = Callable[[Arch, np.ndarray], np.ndarray]
 _HALVINGS = 30  # of the range in which the threshold is that gives a number of species
 
 
@@ -71,19 +74,23 @@ def speciate(
     Args:
         members: of the new generation.
         before: species of the last one, with representatives of that one.
-        distances: from one architecture to others.
+        distances: from an architecture to `members`, by their places.
         threshold: distance below which a member belongs to a species.
     """
-    homeless = sorted(members, key=lambda member: member.id)
+    homeless = np.array(sorted(range(len(members)), key=lambda at: members[at].id), int)
     found: list[Species] = []
     for old in before:  # the first that is near enough wins, and these come first
-        near, homeless = _parted(homeless, old.representative, distances, threshold)
-        if near:
-            found.append(Species(old.representative, old.name, near, old.best, old.improved))
-    while homeless:
-        first, *others = homeless
-        near, homeless = _parted(others, first.arch, distances, threshold, [first])
-        found.append(Species(first.arch, first.id, near))
+        near = distances(old.representative, homeless) < threshold
+        if near.any():
+            own = [members[at] for at in homeless[near]]
+            found.append(Species(old.representative, old.name, own, old.best, old.improved))
+            homeless = homeless[~near]
+    while len(homeless):
+        first = members[homeless[0]]
+        near = distances(first.arch, homeless) < threshold
+        near[0] = True
+        found.append(Species(first.arch, first.id, [members[at] for at in homeless[near]]))
+        homeless = homeless[~near]
     return found
 
 
@@ -120,21 +127,6 @@ def fertile(species: Sequence[Species], generation: int, stagnation: int) -> lis
     """
     first = max(species, key=lambda each: each.members[0].value)
     return [each for each in species if each is first or generation - each.improved < stagnation]
-
-
-def _parted(
-    members: list[Member],
-    arch: Arch,
-    distances: Distances,
-    threshold: float,
-    near: Sequence[Member] = (),
-) -> tuple[list[Member], list[Member]]:
-    """Return those nearer to `arch` than the threshold, after those known to be, and the others."""
-    joined, left = list(near), list[Member]()
-    far = distances(arch, [member.arch for member in members])
-    for member, distance in zip(members, far, strict=True):
-        (joined if distance < threshold else left).append(member)
-    return joined, left
 
 
 def offspring(species: Sequence[Species], total: int, *, relative: bool = False) -> list[int]:
