@@ -221,8 +221,8 @@ def test_scores_on_shared_weights_say_nothing_of_how_long_to_train(delivery):
     ],
 )
 def test_worse_is_what_chance_does_not_explain(short, longer, count, tried, worse):
-    named = [{"accuracy": score, "loss": loss} for score, loss in (short, longer)]
-    assert longer_was_worse(*named, "accuracy", count=count, tried=tried) is worse
+    first, then = ({"accuracy": score, "loss": loss} for score, loss in (short, longer))
+    assert longer_was_worse(first, then, "accuracy", count=count, tried=tried) is worse
 
 
 def test_the_user_has_the_last_word_on_the_epochs(delivery):

@@ -197,7 +197,8 @@ class Grown:
             if part not in rows:
                 mine = Dag(*part[:2])
                 rows[part] = np.array([sum(distance(mine, dag, self.apart)) for dag in dags])
-            return rows[part][which]
+            near: np.ndarray = rows[part][which]
+            return near
 
         return distances
 

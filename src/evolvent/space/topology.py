@@ -323,9 +323,9 @@ class Alignment:
         """Return the distances of `arch` to the genomes at the places `which`. [len(which)]"""
         space, counts = self.space, self.counts[which]
         known = [(self.columns[gene[:2]], gene[2]) for gene in arch if gene[:2] in self.columns]
-        columns = [column for column, _ in known]
-        both = self.has[np.ix_(which, columns)]
-        apart = np.abs(self.weights[np.ix_(which, columns)] - [weight for _, weight in known])
+        mine = np.array([weight for _, weight in known])
+        at = np.ix_(which, np.array([column for column, _ in known], int))
+        both, apart = self.has[at], np.abs(self.weights[at] - mine)
         common = both.sum(axis=1)
         larger = np.maximum(counts, len(arch))
         scale = np.where(larger < space.small, 1.0, larger)
