@@ -321,27 +321,32 @@ class Delivery:
             raise EvolventError(
                 "the training of every finalist failed; resume the run to try again"
             )
-        metric = self.task.metric
+        return self._decided(kept, epochs)
+
+    def _decided(
+        self, kept: Sequence[tuple[Result, Mapping[str, float]]], epochs: float
+    ) -> dict[str, Any]:
+        """Return who is delivered, and the most epochs of its final training if that has a limit.
+
+        Args:
+            kept: finalists, in the search's order, with their validation metrics after longer training.
+            epochs: of that. [epochs]
+        """
+        metric, best = self.task.metric, kept[0][0]
+        first, longer = max(kept, key=lambda pair: pair[1][metric])
         told = {str(result.candidate.id): metrics[metric] for result, metrics in kept}
-        first, metrics = max(kept, key=lambda pair: pair[1][metric])
-        choice = {"id": first.candidate.id, "val": metrics[metric], "all": told}
-        best = kept[0][0]
+        choice = {"id": first.candidate.id, "val": longer[metric], "all": told}
         given = self.config["train"].get("epochs") is not None
         if self._continues or given or not best.epochs:  # the search trained it otherwise
             return choice
         chance = {"count": len(self.task.validation), "tried": self._tried}
-        if longer_was_worse(best.metrics, metrics, metric, **chance):
+        if longer_was_worse(best.metrics, longer, metric, **chance):
             self.say(
                 f"longer training was worse on validation: candidate {best.candidate.id} keeps the "
                 f"{best.epochs:.3g} epochs of its search"
             )
-            return {
-                "id": best.candidate.id,
-                "val": best.score,
-                "all": told,
-                "epochs": best.epochs,
-            }
-        if (metrics[metric], -metrics["loss"]) <= (best.value, -best.metrics["loss"]):
+            return choice | {"id": best.candidate.id, "val": best.score, "epochs": best.epochs}
+        if (longer[metric], -longer["loss"]) <= (best.value, -best.metrics["loss"]):
             choice["epochs"] = epochs  # nothing says that still longer is better
         return choice
 
