@@ -8,9 +8,9 @@ import pytest
 
 from evolvent import deliver
 from evolvent.deliver import (
+    Change,
     Delivery,
     finalists,
-    longer_was_worse,
     makespan,
     plain_width,
     planned_seconds,
@@ -194,9 +194,11 @@ def test_where_longer_training_is_worse_the_winner_keeps_its_epochs(delivery):
     assert {trainings.job(name).epochs for name in ("winner", "random", "plain")} == {2.0}
 
 
-def test_a_little_worse_is_chance_but_no_reason_to_train_longer_still(delivery):
-    outcome = delivery(Trainings(val=lambda id: 0.9)).run()
-    assert (outcome["val_score"], outcome["epochs"]) == (0.9, 4.0)
+@pytest.mark.parametrize(("loss", "epochs"), [(0.55, 4.0), (0.4, 8.0)])
+def test_a_little_worse_is_chance_but_no_reason_to_train_longer_still(delivery, loss, epochs):
+    """Unless the loss still falls."""
+    outcome = delivery(Trainings(val=lambda id: 0.9, loss=loss)).run()
+    assert (outcome["val_score"], outcome["epochs"]) == (0.9, epochs)
 
 
 def test_a_higher_score_lets_the_final_training_be_longer(delivery):
@@ -209,20 +211,29 @@ def test_scores_on_shared_weights_say_nothing_of_how_long_to_train(delivery):
 
 
 @pytest.mark.parametrize(
-    ("short", "longer", "count", "tried", "worse"),
+    ("before", "after", "count", "tried", "worse"),
     [
-        ((1.0, 0.01), (0.972, 0.09), 143, 85, False),  # two errors of 143: the luck of 85 draws
-        ((1.0, 0.01), (0.90, 0.5), 143, 85, True),
-        ((0.874, 0.33), (0.868, 0.55), 2500, 44, True),  # sure of its errors
-        ((0.874, 0.33), (0.868, 0.36), 2500, 44, False),
+        ((1.0, 0.118), (0.972, 0.138), 143, 85, False),  # four errors of 143: the luck of 85 draws
+        ((1.0, 0.118), (0.90, 0.5), 143, 85, True),
+        ((0.878, 0.324), (0.860, 0.366), 2500, 50, True),  # sure of its errors
+        ((0.878, 0.324), (0.860, 0.335), 2500, 50, False),
         ((0.874, 0.33), (0.878, 0.55), 2500, 44, False),  # a higher score is what was asked for
-        ((0.874, 0.33), (0.840, 0.33), 2500, 44, True),
+        ((0.874, 0.33), (0.830, 0.33), 2500, 44, True),
         ((-0.2, 1.2), (0.3, 0.7), 30, 10, False),  # of a quantity a share may be negative
     ],
 )
-def test_worse_is_what_chance_does_not_explain(short, longer, count, tried, worse):
-    first, then = ({"accuracy": score, "loss": loss} for score, loss in (short, longer))
-    assert longer_was_worse(first, then, "accuracy", count=count, tried=tried) is worse
+def test_worse_is_what_chance_does_not_explain(before, after, count, tried, worse):
+    pair = tuple({"accuracy": score, "loss": loss} for score, loss in (before, after))
+    assert Change.of([pair], "accuracy").is_worse(count=count, tried=tried) is worse
+
+
+def test_the_same_architectures_are_compared():
+    pairs = [
+        ({"accuracy": 0.9, "loss": 0.2}, {"accuracy": 0.8, "loss": 0.5}),
+        ({"accuracy": 0.7, "loss": 0.3}, {"accuracy": 0.9, "loss": 0.5}),
+    ]
+    change = Change.of(pairs, "accuracy")
+    assert (change.score, change.rise, change.loss) == pytest.approx((0.825, 0.05, 2.0))
 
 
 def test_the_user_has_the_last_word_on_the_epochs(delivery):

@@ -339,14 +339,14 @@ class Delivery:
         given = self.config["train"].get("epochs") is not None
         if self._continues or given or not best.epochs:  # the search trained it otherwise
             return choice
-        chance = {"count": len(self.task.validation), "tried": self._tried}
-        if longer_was_worse(best.metrics, longer, metric, **chance):
+        change = Change.of([(result.metrics, metrics) for result, metrics in kept], metric)
+        if change.is_worse(count=len(self.task.validation), tried=self._tried):
             self.say(
                 f"longer training was worse on validation: candidate {best.candidate.id} keeps the "
                 f"{best.epochs:.3g} epochs of its search"
             )
             return choice | {"id": best.candidate.id, "val": best.score, "epochs": best.epochs}
-        if (longer[metric], -longer["loss"]) <= (best.value, -best.metrics["loss"]):
+        if change.rise <= 0 and change.loss >= 1:
             choice["epochs"] = epochs  # nothing says that still longer is better
         return choice
 
@@ -406,29 +406,44 @@ def _nothing_found(results: list[Result]) -> str:
     )
 
 
-def longer_was_worse(
-    short: Mapping[str, float], longer: Mapping[str, float], metric: str, *, count: int, tried: int
-) -> bool:
-    """Whether a longer training was worse on validation than the search's, beyond chance.
-
-    Either the score fell, or it did not rise while the loss did: a network that overfits is sure of its
-    errors long before it makes more of them. The search's best owes a part of its score to luck, the
-    more the more candidates it was chosen from, so chance reaches as far as the largest of so many
-    deviations. The loss lies in the few errors, and is as uncertain as their number.
+@dataclass(frozen=True)
+class Change:
+    """What a longer training changed on validation, for the same architectures, on average.
 
     Args:
-        short: metrics of the best after the search's epochs.
-        longer: of the best after more.
-        metric: the task's; a share, higher is better.
-        count: validation examples. [count]
-        tried: candidates that the first was chosen from. [count]
+        score: their mean score after both. [a share]
+        rise: of the score.
+        loss: after the longer training, in units of the loss before.
     """
-    share = min(1.0, max(0.0, (short[metric] + longer[metric]) / 2))
-    errors = max(1.0, (1 - share) * count)
-    reach = math.sqrt(2) * max(2.0, math.sqrt(2 * math.log(max(1, tried))))  # of a difference
-    fell = longer[metric] < short[metric] - reach * math.sqrt(share * errors) / count
-    overfits = longer["loss"] * (1 - reach / math.sqrt(errors)) > short["loss"]
-    return fell or (longer[metric] <= short[metric] and overfits)
+
+    score: float
+    rise: float
+    loss: float
+
+    @staticmethod
+    def of(pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]], metric: str) -> Change:
+        """Return the change from pairs of metrics, before and after."""
+        before, after = (sum(pair[at][metric] for pair in pairs) / len(pairs) for at in (0, 1))
+        losses = [sum(pair[at]["loss"] for pair in pairs) for at in (0, 1)]
+        return Change((before + after) / 2, after - before, losses[1] / max(losses[0], 1e-9))
+
+    def is_worse(self, *, count: int, tried: int) -> bool:
+        """Whether it was worse beyond chance: the score fell, or did not rise while the loss did.
+
+        A network that overfits is sure of its errors long before it makes more of them. The search's
+        best owe a part of their scores to luck, the more the more candidates they were chosen from, so
+        chance reaches as far as the largest of so many deviations. Nobody chose by the loss, which lies
+        in the few errors, and is as uncertain as their number.
+
+        Args:
+            count: validation examples. [count]
+            tried: candidates that the architectures were chosen from. [count]
+        """
+        share = min(1.0, max(0.0, self.score))
+        errors = max(1.0, (1 - share) * count)
+        reach = math.sqrt(2) * max(2.0, math.sqrt(2 * math.log(max(1, tried))))  # of a difference
+        fell = -self.rise > reach * math.sqrt(share * errors) / count
+        return fell or (self.rise <= 0 and self.loss > 1 + 2 / math.sqrt(errors))
 
 
 def planned_seconds(left: float, *, rounds: float, budget: float, workers: int) -> float:
