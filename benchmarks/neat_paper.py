@@ -189,7 +189,7 @@ def searches(one: Callable[[int], Outcome], seeds: int, processes: int) -> Itera
 def solve(name: str, options: argparse.Namespace, own: dict[str, Any]) -> None:
     large = name == "double-pole-no-velocity"
     base, strategy = (LARGE["space"], LARGE["strategy"]) if large else ({}, {})
-    space = {**base, **({} if name == "xor" else POLES), **own}
+    space = {**({} if name == "xor" else POLES), **base, **own}
     one = partial(search, name, generations=options.generations, space=space, strategy=strategy)
     outcomes = []
     for seed, last in enumerate(searches(one, options.seeds, options.processes)):
@@ -209,6 +209,8 @@ def solve(name: str, options: argparse.Namespace, own: dict[str, Any]) -> None:
 def ablations(options: argparse.Namespace, own: dict[str, Any]) -> None:
     print(HEAD)
     for label, (paper, space, strategy) in ABLATIONS.items():
+        if options.cases and label not in options.cases:
+            continue
         settings = {"space": {**POLES, **space, **own}, "strategy": strategy}
         one = partial(search, "double-pole", generations=options.generations, **settings)
         outcomes = list(searches(one, options.seeds, options.processes))
@@ -277,6 +279,7 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=200)
     parser.add_argument("--power", type=float, help="of the changes of weights")
     parser.add_argument("--processes", type=int, default=1, help="searches at a time")
+    parser.add_argument("--cases", nargs="*", help="of the ablations")
     parser.add_argument("--rounds", type=int, default=3, help="of the measurement of speed")
     options = parser.parse_args()
     own = {} if options.power is None else {"power": options.power}

@@ -299,8 +299,10 @@ RECIPES = {
         "as-is",
         "Stanley & Miikkulainen 2002, as for the poles without velocities",
         {
-            "space": {"weight": 3.0, "add_connection": 0.3},
-            "strategy": {"population": 1000, "threshold": 4.0},
+            # The paper's rates for 1,000 members, and from its program means of weights and fewer new
+            # nodes. Its threshold (4, with 3.0 for weights) parts them into hundreds of species here.
+            "space": {"power": 1.0, "average": 0.4, "add_node": 0.01, "add_connection": 0.3},
+            "strategy": {"population": 1000},
         },
     ),
     "codeepneat": Recipe(
@@ -316,6 +318,7 @@ RECIPES = {
                 "lrs": (0.01, 0.3),
                 "multiply_adds": 10_000_000,
             },
+            "strategy": {"start": "random"},  # some hundred networks are too few to grow from nothing
             "estimator": {"aim": 80},
         },
     ),

@@ -38,7 +38,7 @@ class NEAT:
         survival: share of a species that may breed. (0..1]
         stagnation: generations without a better member after which a species has no children.
         plateau: generations without a better member of all, after which only two species breed.
-        champions: species with more members than this keep their best. [count]
+        champions: species with more members than this, now or next, keep their best. [count]
         mutation_only: probability that a child has one parent; 1 is no crossover. [0..1]
         unmutated: probability that a child of two parents is not mutated. [0..1]
         interspecies: probability that the second parent is of another species. [0..1]
