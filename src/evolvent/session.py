@@ -24,20 +24,12 @@ from .callbacks import Callbacks
 from .checkpoints import Checkpoints
 from .errors import DataError, RunError, SettingError, unknown
 from .identify import Identified, settings_with_kind
+from .parts import is_stateful, make_space, make_spec, make_strategy, network_settings
 from .report import files as report
-from .resolve import (
-    Request,
-    choose,
-    is_stateful,
-    make_space,
-    make_spec,
-    make_strategy,
-    network_settings,
-    settle,
-    task_settings,
-)
+from .resolve import Request, choose, task_settings
 from .run import Run
 from .settings import PARTS, differences, parse_budget, read_config, validated
+from .settling import settle
 from .store import Store, Weights, write_atomically
 from .task.opening import open_task, settings_of, with_columns
 from .types import Candidate, Result
