@@ -24,7 +24,7 @@ import evolvent as ev
 from evolvent.full_training import train
 from evolvent.network.build import plan
 from evolvent.network.cost import cost, mixed_cost
-from evolvent.resolve import make_space, network_settings
+from evolvent.parts import make_space, network_settings
 from evolvent.run import Run
 from evolvent.store import Store
 from evolvent.task.named import load

@@ -12,8 +12,9 @@ import evolvent as ev
 from evolvent.candidates import front, of_card, page
 from evolvent.card import text
 from evolvent.errors import RunError, SettingError
-from evolvent.resolve import Request, choose, settle
+from evolvent.resolve import Request, choose
 from evolvent.run import Run
+from evolvent.settling import settle
 from evolvent.types import Budget, Candidate, Result, failed
 
 TINY: dict[str, Any] = {

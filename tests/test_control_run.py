@@ -14,7 +14,8 @@ from evolvent.errors import SettingError
 from evolvent.estimator.simulation import Simulation
 from evolvent.full_training import train
 from evolvent.network.genes import Many
-from evolvent.session import _Goal, resume, search
+from evolvent.searching import _Goal
+from evolvent.session import resume, search
 from evolvent.space.topology import Topology
 from evolvent.store import Store
 from evolvent.strategy.neat import NEAT

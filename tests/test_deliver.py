@@ -18,7 +18,8 @@ from evolvent.deliver import (
 from evolvent.errors import CandidateFailed, EvolventError, RunError
 from evolvent.network.build import Size, plan
 from evolvent.network.cost import cost
-from evolvent.resolve import Request, choose, settle
+from evolvent.resolve import Request, choose
+from evolvent.settling import settle
 from evolvent.space.cell201 import Cell201
 from evolvent.space.plain import Plain
 from evolvent.store import Store, Weights

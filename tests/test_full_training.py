@@ -14,7 +14,8 @@ from evolvent.errors import CandidateFailed, DataError, RunError, SettingError
 from evolvent.execute import Inline
 from evolvent.export import load
 from evolvent.full_training import train
-from evolvent.resolve import adapted, network_settings
+from evolvent.parts import network_settings
+from evolvent.suggestions import adapted
 from evolvent.task.opening import open_task
 
 PARITY = export.parity

@@ -1,56 +1,20 @@
-"""From a request to what will be done."""
-
-import json
-import types
-from typing import Any
+"""From a request to settings: names, defaults, links and checks."""
 
 import pytest
-import torch
+from tests.helpers_resolve import chosen
 
-from evolvent import recipes, resolve
-from evolvent.errors import CandidateFailed, SettingError
+from evolvent import recipes
+from evolvent.errors import SettingError
 from evolvent.network.build import Size
 from evolvent.network.train import Hyperparameters
-from evolvent.resolve import (
-    DELIVERY_SHARE,
-    EPOCHS,
-    STEPS,
-    TRIALS_AIMED_AT,
-    Request,
-    at_most,
-    choose,
-    make_space,
-    make_spec,
-    make_strategy,
-    network_settings,
-    pace,
-    settle,
-)
-from evolvent.space.cell201 import Cell201
+from evolvent.parts import make_space, make_strategy, network_settings
+from evolvent.resolve import Request
+from evolvent.settling import settle
 from evolvent.strategy.random import Random
 
 
 class NeedsTheMoon(Random):
     needs = frozenset({"moon"})
-
-
-def chosen(task, **request):
-    return choose(Request("toy", **request), task)
-
-
-def settled(task, workers=1, **request):
-    asked = Request("toy", **request)
-    return settle(choose(asked, task), asked, task, workers)
-
-
-@pytest.fixture
-def speed(monkeypatch):
-    """Sets the pace that the measurement finds. [s per example]"""
-
-    def of(seconds):
-        monkeypatch.setattr(resolve, "pace", lambda *args, **options: seconds)
-
-    return of
 
 
 # ---- who does what -------------------------------------------------------------------------------
@@ -122,131 +86,6 @@ def test_a_recipe_may_have_other_settings_for_other_kinds_of_data():
     assert eden.of("strategy", "text") == {}
 
 
-def test_what_was_resolved_survives_json(toy):
-    found = settled(toy, budget="20t", recipe="amoebanet")
-    assert json.loads(json.dumps(found)) == found
-
-
-# ---- how long ------------------------------------------------------------------------------------
-
-
-def test_a_budget_in_trials_measures_nothing(toy, monkeypatch):
-    monkeypatch.delattr(resolve, "pace")
-    found = settled(toy, budget="40t")
-    assert found["estimator"]["epochs"] == at_most("trials", toy, 32)
-    assert found["strategy"]["horizon"] == 40
-    assert found["budget"] == {"seconds": None, "trials": 40, "search_seconds": None}
-
-
-@pytest.mark.parametrize("workers", [1, 2, 8])
-@pytest.mark.parametrize("budget", [60.0, 600.0, 86400.0])
-@pytest.mark.parametrize("seconds", [1e-6, 1e-4, 1e-1])
-def test_a_budget_in_seconds_is_shared_out_among_about_fifty_trials(
-    toy, speed, seconds, budget, workers
-):
-    speed(seconds)
-    found = settled(toy, workers, budget=f"{budget}s")
-    search = found["budget"]["search_seconds"]
-    assert search == pytest.approx((1 - DELIVERY_SHARE) * budget)
-    epochs, horizon = found["estimator"]["epochs"], found["strategy"]["horizon"]
-    most = at_most("most", toy, 32)
-    assert EPOCHS["least"] <= epochs <= most
-    needed = horizon * max(epochs * seconds * len(toy.train), 0.02)
-    if horizon > 4:  # fewer make no search
-        assert needed <= search * workers
-    if 0.1 < epochs < most:
-        assert horizon == pytest.approx(TRIALS_AIMED_AT, abs=2)
-    assert found["estimator"]["timeout"] >= 20
-
-
-@pytest.mark.parametrize(("what", "steps"), STEPS.items())
-def test_small_data_are_trained_for_some_steps_and_large_ones_for_some_epochs(what, steps, toy):
-    many: Any = types.SimpleNamespace(train=range(64_000))
-    assert at_most(what, toy, 27) == steps / 2  # [epochs]; 54 examples are two batches
-    assert at_most(what, toy, 1000) == steps
-    assert at_most(what, many, 64) == EPOCHS[what]
-
-
-def test_what_the_user_sets_is_not_settled(toy, speed):
-    speed(1e-4)
-    mine = {"estimator": {"epochs": 3.0, "timeout": 7.0}, "strategy": {"horizon": 33}}
-    for budget in ("10m", "20t"):
-        found = settled(toy, budget=budget, set=mine)
-        assert (found["estimator"]["epochs"], found["estimator"]["timeout"]) == (3.0, 7.0)
-        assert found["strategy"]["horizon"] == 33
-
-
-def test_of_two_budgets_the_smaller_makes_the_horizon(toy, speed):
-    speed(1e-5)
-    assert settled(toy, budget="1h,30t")["strategy"]["horizon"] == 30
-    assert settled(toy, budget="1h,1000000t")["strategy"]["horizon"] < 1000000
-
-
-def test_the_pace_is_measured_and_leaves_the_threads_alone(toy):
-    torch.set_num_threads(2)
-    try:
-        network = network_settings(chosen(toy), "estimator")
-        arch = ("nor_conv_3x3",) * 6
-        assert 0 < pace(Cell201(), arch, toy, **network) < 1
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(1)
-
-
-def test_architectures_that_cannot_be_trained_are_passed_over(toy, monkeypatch):
-    paces = iter([None, 1e-4, None, 2e-4, 3e-4, 4e-4])
-
-    def measured(*args, **options):
-        if (found := next(paces)) is None:
-            raise CandidateFailed("the training loss became nan")
-        return found
-
-    monkeypatch.setattr(resolve, "pace", measured)
-    found = settled(toy, budget="10m")
-    assert found["measured"]["seconds_per_epoch"] == pytest.approx(2e-4 * len(toy.train), abs=1e-4)
-
-
-def test_a_space_of_which_nothing_can_be_trained_is_refused(toy, monkeypatch):
-    def measured(*args, **options):
-        raise CandidateFailed("the training loss became nan")
-
-    monkeypatch.setattr(resolve, "pace", measured)
-    with pytest.raises(SettingError, match="the last because the training loss became nan"):
-        settled(toy, budget="10m")
-
-
-# ---- names to objects ----------------------------------------------------------------------------
-
-
-def test_the_parts_get_what_was_resolved(toy):
-    found = settled(
-        toy,
-        budget="60t",
-        recipe="amoebanet",
-        set={"estimator": {"width": 3, "lr": 0.01, "keep": True}, "space": {"nodes": 2}},
-    )
-    space: Any = make_space(found, toy)
-    strategy: Any = make_strategy(found, space, 7)
-    assert (space.nodes, strategy.seed, strategy.budget.epochs) == (
-        2,
-        7,
-        at_most("trials", toy, 32),
-    )
-    spec = make_spec(found, toy, 7)
-    assert spec.estimator_settings["size"].width == 3
-    assert spec.estimator_settings["hyper"].lr == 0.01
-    assert spec.estimator_settings["keep"] is True
-    estimator: Any = spec().estimator
-    assert (estimator.seed, estimator.size.width) == (7, 3)
-
-
-def test_an_estimator_that_knows_the_cpu_only_need_not_name_it(toy):
-    found = settled(toy, budget="5t")
-    assert make_spec(found, toy, 0).device == "cpu"
-    estimator: Any = make_spec(found, toy, 0, "meta")().estimator
-    assert estimator.device == "meta"
-
-
 # ---- weights that are passed on ------------------------------------------------------------------
 
 
@@ -282,12 +121,3 @@ def test_a_winner_cannot_go_on_from_no_weights_or_in_another_size(toy):
         chosen(toy, estimator="zerocost", set={"train": {"deliver": "continue"}})
     with pytest.raises(SettingError, match="size"):
         chosen(toy, set={"train": {"deliver": "continue", "width": 48}})
-
-
-def test_the_number_of_trials_aimed_at_can_be_set(toy, speed):
-    speed(0.1)
-    few, many = (
-        settled(toy, budget="10m", set={"estimator": {"aim": aim}})["estimator"]["epochs"]
-        for aim in (10, 100)
-    )
-    assert few > 5 * many

@@ -19,7 +19,7 @@ from .errors import RunError
 from .estimator.full import TRAINED
 from .network.build import plan, weights
 from .network.cost import cost
-from .resolve import make_space, network_settings, objectives
+from .parts import make_space, network_settings, objectives
 from .store import Weights, write_atomically
 from .strategy.pareto import costs
 from .task import Task

@@ -13,7 +13,7 @@ from .errors import RunError
 from .network.build import plan, weights
 from .network.cost import cost
 from .onnx_export import Conversion
-from .resolve import make_space, make_spec, network_settings
+from .parts import make_space, make_spec, network_settings
 from .store import Event, Store, Weights, write_atomically
 from .task import Task
 from .types import Candidate, Result

@@ -23,8 +23,10 @@ from .contest import Trace, play
 from .errors import CandidateFailed, EvolventError, RunError, SettingError, unknown
 from .execute import Inline, cores
 from .identify import settings_with_kind
-from .resolve import Request, choose, make_spec, settle
+from .parts import make_spec
+from .resolve import Request, choose
 from .settings import PARTS, differences, validated
+from .settling import settle
 from .slots import LocalSlots
 from .store import Store, write_atomically
 from .task import Task

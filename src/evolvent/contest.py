@@ -11,7 +11,7 @@ from typing import Any
 
 from .estimator import Estimator, Evaluation
 from .loop import Search
-from .resolve import make_strategy, network_settings
+from .parts import make_strategy, network_settings
 from .store import Memory
 from .types import Candidate, Result, State
 from .worker import Context, Job, evaluate_many, fit

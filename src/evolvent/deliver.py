@@ -24,10 +24,12 @@ from .errors import CandidateFailed, EvolventError, RunError
 from .execute import Executor
 from .network.build import Size, plan
 from .network.cost import Cost, cost
-from .resolve import at_most, network_settings, pace
+from .parts import network_settings
+from .settling import pace
 from .space import Space, key
 from .space.plain import Plain
 from .store import Store, Weights
+from .suggestions import at_most
 from .task import Task
 from .types import Arch, Candidate, Result, stream
 from .worker import Job, Outcome, fit

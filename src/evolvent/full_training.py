@@ -22,20 +22,14 @@ from .execute import cores
 from .network.build import Size, plan, training_plan
 from .network.cost import cost
 from .network.plan import Plan
-from .resolve import (
-    adapted,
-    at_most,
-    known_to_network,
-    make_space,
-    make_spec,
-    network_settings,
-    pace,
-    task_settings,
-)
+from .parts import known_to_network, make_space, make_spec, network_settings
+from .resolve import task_settings
 from .run import Run
 from .settings import parse_budget, validated
+from .settling import pace
 from .slots import LocalSlots
 from .store import write_atomically
+from .suggestions import adapted, at_most
 from .task import Task
 from .task.frames import is_table
 from .task.opening import COLUMNS, open_task, settings_of, with_columns

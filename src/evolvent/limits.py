@@ -8,7 +8,7 @@ from typing import Any
 from .errors import EvolventError
 from .network.build import build, plan
 from .network.cost import cost, latency
-from .resolve import network_settings
+from .parts import network_settings
 from .space import Space
 from .task import Task
 from .types import Candidate

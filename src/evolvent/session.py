@@ -8,42 +8,35 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from . import card as cards
-from . import motion, recipes, registry
+from . import recipes
 from .callbacks import Callbacks
-from .checkpoints import Checkpoints
+from .deliver import SLACK, Delivery
 from .errors import DataError, RunError, SettingError, unknown
+from .execute import Executor, Inline, cores
 from .identify import Identified, settings_with_kind
+from .parts import is_stateful, make_space, make_spec, make_strategy, network_settings
 from .report import files as report
-from .resolve import (
-    Request,
-    choose,
-    is_stateful,
-    make_space,
-    make_spec,
-    make_strategy,
-    network_settings,
-    settle,
-    task_settings,
-)
+from .resolve import Request, choose, task_settings
 from .run import Run
+from .searching import Searching
 from .settings import PARTS, differences, parse_budget, read_config, validated
+from .settling import settle
 from .store import Store, Weights, write_atomically
 from .task.opening import open_task, settings_of, with_columns
-from .types import Candidate, Result
+from .types import Result
 
 if TYPE_CHECKING:
-    from .execute import Executor
     from .task import Task
     from .worker import Spec
 
@@ -174,8 +167,6 @@ class _Session:
     ) -> None:
         if workers is not None and workers < 0:
             raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
-        from .execute import cores
-
         self.folder, self.request, self.began, self.task = folder, request, began, task
         self.asked_workers = workers
         self.workers = cores() if workers is None else workers
@@ -310,10 +301,22 @@ class _Session:
         spec = make_spec(config, task, config["seed"], self.request.device)
         setup = store.spent("setup") + time.monotonic() - self.began
         store.spend("setup", setup)
+        searching = Searching(
+            store=store,
+            folder=self.folder,
+            config=config,
+            task=task,
+            space=space,
+            workers=max(1, self.workers),
+            say=self.say,
+            asked=partial(self.callbacks, "on_asked"),
+            listen=self._heard,
+        )
         if is_stateful(config):
-            self._search_with_state(config, task, store, spec)
+            searching.run_with_state(strategy, spec)
         with _executor(spec, self.workers) as executor:
-            self._search(config, task, store, strategy, executor)
+            if not is_stateful(config):
+                searching.run(strategy, executor)
             self._deliver(config, task, store, executor)
 
     def _announce(self, config: Mapping[str, Any], task: Task, note: str) -> None:
@@ -327,8 +330,6 @@ class _Session:
             if line:
                 self.say(line)
         if is_stateful(config):
-            from .execute import cores
-
             self.say(
                 f"budget {self.request.budget}: {config['strategy']['horizon']} epochs of the shared "
                 f"weights, {config['strategy']['batches']} batches each, one candidate at a time on "
@@ -341,121 +342,13 @@ class _Session:
             f"folder {self.folder}"
         )
 
-    def _search_with_state(
-        self, config: Mapping[str, Any], task: Task, store: Store, spec: Spec
-    ) -> None:
-        """Search in this process alone; go back to a checkpoint where a step fails."""
-        from .loop import Diverged
-        from .worker import using_threads
-
-        space, checkpoints = make_space(config, task), Checkpoints(store, self.folder)
-        while True:
-            strategy = make_strategy(config, space, config["seed"])
-            try:
-                with _executor(spec, 0) as executor, using_threads(config["threads"]):
-                    self._search(config, task, store, strategy, executor, checkpoints)
-                return
-            except Diverged as error:
-                self.say(checkpoints.rewind(str(error)))
-
-    def _search(
-        self,
-        config: Mapping[str, Any],
-        task: Task,
-        store: Store,
-        strategy: Any,
-        executor: Executor,
-        checkpoints: Checkpoints | None = None,
-    ) -> None:
-        from .execute import Together
-        from .loop import Search
-        from .worker import evaluate_many
-
-        if store.meta("state") in ("searched", "done"):
-            return
-        store.note("state", "searching")
-        weights = Weights(self.folder / "weights")
-        prunes = hasattr(strategy, "alive")
-        protect = _Best(store, make_space(config, task), config)
-        goal = _Goal(store, config, task)
-        together = Together(executor, evaluate_many, timeout=config["estimator"]["timeout"])
-        slots = max(1, self.workers) if checkpoints is None else 1
-        restored = {} if checkpoints is None else checkpoints.begin()
-        if hasattr(registry.find("estimator", config["estimator"]["name"]), "evaluate_many"):
-            slots = max(slots, getattr(strategy, "together", 1))
-
-        alarmed: set[str] = set()
-
-        def submit(candidate: Candidate) -> Any:
-            self.callbacks("on_asked", candidate)
-            inherited = restored or weights.of(candidate.weights_from)
-            answer = together.submit((candidate, dict(inherited)))
-            restored.clear()  # the first candidate brings the estimator back to its checkpoint
-            return answer
-
-        def keep(evaluation: Any) -> Result:
-            result: Result = evaluation.result
-            if evaluation.state is None:
-                return result
-            name = weights.write(str(result.candidate.id), evaluation.state)
-            return dataclasses.replace(result, weights=name)
-
-        def listen(result: Result) -> None:
-            if checkpoints is not None:
-                checkpoints.told(result)
-                self._alarm(result, config, alarmed)
-            protected = protect(result)
-            if prunes and weights.kept:  # nobody else's are inherited any more
-                weights.keep_only({str(id) for id in strategy.alive() | protected})
-            self.listen(result)
-            self.callbacks("on_result", result)
-            if goal.reached_by(result):
-                self.say(f"candidate {result.candidate.id} solves {task.name}: the search is over")
-
-        Search(
-            submit=submit,
-            cancel=together.cancel,
-            slots=slots,
-            start=together.start,
-            over=goal.reached,
-            trials=config["budget"]["trials"],
-            seconds=config["budget"]["search_seconds"],
-            charged=task.charged,
-            admit=self._limits(config, task),
-            keep=keep,
-            listen=listen,
-            stateful=checkpoints is not None,
-        ).run(strategy, store)
-        store.note("state", "searched")
-
-    def _alarm(self, result: Result, config: Mapping[str, Any], alarmed: set[str]) -> None:
-        """Say what a trial shows that should not be, once per session and kind."""
-        if result.candidate.kind == "trial":
-            for alarm in motion.alarms([result], config["strategy"]["horizon"]):
-                if alarm.name not in alarmed:
-                    self.say(str(alarm))
-                    alarmed.add(alarm.name)
-
-    def _limits(self, config: Mapping[str, Any], task: Task) -> Callable[[Candidate], str | None]:
-        request = self.request
-        if (request.max_params, request.max_flops, request.max_latency_ms) == (None, None, None):
-            return lambda candidate: None
-        from .limits import Limits
-
-        return Limits(
-            make_space(config, task),
-            task,
-            config,
-            max_params=request.max_params,
-            max_flops=request.max_flops,
-            max_latency_ms=request.max_latency_ms,
-        ).reason
+    def _heard(self, result: Result) -> None:
+        self.listen(result)
+        self.callbacks("on_result", result)
 
     def _deliver(
         self, config: Mapping[str, Any], task: Task, store: Store, executor: Executor
     ) -> None:
-        from .deliver import SLACK, Delivery
-
         seconds = config["budget"]["seconds"]
         before = store.spent("deliver")
         start = time.monotonic()
@@ -490,56 +383,6 @@ class _Session:
         store.note("state", "done")
 
 
-class _Best:
-    """The ids whose weights the delivery may go on from: the best so far, where it does."""
-
-    def __init__(self, store: Store, space: Any, config: Mapping[str, Any]) -> None:
-        from .deliver import MOST_FINALISTS, finalists
-
-        self.finalists, self.space, self.count = finalists, space, 0
-        self.best: list[Result] = []
-        if config["deliver"] == "continue":
-            self.count = max(MOST_FINALISTS, config["train"].get("finalists", 0))
-            self.best = finalists(store.results(), space, self.count)
-
-    def __call__(self, result: Result) -> set[int]:
-        if self.count:
-            self.best = self.finalists([*self.best, result], self.space, self.count)
-        return {result.candidate.id for result in self.best}
-
-
-class _Goal:
-    """Whether a candidate solves the task, where an estimator can tell: then the search is over."""
-
-    def __init__(self, store: Store, config: Mapping[str, Any], task: Task) -> None:
-        self.store, self.best = store, -math.inf
-        estimator = registry.find("estimator", config["estimator"]["name"])
-        self.judge: Any = None
-        if "goal" in estimator.gives:
-            self.judge = make_spec(config, task, config["seed"])().estimator
-            for result in store.results():  # a kill may have come before the last one was looked at
-                self.reached_by(result)
-
-    def reached(self) -> bool:
-        """Whether some candidate solved the task."""
-        return self.judge is not None and self.store.meta("solved") is not None
-
-    def reached_by(self, result: Result) -> bool:
-        """Take a result; return whether it is the first that solves the task.
-
-        Where its metrics do not tell, it is looked at more closely if it is better than all before.
-        """
-        if self.judge is None or not result.ok or self.reached():
-            return False
-        solved = self.judge.solved(result)
-        if solved is None and result.value > self.best:
-            self.best = result.value
-            solved = self.judge.confirmed(result)
-        if solved:
-            self.store.note("solved", result.candidate.id)
-        return bool(solved)
-
-
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
     import numpy
@@ -557,7 +400,6 @@ def versions() -> dict[str, str]:
 
 
 def _executor(spec: Spec, workers: int) -> Executor:
-    from .execute import Inline
     from .slots import LocalSlots
 
     return LocalSlots(spec, workers=workers) if workers else Inline(spec)

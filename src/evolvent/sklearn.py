@@ -36,7 +36,7 @@ from .errors import DataError, UserError
 from .export import export
 from .network.build import Assembled, Size, plan
 from .network.plan import Plan
-from .resolve import network_settings
+from .parts import network_settings
 from .run import Run
 from .session import search
 from .store import write_atomically

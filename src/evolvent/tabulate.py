@@ -18,7 +18,8 @@ from .errors import RunError, SettingError
 from .execute import Inline
 from .network.build import plan
 from .network.cost import cost
-from .resolve import Request, choose, make_space, make_spec, network_settings
+from .parts import make_space, make_spec, network_settings
+from .resolve import Request, choose
 from .settings import validated
 from .slots import LocalSlots
 from .space import Decisions, key

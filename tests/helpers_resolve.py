@@ -1,0 +1,13 @@
+"""From a request to settings, in one call."""
+
+from evolvent.resolve import Request, choose
+from evolvent.settling import settle
+
+
+def chosen(task, **request):
+    return choose(Request("toy", **request), task)
+
+
+def settled(task, workers=1, **request):
+    asked = Request("toy", **request)
+    return settle(choose(asked, task), asked, task, workers)
