@@ -205,15 +205,21 @@ def test_a_network_whose_weights_are_genes_is_not_trained(whole, tmp_path):
 
 def test_limits_hold_for_networks_that_carry_their_weights(tmp_path):
     run = search(
-        "xor", budget="100t", out=tmp_path / "run", workers=0, settings=SMALL, max_params=4
+        "xor", budget="100t", out=tmp_path / "run", workers=0, settings=SMALL, max_params=3
     )
-    assert run.card["params"] <= 4
+    assert run.card["params"] <= 3
     assert run.status()["refused"] > 0
 
 
 def test_a_strategy_for_other_spaces_can_search_topologies_too(tmp_path):
     run = search("xor", strategy="tournament", budget="60t", out=tmp_path / "run", workers=0)
     assert run.status()["trials"] == 60
+
+
+@pytest.mark.parametrize("recipe", ["large-scale-evolution", "exact", "codeepneat", "eden"])
+def test_recipes_that_learn_from_examples_are_refused(recipe, tmp_path):
+    with pytest.raises(SettingError, match="of kind control: use simulation"):
+        search("xor", recipe=recipe, budget="10t", out=tmp_path / "run")
 
 
 def test_spaces_without_weights_are_refused(tmp_path):

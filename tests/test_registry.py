@@ -6,7 +6,7 @@ from tests.helpers import elsewhere
 from evolvent import registry
 from evolvent.errors import SettingError
 from evolvent.estimator.full import Full
-from evolvent.registry import AXES, check, find
+from evolvent.registry import AXES, check, check_kind, find
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
 from evolvent.space.plain import Plain
@@ -109,7 +109,7 @@ def test_what_nothing_gives_leads_to_another_strategy():
 
 def test_an_estimator_for_other_kinds_of_tasks_is_refused_with_one_that_fits():
     with pytest.raises(SettingError) as error:
-        check(Cell201(), Random.needs, Full, ("cell201", "random", "full"), "table")
+        check_kind("full", "table")
     message = str(error.value)
     assert message.startswith(
         "estimator full evaluates tasks of kind image, numbers, text, this one"

@@ -339,8 +339,9 @@ class Delivery:
         told = {str(result.candidate.id): metrics[metric] for result, metrics in kept}
         choice = {"id": first.candidate.id, "val": longer[metric], "all": told}
         given = self.config["train"].get("epochs") is not None
-        if self._continues or given or not best.epochs:  # the search trained it otherwise
-            return choice
+        measured = all({metric, "loss"} <= result.metrics.keys() for result, _ in kept)
+        if self._continues or given or not (best.epochs and measured):
+            return choice  # the search trained it otherwise, or does not say how it came out
         change = Change.of([(result.metrics, metrics) for result, metrics in kept], metric)
         if change.is_worse(count=len(self.task.validation), tried=self._tried):
             self.say(

@@ -95,6 +95,25 @@ def _check_input(name: str, make: Any, task: Any) -> None:
         )
 
 
+def check_kind(name: str, kind: str) -> None:
+    """Refuse an estimator for a task of a kind that it cannot evaluate, before a space is made for it.
+
+    Args:
+        name: of the estimator.
+        kind: of the task.
+
+    Raises:
+        SettingError: naming those that can.
+    """
+    kinds = find("estimator", name).kinds
+    if kind not in kinds:
+        fitting = [other for other in ESTIMATORS if kind in find("estimator", other).kinds]
+        raise SettingError(
+            f"estimator {name} evaluates tasks of kind {', '.join(sorted(kinds))}, this one is of kind "
+            f"{kind}: use {' or '.join(fitting) or 'another task'}"
+        )
+
+
 def check(
     space: Any, needs: frozenset[str], estimator: Any, names: tuple[str, str, str], kind: str
 ) -> None:
@@ -110,12 +129,6 @@ def check(
     Raises:
         SettingError: naming what is missing and the nearest valid choice.
     """
-    if kind not in estimator.kinds:
-        fitting = [name for name in ESTIMATORS if kind in find("estimator", name).kinds]
-        raise SettingError(
-            f"estimator {names[2]} evaluates tasks of kind {', '.join(sorted(estimator.kinds))}, this "
-            f"one is of kind {kind}: use {' or '.join(fitting) or 'another task'}"
-        )
     given = set(space.gives) | set(estimator.gives)
     for part, needed in ((names[1], needs), (names[2], estimator.needs)):
         missing = sorted(set(needed) - given)

@@ -149,6 +149,7 @@ def _link_weights(chosen: dict[str, Any]) -> None:
 
 def _check(chosen: Mapping[str, Any], task: Task) -> None:
     names = tuple(chosen[part]["name"] for part in ("space", "strategy", "estimator"))
+    registry.check_kind(names[2], task.kind)
     needs = registry.find("strategy", names[1]).needs
     if sampler := chosen["strategy"].get("sampler"):
         needs |= registry.find("strategy", sampler).needs
