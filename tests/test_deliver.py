@@ -224,8 +224,8 @@ def test_scores_on_shared_weights_say_nothing_of_how_long_to_train(delivery):
     ],
 )
 def test_worse_is_what_chance_does_not_explain(before, after, count, tried, worse):
-    pair = tuple({"accuracy": score, "loss": loss} for score, loss in (before, after))
-    assert Change.of([pair], "accuracy").is_worse(count=count, tried=tried) is worse
+    first, then = ({"accuracy": score, "loss": loss} for score, loss in (before, after))
+    assert Change.of([(first, then)], "accuracy").is_worse(count=count, tried=tried) is worse
 
 
 def test_the_same_architectures_are_compared():
