@@ -4,7 +4,7 @@ import pytest
 
 from evolvent.errors import SettingError
 from evolvent.estimator.simulation import Simulation
-from evolvent.registry import check, find
+from evolvent.registry import check, check_kind
 from evolvent.space.cell201 import Cell201
 from evolvent.space.topology import Topology
 from evolvent.task.control import load
@@ -83,6 +83,6 @@ def test_spaces_without_weights_and_tasks_without_a_world_are_refused():
     ):
         check(Cell201(), frozenset(), Simulation, names, "control")
     with pytest.raises(SettingError, match="evaluates tasks of kind control"):
-        check(Topology(), frozenset(), Simulation, names, "image")
+        check_kind("simulation", "image")
     with pytest.raises(SettingError, match="use simulation"):
-        check(Topology(), frozenset(), find("estimator", "full"), names, "control")
+        check_kind("full", "control")
