@@ -82,10 +82,10 @@ class Delivery:
         self.total = float(self.config["budget"]["seconds"] or 0)
         if self.seconds is not None:
             self.seconds = max(self.seconds, LEAST_SHARE * self.total)
-        results = self.store.results()
-        found = finalists(results, self.space, self._count)
+        self.results = self.store.results()  # of the search; reading them takes a while
+        found = finalists(self.results, self.space, self._count)
         if not found:
-            raise RunError(_nothing_found(results))
+            raise RunError(_nothing_found(self.results))
         control, drawn = self._random_control()
         width = self._plain_width(found[0].candidate.arch)
         chosen = self.store.meta("chosen")
@@ -141,7 +141,7 @@ class Delivery:
     @property
     def _tried(self) -> int:
         """Candidates of the search that have a score. [count]"""
-        return sum(r.ok and r.candidate.kind == "trial" for r in self.store.results())
+        return sum(r.ok and r.candidate.kind == "trial" for r in self.results)
 
     @property
     def _controls(self) -> bool:
@@ -165,7 +165,7 @@ class Delivery:
 
         A search that asked for none gets a random architecture of its space, unseen by anybody.
         """
-        told = sorted(self.store.results(), key=lambda result: result.candidate.id)
+        told = sorted(self.results, key=lambda result: result.candidate.id)
         first = [r for r in told if r.ok and r.candidate.operator == "sample"][:RANDOM_CONTROL]
         if not first:  # of a warm start, the first that the proxy saw
             first = [r for r in self.store.steps() if r.candidate.operator == "proxy"][:1]

@@ -318,9 +318,8 @@ RECIPES = {
                 "lrs": (0.01, 0.3),
                 "multiply_adds": 10_000_000,
             },
-            "strategy": {
-                "start": "random"
-            },  # some hundred networks are too few to grow from nothing
+            # some hundred networks are too few to grow from nothing
+            "strategy": {"start": "random"},
             "estimator": {"aim": 80},
         },
     ),
