@@ -7,14 +7,8 @@ import numpy as np
 import pytest
 
 from evolvent import deliver
-from evolvent.deliver import (
-    Change,
-    Delivery,
-    finalists,
-    makespan,
-    plain_width,
-    planned_seconds,
-)
+from evolvent.choice import Change, finalists, makespan, plain_width, planned_seconds
+from evolvent.deliver import Delivery
 from evolvent.errors import CandidateFailed, EvolventError, RunError
 from evolvent.network.build import Size, plan
 from evolvent.network.cost import cost

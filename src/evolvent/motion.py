@@ -84,16 +84,17 @@ def of_card(config: Mapping[str, Any], store: Store) -> dict[str, Any]:
     if not any("epoch" in note for note in notes):
         return {}
     steps = store.steps()
-    entropies = [note["entropy"] for note in notes if "entropy" in note]
-    change = abs(entropies[0] - entropies[-1]) if entropies else None
+    undecided = [note for note in notes if "begun" in note]
+    before, after = (undecided[0]["begun"], undecided[-1]["entropy"]) if undecided else (None, None)
+    moved = None if before is None or after is None else abs(before - after) >= STILL
     return {
         "shared_weights": {
             "weight_steps": sum(step.candidate.budget.train_batches or 0 for step in steps),
             "architecture_steps": sum(step.score is not None for step in steps),
             "gradients": sum(step.gradient is not None for step in steps),
-            "entropy_before": entropies[0] if entropies else None,
-            "entropy_after": entropies[-1] if entropies else None,
-            "moved": None if change is None else change >= STILL,
+            "entropy_before": before,
+            "entropy_after": after,
+            "moved": moved,
             "rewinds": store.meta("rewinds") or 0,
             "alarms": [asdict(alarm) for alarm in alarms(trials, config["strategy"]["horizon"])],
         }

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import motion, registry
 from .checkpoints import Checkpoints
-from .deliver import MOST_FINALISTS, finalists
+from .choice import MOST_FINALISTS, finalists
 from .execute import Executor, Inline, Together
 from .limits import Limits
 from .loop import Diverged, Search

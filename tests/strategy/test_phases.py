@@ -120,8 +120,9 @@ def test_a_policy_draws_what_the_weights_learn_at():
     seen = run(strategy, convs)
     drawn = [convs(c) for c in seen if c.kind == "step" and c.budget.train_batches]
     assert np.mean(drawn[-60:]) > np.mean(drawn[:12]) + 0.3
-    notes = [c.note["entropy"] for c in seen if c.kind == "trial"]
-    assert notes[0] > 0.8 and notes[-1] < 0.5
+    notes = [c.note for c in seen if c.kind == "trial"]
+    assert notes[0]["begun"] >= notes[0]["entropy"] > 0.8 and notes[-1]["entropy"] < 0.5
+    assert notes[-1]["begun"] == notes[0]["begun"]
 
 
 def test_a_pool_draws_what_the_weights_learn_at():

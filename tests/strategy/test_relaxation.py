@@ -64,6 +64,7 @@ def test_it_finds_the_operations_that_lower_the_loss(make):
     assert [trial.budget.epochs for trial in trials] == list(range(1, 11))
     notes = [trial.note for trial in trials]
     assert notes[0]["entropy"] > 0.8 > notes[-1]["entropy"]
+    assert all(note["begun"] == notes[0]["begun"] > 0.9999 for note in notes)  # all but uniform
     assert all(np.allclose(np.sum(note["mixture"]["cell"], 1), 1, atol=1e-3) for note in notes)
 
 

@@ -91,6 +91,7 @@ class Phases(Sequence):
         self.train_batches = batches * horizon  # that it will ask for [count]
         self.more_trials = self.finalists - 1  # than epochs
         self._last = Result(Candidate(-1, kind="step"))  # what was told last
+        self._begun = self._entropy()
         super().__init__()
 
     def plan(self) -> Iterator[Candidate]:
@@ -151,7 +152,13 @@ class Phases(Sequence):
 
     def _trial(self, epoch: int, arch: Arch, operator: str) -> Candidate:
         note: dict[str, Any] = {"epoch": epoch + 1}
-        if hasattr(self.strategy, "entropy_share"):
-            note["entropy"] = round(self.strategy.entropy_share(), 6)
+        if self._begun is not None:
+            note |= {"begun": self._begun, "entropy": self._entropy()}
         behind = Budget(epochs=epoch + 1)  # later trials are judged with weights that know more
         return Candidate(self.asked, arch, operator=operator, budget=behind, note=note)
+
+    def _entropy(self) -> float | None:
+        """Return how undecided the strategy is, if it can say so. [0..1]"""
+        if not hasattr(self.strategy, "entropy_share"):
+            return None
+        return round(float(self.strategy.entropy_share()), 6)

@@ -2,8 +2,8 @@
 
 A space's mixture is relaxed: every row of a group has a logit per column. In every epoch of the shared
 weights come as many rounds of steps as there are batches, then a trial of the architecture that the
-logits stand for. Its note tells how far the search has moved: the entropy of the rows' softmax, the
-share of skip connections, and the softmax itself.
+logits stand for. Its note tells how far the search has moved: the entropy of the rows' softmax, now
+and as it was begun, the share of skip connections, and the softmax itself.
 
 Sources: Liu et al. 2018 (1806.09055) for the relaxation and its derivation; Liang et al. 2019
 (1909.06035) for stopping at a number of skip connections (DARTS+).
@@ -108,6 +108,7 @@ class Relaxation(Sequence):
             name: (np.zeros_like(a), np.zeros_like(a)) for name, a in self.logits.items()
         }
         self.updates = 0
+        self._begun = self._entropy()
         self.train_batches = batches * horizon  # that it will ask for [count]
         self.more_trials = 0  # than epochs
         super().__init__()
@@ -165,10 +166,15 @@ class Relaxation(Sequence):
         rows = self.probabilities()
         return {
             "epoch": epoch + 1,
-            "entropy": round(float(np.mean([entropy(own) for own in rows.values()])), 6),
+            "begun": self._begun,
+            "entropy": self._entropy(),
             "skips": round(self._skips(arch)[1], 6),
             "mixture": freeze({name: own.round(4).tolist() for name, own in rows.items()}),
         }
+
+    def _entropy(self) -> float:
+        """Return the mean entropy of the groups, as a share of the largest. [0..1]"""
+        return round(float(np.mean([entropy(own) for own in self.probabilities().values()])), 6)
 
     def _skips(self, arch: Arch) -> tuple[int, float]:
         """Return the skip connections in the first group, and their share of all operations there."""
