@@ -119,7 +119,8 @@ def page(card: Mapping[str, Any]) -> str:
     if shared["moved"] is False:
         lines += [
             "",
-            "**This was not a search**: the architecture parameters ended where they began.",
+            "**This was not a search**: the architecture parameters ended where they began. A longer "
+            "budget or a higher learning rate (strategy.lr) lets them move.",
         ]
     lines += [line for alarm in shared["alarms"] for line in ("", f"**{Alarm(**alarm)}.**")]
     return "\n".join(lines) + "\n"

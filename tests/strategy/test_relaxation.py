@@ -63,7 +63,7 @@ def test_it_finds_the_operations_that_lower_the_loss(make):
     assert len(trials) == 10
     assert [trial.budget.epochs for trial in trials] == list(range(1, 11))
     notes = [trial.note for trial in trials]
-    assert notes[0]["entropy"] > 0.8 > notes[-1]["entropy"]
+    assert notes[0]["entropy"] > 0.6 > notes[-1]["entropy"]
     assert all(note["begun"] == notes[0]["begun"] > 0.9999 for note in notes)  # all but uniform
     assert all(np.allclose(np.sum(note["mixture"]["cell"], 1), 1, atol=1e-3) for note in notes)
 
@@ -165,6 +165,9 @@ def test_the_learning_rate_lets_a_short_search_travel_as_far_as_the_papers():
     assert Darts(Cell201(), batches=390, horizon=50).lr == PAPER_LR
     short = Darts(Cell201(), batches=39, horizon=50)
     assert short.lr == pytest.approx(10 * PAPER_LR) and "learning rate" in short.note
+    assert Gdas(Cell201(), batches=390, horizon=50).lr == pytest.approx(
+        5 * PAPER_LR
+    )  # of 250 epochs
     assert Darts(Cell201(), batches=2, horizon=2).lr == 0.05
     assert Darts(Cell201(), lr=0.5, batches=2, horizon=2).note == ""
 

@@ -21,6 +21,7 @@ class Darts(Relaxation):
     """Gradient descent on the softmax of all operations at once. Arguments: see `Relaxation`."""
 
     rounds = (Budget(train_batches=1, validation_batches=1),)
+    paper_steps = 19_500  # 50 epochs of 25,000 images, 64 at a time
 
     def sent(self, id: int) -> Rows:
         """Return the softmax of the logits."""

@@ -28,6 +28,7 @@ class Gdas(Relaxation):
         Budget(train_batches=1, validation_batches=0),
         Budget(train_batches=0, validation_batches=1),
     )
+    paper_steps = 97_500  # 250 epochs of 25,000 images, 64 at a time
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ from ..space import Mixture, Space
 from ..types import Arch, Budget, Candidate, Result, freeze, stream
 from .sequence import Sequence
 
-PAPER_LR, PAPER_STEPS = 3e-4, 19_500  # 50 epochs of 25,000 images, 64 at a time
+PAPER_LR = 3e-4
 EPSILON = 1e-8
 SKIPS = ("skip_connect", "identity")
 
@@ -60,6 +60,7 @@ class Relaxation(Sequence):
 
     needs = frozenset({"mixture", "gradient"})
     rounds: tuple[Budget, ...]  # of the steps that a batch of training takes
+    paper_steps: int  # gradients that the paper's search climbed by [count]
 
     def __init__(
         self,
@@ -79,11 +80,11 @@ class Relaxation(Sequence):
         self.note = ""
         steps = max(1, batches * horizon)
         if lr is None:
-            lr = min(0.05, max(PAPER_LR, PAPER_LR * PAPER_STEPS / steps))
+            lr = min(0.05, max(PAPER_LR, PAPER_LR * self.paper_steps / steps))
             if lr > PAPER_LR:
                 self.note = (
                     f"learning rate {lr:.2g} of the architecture instead of the paper's {PAPER_LR:g}, "
-                    f"so that {steps:,} steps move it as far as the paper's {PAPER_STEPS:,} can"
+                    f"so that {steps:,} steps move it as far as the paper's {self.paper_steps:,} can"
                 )
         for name, allowed, rule in (
             ("lr", lr > 0, "above 0"),
