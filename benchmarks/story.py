@@ -43,12 +43,8 @@ STEPS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "gradient": ("darts", {}),
     "sampled gradient": ("gdas", {}),
 }
-LITTLE = {
-    "share": 0.1,
-    "finalists": 1,
-    "epochs": 0.05,
-    "controls": False,
-}  # for the run's own delivery
+#: The run's own delivery, which the one recipe makes superfluous.
+LITTLE = {"share": 0.1, "finalists": 1, "epochs": 0.05, "controls": False}
 FINAL = {"lr": 0.1, "clip": 5.0, "precision": "float32"}
 RANDOM_OF = "small proxy, stacked"  # the step whose first candidates are the random control
 DRAWS = 20  # random architectures whose mean cost stands for that of a sampled step
