@@ -1,6 +1,7 @@
 """What shared weights are worth: their rank correlation, their known failure, the cost of a step.
 
     python benchmarks/weight_sharing.py ranks    [--space cell201] [--archs 40] [--fraction 0.1]
+                                                 [--epochs 48] [--alone 3]
     python benchmarks/weight_sharing.py collapse [--budget 6m] [--seed 0]
     python benchmarks/weight_sharing.py overhead [--strategy darts] [--steps 200]
 
@@ -51,8 +52,10 @@ HYPER = Hyperparameters(batch=64, lr=0.05, clip=5.0, label_smoothing=0.0, warmup
 ALONE = Hyperparameters(batch=64, lr=0.1)
 
 
-def ranks(name: str, archs: int, fraction: float, epochs: float, seed: int) -> None:
-    """Print tau between shared and stand-alone scores."""
+def ranks(
+    name: str, *, archs: int, fraction: float, epochs: float, alone: float, seed: int
+) -> None:
+    """Print tau between shared and stand-alone scores, after so many epochs of either training."""
     space, whole = SPACES[name], load("fashion-mnist")
     # little to learn from, but all of validation: 600 examples would hide the differences
     task = replace(load("fashion-mnist", fraction=fraction), validation=whole.validation)
@@ -65,7 +68,7 @@ def ranks(name: str, archs: int, fraction: float, epochs: float, seed: int) -> N
         mixture = space.one_hot(space.sample(stream(seed, "train", index)))  # type: ignore[attr-defined]
         budget = Budget(train_batches=1, validation_batches=0)
         estimator.evaluate(Candidate(index, kind="step", mixture=mixture, budget=budget), {})
-    trained = time.monotonic() - start
+    seconds = time.monotonic() - start
     drawn = [space.sample(stream(seed, "judged", index)) for index in range(archs)]
     shared: dict[int, list[float]] = {}
     for calibrate in (0, 8):
@@ -73,18 +76,18 @@ def ranks(name: str, archs: int, fraction: float, epochs: float, seed: int) -> N
         found = [estimator.evaluate(Candidate(i, a), {}).result for i, a in enumerate(drawn)]
         shared[calibrate] = [result.score or 0.0 for result in found]
     full = Full(space, task, size=SIZE, hyper=ALONE, seed=seed)
-    budget = Budget(epochs=epochs / 4)
-    alone = [
+    budget = Budget(epochs=alone)
+    own = [
         full.evaluate(Candidate(i, a, budget=budget), {}).result.score or 0.0
         for i, a in enumerate(drawn)
     ]
     for calibrate, scores in shared.items():
-        told = kendalltau(scores, alone)
+        told = kendalltau(scores, own)
         print(
-            f"{name}: {archs} architectures, {steps} batches of shared weights ({trained:.0f} s), "
+            f"{name}: {archs} architectures, {steps} batches of shared weights ({seconds:.0f} s), "
             f"{'measured' if calibrate else 'batch'} statistics: tau {told.statistic:.3f} "
             f"(p {told.pvalue:.1g}); shared {np.mean(scores):.3f} +- {np.std(scores):.3f}, "
-            f"alone {np.mean(alone):.3f} +- {np.std(alone):.3f}",
+            f"alone {np.mean(own):.3f} +- {np.std(own):.3f}",
             flush=True,
         )
 
@@ -162,7 +165,8 @@ def main() -> None:
     parser.add_argument("--space", default="cell201", choices=SPACES)
     parser.add_argument("--archs", type=int, default=40)
     parser.add_argument("--fraction", type=float, default=0.1)
-    parser.add_argument("--epochs", type=float, default=12.0)
+    parser.add_argument("--epochs", type=float, default=48.0)
+    parser.add_argument("--alone", type=float, default=3.0)
     parser.add_argument("--budget", default="6m")
     parser.add_argument("--strategy", default="darts")
     parser.add_argument("--steps", type=int, default=200)
@@ -170,7 +174,14 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.what == "ranks":
-        ranks(given.space, given.archs, given.fraction, given.epochs, given.seed)
+        ranks(
+            given.space,
+            archs=given.archs,
+            fraction=given.fraction,
+            epochs=given.epochs,
+            alone=given.alone,
+            seed=given.seed,
+        )
     elif given.what == "collapse":
         collapse(given.budget, given.seed)
     else:
