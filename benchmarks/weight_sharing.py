@@ -99,7 +99,7 @@ def collapse(budget: str, seed: int) -> None:
 
     table = load_table("nasbench201")
     column = "cifar10_test_200ep"
-    values = dict(zip(table.columns["ops"].astype(str), table.columns[column], strict=True))
+    values = dict(zip(table.archs, table.columns[column], strict=True))
     with tempfile.TemporaryDirectory() as folder:
         for name, more in (("to the end", {}), ("early stop", {"most_skips": 2})):
             said: list[str] = []
@@ -114,7 +114,7 @@ def collapse(budget: str, seed: int) -> None:
                 settings={
                     "task": {"fraction": 0.2},
                     "strategy": more,
-                    "estimator": {"width": 8, "batch": 64, "lr": 0.05, "pool_norm": True},
+                    "estimator": {"width": 8, "batch": 64, "lr": 0.05},
                     "train": {"share": 0.1, "epochs": 0.1, "finalists": 1, "controls": False},
                 },
                 say=said.append,

@@ -323,6 +323,13 @@ def test_alarms_are_raised_once_each():
     assert alarms(trials[:1], 10) == []
 
 
+def test_a_drift_to_poolings_is_an_alarm_too():
+    trials = [trial(1, epoch=1, skips=0.25, free=0.75), trial(2, epoch=2, skips=0.25, free=1.0)]
+    (found,) = alarms(trials, 10)
+    assert (found.candidate, found.name) == (2, "no weights")
+    assert "100%" in str(found) and "strategy.warmup" in str(found)
+
+
 def test_a_search_may_settle_late():
     assert alarms([trial(1, epoch=9, entropy=0.01)], 10) == []
 

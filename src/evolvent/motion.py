@@ -1,9 +1,10 @@
 """How far a search on shared weights has moved, and alarms for how it may have gone wrong.
 
 A search whose architecture parameters end where they began has searched nothing, whatever it delivers;
-one that drifts to skip connections, or whose policy has settled on one architecture early, delivers
-what trains fastest together instead of what trains best alone. Sources: Zela et al. 2019 (1909.09656)
-and Liang et al. 2019 (1909.06035) for the drift to skip connections; Bender et al. 2018 for the rest.
+one that drifts to skip connections or poolings, or whose policy has settled on one architecture early,
+delivers what trains fastest together instead of what trains best alone. Sources: Zela et al. 2019
+(1909.09656) and Liang et al. 2019 (1909.06035) for the drift to skip connections; Bender et al. 2018
+for the rest.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .store import Store
 from .types import Result
 
 SKIPS = 0.5  # share of skip connections in a derived architecture from which it is an alarm
+FREE = 0.9  # share of operations without weights from which it is one
 SETTLED = 0.1  # share of the largest entropy below which a policy has settled
 EARLY = 0.5  # share of the horizon before which it should not have
 STILL = 0.01  # change of the entropy, as a share of the largest, below which nothing has moved
@@ -65,6 +67,15 @@ def _alarms(trial: Result, horizon: int) -> Iterator[Alarm]:
             "operations are skip connections",
             "they help the shared weights and not the network; stop at fewer with --set "
             "strategy.most_skips=2, or let the weights learn first with --set strategy.warmup=0.3",
+        )
+    elif note.get("free", 0.0) >= FREE:
+        yield Alarm(
+            id,
+            "no weights",
+            f"in epoch {note['epoch']} of {horizon} {note['free']:.0%} of the derived architecture's "
+            "operations have no weights",
+            "skip connections and poolings are useful before the others have learnt anything; let the "
+            "weights learn first with --set strategy.warmup=0.3",
         )
     if note.get("entropy", 1.0) < SETTLED and note["epoch"] < EARLY * horizon:
         yield Alarm(

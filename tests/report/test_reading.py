@@ -140,7 +140,7 @@ def sharing(folder, count=6):
             c = Candidate(step, kind="step", budget=Budget(train_batches=1))
             pairs.append((c, Result(c, 0.1 * step, metrics={"loss": 2.0 - step}, seconds=0.25)))
         rows = {group.name: [[1 / 8] * 8] * len(group.rows) for group in made.groups()}
-        note = {"epoch": 1 + id // 3, "entropy": 0.05, "skips": 0.25, "mixture": rows}
+        note = {"epoch": 1 + id // 3, "begun": 1.0, "entropy": 0.05, "skips": 0.25, "mixture": rows}
         c = Candidate(id + 2, made.sample(rng), operator="derive", note=note)
         pairs.append((c, Result(c, 0.5)))
     strategy = {"name": "darts", "horizon": 50}

@@ -161,6 +161,16 @@ def test_it_stops_before_it_derives_too_many_skips():
     assert shares[-1] == 1.0 and shares[0] < 1.0
 
 
+@pytest.mark.parametrize(
+    ("operation", "skips", "free"),
+    [("skip_connect", 1.0, 1.0), ("avg_pool_3x3", 0.0, 1.0), ("nor_conv_1x1", 0.0, 0.0)],
+)
+def test_the_note_counts_what_has_no_weights(operation, skips, free):
+    seen = run(Darts(Cell201(), batches=20, horizon=10), favouring(operation))
+    note = seen[-1][0].note
+    assert (note["skips"], note["free"]) == (skips, free)
+
+
 def test_the_learning_rate_lets_a_short_search_travel_as_far_as_the_papers():
     assert Darts(Cell201(), batches=390, horizon=50).lr == PAPER_LR
     short = Darts(Cell201(), batches=39, horizon=50)

@@ -386,7 +386,7 @@ def _numbers_of(note: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: short
         for name, value in note.items()
-        if name != "epoch" and (short := _short(value, 5)) is not None
+        if name not in ("epoch", "begun") and (short := _short(value, 5)) is not None
     }
 
 

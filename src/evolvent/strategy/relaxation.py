@@ -3,7 +3,8 @@
 A space's mixture is relaxed: every row of a group has a logit per column. In every epoch of the shared
 weights come as many rounds of steps as there are batches, then a trial of the architecture that the
 logits stand for. Its note tells how far the search has moved: the entropy of the rows' softmax, now
-and as it was begun, the share of skip connections, and the softmax itself.
+and as it was begun, the share of skip connections and of all operations without weights (these and
+poolings), and the softmax itself.
 
 Sources: Liu et al. 2018 (1806.09055) for the relaxation and its derivation; Liang et al. 2019
 (1909.06035) for stopping at a number of skip connections (DARTS+).
@@ -27,7 +28,7 @@ from .sequence import Sequence
 
 PAPER_LR = 3e-4
 EPSILON = 1e-8
-SKIPS = ("skip_connect", "identity")
+SKIPS, POOLING = ("skip_connect", "identity"), "_pool_"
 
 Rows = dict[str, np.ndarray]  # group -> [rows, columns]
 
@@ -170,6 +171,7 @@ class Relaxation(Sequence):
             "begun": self._begun,
             "entropy": self._entropy(),
             "skips": round(self._skips(arch)[1], 6),
+            "free": round(self._free(arch), 6),
             "mixture": freeze({name: own.round(4).tolist() for name, own in rows.items()}),
         }
 
@@ -179,12 +181,21 @@ class Relaxation(Sequence):
 
     def _skips(self, arch: Arch) -> tuple[int, float]:
         """Return the skip connections in the first group, and their share of all operations there."""
+        counts = self._operations(arch)
+        count = sum(counts.get(name, 0.0) for name in SKIPS)
+        return round(count), count / max(1.0, sum(counts.values()))
+
+    def _free(self, arch: Arch) -> float:
+        """Return the share of the first group's operations that have no weights. [0..1]"""
+        counts = self._operations(arch)
+        free = sum(n for name, n in counts.items() if name in SKIPS or POOLING in name)
+        return free / max(1.0, sum(counts.values()))
+
+    def _operations(self, arch: Arch) -> dict[str, float]:
+        """Return on how many edges of the first group which operation is; ``none`` is left out."""
         group = next(iter(self.groups.values()))
-        rows = self.space.one_hot(arch)[group.name]
-        real = [place for place, column in enumerate(group.columns) if column != "none"]
-        skips = [place for place in real if group.columns[place] in SKIPS]
-        count, total = float(rows[:, skips].sum()), float(rows[:, real].sum())
-        return round(count), count / max(1.0, total)
+        sums = self.space.one_hot(arch)[group.name].sum(0).tolist()
+        return {name: n for name, n in zip(group.columns, sums, strict=True) if name != "none"}
 
     def _too_many(self, arch: Arch) -> bool:
         return self.most_skips is not None and self._skips(arch)[0] > self.most_skips
