@@ -350,7 +350,7 @@ class _Pass:
         gate = self.mixture.gate(term)
         if term.op == "identity" or term.op in POOLINGS:
             x = self.tensor(term.source) if term.op == "identity" else self._pooled(term)
-            return x * gate if total is None else total.addcmul_(x, gate)
+            return _added(total, x, gate)
         module = getattr(self.block, term.out)
         if self.mixture.observe is not None:
             self.mixture.observe(term, module, self.tensor(term.source))
@@ -434,6 +434,40 @@ class _Concat(torch.autograd.Function):
 def _concat(images: Sequence[Tensor]) -> Tensor:
     joined: Tensor = _Concat.apply(*images)  # type: ignore[no-untyped-call]
     return joined
+
+
+class _Added(torch.autograd.Function):
+    """An image times a number, added to a sum in place.
+
+    The number's gradient is one product of vectors; torch's own would write the product of two images
+    down first, and then sum it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, total: Tensor, x: Tensor, gate: Tensor) -> Tensor:
+        ctx.save_for_backward(x, gate)
+        ctx.mark_dirty(total)
+        return total.addcmul_(x, gate)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        x, gate = ctx.saved_tensors
+        by_x = slope * gate if ctx.needs_input_grad[1] else None
+        by_gate = None
+        if ctx.needs_input_grad[2]:
+            ours, theirs = (image.permute(0, 2, 3, 1).reshape(-1) for image in (slope, x))
+            by_gate = torch.dot(ours, theirs).to(gate.dtype)
+        return slope, by_x, by_gate
+
+
+def _added(total: Tensor | None, x: Tensor, gate: Tensor) -> Tensor:
+    """Return `total` with `gate` times `x` added to it."""
+    if total is None:
+        return x * gate
+    if total.dtype == x.dtype == gate.dtype and x.ndim == 4:
+        result: Tensor = _Added.apply(total, x, gate)  # type: ignore[no-untyped-call]
+        return result
+    return total.addcmul_(x, gate)
 
 
 def _made(line: Call | Term, outer: Mapping[str, Value], *, affine: bool) -> nn.Module:
