@@ -127,7 +127,7 @@ def collapse(name: str, *, cells: int, budget: str, seed: int) -> None:
                 note = trial.candidate.note
                 print(
                     f"{way}: epoch {note['epoch']}: {arch} skips {note['skips']:.0%} entropy "
-                    f"{note['entropy']:.3f}: CIFAR-10 test after 200 epochs {values[arch]:.2f}"
+                    f"{note['entropy']:.3f}: CIFAR-10 test after 200 epochs {values[arch]:.4f}"
                 )
             print(f"{way}: {len(trials)} trials; {alarmed or 'no alarm'}", flush=True)
 
