@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from evolvent.parts import make_space, make_spec, network_settings
+from evolvent.parts import in_space, make_space, make_spec, network_settings
 from evolvent.run import Run
 from evolvent.task import Task
 from evolvent.task.named import load
@@ -53,16 +53,14 @@ def final_recipe(run: Run) -> dict[str, Any]:
 
 def trained(run: Run, task: Task, *, index: int, seed: int) -> float:
     """Return the test score of random architecture `index`."""
-    space, named = make_space(run.config, task), dict(run.config["space"])
+    arch = make_space(run.config, task).sample(stream(seed, "random cells", index))
     job = Job(
         f"random-{index}",
-        named.pop("name"),
-        space.sample(stream(seed, "random cells", index)),
         epochs=run.card["train_epochs"],
-        space_settings=named,
         everything=True,
         test=True,
         seed=stream(seed, "trained", index).getrandbits(31),
+        **in_space(run.config, arch),
         **network_settings(run.config, "train"),
     )
     outcome = fit(make_spec(run.config, task, seed, "cpu")(), job)

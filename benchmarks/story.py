@@ -33,15 +33,15 @@ from evolvent.store import Store
 from evolvent.task.named import load
 from evolvent.types import stream
 
-WIDTH = 16  # of every network of cells at the end [channels]
+WIDTH = 16  # of every network of cells at the end [channels]; others have their own, None
 MEASURED = {"measures": ["flops"]}
-STEPS: dict[str, tuple[str, Mapping[str, Any]]] = {
-    "full training": ("amoebanet", MEASURED | {"width": WIDTH}),
-    "small proxy, stacked": ("amoebanet", MEASURED),
-    "inherited weights": ("large-scale-evolution", MEASURED),
-    "shared weights": ("enas", {}),
-    "gradient": ("darts", {}),
-    "sampled gradient": ("gdas", {}),
+STEPS: dict[str, tuple[str, Mapping[str, Any], int | None]] = {
+    "full training": ("amoebanet", MEASURED | {"width": WIDTH}, WIDTH),
+    "small proxy, stacked": ("amoebanet", MEASURED, WIDTH),
+    "inherited weights": ("large-scale-evolution", MEASURED, None),
+    "shared weights": ("enas", {}, WIDTH),
+    "gradient": ("darts", {}, WIDTH),
+    "sampled gradient": ("gdas", {}, WIDTH),
 }
 #: The run's own delivery, which the one recipe makes superfluous.
 LITTLE = {"share": 0.1, "finalists": 1, "epochs": 0.05, "controls": False}
@@ -80,13 +80,15 @@ def flops_of_steps(run: Run, task: Any) -> float:
     return total
 
 
-def trained(search: Path, out: Path, *, epochs: float, candidate: int | None = None) -> Any:
+def trained(
+    search: Path, out: Path, *, epochs: float, width: int | None, candidate: int | None = None
+) -> Any:
     """Return the card of a winner, or of another candidate, that the one recipe has trained."""
     if not (out / "card.json").is_file():
         train(
             search,
             epochs=epochs,
-            width=WIDTH if "cell" in Run(search).config["space"]["name"] else None,
+            width=width,
             out=out,
             candidate=candidate,
             settings={"train": FINAL},
@@ -110,7 +112,7 @@ def main() -> None:
     given = parser.parse_args()
     task = load("fashion-mnist")
     show("step", "recipe", "core min", "TFLOP", "parameters", "validation", "test")
-    for step, (recipe, settings) in STEPS.items():
+    for step, (recipe, settings, width) in STEPS.items():
         if given.only not in step:
             continue
         folder = given.out / step.replace(", ", " ").replace(" ", "-")
@@ -123,7 +125,7 @@ def main() -> None:
             settings={"estimator": settings, "train": LITTLE},
             say=lambda line: None,
         )
-        card = trained(run.folder, folder / "net", epochs=given.epochs)
+        card = trained(run.folder, folder / "net", epochs=given.epochs, width=width)
         shared = "shared_weights" in run.card
         spent = flops_of_steps(run, task) if shared else flops_of_trials(run, len(task.train))
         minutes = run.card["search_seconds"] * (run.config["threads"] if shared else cores()) / 60
@@ -135,7 +137,7 @@ def main() -> None:
         drawn = [r.candidate.id for r in run.results() if r.ok and r.candidate.operator == "sample"]
         for id in sorted(drawn)[: given.random]:
             out = folder / f"random-{id}"
-            card = trained(run.folder, out, epochs=given.epochs, candidate=id)
+            card = trained(run.folder, out, epochs=given.epochs, width=width, candidate=id)
             scores = f"{card['val_score']:.4f}", f"{card['test_score']:.4f}"
             show(f"random cell {id}", "-", "0", "0", f"{card['params']:,}", *scores)
 

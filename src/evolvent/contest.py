@@ -11,7 +11,7 @@ from typing import Any
 
 from .estimator import Estimator, Evaluation
 from .loop import Search
-from .parts import make_strategy, network_settings
+from .parts import in_space, make_strategy, network_settings
 from .store import Memory
 from .types import Candidate, Result, State
 from .worker import Context, Job, evaluate_many, fit
@@ -148,16 +148,13 @@ class _Test:
 
     def _trained(self, winner: Result) -> float:
         """Train what was chosen once more, by the final settings, and read test."""
-        space = dict(self.config["space"])
         job = Job(
             f"final-{self.seed}",
-            space.pop("name"),
-            winner.candidate.arch,
             epochs=self.config["train"].get("epochs", self.config["estimator"]["epochs"]),
-            space_settings=space,
             everything=True,
             test=True,
             seed=self.seed,
+            **in_space(self.config, winner.candidate.arch),
             **network_settings(self.config, "train"),
         )
         numbers = fit(self.context, job).numbers

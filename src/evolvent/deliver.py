@@ -33,7 +33,7 @@ from .errors import CandidateFailed, EvolventError, RunError
 from .execute import Executor
 from .network.build import plan
 from .network.cost import Cost, cost
-from .parts import network_settings
+from .parts import in_space, network_settings
 from .settling import pace
 from .space import Space, key
 from .space.plain import Plain
@@ -101,14 +101,16 @@ class Delivery:
             self.store.note("chosen", chosen)
         winner = next(result for result in found if result.candidate.id == chosen["id"])
         best = winner.candidate.arch
-        what: dict[str, dict[str, Any]] = {"winner": self._own(best) | self._continued(winner)}
+        what: dict[str, dict[str, Any]] = {
+            "winner": in_space(self.config, best) | self._continued(winner)
+        }
         paces = {"winner": lambda: self._pace(winner)}
         if self._continues:
-            what["retrained"] = self._own(best)
+            what["retrained"] = in_space(self.config, best)
             paces["retrained"] = paces["winner"]
         random_won = key(self.space, control.candidate.arch) == key(self.space, best)
         if self._controls and not random_won:
-            what["random"] = self._own(control.candidate.arch)
+            what["random"] = in_space(self.config, control.candidate.arch)
             paces["random"] = lambda: self._pace(control)
         if self._controls:
             what["plain"] = {"space": "plain", "arch": (width,)}
@@ -296,10 +298,6 @@ class Delivery:
 
     # -- training --------------------------------------------------------------------------------
 
-    def _own(self, arch: Arch) -> dict[str, Any]:
-        settings = dict(self.config["space"])
-        return {"space": settings.pop("name"), "space_settings": settings, "arch": arch}
-
     def _job(self, name: str, what: Mapping[str, Any], epochs: float) -> Job:
         seed = stream(self.config["seed"], "deliver", name).getrandbits(31)
         return Job(
@@ -318,7 +316,7 @@ class Delivery:
         jobs = {
             f"finalist-{result.candidate.id}": self._job(
                 f"finalist-{result.candidate.id}",
-                self._own(result.candidate.arch) | self._continued(result),
+                in_space(self.config, result.candidate.arch) | self._continued(result),
                 epochs,
             )
             for result in found

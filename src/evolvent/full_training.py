@@ -22,7 +22,7 @@ from .execute import cores
 from .network.build import Size, plan, training_plan
 from .network.cost import cost
 from .network.plan import Plan
-from .parts import known_to_network, make_space, make_spec, network_settings
+from .parts import in_space, known_to_network, make_space, make_spec, network_settings
 from .resolve import task_settings
 from .run import Run
 from .settings import parse_budget, validated
@@ -105,16 +105,13 @@ def train(
             per_epoch = pace(space, arch, data, **options, **network) * len(data.train)
             most = 10 * at_most("final", data, network["hyper"].batch)
             epochs = min(0.9 * seconds / per_epoch, most)
-        named = dict(config["space"])
         job = Job(
             "train",
-            named.pop("name"),
-            arch,
             epochs=epochs,
-            space_settings=named,
             test=True,
             seed=seed,
             deadline=None if seconds is None else began + seconds,
+            **in_space(config, arch),
             **network,
         )
         say(_announcement(result, job, made, data))

@@ -59,11 +59,12 @@ def alarms(trials: Sequence[Result], horizon: int) -> list[Alarm]:
 
 def _alarms(trial: Result, horizon: int) -> Iterator[Alarm]:
     id, note = trial.candidate.id, _note(trial)
+    when = f"in epoch {note.get('epoch')} of {horizon}"
     if note.get("skips", 0.0) >= SKIPS:
         yield Alarm(
             id,
             "skip connections",
-            f"in epoch {note['epoch']} of {horizon} {note['skips']:.0%} of the derived architecture's "
+            f"{when} {note['skips']:.0%} of the derived architecture's "
             "operations are skip connections",
             "they help the shared weights and not the network; stop at fewer with --set "
             "strategy.most_skips=2, or let the weights learn first with --set strategy.warmup=0.3",
@@ -72,8 +73,7 @@ def _alarms(trial: Result, horizon: int) -> Iterator[Alarm]:
         yield Alarm(
             id,
             "no weights",
-            f"in epoch {note['epoch']} of {horizon} {note['free']:.0%} of the derived architecture's "
-            "operations have no weights",
+            f"{when} {note['free']:.0%} of the derived architecture's operations have no weights",
             "skip connections and poolings are useful before the others have learnt anything; let the "
             "weights learn first with --set strategy.warmup=0.3",
         )
@@ -81,8 +81,7 @@ def _alarms(trial: Result, horizon: int) -> Iterator[Alarm]:
         yield Alarm(
             id,
             "entropy",
-            f"in epoch {note['epoch']} of {horizon} the architecture is all but decided (entropy "
-            f"{note['entropy']:.3f} of 1)",
+            f"{when} the architecture is all but decided (entropy {note['entropy']:.3f} of 1)",
             "the weights of what it left behind learn no more; a lower strategy.lr, or for a policy a "
             "higher strategy.entropy, lets it look around longer",
         )

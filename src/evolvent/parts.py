@@ -15,6 +15,7 @@ from .strategy import Strategy
 from .strategy.phases import Phases
 from .strategy.warm import Warm
 from .task import Task
+from .types import Arch
 from .worker import Spec
 
 OF_BOTH = ("rounds", "scores", "judged", "reference", "finalists", "batches")  # of `Phases`
@@ -96,6 +97,12 @@ def make_space(chosen: Mapping[str, Any], task: Task) -> Space:
     settings = dict(chosen["space"])
     space: Space = registry.make_space(settings.pop("name"), task, settings)
     return space
+
+
+def in_space(chosen: Mapping[str, Any], arch: Arch) -> dict[str, Any]:
+    """Return what a `Job` is told of an architecture: its space, the settings of that, and itself."""
+    settings = dict(chosen["space"])
+    return {"space": settings.pop("name"), "space_settings": settings, "arch": arch}
 
 
 def make_strategy(chosen: Mapping[str, Any], space: Space, seed: int) -> Strategy:

@@ -18,7 +18,7 @@ from .errors import RunError, SettingError
 from .execute import Inline
 from .network.build import plan
 from .network.cost import cost
-from .parts import make_space, make_spec, network_settings
+from .parts import in_space, make_space, make_spec, network_settings
 from .resolve import Request, choose
 from .settings import validated
 from .slots import LocalSlots
@@ -156,8 +156,6 @@ def _fill(
     say: Callable[[str], None],
 ) -> None:
     space, network = make_space(chosen, data), network_settings(chosen, "estimator")
-    named = dict(chosen["space"])
-    own = named.pop("name")
     missing = [row for row in distinct if store.meta(f"row/{row}") is None]
     start, done = time.monotonic(), 0
     spec = make_spec(chosen, data, seed)
@@ -169,12 +167,10 @@ def _fill(
                 jobs = [
                     Job(
                         f"{row}/{length:g}",
-                        own,
-                        archs[row],
                         epochs=length,
-                        space_settings=named,
                         test=True,
                         seed=stream(seed, "table", row, length).getrandbits(31),
+                        **in_space(chosen, archs[row]),
                         **network,
                     )
                     for length in epochs

@@ -56,14 +56,14 @@ def favouring(operation):
 
 @EVERY
 def test_it_finds_the_operations_that_lower_the_loss(make):
-    strategy = make(Cell201(), batches=20, horizon=10, seed=3)
+    strategy = make(Cell201(), lr=0.03, batches=20, horizon=10, seed=3)
     seen = run(strategy, favouring("nor_conv_3x3"))
     trials = [candidate for candidate, _ in seen if candidate.kind == "trial"]
     assert trials[-1].arch == 6 * ("nor_conv_3x3",)
     assert len(trials) == 10
     assert [trial.budget.epochs for trial in trials] == list(range(1, 11))
     notes = [trial.note for trial in trials]
-    assert notes[0]["entropy"] > 0.6 > notes[-1]["entropy"]
+    assert notes[0]["entropy"] > 0.8 > notes[-1]["entropy"]
     assert all(note["begun"] == notes[0]["begun"] > 0.9999 for note in notes)  # all but uniform
     assert all(np.allclose(np.sum(note["mixture"]["cell"], 1), 1, atol=1e-3) for note in notes)
 
@@ -175,9 +175,8 @@ def test_the_learning_rate_lets_a_short_search_travel_as_far_as_the_papers():
     assert Darts(Cell201(), batches=390, horizon=50).lr == PAPER_LR
     short = Darts(Cell201(), batches=39, horizon=50)
     assert short.lr == pytest.approx(10 * PAPER_LR) and "learning rate" in short.note
-    assert Gdas(Cell201(), batches=390, horizon=50).lr == pytest.approx(
-        5 * PAPER_LR
-    )  # of 250 epochs
+    sampled = Gdas(Cell201(), batches=390, horizon=50)  # its paper has 250 epochs
+    assert sampled.lr == pytest.approx(5 * PAPER_LR)
     assert Darts(Cell201(), batches=2, horizon=2).lr == 0.05
     assert Darts(Cell201(), lr=0.5, batches=2, horizon=2).note == ""
 

@@ -35,6 +35,7 @@ from .build import Data, Size, function, mixed_blocks
 from .depthwise import with_fast_gradients
 from .operations import MODULES, Align, FactorizedReduce
 from .plan import Call, Mix, MixedBlock, Term, Value
+from .sums import added, concat
 
 POOLINGS = ("AvgPool", "MaxPool")
 
@@ -307,7 +308,7 @@ class _Pass:
         if line.op == "loose":
             return self._loose(line)
         if line.op == "concat":
-            return _concat([self.tensor(name) for name in line.inputs])
+            return concat([self.tensor(name) for name in line.inputs])
         if module is None:
             value = self.state(line.inputs[0])
             if isinstance(value, Partial):
@@ -329,7 +330,7 @@ class _Pass:
         images = [self.tensor(line.inputs[place]) for place in loose]
         channels = images[0].shape[1]
         index = torch.cat([torch.arange(channels) + place * channels for place in loose])
-        return Partial(_concat(images), index.to(images[0].device))
+        return Partial(concat(images), index.to(images[0].device))
 
     def _mix(self, line: Mix) -> Tensor:
         total: Tensor | None = None
@@ -350,7 +351,7 @@ class _Pass:
         gate = self.mixture.gate(term)
         if term.op == "identity" or term.op in POOLINGS:
             x = self.tensor(term.source) if term.op == "identity" else self._pooled(term)
-            return _added(total, x, gate)
+            return added(total, x, gate)
         module = getattr(self.block, term.out)
         if self.mixture.observe is not None:
             self.mixture.observe(term, module, self.tensor(term.source))
@@ -412,62 +413,6 @@ def _halves(module: FactorizedReduce, x: Tensor, index: Tensor | None = None) ->
         weight = weight[:, index].contiguous(memory_format=torch.channels_last)
     odd = (0, x.shape[3] % 2, 0, x.shape[2] % 2)
     return F.conv2d(F.pad(x, odd) if any(odd) else x, weight, stride=2)
-
-
-class _Concat(torch.autograd.Function):
-    """Concatenation of channels whose gradients are whole images, not views into a wider one.
-
-    Every operation that leads to a node would have to copy such a view again.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, *images: Tensor) -> Tensor:
-        ctx.channels = [image.shape[1] for image in images]
-        return torch.cat(images, 1)
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Any:
-        parts = torch.split(slope, ctx.channels, 1)
-        return tuple(part.contiguous(memory_format=torch.channels_last) for part in parts)
-
-
-def _concat(images: Sequence[Tensor]) -> Tensor:
-    joined: Tensor = _Concat.apply(*images)  # type: ignore[no-untyped-call]
-    return joined
-
-
-class _Added(torch.autograd.Function):
-    """An image times a number, added to a sum in place.
-
-    The number's gradient is one product of vectors; torch's own would write the product of two images
-    down first, and then sum it.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, total: Tensor, x: Tensor, gate: Tensor) -> Tensor:
-        ctx.save_for_backward(x, gate)
-        ctx.mark_dirty(total)
-        return total.addcmul_(x, gate)
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Any:
-        x, gate = ctx.saved_tensors
-        by_x = slope * gate if ctx.needs_input_grad[1] else None
-        by_gate = None
-        if ctx.needs_input_grad[2]:
-            ours, theirs = (image.permute(0, 2, 3, 1).reshape(-1) for image in (slope, x))
-            by_gate = torch.dot(ours, theirs).to(gate.dtype)
-        return slope, by_x, by_gate
-
-
-def _added(total: Tensor | None, x: Tensor, gate: Tensor) -> Tensor:
-    """Return `total` with `gate` times `x` added to it."""
-    if total is None:
-        return x * gate
-    if total.dtype == x.dtype == gate.dtype and x.ndim == 4:
-        result: Tensor = _Added.apply(total, x, gate)  # type: ignore[no-untyped-call]
-        return result
-    return total.addcmul_(x, gate)
 
 
 def _made(line: Call | Term, outer: Mapping[str, Value], *, affine: bool) -> nn.Module:

@@ -15,7 +15,7 @@ steps of the whole horizon may add up to what the paper's do (`note` says so).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -165,31 +165,21 @@ class Relaxation(Sequence):
         return {name: softmax(logits) for name, logits in self.logits.items()}
 
     def _note(self, epoch: int, arch: Arch) -> dict[str, Any]:
-        rows = self.probabilities()
+        rows, counts = self.probabilities(), self._operations(arch)
+        total, skips = max(1.0, sum(counts.values())), _skips(counts)
+        poolings = sum(number for name, number in counts.items() if POOLING in name)
         return {
             "epoch": epoch + 1,
             "begun": self._begun,
             "entropy": self._entropy(),
-            "skips": round(self._skips(arch)[1], 6),
-            "free": round(self._free(arch), 6),
+            "skips": round(skips / total, 6),
+            "free": round((skips + poolings) / total, 6),
             "mixture": freeze({name: own.round(4).tolist() for name, own in rows.items()}),
         }
 
     def _entropy(self) -> float:
         """Return the mean entropy of the groups, as a share of the largest. [0..1]"""
         return round(float(np.mean([entropy(own) for own in self.probabilities().values()])), 6)
-
-    def _skips(self, arch: Arch) -> tuple[int, float]:
-        """Return the skip connections in the first group, and their share of all operations there."""
-        counts = self._operations(arch)
-        count = sum(counts.get(name, 0.0) for name in SKIPS)
-        return round(count), count / max(1.0, sum(counts.values()))
-
-    def _free(self, arch: Arch) -> float:
-        """Return the share of the first group's operations that have no weights. [0..1]"""
-        counts = self._operations(arch)
-        free = sum(n for name, n in counts.items() if name in SKIPS or POOLING in name)
-        return free / max(1.0, sum(counts.values()))
 
     def _operations(self, arch: Arch) -> dict[str, float]:
         """Return on how many edges of the first group which operation is; ``none`` is left out."""
@@ -198,7 +188,12 @@ class Relaxation(Sequence):
         return {name: n for name, n in zip(group.columns, sums, strict=True) if name != "none"}
 
     def _too_many(self, arch: Arch) -> bool:
-        return self.most_skips is not None and self._skips(arch)[0] > self.most_skips
+        return self.most_skips is not None and _skips(self._operations(arch)) > self.most_skips
+
+
+def _skips(counts: Mapping[str, float]) -> float:
+    """Return how many of the counted operations are skip connections."""
+    return sum(counts.get(name, 0.0) for name in SKIPS)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
