@@ -4,12 +4,14 @@
                                [--only TEXT]
 
 One system per step, all on fashion-mnist with the same budget of time, all but nothing of it for the
-delivery: full training at the final size, small proxies that are stacked later, inherited weights,
+delivery: full training at the final size, small proxies that are scaled up later, inherited weights,
 shared weights, gradients, sampled gradients. Every winner is then trained by one recipe (`evolvent
 train`, the same epochs; cells at the same final size, a network that grew whole as it is), and so are
-the first random cells that the search by small proxies tried. The table has the search's
-core-minutes, the FLOPs that its trainings took (three forward passes per example; two for a gradient by
-a mixture, one for a score), and accuracies. A row that stands already in the folder is not run again.
+the first random cells that the search by small proxies tried. All cells are of one space, that of
+DARTS, so that their rows differ in the search alone. The table has the search's core-minutes, the
+FLOPs that its trainings took (three forward passes per example; two for a gradient by a mixture, one
+for a score), and accuracies. A row that stands already in the folder is not run again. `--only` takes
+the beginning of a step.
 """
 
 from __future__ import annotations
@@ -28,25 +30,29 @@ from evolvent.full_training import train
 from evolvent.network.build import plan
 from evolvent.network.cost import cost, mixed_cost
 from evolvent.parts import make_space, network_settings
+from evolvent.recipes import RECIPES
 from evolvent.run import Run
 from evolvent.store import Store
 from evolvent.task.named import load
 from evolvent.types import stream
 
 WIDTH = 16  # of every network of cells at the end [channels]; others have their own, None
+CELL = RECIPES["darts"].settings["space"]  # one space of cells, so that rows differ in the search
 MEASURED = {"measures": ["flops"]}
+#: Recipe, settings of the part `estimator`, width at the end.
 STEPS: dict[str, tuple[str, Mapping[str, Any], int | None]] = {
     "full training": ("amoebanet", MEASURED | {"width": WIDTH}, WIDTH),
-    "small proxy, stacked": ("amoebanet", MEASURED, WIDTH),
+    "small proxy, scaled up": ("amoebanet", MEASURED, WIDTH),
     "inherited weights": ("large-scale-evolution", MEASURED, None),
     "shared weights": ("enas", {}, WIDTH),
     "gradient": ("darts", {}, WIDTH),
     "sampled gradient": ("gdas", {}, WIDTH),
 }
+FULL = "full training"  # the step whose trials train as long as a winner does
 #: The run's own delivery, which the one recipe makes superfluous.
 LITTLE = {"share": 0.1, "finalists": 1, "epochs": 0.05, "controls": False}
 FINAL = {"lr": 0.1, "clip": 5.0, "precision": "float32"}
-RANDOM_OF = "small proxy, stacked"  # the step whose first candidates are the random control
+RANDOM_OF = "small proxy, scaled up"  # the step whose first candidates are the random control
 DRAWS = 20  # random architectures whose mean cost stands for that of a sampled step
 
 
@@ -113,16 +119,18 @@ def main() -> None:
     task = load("fashion-mnist")
     show("step", "recipe", "core min", "TFLOP", "parameters", "validation", "test")
     for step, (recipe, settings, width) in STEPS.items():
-        if given.only not in step:
+        if not step.startswith(given.only):
             continue
         folder = given.out / step.replace(", ", " ").replace(" ", "-")
+        of_cells = {"space": CELL} if width else {}
+        length = {"epochs": given.epochs} if step == FULL else {}
         run = ev.search(
             "fashion-mnist",
             recipe=recipe,
             budget=given.budget,
             seed=given.seed,
             out=folder / "search",
-            settings={"estimator": settings, "train": LITTLE},
+            settings=of_cells | {"estimator": settings | length, "train": LITTLE},
             say=lambda line: None,
         )
         card = trained(run.folder, folder / "net", epochs=given.epochs, width=width)

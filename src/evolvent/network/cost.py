@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..space import Space
 from .build import Assembled, Data, Size
 from .plan import Plan, Term
-from .supernet import Mixture, Norm, Supernet
+from .supernet import Mixture, Supernet
+from .weighted import Norm
 
 
 @dataclass(frozen=True)

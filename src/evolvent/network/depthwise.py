@@ -53,20 +53,30 @@ class Depthwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, ceil(H / stride), ceil(W / stride)]."""
-        if x.device.type != "cpu":
-            return super().forward(x)
-        if torch.is_autocast_enabled(
-            "cpu"
-        ):  # in bfloat16 its gradients take up to five times as long
-            with torch.autocast("cpu", enabled=False):
-                return self(x.float())  # type: ignore[no-any-return]
-        stride, dilation = self.stride[0], self.dilation[0]
-        if stride == dilation == 2:  # sees every second pixel only
-            x, stride, dilation = x[:, :, ::2, ::2].contiguous(memory_format=LAST), 1, 1
-        if stride == 2:
-            return super().forward(x)
-        found: Tensor = _Same.apply(x, self.weight, dilation)  # type: ignore[no-untyped-call]
-        return found
+        return depthwise(x, self.weight, self.stride[0], self.dilation[0])
+
+
+def depthwise(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
+    """Return a depthwise convolution without bias, padded so that stride 1 keeps the size.
+
+    Args:
+        x: [B, C, H, W].
+        weight: [C, 1, k, k]; k is 3 or 5.
+        stride: 1 or 2. [pixels]
+        dilation: 1 or 2. [pixels]
+    """
+    if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        # in bfloat16 its gradients take up to five times as long
+        with torch.autocast("cpu", enabled=False):
+            return depthwise(x.float(), weight, stride, dilation)
+    if x.device.type != "cpu":
+        return _convolved(x, weight, dilation, stride)
+    if stride == dilation == 2:  # sees every second pixel only
+        x, stride, dilation = x[:, :, ::2, ::2].contiguous(memory_format=LAST), 1, 1
+    if stride == 2:
+        return _convolved(x, weight, dilation, stride)
+    found: Tensor = _Same.apply(x, weight, dilation)  # type: ignore[no-untyped-call]
+    return found
 
 
 def with_fast_gradients(module: nn.Module) -> nn.Module:
@@ -102,9 +112,9 @@ class _Same(torch.autograd.Function):
         return by_image, by_weight, None
 
 
-def _convolved(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+def _convolved(x: Tensor, weight: Tensor, dilation: int, stride: int = 1) -> Tensor:
     pad = weight.shape[2] // 2 * dilation
-    return F.conv2d(x, weight, None, 1, pad, dilation, groups=len(weight))
+    return F.conv2d(x, weight, None, stride, pad, dilation, groups=len(weight))
 
 
 def _by_parity(x: Tensor) -> Tensor:

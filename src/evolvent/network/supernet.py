@@ -32,10 +32,11 @@ from torch import Tensor, nn
 
 from ..space import Space
 from .build import Data, Size, function, mixed_blocks
-from .depthwise import with_fast_gradients
+from .depthwise import LAST, with_fast_gradients
 from .operations import MODULES, Align, FactorizedReduce
 from .plan import Call, Mix, MixedBlock, Term, Value
 from .sums import added, concat
+from .weighted import Norm, halves, joinable, together, weighted
 
 POOLINGS = ("AvgPool", "MaxPool")
 
@@ -100,45 +101,6 @@ class Mixture:
         """Return the weight of `term` []."""
         columns = self.tensors[term.group].shape[1]
         return self._gates[term.group][term.row * columns + term.column]
-
-
-class Norm(nn.Module):
-    """Batch norm by the statistics of the batch, or by those that were measured.
-
-    Args:
-        channels: of its input. [count]
-        affine: whether it has a scale and an offset.
-    """
-
-    def __init__(self, channels: int, *, affine: bool) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
-        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
-        self.channels, self.eps = channels, 1e-5
-        self.mode = "batch"  # or "measure", or "measured"
-        self.sums: tuple[Tensor, Tensor, int] | None = (
-            None  # of means and variances, and their number
-        )
-
-    def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
-        """[B, C, H, W] -> the same, times `gate` []."""
-        weight: Tensor | None = self.weight
-        if gate is not None:  # contiguous: the kernel is ten times slower on an expanded number
-            weight = gate.expand(x.shape[1]).contiguous() if weight is None else weight * gate
-            weight = weight.to(torch.promote_types(x.dtype, torch.float32))
-        if self.mode == "measure":
-            self._measure(x.detach())
-        if self.mode != "measured":
-            return F.batch_norm(x, None, None, weight, self.bias, True, 0.0, self.eps)
-        assert self.sums is not None, "nothing was measured with this operation"
-        means, variances, number = self.sums
-        mean, variance = means / number, variances / number
-        return F.batch_norm(x, mean, variance, weight, self.bias, False, 0.0, self.eps)
-
-    def _measure(self, x: Tensor) -> None:
-        variance, mean = torch.var_mean(x.float() if x.dtype == torch.bfloat16 else x, (0, 2, 3))
-        means, variances, number = self.sums or (0.0, 0.0, 0)
-        self.sums = means + mean, variances + variance, number + 1
 
 
 @dataclass(frozen=True)
@@ -266,6 +228,14 @@ class _Block(nn.Module):
                 pool, channels = _made(term, args, affine=False), int(args["c"])
                 norm = [Norm(channels, affine=False)] if pool_norm else []
                 self.add_module(_pooling(term), nn.Sequential(pool, *norm))
+        #: state -> sum, operation with weights of its own, and what those share that can run as one
+        self.outgoing: dict[str, list[tuple[str, Term, object]]] = {}
+        for line in block.lines:
+            for term in line.terms if isinstance(line, Mix) else ():
+                module = getattr(self, term.out, None)
+                if module is not None:
+                    kind = (term.op, term.args) if joinable(module) else term.out
+                    self.outgoing.setdefault(term.source, []).append((line.out, term, kind))
 
     def forward(self, inputs: Sequence[Callable[[], State]], mixture: Mixture) -> State:
         """Return the output for inputs that are computed when they are asked for."""
@@ -281,6 +251,24 @@ class _Pass:
         self.block, self.mixture = block, mixture
         self.inputs = dict(zip(block.block.inputs, inputs, strict=True))
         self.known: dict[str, State] = {}
+        self.parts: dict[str, Mapping[str, list[Tensor]]] = {}
+        self.wanted = self._wanted()
+
+    def _wanted(self) -> set[str]:
+        """Return the lines that the output depends on."""
+        found: set[str] = set()
+        ahead = [self.block.block.output]
+        while ahead:
+            name = ahead.pop()
+            line = self.block.lines.get(name)
+            if line is None or name in found:
+                continue
+            found.add(name)
+            if isinstance(line, Mix):
+                ahead += [term.source for term in line.terms if self.mixture.active(term)]
+            else:
+                ahead += self._loose(line) if line.op == "loose" else line.inputs
+        return found
 
     def state(self, name: str) -> State:
         """Return the value of a variable."""
@@ -306,7 +294,7 @@ class _Pass:
             readers = [partial(self.state, name) for name in line.inputs]
             return module(readers, self.mixture)  # type: ignore[no-any-return]
         if line.op == "loose":
-            return self._loose(line)
+            return self._side_by_side(line)
         if line.op == "concat":
             return concat([self.tensor(name) for name in line.inputs])
         if module is None:
@@ -323,40 +311,78 @@ class _Pass:
         result: Tensor = module(value)
         return result
 
-    def _loose(self, line: Call) -> Partial:
-        """Return the inputs that no operation reads, side by side."""
+    def _loose(self, line: Call) -> list[str]:
+        """Return the inputs that no operation reads."""
         read = {term.source for term in self.block.terms if self.mixture.active(term)}
-        loose = [place for place, name in enumerate(line.inputs) if name not in read]
-        images = [self.tensor(line.inputs[place]) for place in loose]
+        return [name for name in line.inputs if name not in read]
+
+    def _side_by_side(self, line: Call) -> Partial:
+        """Return the inputs that no operation reads, side by side."""
+        loose = self._loose(line)
+        images = [self.tensor(name) for name in loose]
         channels = images[0].shape[1]
-        index = torch.cat([torch.arange(channels) + place * channels for place in loose])
+        places = [line.inputs.index(name) for name in loose]
+        index = torch.cat([torch.arange(channels) + place * channels for place in places])
         return Partial(concat(images), index.to(images[0].device))
 
     def _mix(self, line: Mix) -> Tensor:
         total: Tensor | None = None
         idle: list[Tensor] = []
+        sources: dict[str, None] = {}  # of operations with weights, in order
         for term in line.terms:
-            if self.mixture.active(term):
-                total = self._add(total, term)
-            elif self.mixture.differentiable and self.mixture.idle(term):
-                idle.append(self.mixture.gate(term))
+            if not self.mixture.active(term):
+                if self.mixture.differentiable and self.mixture.idle(term):
+                    idle.append(self.mixture.gate(term))
+            elif term.op == "identity" or term.op in POOLINGS:
+                x = self.tensor(term.source) if term.op == "identity" else self._pooled(term)
+                total = added(total, x, self.mixture.gate(term))
+            else:
+                sources[term.source] = None
+        for source in sources:
+            for part in self._from(source)[line.out]:
+                total = part.contiguous(memory_format=LAST) if total is None else total.add_(part)
         if total is None:
             like = self.tensor(line.like)
             size = (-(-like.shape[2] // line.stride), -(-like.shape[3] // line.stride))
             total = torch.zeros_like(like[:, :, : size[0], : size[1]])
         return total + torch.stack(idle).sum() if idle else total
 
-    def _add(self, total: Tensor | None, term: Term) -> Tensor:
-        """Return `total`, which is this pass's own, with a weighted operation added to it."""
-        gate = self.mixture.gate(term)
-        if term.op == "identity" or term.op in POOLINGS:
-            x = self.tensor(term.source) if term.op == "identity" else self._pooled(term)
-            return added(total, x, gate)
-        module = getattr(self.block, term.out)
-        if self.mixture.observe is not None:
-            self.mixture.observe(term, module, self.tensor(term.source))
-        y = _weighted(module, self.tensor(term.source), lambda: self._active(term.source), gate)
-        return y if total is None else total.add_(y)
+    def _from(self, source: str) -> Mapping[str, list[Tensor]]:
+        """Return what the operations on a state add to each sum, all of them computed at once.
+
+        Equal operations run as one, and what leads to the same sums is added up before it is divided
+        among them.
+        """
+        if source not in self.parts:
+            x, relu = self.tensor(source), partial(self._active, source)
+            bunches: dict[tuple[str, ...], Tensor] = {}
+            for alike in self._alike(source, together(x)):
+                terms, modules = (
+                    [t for _, t in alike],
+                    [getattr(self.block, t.out) for _, t in alike],
+                )
+                if self.mixture.observe is not None:
+                    for term, module in zip(terms, modules, strict=True):
+                        self.mixture.observe(term, module, x)
+                y = weighted(modules, x, relu, [self.mixture.gate(term) for term in terms])
+                sums = tuple(out for out, _ in alike)
+                bunches[sums] = bunches[sums].add_(y) if sums in bunches else y
+            found: dict[str, list[Tensor]] = {}
+            for sums, y in bunches.items():
+                for out, part in zip(sums, y.chunk(len(sums), 1) if sums[1:] else [y], strict=True):
+                    found.setdefault(out, []).append(part)
+            self.parts[source] = found
+        return self.parts[source]
+
+    def _alike(self, source: str, most: int) -> Iterator[list[tuple[str, Term]]]:
+        """Yield, with the sums they are part of, the operations on a state that can run as one."""
+        alike: dict[Any, list[tuple[str, Term]]] = {}
+        for out, term, kind in self.block.outgoing[source]:
+            if out in self.wanted and self.mixture.active(term):
+                alike.setdefault(kind, []).append((out, term))
+        for group in alike.values():
+            for start in range(0, len(group), most):
+                yield group[start : start + most]
 
     def _pooled(self, term: Term) -> Tensor:
         name = _pooling(term)
@@ -372,22 +398,6 @@ class _Pass:
         return self.known[name]  # type: ignore[return-value]
 
 
-def _weighted(module: nn.Module, x: Tensor, relu: Callable[[], Tensor], gate: Tensor) -> Tensor:
-    """Return `gate` times the output of an operation, by the scale of its last norm if it has one."""
-    if not isinstance(module, nn.Sequential):
-        if isinstance(module, FactorizedReduce):
-            return module.norm(_halves(module, relu()), gate)  # type: ignore[no-any-return]
-        return module(x) * gate  # type: ignore[no-any-return]
-    layers = list(module)
-    if isinstance(layers[0], nn.ReLU):
-        x, layers = relu(), layers[1:]
-    for layer in layers[:-1]:
-        x = layer(x)
-    if isinstance(layers[-1], Norm):
-        return layers[-1](x, gate)  # type: ignore[no-any-return]
-    return layers[-1](x) * gate  # type: ignore[no-any-return]
-
-
 def _aligned(module: Align, value: Partial) -> Tensor:
     """Return the output of a module for some channels, or for all.
 
@@ -396,23 +406,9 @@ def _aligned(module: Align, value: Partial) -> Tensor:
     x, index = F.relu(value.x), value.index
     change: Any = module.change
     if isinstance(change, FactorizedReduce):
-        return change.norm(_halves(change, x, index))  # type: ignore[no-any-return]
+        return change.norm(halves(change, x, index))  # type: ignore[no-any-return]
     weight = change[1].weight
     return change[2](F.conv2d(x, weight if index is None else weight[:, index]))  # type: ignore[no-any-return]
-
-
-def _halves(module: FactorizedReduce, x: Tensor, index: Tensor | None = None) -> Tensor:
-    """Return what `module` does between its ReLU and its norm, for some channels or for all.
-
-    Its two convolutions are the two corners of one kernel of 2 x 2, so that no image is shifted, and
-    neither outputs nor their gradients have to be put together from halves.
-    """
-    corners = F.pad(module.even.weight, (0, 1, 0, 1)), F.pad(module.odd.weight, (1, 0, 1, 0))
-    weight = torch.cat(corners)
-    if index is not None:
-        weight = weight[:, index].contiguous(memory_format=torch.channels_last)
-    odd = (0, x.shape[3] % 2, 0, x.shape[2] % 2)
-    return F.conv2d(F.pad(x, odd) if any(odd) else x, weight, stride=2)
 
 
 def _made(line: Call | Term, outer: Mapping[str, Value], *, affine: bool) -> nn.Module:
