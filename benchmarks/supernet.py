@@ -1,6 +1,7 @@
 """The supernet against one written down naively, and a sampled search step against a mixed one.
 
     python benchmarks/supernet.py [--threads 1] [--device cpu] [--rounds 5] [--only TEXT | --search]
+    python benchmarks/supernet.py --calls [--only TEXT]
 
 Milliseconds per step (forward, gradients by all weights and by the mixture) of both, in alternating
 rounds of one run, the best of each; batch 64. With one thread it is the processor's time that counts,
@@ -8,7 +9,9 @@ which other processes blur less; on a GPU it is the wall's, to the end of its wo
 tests/network/naive_supernet.py: a module per edge and operation, contiguous memory; with a one-hot
 mixture it too runs nothing of weight 0. The last table compares the two kinds of search as wholes: a
 training step of the weights, then the gradient by the mixture on another batch (`Shared.evaluate`):
-softmax rows (DARTS), one operation per edge (GDAS).
+softmax rows (DARTS), one operation per edge (GDAS). `--calls` counts what torch is asked to compute in
+a step, which is what a step takes on a GPU: without what is special to a CPU, each edge alone and equal
+operations of several edges as one; views and allocations do not count.
 """
 
 from __future__ import annotations
@@ -18,11 +21,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -133,6 +139,62 @@ def against_naive(rounds: int, only: str, device: str) -> None:
             )
 
 
+class Calls(TorchDispatchMode):
+    """What torch is asked to compute: how often."""
+
+    FREE = (
+        *(
+            "view",
+            "_unsafe_view",
+            "permute",
+            "expand",
+            "t",
+            "transpose",
+            "detach",
+            "alias",
+            "unbind",
+        ),
+        *("split", "slice", "select", "as_strided", "unsqueeze", "squeeze"),
+        *("empty", "empty_like", "new_empty", "empty_strided", "promote_types"),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.number += func.overloadpacket.__name__ not in self.FREE
+        return func(*args, **(kwargs or {}))
+
+
+def calls(only: str) -> None:
+    """Print how many calls a step is, as on a GPU."""
+    print("| network | mixture | naive | each edge alone | equal operations as one |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, (space, pixels, width, cells, stages) in CASES.items():
+        if only not in name:
+            continue
+        size, data = Size(cells=cells, width=width, stages=stages), Images(pixels)
+        naive = NaiveSupernet(space, data, size, pool_norm=True)
+        fast = Supernet(space, data, size, pool_norm=True)
+        x = torch.randn(2, 1, pixels, pixels)
+        for kind, steps in (("softmax", 1), ("one-hot", 4)):
+            mixtures = [Mixture(rows(space, kind, seed), gradient=True) for seed in range(steps)]
+            counted = []
+            for net, edges in ((naive, 1), (fast, 1), (fast, 1 << 20)):
+                with (
+                    patch("evolvent.network.supernet.together", lambda x, edges=edges: edges),
+                    patch("evolvent.network.weighted.on_cpu", lambda x: False),
+                    patch("evolvent.network.depthwise.on_cpu", lambda x: False),
+                    Calls() as found,
+                ):
+                    step = stepper(net, mixtures, x)
+                    for number in range(len(mixtures)):
+                        step(number)
+                counted.append(f"{found.number / len(mixtures):.0f}")
+            print(f"| {name} | {kind} | {' | '.join(counted)} |", flush=True)
+
+
 def mixed_against_sampled(rounds: int, device: str) -> None:
     """Print what a whole step of a search costs with softmax rows and with one operation per edge."""
     rng = np.random.default_rng(0)
@@ -167,8 +229,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="networks whose name contains this")
     parser.add_argument("--search", action="store_true", help="search steps only")
+    parser.add_argument("--calls", action="store_true", help="count calls, measure nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.calls:
+        calls(arguments.only)
+        return
     where = f"{arguments.threads} thread(s), {arguments.device}"
     print(f"{where}, torch {torch.__version__}, batch {BATCH}\n")
     if not arguments.search:

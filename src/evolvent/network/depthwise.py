@@ -65,18 +65,23 @@ def depthwise(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
         stride: 1 or 2. [pixels]
         dilation: 1 or 2. [pixels]
     """
-    if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+    if not on_cpu(x):
+        return _convolved(x, weight, dilation, stride)
+    if torch.is_autocast_enabled("cpu"):
         # in bfloat16 its gradients take up to five times as long
         with torch.autocast("cpu", enabled=False):
             return depthwise(x.float(), weight, stride, dilation)
-    if x.device.type != "cpu":
-        return _convolved(x, weight, dilation, stride)
     if stride == dilation == 2:  # sees every second pixel only
         x, stride, dilation = x[:, :, ::2, ::2].contiguous(memory_format=LAST), 1, 1
     if stride == 2:
         return _convolved(x, weight, dilation, stride)
     found: Tensor = _Same.apply(x, weight, dilation)  # type: ignore[no-untyped-call]
     return found
+
+
+def on_cpu(x: Tensor) -> bool:
+    """Whether an image is where what this module knows is true."""
+    return x.device.type == "cpu"
 
 
 def with_fast_gradients(module: nn.Module) -> nn.Module:

@@ -12,9 +12,9 @@ mixtures fit none of them. `calibrated` measures the statistics of one mixture i
 (Liu et al. 2018, section 3.1).
 
 What makes it fast, without changing a number: whatever several edges do to the same state is done once
-(the first ReLU, poolings and their norms), an edge's weight is the scale of its last norm instead of
-one more pass over its output, sums are made in place, states that nothing reads are not computed, and
-all stays channels-last.
+(the first ReLU, poolings and their norms) or as one (equal operations, see `weighted`), the weight of
+an edge is the scale of its last norm instead of one more pass over its output, sums are made in place,
+states that nothing reads are not computed, and all stays channels-last.
 """
 
 from __future__ import annotations
@@ -354,35 +354,38 @@ class _Pass:
         among them.
         """
         if source not in self.parts:
-            x, relu = self.tensor(source), partial(self._active, source)
             bunches: dict[tuple[str, ...], Tensor] = {}
-            for alike in self._alike(source, together(x)):
-                terms, modules = (
-                    [t for _, t in alike],
-                    [getattr(self.block, t.out) for _, t in alike],
-                )
-                if self.mixture.observe is not None:
-                    for term, module in zip(terms, modules, strict=True):
-                        self.mixture.observe(term, module, x)
-                y = weighted(modules, x, relu, [self.mixture.gate(term) for term in terms])
-                sums = tuple(out for out, _ in alike)
+            for sums, terms in self._alike(source, together(self.tensor(source))):
+                y = self._weighted(source, terms)
                 bunches[sums] = bunches[sums].add_(y) if sums in bunches else y
             found: dict[str, list[Tensor]] = {}
             for sums, y in bunches.items():
-                for out, part in zip(sums, y.chunk(len(sums), 1) if sums[1:] else [y], strict=True):
+                divided = y.chunk(len(sums), 1) if len(sums) > 1 else [y]
+                for out, part in zip(sums, divided, strict=True):
                     found.setdefault(out, []).append(part)
             self.parts[source] = found
         return self.parts[source]
 
-    def _alike(self, source: str, most: int) -> Iterator[list[tuple[str, Term]]]:
-        """Yield, with the sums they are part of, the operations on a state that can run as one."""
-        alike: dict[Any, list[tuple[str, Term]]] = {}
+    def _alike(self, source: str, most: int) -> Iterator[tuple[tuple[str, ...], list[Term]]]:
+        """Yield operations on a state that can run as one, with the sums they are part of."""
+        alike: dict[object, list[tuple[str, Term]]] = {}
         for out, term, kind in self.block.outgoing[source]:
             if out in self.wanted and self.mixture.active(term):
                 alike.setdefault(kind, []).append((out, term))
         for group in alike.values():
             for start in range(0, len(group), most):
-                yield group[start : start + most]
+                some = group[start : start + most]
+                yield tuple(out for out, _ in some), [term for _, term in some]
+
+    def _weighted(self, source: str, terms: Sequence[Term]) -> Tensor:
+        """Return the weighted outputs of equal operations side by side."""
+        x = self.tensor(source)
+        modules = [getattr(self.block, term.out) for term in terms]
+        if self.mixture.observe is not None:
+            for term, module in zip(terms, modules, strict=True):
+                self.mixture.observe(term, module, x)
+        gates = [self.mixture.gate(term) for term in terms]
+        return weighted(modules, x, partial(self._active, source), gates)
 
     def _pooled(self, term: Term) -> Tensor:
         name = _pooling(term)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .depthwise import LAST, Depthwise, depthwise
+from .depthwise import LAST, Depthwise, depthwise, on_cpu
 from .operations import FactorizedReduce
 
 #: On a CPU several edges pay together as long as what they make stays in its nearer caches. [bytes]
@@ -82,7 +82,7 @@ def normed(norms: Sequence[Norm], x: Tensor, gates: Sequence[Tensor] | None = No
 
 def together(x: Tensor) -> int:
     """Return how many edges that read images [B, C, H, W] are best computed as one. [count]"""
-    if x.device.type != "cpu":
+    if not on_cpu(x):
         return 1 << 20
     return max(1, CACHE // (x.numel() * x.element_size()))
 
@@ -153,7 +153,7 @@ def _convolved(layers: Sequence[nn.Conv2d], x: Tensor, *, wide: bool) -> Tensor:
     groups = one.groups * count
     if one.groups == 1 and not wide:
         groups = 1  # the input of all of them is the same
-        if one.kernel_size == one.stride == (1, 1) and x.device.type == "cpu":
+        if one.kernel_size == one.stride == (1, 1) and on_cpu(x):
             # a product of matrices takes two thirds of the time there, gradients included
             return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)
     elif count > 1 and not wide:
