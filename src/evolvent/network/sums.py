@@ -32,41 +32,59 @@ def concat(images: Sequence[Tensor]) -> Tensor:
     return joined
 
 
-class _Added(torch.autograd.Function):
-    """An image times a number, added to a sum in place.
+class _Mixed(torch.autograd.Function):
+    """Sums of images times numbers, as one product of matrices; so are both of its gradients.
 
-    The number's gradient is one product of vectors; torch's own would write the product of two images
-    down first, and then sum it.
+    Image by image, torch would write every product down, for the gradients once more, and add up.
     """
 
     @staticmethod
-    def forward(ctx: Any, total: Tensor, x: Tensor, gate: Tensor) -> Tensor:
-        ctx.save_for_backward(x, gate)
-        ctx.mark_dirty(total)
-        return total.addcmul_(x, gate)
+    def forward(ctx: Any, gates: Tensor, *images: Tensor) -> tuple[Tensor, ...]:
+        ctx.shape = images[0].permute(0, 2, 3, 1).shape
+        rows = _rows(images)
+        gates = gates.to(rows.dtype)
+        ctx.save_for_backward(gates, rows)
+        return _images(_product(gates, rows), ctx.shape)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Any:
-        x, gate = ctx.saved_tensors
-        by_x = slope * gate if ctx.needs_input_grad[1] else None
-        by_gate = None
-        if ctx.needs_input_grad[2]:
-            ours, theirs = (image.permute(0, 2, 3, 1).reshape(-1) for image in (slope, x))
-            by_gate = torch.dot(ours, theirs)
-        return slope, by_x, by_gate
+    def backward(ctx: Any, *slopes: Tensor) -> Any:
+        gates, rows = ctx.saved_tensors
+        slope = _rows(slopes)
+        by_gates = slope @ rows.t() if ctx.needs_input_grad[0] else None
+        if not any(ctx.needs_input_grad[1:]):
+            return by_gates, *[None] * len(rows)
+        return by_gates, *_images(_product(gates.t(), slope), ctx.shape)
 
 
-def added(total: Tensor | None, x: Tensor, gate: Tensor) -> Tensor:
-    """Return `total` with `gate` times `x` added to it, in place.
+def mixed(images: Sequence[Tensor], gates: Tensor) -> tuple[Tensor, ...]:
+    """Return E sums of the same K images times numbers.
 
     Args:
-        total: [B, C, H, W], or None, which is nothing yet.
-        x: the same shape.
-        gate: a number [].
+        images: K times [B, C, H, W].
+        gates: the numbers [E, K].
+
+    Returns:
+        E times [B, C, H, W], which may share memory: nothing may be done to them in place.
     """
-    if total is None:
-        return x * gate
-    if total.dtype == x.dtype == gate.dtype:  # not so where autocast mixes precisions
-        result: Tensor = _Added.apply(total, x, gate)  # type: ignore[no-untyped-call]
-        return result
-    return total.addcmul_(x, gate)
+    device = images[0].device.type
+    known = torch.amp.is_autocast_available(device)
+    if known and torch.is_autocast_enabled(device):  # it would round the products
+        with torch.autocast(device, enabled=False):
+            return mixed(images, gates)
+    sums: tuple[Tensor, ...] = _Mixed.apply(gates, *images)  # type: ignore[no-untyped-call]
+    return sums
+
+
+def _product(gates: Tensor, rows: Tensor) -> Tensor:
+    return gates * rows if gates.numel() == 1 else gates @ rows
+
+
+def _rows(images: Sequence[Tensor]) -> Tensor:
+    """Return images [B, C, H, W] as rows of numbers, channels last."""
+    flat = [image.permute(0, 2, 3, 1).reshape(1, -1) for image in images]
+    return flat[0] if len(flat) == 1 else torch.cat(flat)
+
+
+def _images(rows: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:
+    """Return rows of numbers as images, channels last in memory; `shape` is [B, H, W, C]."""
+    return tuple(row.view(shape).permute(0, 3, 1, 2) for row in rows.unbind())

@@ -35,7 +35,7 @@ from .build import Data, Size, function, mixed_blocks
 from .depthwise import LAST, with_fast_gradients
 from .operations import MODULES, Align, FactorizedReduce
 from .plan import Call, Mix, MixedBlock, Term, Value
-from .sums import added, concat
+from .sums import concat, mixed
 from .weighted import Norm, halves, joinable, together, weighted
 
 POOLINGS = ("AvgPool", "MaxPool")
@@ -117,6 +117,8 @@ class Partial:
 
 
 State = Tensor | Partial
+Reading = Sequence[tuple[str, Term]]  # sums, and operations that are part of them
+Parts = tuple[Sequence[str], Sequence[Tensor]]  # sums, and what is added to each
 
 
 class Supernet(nn.Module):
@@ -228,14 +230,11 @@ class _Block(nn.Module):
                 pool, channels = _made(term, args, affine=False), int(args["c"])
                 norm = [Norm(channels, affine=False)] if pool_norm else []
                 self.add_module(_pooling(term), nn.Sequential(pool, *norm))
-        #: state -> sum, operation with weights of its own, and what those share that can run as one
-        self.outgoing: dict[str, list[tuple[str, Term, object]]] = {}
+        #: state -> the operations that read it, and the sums they are part of
+        self.outgoing: dict[str, list[tuple[str, Term]]] = {}
         for line in block.lines:
             for term in line.terms if isinstance(line, Mix) else ():
-                module = getattr(self, term.out, None)
-                if module is not None:
-                    kind = (term.op, term.args) if joinable(module) else term.out
-                    self.outgoing.setdefault(term.source, []).append((line.out, term, kind))
+                self.outgoing.setdefault(term.source, []).append((line.out, term))
 
     def forward(self, inputs: Sequence[Callable[[], State]], mixture: Mixture) -> State:
         """Return the output for inputs that are computed when they are asked for."""
@@ -326,56 +325,70 @@ class _Pass:
         return Partial(concat(images), index.to(images[0].device))
 
     def _mix(self, line: Mix) -> Tensor:
-        total: Tensor | None = None
-        idle: list[Tensor] = []
-        sources: dict[str, None] = {}  # of operations with weights, in order
-        for term in line.terms:
-            if not self.mixture.active(term):
-                if self.mixture.differentiable and self.mixture.idle(term):
-                    idle.append(self.mixture.gate(term))
-            elif term.op == "identity" or term.op in POOLINGS:
-                x = self.tensor(term.source) if term.op == "identity" else self._pooled(term)
-                total = added(total, x, self.mixture.gate(term))
-            else:
-                sources[term.source] = None
-        for source in sources:
-            for part in self._from(source)[line.out]:
-                total = part.contiguous(memory_format=LAST) if total is None else total.add_(part)
-        if total is None:
+        sources = {term.source: None for term in line.terms if self.mixture.active(term)}
+        parts = [part for source in sources for part in self._from(source)[line.out]]
+        if not parts:
             like = self.tensor(line.like)
             size = (-(-like.shape[2] // line.stride), -(-like.shape[3] // line.stride))
-            total = torch.zeros_like(like[:, :, : size[0], : size[1]])
-        return total + torch.stack(idle).sum() if idle else total
+            parts = [torch.zeros_like(like[:, :, : size[0], : size[1]])]
+        total = parts[0] + parts[1] if len(parts) > 1 else parts[0].contiguous(memory_format=LAST)
+        for part in parts[2:]:
+            total = total.add_(part)
+        idle = [self.mixture.gate(term) for term in line.terms if self.mixture.idle(term)]
+        return total + torch.stack(idle).sum() if idle and self.mixture.differentiable else total
 
     def _from(self, source: str) -> Mapping[str, list[Tensor]]:
-        """Return what the operations on a state add to each sum, all of them computed at once.
+        """Return what the operations on a state add to each sum, all of them computed at once."""
+        if source not in self.parts:
+            reading = [
+                (out, term)
+                for out, term in self.block.outgoing[source]
+                if out in self.wanted and self.mixture.active(term)
+            ]
+            found: dict[str, list[Tensor]] = {out: [] for out, _ in reading}
+            learning = [(out, term) for out, term in reading if hasattr(self.block, term.out)]
+            for sums, divided in self._learning(source, learning):
+                for out, part in zip(sums, divided, strict=True):
+                    found[out].append(part)
+            others = [(out, term) for out, term in reading if not hasattr(self.block, term.out)]
+            for sums, divided in self._passing(others):
+                for out, part in zip(sums, divided, strict=True):
+                    found[out].append(part)
+            self.parts[source] = found
+        return self.parts[source]
+
+    def _learning(self, source: str, reading: Reading) -> Iterator[Parts]:
+        """Yield what operations with weights of their own add to sums.
 
         Equal operations run as one, and what leads to the same sums is added up before it is divided
         among them.
         """
-        if source not in self.parts:
-            bunches: dict[tuple[str, ...], Tensor] = {}
-            for sums, terms in self._alike(source, together(self.tensor(source))):
-                y = self._weighted(source, terms)
-                bunches[sums] = bunches[sums].add_(y) if sums in bunches else y
-            found: dict[str, list[Tensor]] = {}
-            for sums, y in bunches.items():
-                divided = y.chunk(len(sums), 1) if len(sums) > 1 else [y]
-                for out, part in zip(sums, divided, strict=True):
-                    found.setdefault(out, []).append(part)
-            self.parts[source] = found
-        return self.parts[source]
-
-    def _alike(self, source: str, most: int) -> Iterator[tuple[tuple[str, ...], list[Term]]]:
-        """Yield operations on a state that can run as one, with the sums they are part of."""
         alike: dict[object, list[tuple[str, Term]]] = {}
-        for out, term, kind in self.block.outgoing[source]:
-            if out in self.wanted and self.mixture.active(term):
-                alike.setdefault(kind, []).append((out, term))
+        for out, term in reading:
+            one = joinable(getattr(self.block, term.out))
+            alike.setdefault((term.op, term.args) if one else term.out, []).append((out, term))
+        bunches: dict[tuple[str, ...], Tensor] = {}
+        most = together(self.tensor(source))
         for group in alike.values():
             for start in range(0, len(group), most):
-                some = group[start : start + most]
-                yield tuple(out for out, _ in some), [term for _, term in some]
+                sums, terms = zip(*group[start : start + most], strict=True)
+                y = self._weighted(source, terms)
+                bunches[sums] = bunches[sums].add_(y) if sums in bunches else y
+        for sums, y in bunches.items():
+            yield sums, y.chunk(len(sums), 1) if len(sums) > 1 else [y]
+
+    def _passing(self, reading: Reading) -> Iterator[Parts]:
+        """Yield what poolings and the state itself add to sums."""
+        terms: dict[str, list[Term]] = {}
+        for out, term in reading:
+            terms.setdefault(out, []).append(term)
+        same: dict[tuple[str, ...], list[str]] = {}  # images -> sums that they are added to
+        for out, some in terms.items():
+            same.setdefault(tuple(self._image(term) for term in some), []).append(out)
+        for images, sums in same.items():
+            gates = [self.mixture.gate(term) for out in sums for term in terms[out]]
+            numbers = torch.stack(gates).view(len(sums), len(images))
+            yield sums, mixed([self.tensor(name) for name in images], numbers)
 
     def _weighted(self, source: str, terms: Sequence[Term]) -> Tensor:
         """Return the weighted outputs of equal operations side by side."""
@@ -387,11 +400,14 @@ class _Pass:
         gates = [self.mixture.gate(term) for term in terms]
         return weighted(modules, x, partial(self._active, source), gates)
 
-    def _pooled(self, term: Term) -> Tensor:
+    def _image(self, term: Term) -> str:
+        """Return the variable that holds a pooling of a state, or the state itself."""
+        if term.op == "identity":
+            return term.source
         name = _pooling(term)
         if name not in self.known:
             self.known[name] = getattr(self.block, name)(self.tensor(term.source))
-        return self.known[name]  # type: ignore[return-value]
+        return name
 
     def _active(self, source: str) -> Tensor:
         """Return the ReLU of a state, which most operations begin with."""
