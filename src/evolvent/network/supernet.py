@@ -334,8 +334,10 @@ class _Pass:
         total = parts[0] + parts[1] if len(parts) > 1 else parts[0].contiguous(memory_format=LAST)
         for part in parts[2:]:
             total = total.add_(part)
+        if not self.mixture.differentiable:
+            return total
         idle = [self.mixture.gate(term) for term in line.terms if self.mixture.idle(term)]
-        return total + torch.stack(idle).sum() if idle and self.mixture.differentiable else total
+        return total + torch.stack(idle).sum() if idle else total
 
     def _from(self, source: str) -> Mapping[str, list[Tensor]]:
         """Return what the operations on a state add to each sum, all of them computed at once."""
