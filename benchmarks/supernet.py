@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -55,6 +55,11 @@ CASES = {  # space, pixels, width, cells per stage, stages
 }
 
 
+FREE = {"view", "_unsafe_view", "permute", "expand", "t", "transpose", "detach", "alias", "unbind"}
+FREE |= {"split", "slice", "select", "as_strided", "unsqueeze", "squeeze", "promote_types"}
+FREE |= {"empty", "empty_like", "new_empty", "empty_strided"}  # calls that compute nothing
+
+
 class Images:
     """Shapes of data."""
 
@@ -62,6 +67,19 @@ class Images:
 
     def __init__(self, pixels: int) -> None:
         self.input_shape = (1, pixels, pixels)
+
+
+def networks(
+    only: str, device: str = "cpu"
+) -> Iterator[tuple[str, Cell | Cell201, int, NaiveSupernet, Supernet]]:
+    """Yield name, space, pixels, the naive and the fast network of the cases that are asked for."""
+    for name, (space, pixels, width, cells, stages) in CASES.items():
+        if only in name:
+            size, data = Size(cells=cells, width=width, stages=stages), Images(pixels)
+            fast = Supernet(space, data, size, pool_norm=True)
+            fast.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            naive = NaiveSupernet(space, data, size, pool_norm=True).to(device)
+            yield name, space, pixels, naive, fast
 
 
 def rows(space: Cell | Cell201, kind: str, seed: int) -> dict[str, np.ndarray]:
@@ -118,13 +136,7 @@ def alternating(
 def against_naive(rounds: int, only: str, device: str) -> None:
     """Print the table of steps."""
     print("| network | mixture | naive [ms] | fast [ms] | ratio |\n| --- | --- | --- | --- | --- |")
-    for name, (space, pixels, width, cells, stages) in CASES.items():
-        if only not in name:
-            continue
-        size, data = Size(cells=cells, width=width, stages=stages), Images(pixels)
-        fast = Supernet(space, data, size, pool_norm=True)
-        fast.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        naive = NaiveSupernet(space, data, size, pool_norm=True).to(device)
+    for name, space, pixels, naive, fast in networks(only, device):
         x = torch.randn(BATCH, 1, pixels, pixels, device=device)
         for kind, inner in (("softmax", 1), ("one-hot", 4)):
             mixtures = [
@@ -142,28 +154,12 @@ def against_naive(rounds: int, only: str, device: str) -> None:
 class Calls(TorchDispatchMode):
     """What torch is asked to compute: how often."""
 
-    FREE = (
-        *(
-            "view",
-            "_unsafe_view",
-            "permute",
-            "expand",
-            "t",
-            "transpose",
-            "detach",
-            "alias",
-            "unbind",
-        ),
-        *("split", "slice", "select", "as_strided", "unsqueeze", "squeeze"),
-        *("empty", "empty_like", "new_empty", "empty_strided", "promote_types"),
-    )
-
     def __init__(self) -> None:
         super().__init__()
         self.number = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.number += func.overloadpacket.__name__ not in self.FREE
+        self.number += func.overloadpacket.__name__ not in FREE
         return func(*args, **(kwargs or {}))
 
 
@@ -171,12 +167,7 @@ def calls(only: str) -> None:
     """Print how many calls a step is, as on a GPU."""
     print("| network | mixture | naive | each edge alone | equal operations as one |")
     print("| --- | --- | --- | --- | --- |")
-    for name, (space, pixels, width, cells, stages) in CASES.items():
-        if only not in name:
-            continue
-        size, data = Size(cells=cells, width=width, stages=stages), Images(pixels)
-        naive = NaiveSupernet(space, data, size, pool_norm=True)
-        fast = Supernet(space, data, size, pool_norm=True)
+    for name, space, pixels, naive, fast in networks(only):
         x = torch.randn(2, 1, pixels, pixels)
         for kind, steps in (("softmax", 1), ("one-hot", 4)):
             mixtures = [Mixture(rows(space, kind, seed), gradient=True) for seed in range(steps)]

@@ -232,9 +232,13 @@ class _Block(nn.Module):
                 self.add_module(_pooling(term), nn.Sequential(pool, *norm))
         #: state -> the operations that read it, and the sums they are part of
         self.outgoing: dict[str, list[tuple[str, Term]]] = {}
+        #: operation with weights of its own -> what it shares with those that it can run as one with
+        self.kinds: dict[str, object] = {}
         for line in block.lines:
             for term in line.terms if isinstance(line, Mix) else ():
                 self.outgoing.setdefault(term.source, []).append((line.out, term))
+                if (module := getattr(self, term.out, None)) is not None:
+                    self.kinds[term.out] = (term.op, term.args) if joinable(module) else term.out
 
     def forward(self, inputs: Sequence[Callable[[], State]], mixture: Mixture) -> State:
         """Return the output for inputs that are computed when they are asked for."""
@@ -348,12 +352,10 @@ class _Pass:
                 if out in self.wanted and self.mixture.active(term)
             ]
             found: dict[str, list[Tensor]] = {out: [] for out, _ in reading}
-            learning = [(out, term) for out, term in reading if hasattr(self.block, term.out)]
-            for sums, divided in self._learning(source, learning):
-                for out, part in zip(sums, divided, strict=True):
-                    found[out].append(part)
-            others = [(out, term) for out, term in reading if not hasattr(self.block, term.out)]
-            for sums, divided in self._passing(others):
+            kinds = self.block.kinds
+            learning = [(out, term) for out, term in reading if term.out in kinds]
+            passing = [(out, term) for out, term in reading if term.out not in kinds]
+            for sums, divided in (*self._learning(source, learning), *self._passing(passing)):
                 for out, part in zip(sums, divided, strict=True):
                     found[out].append(part)
             self.parts[source] = found
@@ -367,8 +369,7 @@ class _Pass:
         """
         alike: dict[object, list[tuple[str, Term]]] = {}
         for out, term in reading:
-            one = joinable(getattr(self.block, term.out))
-            alike.setdefault((term.op, term.args) if one else term.out, []).append((out, term))
+            alike.setdefault(self.block.kinds[term.out], []).append((out, term))
         bunches: dict[tuple[str, ...], Tensor] = {}
         most = together(self.tensor(source))
         for group in alike.values():
