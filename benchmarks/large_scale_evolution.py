@@ -27,6 +27,8 @@ from typing import Any
 import torch
 
 from evolvent.estimator.inherit import Inherit
+from evolvent.execute.worker import Context, Spec
+from evolvent.execute.worker import evaluate as guarded
 from evolvent.network.build import build
 from evolvent.network.data import Resident
 from evolvent.network.train import Hyperparameters, evaluate
@@ -35,8 +37,6 @@ from evolvent.strategy.tournament import Tournament
 from evolvent.task import Task
 from evolvent.task.named import load
 from evolvent.types import Budget, Candidate, Result, State
-from evolvent.worker import Context, Spec
-from evolvent.worker import evaluate as guarded
 
 TRAIN, VALIDATION, BATCH = 10_000, 2_000, 50
 HYPER = Hyperparameters(

@@ -25,12 +25,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from evolvent.config.recipes import RECIPES
+from evolvent.engine.loop import Search
+from evolvent.engine.store import Store
 from evolvent.estimator.simulation import Simulation
-from evolvent.execute import Inline, Together
-from evolvent.loop import Search
-from evolvent.recipes import RECIPES
+from evolvent.execute.inline import Inline
+from evolvent.execute.together import Together
 from evolvent.space.topology import Topology, hidden
-from evolvent.store import Store
 from evolvent.strategy.neat import NEAT
 from evolvent.task.control import load
 

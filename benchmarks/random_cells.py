@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 
-from evolvent.parts import in_space, make_space, make_spec, network_settings
+from evolvent.config.parts import in_space, make_space, make_spec, network_settings
+from evolvent.execute.worker import Job, fit
 from evolvent.run import Run
 from evolvent.task import Task
 from evolvent.task.named import load
 from evolvent.types import stream
-from evolvent.worker import Job, fit
 
 HEAD = (
     "recipe",

@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import time
 
-from evolvent.loop import replay
-from evolvent.recipes import RECIPES
+from evolvent.config.recipes import RECIPES
+from evolvent.engine.loop import replay
+from evolvent.engine.store import Memory
 from evolvent.registry import find, make_space
-from evolvent.store import Memory
 from evolvent.task.named import load
 from evolvent.types import Result, stream
 

@@ -25,15 +25,15 @@ from typing import Any
 import numpy as np
 
 import evolvent as ev
+from evolvent.config.parts import make_space, network_settings
+from evolvent.config.recipes import RECIPES
+from evolvent.engine.store import Store
 from evolvent.execute import cores
-from evolvent.full_training import train
 from evolvent.network.build import plan
 from evolvent.network.cost import cost, mixed_cost
-from evolvent.parts import make_space, network_settings
-from evolvent.recipes import RECIPES
 from evolvent.run import Run
-from evolvent.store import Store
 from evolvent.task.named import load
+from evolvent.training import train
 from evolvent.types import stream
 
 WIDTH = 16  # of every network of cells at the end [channels]; others have their own, None

@@ -32,11 +32,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.network.naive_supernet import NaiveSupernet
+from tests.network.shared.naive_supernet import NaiveSupernet
 
 from evolvent.estimator.shared import Shared
 from evolvent.network.build import Size
-from evolvent.network.supernet import Mixture, Supernet
+from evolvent.network.shared.supernet import Mixture, Supernet
 from evolvent.network.train import Hyperparameters
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
@@ -174,8 +174,10 @@ def calls(only: str) -> None:
             counted = []
             for net, edges in ((naive, 1), (fast, 1), (fast, 1 << 20)):
                 with (
-                    patch("evolvent.network.supernet.together", lambda x, edges=edges: edges),
-                    patch("evolvent.network.weighted.on_cpu", lambda x: False),
+                    patch(
+                        "evolvent.network.shared.supernet.together", lambda x, edges=edges: edges
+                    ),
+                    patch("evolvent.network.shared.weighted.on_cpu", lambda x: False),
                     patch("evolvent.network.depthwise.on_cpu", lambda x: False),
                     Calls() as found,
                 ):

@@ -26,7 +26,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import evolvent as ev
-from evolvent.identify import identify_column
+from evolvent.identification import identify_column
 from evolvent.task.frames import Frame, read_frame
 from evolvent.task.numbers import inputs, learnt, target_of, with_target
 

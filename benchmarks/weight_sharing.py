@@ -27,19 +27,19 @@ import torch
 from scipy.stats import kendalltau
 
 import evolvent as ev
+from evolvent.config.recipes import DARTS_CELL, ENAS_CELL
+from evolvent.engine.loop import Search
+from evolvent.engine.store import Store
 from evolvent.estimator.full import Full
 from evolvent.estimator.shared import Shared
-from evolvent.execute import Inline
-from evolvent.loop import Search
+from evolvent.execute.inline import Inline
 from evolvent.network.build import Size
 from evolvent.network.train import Hyperparameters
-from evolvent.recipes import DARTS_CELL, ENAS_CELL
 from evolvent.registry import find
 from evolvent.space import Space
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
 from evolvent.space.layers import Layers
-from evolvent.store import Store
 from evolvent.task.named import load
 from evolvent.types import Budget, Candidate, stream
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from evolvent import onnx_export
+from evolvent.deliver import onnx as onnx_export
 from evolvent.task import Part, Task, fetching
 from evolvent.task.images import image_task
 from evolvent.task.named import load

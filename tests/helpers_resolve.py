@@ -1,7 +1,7 @@
 """From a request to settings, in one call."""
 
-from evolvent.resolve import Request, choose
-from evolvent.settling import settle
+from evolvent.config.pacing import settle
+from evolvent.config.resolve import Request, choose
 
 
 def chosen(task, **request):

@@ -9,18 +9,18 @@ import torch
 from tests.helpers_cli import PATIENCE, evolvent, start
 
 import evolvent as ev
-from evolvent.comparison import compare
+from evolvent.comparison.paired import compare
+from evolvent.engine.runner import _Goal
+from evolvent.engine.store import Store
 from evolvent.errors import SettingError
 from evolvent.estimator.simulation import Simulation
-from evolvent.full_training import train
-from evolvent.network.genes import Many
-from evolvent.searching import _Goal
+from evolvent.network.families.topology import Many
 from evolvent.session import resume, search
 from evolvent.space.topology import Topology
-from evolvent.store import Store
 from evolvent.strategy.neat import NEAT
 from evolvent.task.control import load
 from evolvent.task.opening import open_task
+from evolvent.training import train
 from evolvent.types import Candidate, Result
 
 NO_ONNX = ("--set", "train.onnx=false")

@@ -21,7 +21,7 @@ def run(toy, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "open_task", lambda name, settings: toy)
         patch.setattr(session, "settings_of", lambda name: {})
-        patch.setattr("evolvent.export.parity", lambda *args: 0.0)
+        patch.setattr("evolvent.deliver.export.parity", lambda *args: 0.0)
         start = time.monotonic()
         done = session.search(
             "toy",

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 import evolvent as ev
-from evolvent.comparison import compare
+from evolvent.comparison.paired import compare
 from evolvent.errors import RunError, SettingError
-from evolvent.full_training import train
 from evolvent.run import Run
+from evolvent.training import train
 
 TINY: dict[str, Any] = {"estimator": {"epochs": 4.0}, "train": {"epochs": 6.0, "finalists": 1}}
 SMALL: dict[str, Any] = {"space": {"units": [4, 12]}}
@@ -22,7 +22,7 @@ WORDS: dict[str, Any] = {"space": {"embeddings": [4, 8], "filters": [3, 6]}, "ta
 def unproven():
     """The proof of an export is tested where exports are; in a fresh process it takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("evolvent.export.parity", lambda *args: 0.0)
+        patch.setattr("evolvent.deliver.export.parity", lambda *args: 0.0)
         yield
 
 

@@ -11,9 +11,9 @@ import pytest
 from tests.helpers_cli import PATIENCE, TINY, evolvent, start
 
 import evolvent as ev
-from evolvent.recipes import RECIPES
+from evolvent.config.recipes import RECIPES
+from evolvent.engine.store import Store
 from evolvent.registry import find
-from evolvent.store import Store
 from evolvent.types import Candidate, Result
 
 pytestmark = pytest.mark.timeout(1200)

@@ -8,9 +8,9 @@ import torch
 from tests.helpers import elsewhere
 
 import evolvent as ev
+from evolvent.engine.store import Store
 from evolvent.errors import RunError
 from evolvent.run import Run
-from evolvent.store import Store
 
 CARD = {  # what every card has at least
     *("task", "recipe", "arch", "params", "flops", "val_score", "test_score", "metric"),

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 import evolvent as ev
-from evolvent import deliver, worker
+from evolvent.config.resolve import Request
+from evolvent.deliver import finals as deliver
+from evolvent.engine.store import Store
 from evolvent.errors import RunError, SettingError, UserError
-from evolvent.resolve import Request
-from evolvent.store import Store
+from evolvent.execute import worker
 from evolvent.types import Result
 
 TINY = {"estimator": {"epochs": 3.0, "width": 4}, "train": {"epochs": 8.0}}
@@ -40,7 +41,7 @@ def data(toy, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def unproven(monkeypatch):
     """Exports are proven in a fresh process elsewhere; here it would take most of the time."""
-    monkeypatch.setattr("evolvent.export.parity", lambda *args: 0.0)
+    monkeypatch.setattr("evolvent.deliver.export.parity", lambda *args: 0.0)
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def plain(result):
 def unbroken(data, tmp_path_factory):
     """What the search of these tests finds when nothing happens to it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("evolvent.export.parity", lambda *args: 0.0)
+        patch.setattr("evolvent.deliver.export.parity", lambda *args: 0.0)
         folder = tmp_path_factory.mktemp("unbroken") / "run"
         return story(ev.search(data, out=folder, budget="6t", workers=0, settings=TINY))
 
@@ -187,7 +188,7 @@ def test_a_delivery_that_was_stopped_goes_on(go, unbroken, count, monkeypatch):
 
 def test_an_export_that_was_stopped_is_made_again(go, unbroken, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
-        patch.setattr("evolvent.card.text", stop_at(0, str))
+        patch.setattr("evolvent.deliver.card.text", stop_at(0, str))
         with pytest.raises(KeyboardInterrupt):
             go()
     assert ev.Run(tmp_path / "run").status()["state"] == "searched"
@@ -359,7 +360,7 @@ def test_refused_candidates_use_no_trial_and_the_winner_keeps_the_limit(go):
 
 
 def test_limits_that_admit_nothing_end_the_search_with_a_clear_line(go, monkeypatch):
-    monkeypatch.setattr("evolvent.loop.REFUSALS", 30)
+    monkeypatch.setattr("evolvent.engine.loop.REFUSALS", 30)
     with pytest.raises(
         SettingError, match=r"the limits refused 30 candidates in a row.*parameters"
     ):

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import SettingError
-from .types import Candidate, Result
+from .ranking import best, rank
+from .types import Result
 
 if TYPE_CHECKING:
     from .run import Run
@@ -82,13 +83,12 @@ class TensorBoard:
         self._make: Any = SummaryWriter
         self.folder = None if folder is None else Path(folder)
         self._writer: Any = None
-        self._best: tuple[float, float] | None = None
+        self._best: Result | None = None
 
     def on_start(self, run: Run) -> None:
         """Open the log; the best so far is that of the sessions before."""
         self._writer = self._make(self.folder or run.folder / "tensorboard")
-        for row in run.leaderboard(1):
-            self._best = (row["budget"], row["score"])
+        self._best = best(run.results())
 
     def on_result(self, result: Result) -> None:
         """Write the numbers of a result under the id of its candidate."""
@@ -99,16 +99,11 @@ class TensorBoard:
         for name, value in numbers.items():
             if value is not None:
                 self._writer.add_scalar(f"{kind}/{name}", value, candidate.id)
-        if result.ok and candidate.kind == "trial":
-            self._best = max(self._best or (0.0, -float("inf")), _rank(candidate, result))
-            self._writer.add_scalar("best/score", self._best[1], candidate.id)
+        if result.scored:
+            self._best = max(self._best or result, result, key=rank)
+            self._writer.add_scalar("best/score", self._best.value, candidate.id)
 
     def on_end(self, run: Run) -> None:
         """Write what was delivered, and close the log."""
         self._writer.add_text("card", "```\n" + (run.folder / "best" / "card.md").read_text())
         self._writer.close()
-
-
-def _rank(candidate: Candidate, result: Result) -> tuple[float, float]:
-    """Return what candidates are ranked by: the longest training first."""
-    return (candidate.budget.epochs, result.value)

@@ -11,12 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import card as cards
-from .candidates import export_candidate, front, weights_of
+from .config.resolve import task_settings
+from .config.settings import read_config
+from .deliver import card as cards
+from .deliver.front import export_candidate, front, weights_of
+from .engine.store import Store
 from .errors import RunError
-from .resolve import task_settings
-from .settings import read_config
-from .store import Store
+from .files import new_folder
+from .ranking import best, ranked
 from .task.opening import open_task
 from .types import Result
 
@@ -76,9 +78,10 @@ class Run:
         with self._store() as store:
             return list(cards.rows(store.events()))
 
-    def leaderboard(self, count: int = 10) -> list[dict[str, Any]]:
-        """Return the best trials, those of the highest training length first."""
-        return cards.ranked(self.candidates())[:count]
+    def leaderboard(self, count: int | None = 10) -> list[dict[str, Any]]:
+        """Return the best trials as plain values, in the order of `ranking`; None is all of them."""
+        rows = {row["id"]: row for row in self.candidates()}
+        return [rows[result.candidate.id] for result in ranked(self.results())[:count]]
 
     def front(self, minimise: Sequence[str] = ("params",)) -> list[dict[str, Any]]:
         """Return the trials that no other beats in the score and in every metric to keep low.
@@ -103,6 +106,7 @@ class Run:
         with self._store() as store:
             phases, state = store.phases(), store.meta("state")
             rows = [row for row in cards.rows(store.events()) if row["kind"] == "trial"]
+            first = best(store.results())
         if (self.folder / "best" / "card.json").is_file():
             state = "done"
         told = [row for row in rows if row["status"] in ("ok", "failed")]
@@ -114,7 +118,7 @@ class Run:
             "failed": sum(row["status"] == "failed" for row in rows),
             "refused": sum(row["status"] == "refused" for row in rows),
             "running": sum(row["status"] == "running" for row in rows),
-            "best_score": next((row["score"] for row in cards.ranked(rows)), None),
+            "best_score": None if first is None else first.score,
             "seconds": round(sum(phases.values()), 2),
             "phases": {name: round(seconds, 2) for name, seconds in phases.items()},
         }
@@ -149,7 +153,7 @@ class Run:
                 f"the data of {name} are not those that {self.folder} began with: restore them"
             )
         state = weights_of(self.folder, self.config, task, result)
-        cards.new_folder(Path(to))
+        new_folder(Path(to))
         card = export_candidate(self.folder, self.config, task, result, state, Path(to), onnx=onnx)
         return float(card[PARITY])
 
@@ -173,6 +177,6 @@ class Best:
 
     def load(self) -> nn.Module:
         """Return it as a torch module in eval mode."""
-        from .export import load
+        from .deliver.export import load
 
         return load(self.folder)

@@ -18,27 +18,30 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from . import card as cards
-from . import recipes
 from .callbacks import Callbacks
-from .deliver import SLACK, Delivery
+from .config import recipes
+from .config.pacing import settle
+from .config.parts import is_stateful, make_space, make_spec, make_strategy, network_settings
+from .config.resolve import Request, choose, task_settings
+from .config.settings import PARTS, differences, parse_budget, read_config, validated
+from .deliver import card as cards
+from .deliver.finals import SLACK, Delivery
+from .engine.runner import Searching
+from .engine.store import Store
+from .engine.weights import Weights
 from .errors import DataError, RunError, SettingError, unknown
-from .execute import Executor, Inline, cores
-from .identify import Identified, settings_with_kind
-from .parts import is_stateful, make_space, make_spec, make_strategy, network_settings
+from .execute import Executor, cores
+from .execute.inline import Inline
+from .files import write_atomically
+from .identification import Identified, settings_with_kind
 from .report import files as report
-from .resolve import Request, choose, task_settings
 from .run import Run
-from .searching import Searching
-from .settings import PARTS, differences, parse_budget, read_config, validated
-from .settling import settle
-from .store import Store, Weights, write_atomically
 from .task.opening import open_task, settings_of, with_columns
 from .types import Result
 
 if TYPE_CHECKING:
+    from .execute.worker import Spec
     from .task import Task
-    from .worker import Spec
 
 #: what a reader of the run wants to know of a task without opening its data
 FACTS = ("metric", "input_shape", "outputs", "vocabulary", "recurrent")
@@ -400,7 +403,7 @@ def versions() -> dict[str, str]:
 
 
 def _executor(spec: Spec, workers: int) -> Executor:
-    from .slots import LocalSlots
+    from .execute.processes import LocalSlots
 
     return LocalSlots(spec, workers=workers) if workers else Inline(spec)
 

@@ -31,15 +31,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from . import registry
-from .card import new_folder
+from .config.parts import network_settings
+from .deliver.export import export
 from .errors import DataError, UserError
-from .export import export
+from .files import new_folder, write_atomically
 from .network.build import Assembled, Size, plan
 from .network.plan import Plan
-from .parts import network_settings
 from .run import Run
 from .session import search
-from .store import write_atomically
 from .task import Part, Task
 from .task.frames import Frame, frame_of
 from .task.images import check_settings

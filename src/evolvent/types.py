@@ -47,11 +47,14 @@ class Budget:
         epochs: passes over the training part; may be a fraction. [epochs, >= 0]
         train_batches: of a step: batches to train the shared weights. [count]
         validation_batches: of a step: batches to score with; None is the whole part. [count]
+        rung: what results are ranked by before their scores: a longer planned training has a higher
+            one. None is `epochs`; where candidates train equally long in seconds, epochs say nothing.
     """
 
     epochs: float = 0.0
     train_batches: int | None = None
     validation_batches: int | None = None
+    rung: float | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,16 @@ class Result:
     def ok(self) -> bool:
         """Whether there is a score."""
         return self.status == "ok"
+
+    @property
+    def scored(self) -> bool:
+        """Whether it is a trial with a score: only such results are ranked, and can win."""
+        return self.ok and self.candidate.kind == "trial"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it used one of the budget's trials: refused and cut ones, and steps, use none."""
+        return self.candidate.kind == "trial" and self.status in ("ok", "failed")
 
     @property
     def value(self) -> float:

@@ -11,7 +11,7 @@ import torch
 from tests.helpers import elsewhere
 
 from evolvent.network.build import FAMILIES, Assembled, Size, plan
-from evolvent.network.supernet import Mixture, Supernet
+from evolvent.network.shared.supernet import Mixture, Supernet
 from evolvent.registry import SPACES, find
 from evolvent.space import Space, key, sample_decisions
 from evolvent.space.drawing import KINDS

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from tests.helpers import elsewhere
 
-from evolvent.loop import replay
+from evolvent.engine.loop import replay
+from evolvent.engine.store import Memory
 from evolvent.network.build import Size, plan
 from evolvent.registry import STRATEGIES, find
 from evolvent.space.blueprint import Blueprint
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
 from evolvent.space.topology import Topology
-from evolvent.store import Memory
-from evolvent.strategy.phases import Phases
+from evolvent.strategy.common.phases import Phases
 from evolvent.types import Candidate, Result, failed, stream
 
 SPACES = (

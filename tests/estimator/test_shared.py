@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.network.naive_supernet import NaiveSupernet
+from tests.network.shared.naive_supernet import NaiveSupernet
 from torch.func import functional_call
 
 from evolvent.errors import CandidateFailed, SettingError
 from evolvent.estimator.shared import Shared
 from evolvent.network.build import Size
-from evolvent.network.supernet import Mixture
+from evolvent.network.shared.supernet import Mixture
 from evolvent.network.train import Hyperparameters
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201

@@ -4,12 +4,12 @@ import pytest
 
 from evolvent.errors import SettingError
 from evolvent.estimator.simulation import Simulation
+from evolvent.execute.worker import Spec, evaluate, evaluate_many
 from evolvent.registry import check, check_kind
 from evolvent.space.cell201 import Cell201
 from evolvent.space.topology import Topology
 from evolvent.task.control import load
 from evolvent.types import Candidate, Result, stream
-from evolvent.worker import Spec, evaluate, evaluate_many
 
 XOR, POLES, BLIND = load("xor"), load("double-pole"), load("double-pole-no-velocity")
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from evolvent.config.settings import fields, grouped
 from evolvent.errors import CandidateFailed, SettingError
 from evolvent.estimator.cascade import Cascade
 from evolvent.estimator.full import Full
@@ -16,7 +17,6 @@ from evolvent.network.build import Size, build, plan
 from evolvent.network.cost import cost
 from evolvent.network.proxies import PROXIES, score
 from evolvent.network.train import Hyperparameters
-from evolvent.settings import fields, grouped
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201, parse
 from evolvent.task import Part

@@ -11,8 +11,8 @@ from torch import nn
 from evolvent.errors import SettingError
 from evolvent.network.build import Assembled, Size, build, mixed_blocks, plan
 from evolvent.network.plan import Call, Mix
-from evolvent.network.supernet import Mixture, Supernet
-from evolvent.network.weighted import Norm
+from evolvent.network.shared.supernet import Mixture, Supernet
+from evolvent.network.shared.weighted import Norm
 from evolvent.space.cell import Cell, loose_ends
 from evolvent.space.cell201 import Cell201
 from evolvent.space.layers import Layers

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from evolvent import registry
-from evolvent.store import Store
+from evolvent.engine.store import Store
 from evolvent.types import Budget, Candidate, Result, stream
 
 CELL = {"name": "cell", "operations": "amoebanet", "nodes": 5, "output": "loose"}

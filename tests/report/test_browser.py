@@ -14,16 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.helpers import ROOT
-from tests.report.helpers import (
-    ALARMS,
-    HOSTILE,
-    MIXTURE,
-    STEPS,
-    deliver,
-    fill,
-    make_run,
-    results,
-)
+from tests.report.helpers import ALARMS, HOSTILE, MIXTURE, STEPS, deliver, fill, make_run, results
 
 from evolvent.report.files import write
 from evolvent.report.page import page as html_of

@@ -192,8 +192,8 @@ def test_it_reads_what_comes_back_from_a_file(told):
 
 
 def test_a_real_comparison_can_be_drawn(tmp_path):
-    from evolvent.comparison import Comparison
-    from evolvent.contest import Trace
+    from evolvent.comparison.paired import Comparison
+    from evolvent.comparison.play import Trace
 
     traces = {
         name: [Trace(s, [0.1, 0.2 + s / 100], [0.1, 0.2], [0.0, 0.0], [1.0, 1.0], "0", 10, 1000 + s)

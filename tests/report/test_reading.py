@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from tests.report.helpers import HOSTILE, deliver, fill, make_run, results
 
+from evolvent.engine.store import Store
 from evolvent.errors import RunError
 from evolvent.report import reading as module
 from evolvent.report.reading import FIELDS, command, read, reading
 from evolvent.space.cell import Cell
-from evolvent.store import Store
 from evolvent.types import Budget, Candidate, Result, stream
 
 

@@ -8,7 +8,7 @@ from evolvent.errors import SettingError
 from evolvent.space import Move
 from evolvent.space.blueprint import Blueprint
 from evolvent.strategy.codeepneat import CoDeepNEAT
-from evolvent.strategy.population import Breeding, Population
+from evolvent.strategy.common.population import Breeding, Population
 from evolvent.types import Candidate, Result, failed, stream
 
 SPACE = Blueprint((1, 8, 8), filters=(8, 64))

@@ -12,8 +12,8 @@ from tests.helpers_strategy import answered, asks, driven
 from evolvent.errors import SettingError
 from evolvent.space.listed import Listed
 from evolvent.strategy.asha import Asha
+from evolvent.strategy.common.rungs import ladder
 from evolvent.strategy.hyperband import Hyperband, SuccessiveHalving, brackets
-from evolvent.strategy.rungs import ladder
 from evolvent.types import Budget, Candidate, Result
 
 SPACE = Listed(["".join(digits) for digits in itertools.product("01234", repeat=6)])

@@ -20,9 +20,9 @@ from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
 from evolvent.space.listed import Listed
 from evolvent.strategy import nao
+from evolvent.strategy.common.threads import one_thread
 from evolvent.strategy.nao import NAO, Vocabulary, normalised
 from evolvent.strategy.nao_model import Codes, Model, greedy
-from evolvent.strategy.threads import one_thread
 from evolvent.task.tables import load_table
 from evolvent.types import Candidate, Result
 

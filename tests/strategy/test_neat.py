@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from evolvent.errors import SettingError
-from evolvent.network.genes import Many
+from evolvent.network.families.topology import Many
 from evolvent.space.topology import Topology
 from evolvent.strategy.neat import NEAT
 from evolvent.task.control import load

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from evolvent.network.genes import Many
+from evolvent.network.families.topology import Many
 from evolvent.space.topology import Topology
 from evolvent.task.control import NAMES, DoublePole, _integrated, load
 from evolvent.task.opening import open_task, settings_of

@@ -34,7 +34,7 @@ from ..network.build import Size, plan
 from ..network.cost import cost
 from ..network.data import loader
 from ..network.losses import LOSSES
-from ..network.supernet import Mixture, Supernet
+from ..network.shared.supernet import Mixture, Supernet
 from ..network.train import Hyperparameters, Trainer, evaluate
 from ..space import Space
 from ..task import Task, stratified

@@ -22,18 +22,18 @@ from .depthwise import with_fast_gradients
 from .operations import MODULES
 from .plan import FUNCTIONS, Block, Call, MixedBlock, Plan, Value
 
-#: family of spaces -> module of this package with ``plan(space, arch, data, size) -> Plan``.
-FAMILIES = {
-    "blueprint": "assembled",
-    "cell": "cells",
-    "cell201": "cells201",
-    "chain": "chained",
-    "filters": "filtered",
-    "graph": "graphs",
-    "layers": "layered",
-    "plain": "plain",
-    "topology": "genes",
-}
+#: families of spaces: each is a module of `families` with ``plan(space, arch, data, size) -> Plan``.
+FAMILIES = (
+    "blueprint",
+    "cell",
+    "cell201",
+    "chain",
+    "filters",
+    "graph",
+    "layers",
+    "plain",
+    "topology",
+)
 
 
 class Data(Protocol):
@@ -142,7 +142,7 @@ def mixed_blocks(space: Space, data: Data, size: Size) -> tuple[MixedBlock, ...]
 def _module(space: Space) -> Any:
     if space.family not in FAMILIES:
         raise unknown("family of spaces", space.family, FAMILIES)
-    return importlib.import_module(f".{FAMILIES[space.family]}", __package__)
+    return importlib.import_module(f".families.{space.family}", __package__)
 
 
 class Assembled(nn.Module):

@@ -20,8 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..space import Space
 from .build import Assembled, Data, Size
 from .plan import Plan, Term
-from .supernet import Mixture, Supernet
-from .weighted import Norm
+from .shared.supernet import Mixture, Supernet
+from .shared.weighted import Norm
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .genome import Genome
-from .helps import Auxiliary, DropPath
+from .regularisers import Auxiliary, DropPath
 
 
 class ConvBN(nn.Sequential):

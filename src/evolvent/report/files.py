@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import yaml
 
+from ..config.settings import read_config
 from ..errors import RunError
-from ..settings import read_config
-from ..store import write_atomically
+from ..files import write_atomically
 from .comparison import body
 from .page import page
 from .pictures import FORMS

@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import registry
+from ..config.settings import read_config
+from ..engine.alarms import alarms
+from ..engine.store import LogRow, Store
 from ..errors import EvolventError, RunError
-from ..motion import alarms
-from ..settings import read_config
 from ..space.drawing import Drawing
-from ..store import LogRow, Store
 from ..types import Candidate, Result, freeze
 
 #: of a row of the overview; `told` is when its result came [s since the epoch], `metrics` those beside

@@ -17,7 +17,7 @@ from dataclasses import replace
 from ..space import Space
 from ..types import Budget, Candidate, Result
 from . import Strategy
-from .rungs import SLACK, Fresh, ladder, promote, ranked
+from .common.rungs import SLACK, Fresh, ladder, promote, ranked
 
 
 class Asha:

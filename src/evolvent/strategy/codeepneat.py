@@ -27,8 +27,8 @@ import numpy as np
 from ..errors import SettingError
 from ..space import Move, Space
 from ..types import Budget, Candidate, Result, stream
-from .population import Breeding, Population
-from .species import Member
+from .common.population import Breeding, Population
+from .common.species import Member
 
 PAPER_NETWORKS, PAPER_BLUEPRINTS, PAPER_MODULES = 100, 25, 45
 GENERATIONS = 12  # that a horizon has at least

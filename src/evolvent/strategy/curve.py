@@ -31,7 +31,7 @@ from ..errors import SettingError
 from ..space import Space
 from ..types import Budget, Candidate, Result
 from . import Strategy
-from .rungs import Fresh, ladder, promote
+from .common.rungs import Fresh, ladder, promote
 
 EXPONENTS = (0.25, 0.5, 1.0, 2.0)  # of the power laws that are tried
 _MEMORY = 200  # completed curves that the errors of extrapolation rest on

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..types import Budget
-from .relaxation import Relaxation, Rows, softmax
+from .common.relaxation import Relaxation, Rows, softmax
 
 
 class Darts(Relaxation):

@@ -16,7 +16,7 @@ from collections import deque
 from ..errors import SettingError
 from ..space import Move, Space
 from ..types import Budget, Candidate, Result, stream
-from .breeding import population_of
+from .common.breeding import population_of
 
 PAPER_POPULATION, PAPER_SAMPLE = 100, 25
 

@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import SettingError
 from ..space import Move, Space, key
 from ..types import Budget, Candidate, Result, stream
-from .breeding import STARTS, first, mutated, population_of
+from .common.breeding import STARTS, first, mutated, population_of
 
 PAPER_POPULATION, PAPER_CROSSOVER = 100, 0.2
 

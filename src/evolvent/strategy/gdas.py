@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import SettingError
 from ..types import Budget, stream
-from .relaxation import Relaxable, Relaxation, Rows, softmax
+from .common.relaxation import Relaxable, Relaxation, Rows, softmax
 
 
 class Gdas(Relaxation):

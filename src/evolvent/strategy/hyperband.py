@@ -21,7 +21,7 @@ from ..errors import SettingError
 from ..space import Space
 from ..types import Budget, Candidate, Result
 from . import Strategy
-from .rungs import SLACK, Fresh, ladder, promote, ranked
+from .common.rungs import SLACK, Fresh, ladder, promote, ranked
 
 Rung = tuple[int, float]  # how many, for how long [count, epochs]
 

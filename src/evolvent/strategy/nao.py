@@ -239,8 +239,8 @@ class NAO:
 
     def _fit(self, rng: Random) -> Model:
         """Return the model, trained on; a new one when there are tokens that the last one lacks."""
+        from .common.threads import one_thread
         from .nao_model import Model
-        from .threads import one_thread
 
         if not self._free:
             self._free = [self._tokens(self.space.sample(rng)) for _ in range(_FREE)]
@@ -269,8 +269,8 @@ class NAO:
 
     def _climb(self, model: Model, rng: Random) -> list[Move]:
         """Return the most promising of what decodes anew from moved embeddings, at most a batch."""
+        from .common.threads import one_thread
         from .nao_model import greedy
-        from .threads import one_thread
 
         leaders = self._leaders()
         known = {key(self.space, leader.arch): leader for leader in leaders}

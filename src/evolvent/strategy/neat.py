@@ -21,7 +21,7 @@ import random
 from ..errors import SettingError
 from ..space import Move, Space
 from ..types import Arch, Budget, Candidate, Result, stream
-from .species import Member, Species, fertile, offspring, speciate
+from .common.species import Member, Species, fertile, offspring, speciate
 
 PAPER_POPULATION = 150
 PLATEAU_SPECIES = 2  # that go on breeding when the whole population makes no progress

@@ -25,7 +25,7 @@ from torch import Tensor
 from ..errors import SettingError
 from ..space import Decisions, Space
 from ..types import Arch, Budget, Candidate, Result, stream
-from .controller import Controller, Path
+from .common.controller import Controller, Path
 
 _TRAVEL = 1.0  # what the paper's 1,600 updates of 6e-4 can move a weight by
 _LOOKS = 8  # architectures by which the entropy of the policy is estimated

@@ -15,7 +15,7 @@ import random
 from ..errors import SettingError
 from ..space import Space
 from ..types import Budget, Candidate, Result, stream
-from .breeding import STARTS, first, mutated, population_of
+from .common.breeding import STARTS, first, mutated, population_of
 
 PAPER_POPULATION = 1000
 

@@ -1,0 +1,90 @@
+"""What a search looks like while it runs: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from ..ranking import rank
+from ..types import Result
+
+
+class Display:
+    """Progress on stderr; stdout stays free for results.
+
+    Args:
+        live: whether stderr is a terminal that can be rewritten; None asks it.
+    """
+
+    def __init__(self, *, live: bool | None = None) -> None:
+        self.start, self.trials, self.failed = time.monotonic(), 0, 0
+        self.best: Result | None = None
+        self.live = sys.stderr.isatty() if live is None else live
+        self._status: Any = None
+
+    def __enter__(self) -> Self:
+        if self.live:
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status("starting")
+            self._status.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def say(self, line: str) -> None:
+        """Print one line."""
+        if self._status is not None:
+            from rich.markup import escape
+
+            self._status.console.print(line, markup=False, highlight=False)
+            self._status.update(escape(line.split(":")[0]))
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def listen(self, result: Result) -> None:
+        """Show the result of a trial; of steps there are too many."""
+        if result.candidate.kind == "step":
+            return
+        if result.counts:
+            self.trials += 1
+            self.failed += result.status == "failed"
+        better = result.ok and (self.best is None or rank(result) > rank(self.best))
+        if better:
+            self.best = result
+        elapsed = time.monotonic() - self.start
+        if self._status is not None:
+            self._status.update(self._summary(elapsed))
+            if better:
+                self.say(_line(result, elapsed, "best so far"))
+        else:
+            self.say(_line(result, elapsed, "best so far" if better else ""))
+
+    def _summary(self, elapsed: float) -> str:
+        best = "none yet" if self.best is None else f"{self.best.value:.4f}"
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{elapsed:5.0f} s  {self.trials} trials{failed}  best validation score {best}"
+
+
+def _line(result: Result, elapsed: float, remark: str) -> str:
+    candidate = result.candidate
+    made = candidate.operator
+    if candidate.parents:
+        made += f" of {', '.join(map(str, candidate.parents))}"
+    if result.ok:
+        told = f"{result.value:.4f}"
+        if result.params:
+            told += f"  {result.params:>9,} parameters"
+    else:
+        told = f"{result.status}: {result.reason}"
+    line = f"{elapsed:6.1f} s  #{candidate.id:<4} {told}  {result.seconds:5.1f} s  {made}"
+    return f"{line}  <- {remark}" if remark else line

@@ -1,0 +1,451 @@
+"""The command line. Thin: it reads options, calls `session` and `run`, and prints.
+
+Progress goes to stderr, results to stdout; with ``--json`` stdout is one JSON object and nothing else.
+Exit code 0 is done, 2 the input is wrong (one line says what to do), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import __version__
+from ..errors import EvolventError, UserError
+from . import comparison as cli_comparison
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Neural architecture search for one machine and your own data.",
+)
+BEGAN = time.monotonic()
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting of a part: part.name=value; may be repeated."),
+]
+Target = Annotated[str | None, typer.Option(help="Of a table: the column to predict.")]
+Text = Annotated[str | None, typer.Option(help="Of a table: the column of texts.")]
+Kind = Annotated[
+    str | None, typer.Option(help="classification or regression; found out where it is not said.")
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+Workers = Annotated[int | None, typer.Option(help="Processes; default one per core.")]
+
+
+def main() -> None:
+    """Run the command line; turn our errors into one line and an exit code."""
+    sys.path.append(str(Path.cwd()))  # one's own parts are named as module:Name; they hide no other
+    try:
+        # What ends a command early is returned as an exit code, or raised, by version of typer.
+        sys.exit(app(standalone_mode=False) or 0)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except UserError as error:
+        _fail(str(error), 2)
+    except EvolventError as error:
+        _fail(str(error), 1)
+    except Exception as error:
+        # Typer's own errors: their class is click's or typer's, by version, the method is the same.
+        if not (explain := getattr(error, "format_message", None)):
+            raise
+        _fail(explain(), 2)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"evolvent: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"evolvent {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Neural architecture search for one machine and your own data."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def search(
+    task: Annotated[str, typer.Argument(help="A built-in name, a named data set, or a path.")],
+    recipe: Annotated[
+        str | None, typer.Option(help="A published system: evolvent list recipes.")
+    ] = None,
+    space: Annotated[str | None, typer.Option(help="In place of the recipe's space.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="In place of the recipe's strategy.")] = None,
+    estimator: Annotated[
+        str | None, typer.Option(help="In place of the recipe's estimator.")
+    ] = None,
+    target: Target = None,
+    text: Text = None,
+    kind: Kind = None,
+    budget: Annotated[
+        str, typer.Option(help="10m, 200t or 1h,500t; time is the whole wait.")
+    ] = "10m",
+    workers: Workers = None,
+    max_params: Annotated[int | None, typer.Option(help="Largest number of parameters.")] = None,
+    max_flops: Annotated[int | None, typer.Option(help="Most FLOPs for one input.")] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="Longest time for one input.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to train.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Same seed, same search.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; default below runs/.")] = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Search, train and export a network for TASK; the same command continues a stopped search."""
+    from ..config.settings import parse_set
+
+    options = {
+        "recipe": recipe,
+        "space": space,
+        "strategy": strategy,
+        "estimator": estimator,
+        "target": target,
+        "text": text,
+        "kind": kind,
+        "budget": budget,
+        "workers": workers,
+        "max_params": max_params,
+        "max_flops": max_flops,
+        "max_latency_ms": max_latency_ms,
+        "device": device,
+        "seed": seed,
+        "out": out,
+        "settings": parse_set(set_ or []),
+    }
+    _search(task, as_json, **options)
+
+
+@app.command()
+def demo() -> None:
+    """Search a network for the built-in digits in two minutes, from data to exported network."""
+    _search("digits", False, budget="2m", out=Path("runs/demo"))
+
+
+def _search(task: str, as_json: bool, **options: Any) -> None:
+    from .. import session
+    from .display import Display
+
+    with Display() as display, _resumable(options.get("out")):
+        done = session.search(task, say=display.say, listen=display.listen, began=BEGAN, **options)
+    _show_result(done, as_json)
+
+
+class _resumable:
+    """Says how to go on when a search is interrupted."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is KeyboardInterrupt:
+            begun = self.folder and (self.folder / "config.yaml").is_file()
+            how = f"evolvent resume {self.folder}" if begun else "repeat the same command"
+            print(f"interrupted; everything is saved. To go on: {how}", file=sys.stderr)
+
+
+def _show_result(done: Any, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(done.card | {"folder": str(done.folder)}))
+        return
+    from ..deliver.card import text
+
+    print(text(done.card))
+    if not done.card.get("looked_up"):
+        print(_where(done.folder / "best"))
+
+
+def _where(folder: Path) -> str:
+    """Say where a network is, and how it is used."""
+    line = f"The network is in {folder}: model.py, weights.safetensors, card.md"
+    script = folder / "predict.py"
+    return f"{line}; python {script} FILE predicts" if script.is_file() else line
+
+
+@app.command()
+def resume(run: RunFolder, workers: Workers = None, as_json: Json = False) -> None:
+    """Go on with a search that was stopped, however it was stopped."""
+    from .. import session
+    from .display import Display
+
+    with Display() as display, _resumable(run):
+        done = session.resume(
+            run, workers=workers, say=display.say, listen=display.listen, began=BEGAN
+        )
+    _show_result(done, as_json)
+
+
+@app.command()
+def status(run: RunFolder, as_json: Json = False) -> None:
+    """Say how far a search is; works while it runs."""
+    from ..run import Run
+
+    told = Run(run).status()
+    if as_json:
+        print(json.dumps(told))
+        return
+    best = "none yet" if told["best_score"] is None else f"{told['best_score']:.4f}"
+    print(
+        f"{told['recipe']} on {told['task']}: {told['state']}, {told['trials']} trials "
+        f"({told['failed']} failed, {told['refused']} refused, {told['running']} open), "
+        f"best validation score {best}, {told['seconds']:.0f} s"
+    )
+
+
+@app.command()
+def show(
+    run: RunFolder,
+    candidate: Annotated[int | None, typer.Argument(metavar="[ID]", help="One candidate.")] = None,
+    front: Annotated[
+        str | None,
+        typer.Option(help="Only what no other beats in score and in METRIC: params, ..."),
+    ] = None,
+    svg: Annotated[bool, typer.Option("--svg", help="The drawing of ID as SVG.")] = False,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="The same for Mermaid.")] = False,
+    dot: Annotated[bool, typer.Option("--dot", help="The same for Graphviz.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the candidates of a run, the best first, or show one whole, or draw it."""
+    form = _one_of({"svg": svg, "mermaid": mermaid, "dot": dot})
+    if form:
+        from ..report.files import picture
+
+        print(picture(run, candidate, form), end="")
+        return
+    from ..run import Run
+
+    opened = Run(run)
+    rows = opened.front(front.split(",")) if front else opened.candidates()
+    if candidate is not None:
+        rows = [row for row in rows if row["id"] == candidate]
+        if not rows:
+            raise UserError(f"{run} has no candidate {candidate}: evolvent show {run} lists them")
+    if as_json:
+        print(json.dumps({"candidates": rows}))
+    elif candidate is not None:
+        for name, value in rows[0].items():
+            print(f"{name:>10}: {json.dumps(value)}")
+    else:
+        order = {row["id"]: place for place, row in enumerate(opened.leaderboard(None))}
+        _print_rows(sorted(rows, key=lambda row: order.get(row["id"], len(order))))
+
+
+def _one_of(options: dict[str, bool]) -> str | None:
+    """Return the name of the one option that was given, if any.
+
+    Raises:
+        UserError: if there are several.
+    """
+    given = [name for name, wanted in options.items() if wanted]
+    if len(given) > 1:
+        raise UserError(f"--{' --'.join(given)}: give one of them")
+    return given[0] if given else None
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    print(f"{'id':>5} {'score':>8} {'epochs':>7} {'params':>10} {'seconds':>8}  made by")
+    for row in rows:
+        score = f"{row['score']:.4f}" if row["score"] is not None else row["status"]
+        params = f"{row['params']:,}" if row["params"] else ""
+        seconds = f"{row['seconds']:.1f}" if row["seconds"] is not None else ""
+        made = row["operator"] + (f" of {row['parent']}" if row["parent"] is not None else "")
+        print(
+            f"{row['id']:>5} {score:>8} {row['budget']:>7.3g} {params:>10} {seconds:>8}  {made}"
+            + (f"  ({row['reason']})" if row["reason"] else "")
+        )
+
+
+@app.command()
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_FOLDER", help="A run, a comparison, a folder of them.")
+    ],
+) -> None:
+    """Write a page that opens offline: report.html in the folder."""
+    from ..report.files import write
+
+    print(write(folder))
+
+
+@app.command()
+def watch(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_FOLDER", help="A run, or a folder of runs.")
+    ],
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen at; others than one's own machine's "
+            "need the token that is printed."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 is any that is free.")] = 8765,
+    token: Annotated[str | None, typer.Option(help="Instead of a random one.")] = None,
+) -> None:
+    """Serve the same page live, while a search runs or after it; read only. Ends with Ctrl-C."""
+    from ..report.server import serve
+
+    serve(folder, host=host, port=port, token=token, say=lambda line: print(line, flush=True))
+
+
+@app.command()
+def train(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(help="Where to put the trained network.")],
+    candidate: Annotated[int | None, typer.Option(help="Which; default the winner.")] = None,
+    task: Annotated[str | None, typer.Option(help="Other data to transfer it to.")] = None,
+    target: Target = None,
+    text: Text = None,
+    kind: Kind = None,
+    cells: Annotated[int | None, typer.Option(help="Normal cells per stage.")] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Training length.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Training time instead, such as 10m.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Default one per core.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="task.name=value or train.name=value; may be repeated."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a candidate of a run fully: longer, scaled up, or on another task."""
+    from ..config.settings import parse_set
+    from ..training import PARTS, page
+    from ..training import train as train_fully
+    from .display import Display
+
+    with Display() as display:
+        card = train_fully(
+            run,
+            out=out,
+            candidate=candidate,
+            task=task,
+            target=target,
+            text=text,
+            kind=kind,
+            cells=cells,
+            width=width,
+            epochs=epochs,
+            budget=budget,
+            seed=seed,
+            threads=threads,
+            settings=parse_set(set_ or [], PARTS),
+            say=display.say,
+        )
+    if as_json:
+        print(json.dumps(card))
+    else:
+        print(page(card))
+        print(_where(out))
+
+
+@app.command()
+def identify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table: .csv, .parquet.")],
+    target: Annotated[str | None, typer.Option(help="The column to look at.")] = None,
+    seed: Annotated[int, typer.Option(help="Of rows and networks.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Find out whether a column is a class or a quantity, by networks of both kinds."""
+    from ..identification import described
+    from ..identification import identify as find_out
+
+    found = find_out(file, target, seed=seed)
+    if as_json:
+        print(json.dumps(found.to_json()))
+        return
+    for line in described(found, str(target)):
+        print(line)
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    to: Annotated[Path, typer.Option(help="An empty or new folder.")],
+    candidate: Annotated[
+        int | None, typer.Option(help="Which, as the search trained it; default the delivered one.")
+    ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx too.")] = False,
+) -> None:
+    """Export the delivered network of a run, or any candidate whose weights were kept."""
+    from ..run import Run
+
+    difference = Run(run).export(to, candidate, onnx=onnx)
+    print(f"{to}: model.py and weights.safetensors, needs torch only (parity {difference:.1e})")
+    if onnx:
+        card = json.loads((to / "card.json").read_text())
+        if card["onnx_max_abs_diff"] is None:
+            print(f"model.onnx was {card['onnx_note']}")
+        else:
+            print(f"{to}/model.onnx: parity {card['onnx_max_abs_diff']:.1e} in onnxruntime")
+
+
+AXES = ("spaces", "strategies", "estimators", "recipes", "tasks")
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str | None, typer.Argument(help=f"One of {', '.join(AXES)}.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what there is: spaces, strategies, estimators, recipes, tasks."""
+    from ..errors import unknown
+
+    if what is not None and what not in AXES:
+        raise unknown("list", what, AXES)
+    found = {axis: _listed(axis) for axis in ([what] if what else AXES)}
+    if as_json:
+        print(json.dumps(found))
+        return
+    for axis, names in found.items():
+        print(axis)
+        for name, line in names.items():
+            print(f"  {name:<24} {line}")
+
+
+def _listed(axis: str) -> dict[str, str]:
+    from .. import registry
+    from ..config import recipes
+
+    if axis == "recipes":
+        return {
+            name: f"{row.space} x {row.strategy} x {row.estimator}; {row.source}"
+            for name, row in recipes.RECIPES.items()
+        }
+    if axis == "tasks":
+        from ..task.opening import names
+
+        return names()
+    singular = {"spaces": "space", "strategies": "strategy", "estimators": "estimator"}[axis]
+    found = {}
+    for name in registry.AXES[singular]:
+        found[name] = (registry.find(singular, name).__doc__ or "").split("\n")[0]
+    return found
+
+
+cli_comparison.register(app)

@@ -1,0 +1,1 @@
+"""Controlled comparisons of strategies over paired seeds."""

@@ -1,0 +1,156 @@
+"""One search of a comparison, played in a worker from beginning to end, in memory."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..config.parts import in_space, make_strategy, network_settings
+from ..engine.loop import Search
+from ..engine.store import Memory
+from ..estimator import Estimator, Evaluation
+from ..execute.worker import Context, Job, evaluate_many, fit
+from ..ranking import rank
+from ..types import Candidate, Result, State
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one search did, trial by trial.
+
+    Args:
+        seed: of the search.
+        val: validation score of the best so far after every trial.
+        test: test score of the same, from a table; on data one number, read once at the end.
+        cost: of every trial. [s]
+        epochs: of every trial. [epochs]
+        arch: what validation chose.
+        params: of it. [count]
+        flops: of it. [count]
+        seconds: that the search took here, everything included. [s]
+    """
+
+    seed: int
+    val: list[float] = field(default_factory=list)
+    test: list[float] = field(default_factory=list)
+    cost: list[float] = field(default_factory=list)
+    epochs: list[float] = field(default_factory=list)
+    arch: Any = None
+    params: int | None = None
+    flops: int | None = None
+    seconds: float = 0.0
+
+    def curve(self, what: str) -> list[float]:
+        """Return ``val`` or ``test``."""
+        return self.val if what == "val" else self.test
+
+
+def play(context: Context, config: Mapping[str, Any], seeds: Sequence[int]) -> list[Trace]:
+    """Return the trace of one search per seed."""
+    return [_play(context, config, seed) for seed in seeds]
+
+
+def _play(context: Context, config: Mapping[str, Any], seed: int) -> Trace:
+    began = time.perf_counter()
+    estimator = context.spec.make_estimator(context.space, seed)
+    mine = Context(context.spec, context.space, estimator)
+    states: dict[int, State] = {}
+    waiting: list[tuple[Candidate, Mapping[int, State]]] = []
+    futures: list[Future[Evaluation]] = []
+
+    def submit(candidate: Candidate) -> Future[Evaluation]:
+        inherited = {id: states[id] for id in candidate.weights_from if id in states}
+        waiting.append((candidate, inherited))
+        futures.append(Future())
+        return futures[-1]
+
+    def start() -> None:
+        for future, evaluation in zip(futures, evaluate_many(mine, waiting), strict=True):
+            future.set_result(evaluation)
+        waiting.clear()
+        futures.clear()
+
+    def keep(evaluation: Evaluation) -> Result:
+        if evaluation.state is not None:
+            states[evaluation.result.candidate.id] = evaluation.state
+        return evaluation.result
+
+    log = Memory()
+    strategy = make_strategy(config, context.space, seed)
+    together = hasattr(estimator, "evaluate_many")  # whole generations where it pays
+    Search(
+        submit=submit,
+        cancel=lambda future: None,
+        slots=getattr(strategy, "together", 1) if together else 1,
+        start=start,
+        trials=config["budget"]["trials"],
+        seconds=config["budget"]["search_seconds"],
+        charged=context.spec.task.charged,
+        keep=keep,
+    ).run(strategy, log)
+    results = [event for event in log.events() if isinstance(event, Result)]
+    return _trace(mine, config, seed, results, time.perf_counter() - began)
+
+
+def _trace(
+    context: Context, config: Mapping[str, Any], seed: int, results: list[Result], seconds: float
+) -> Trace:
+    best: Result | None = None
+    chosen: list[Result | None] = []
+    counted = [result for result in results if result.counts]
+    for result in counted:
+        if result.ok and (best is None or rank(result) > rank(best)):
+            best = result
+        chosen.append(best)
+    look = _Test(context, config, seed)
+    return Trace(
+        seed,
+        [math.nan if result is None else round(result.value, 6) for result in chosen],
+        look.along(chosen),
+        [round(result.seconds, 4) for result in counted],
+        [result.epochs for result in counted],
+        None if best is None else best.candidate.arch,
+        None if best is None else best.params,
+        None if best is None else best.flops,
+        seconds,
+    )
+
+
+class _Test:
+    """Test scores of what validation chose: from a table for free, else by one final training."""
+
+    def __init__(self, context: Context, config: Mapping[str, Any], seed: int) -> None:
+        self.context, self.config, self.seed = context, config, seed
+
+    def along(self, chosen: Sequence[Result | None]) -> list[float]:
+        estimator: Estimator = self.context.estimator
+        if not chosen or chosen[-1] is None:
+            return []
+        if "test" in estimator.gives:
+            scores: dict[Any, float] = {}
+            for result in chosen:
+                if result is not None and result.candidate.arch not in scores:
+                    arch = result.candidate.arch
+                    scores[arch] = estimator.test(arch)  # type: ignore[attr-defined]
+            return [math.nan if r is None else scores[r.candidate.arch] for r in chosen]
+        if not self.context.spec.task.trainable or self.context.spec.task.test is None:
+            return []
+        return [self._trained(chosen[-1])]
+
+    def _trained(self, winner: Result) -> float:
+        """Train what was chosen once more, by the final settings, and read test."""
+        job = Job(
+            f"final-{self.seed}",
+            epochs=self.config["train"].get("epochs", self.config["estimator"]["epochs"]),
+            everything=True,
+            test=True,
+            seed=self.seed,
+            **in_space(self.config, winner.candidate.arch),
+            **network_settings(self.config, "train"),
+        )
+        numbers = fit(self.context, job).numbers
+        return float(numbers["test"][self.context.spec.task.metric])

@@ -1,0 +1,201 @@
+"""A table of one's own: train every distinct architecture of a small space, at several lengths.
+
+Rows that are equal networks are trained once. The build can be stopped and goes on where it was; at
+the end the table is written as two plain files (see `task.tables`) that list every architecture.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config.parts import in_space, make_space, make_spec, network_settings
+from ..config.resolve import Request, choose
+from ..config.settings import validated
+from ..engine.store import Store
+from ..errors import RunError, SettingError
+from ..execute.inline import Inline
+from ..execute.processes import LocalSlots
+from ..execute.worker import Context, Job, fit
+from ..network.build import plan
+from ..network.cost import cost
+from ..space import Decisions, key
+from ..task.opening import open_task, settings_of
+from ..task.tables import Table, home, save_table
+from ..types import Arch, stream
+
+LARGEST = 1_000_000  # architectures; a larger space is no table
+
+
+def build(
+    task: str,
+    *,
+    space: str,
+    name: str,
+    epochs: Sequence[float] = (2, 8),
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    folder: Path | None = None,
+    work: Path | None = None,
+    workers: int = 2,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
+) -> Table:
+    """Train every distinct architecture of a space and write the table.
+
+    Args:
+        task: a named data set or a path.
+        space: a space with decisions.
+        name: of the table, as in ``table:NAME``.
+        epochs: training lengths, each a run with a schedule of its own. [epochs]
+        settings: part -> name -> value, as for a search.
+        folder: where the table goes; None is the user's folder of tables.
+        work: where rows are kept until all are done; None is ``runs/table-NAME``.
+        workers: processes; 0 is this process. [count]
+        seed: of every row's training, with its number.
+        say: is told how far it is.
+
+    Raises:
+        UserError: if the space cannot be listed, or the folder holds another build.
+    """
+    given = validated("task", (settings or {}).get("task", {}), settings_of(task))
+    data = open_task(task, given)
+    request = Request(task, None, space, "random", "full", "1t", seed, set=settings or {})
+    chosen = choose(request, data)
+    made = make_space(chosen, data)
+    if "decisions" not in made.gives:
+        raise SettingError(f"space {space} has no decisions to list: use cell201, say")
+    archs = every(made)  # type: ignore[arg-type]
+    first: dict[Any, int] = {}
+    represented = [first.setdefault(key(made, arch), row) for row, arch in enumerate(archs)]
+    distinct = sorted(set(represented))
+    say(f"{len(archs):,} architectures, {len(distinct):,} of them distinct")
+    work = work or Path("runs") / f"table-{name}"
+    work.mkdir(parents=True, exist_ok=True)
+    store = Store(work / "run.db", write=True)
+    identity = {"task": data.fingerprint, "chosen": chosen, "epochs": list(epochs), "seed": seed}
+    if store.meta("identity") not in (None, _plain(identity)):
+        store.close()
+        raise RunError(f"{work} holds a build with other settings: choose another --out")
+    store.note("identity", identity)
+    try:
+        _fill(store, chosen, data, archs, distinct, epochs, workers, seed, say)
+        rows = {row: store.meta(f"row/{row}") for row in distinct}
+    finally:
+        store.close()
+    columns = {
+        column: np.array([rows[row][column] for row in represented], dtype=float)
+        for column in rows[distinct[0]]
+    }
+    longest = f"{max(epochs):g}ep"
+    encode = made.encode  # type: ignore[attr-defined]
+    table = Table(
+        name,
+        tuple("".join(map(str, encode(arch))) for arch in archs),
+        columns,
+        score=f"val_{longest}",
+        test=f"test_{longest}" if data.test is not None else None,
+        cost=f"seconds_{longest}",
+        units={column: _unit(column) for column in columns},
+    )
+    save_table(table, folder or home())
+    return table
+
+
+def every(space: Decisions) -> list[Arch]:
+    """Return every architecture of a space with decisions, in the order of its choices.
+
+    Raises:
+        SettingError: if there are more than a million, or a choice is not one digit.
+    """
+    open_paths: list[tuple[int, ...]] = [()]
+    complete: list[Arch] = []
+    while open_paths:
+        path = open_paths.pop()
+        decision = space.decision(path)
+        if decision is None:
+            complete.append(space.decode(path))
+            continue
+        if decision.size > 10:
+            raise SettingError("a table's architectures are digits: at most 10 options a decision")
+        open_paths += [(*path, value) for value in reversed(decision.legal)]
+        if len(open_paths) + len(complete) > LARGEST:
+            raise SettingError(f"the space has more than {LARGEST:,} architectures: no table")
+    return complete
+
+
+def measure(context: Context, jobs: Sequence[Job]) -> dict[str, float]:
+    """Return the columns of one architecture, trained at every length."""
+    found: dict[str, float] = {}
+    metric = context.spec.task.metric
+    for job in jobs:
+        numbers = fit(context, job).numbers
+        length = f"{job.epochs:g}ep"
+        found[f"val_{length}"] = round(numbers["val"][metric], 6)
+        found[f"val_loss_{length}"] = round(numbers["val"]["loss"], 5)
+        if numbers["test"]:
+            found[f"test_{length}"] = round(numbers["test"][metric], 6)
+        found[f"seconds_{length}"] = round(numbers["train_seconds"], 3)
+        found["params"] = numbers["params"]
+    return found
+
+
+def _fill(
+    store: Store,
+    chosen: Mapping[str, Any],
+    data: Any,
+    archs: Sequence[Arch],
+    distinct: Sequence[int],
+    epochs: Sequence[float],
+    workers: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> None:
+    space, network = make_space(chosen, data), network_settings(chosen, "estimator")
+    missing = [row for row in distinct if store.meta(f"row/{row}") is None]
+    start, done = time.monotonic(), 0
+    spec = make_spec(chosen, data, seed)
+    with LocalSlots(spec, workers=workers) if workers else Inline(spec) as executor:
+        running: dict[Future[dict[str, float]], int] = {}
+        while missing or running:
+            while missing and len(running) < max(1, 4 * workers):
+                row = missing.pop(0)
+                jobs = [
+                    Job(
+                        f"{row}/{length:g}",
+                        epochs=length,
+                        test=True,
+                        seed=stream(seed, "table", row, length).getrandbits(31),
+                        **in_space(chosen, archs[row]),
+                        **network,
+                    )
+                    for length in epochs
+                ]
+                running[executor.submit(measure, jobs)] = row
+            ready, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in ready:
+                row, done = running.pop(future), done + 1
+                flops = cost(plan(space, archs[row], data, network["size"]), data).flops
+                store.note(f"row/{row}", future.result() | {"flops": flops})
+                if done % 100 == 0:
+                    pace = (time.monotonic() - start) / done
+                    left = pace * (len(missing) + len(running))
+                    say(f"{done:,} rows, about {left / 60:.0f} minutes left")
+
+
+def _plain(value: Any) -> Any:
+    import json
+
+    return json.loads(json.dumps(value))
+
+
+def _unit(column: str) -> str:
+    if column in ("params", "flops"):
+        return "count"
+    if column.startswith("seconds"):
+        return "s"
+    return "nats" if "loss" in column else "fraction"

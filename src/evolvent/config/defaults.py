@@ -1,0 +1,105 @@
+"""What the data themselves suggest: settings by their kind and size, and how long training pays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import registry
+from ..task import Task
+from . import recipes
+from .parts import known
+
+MOST_FINALISTS = 4  # unless the user wants more
+# [epochs] of a candidate by default; the least and the most in a search; the most at the end
+EPOCHS = {"trials": 5.0, "least": 0.05, "most": 20.0, "final": 60.0}
+# [steps] up to which small data are trained for more epochs than that
+STEPS = {"trials": 200.0, "most": 800.0, "final": 2400.0}
+
+
+def suggested(part: str, task: Task, settable: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the data themselves suggest, for the settings that the part has.
+
+    Args:
+        part: such as ``estimator``.
+        task: its data.
+        settable: name -> type of the settings of the part.
+    """
+    if part != "estimator" or task.kind not in _SUGGESTED:
+        return {}
+    found = _SUGGESTED[task.kind](task)
+    return {name: value for name, value in found.items() if name in settable}
+
+
+def _for_images(task: Task) -> dict[str, Any]:
+    edge, count = min(task.input_shape[1:]), len(task.train)
+    stem = 2 if edge >= 24 else 1
+    return {
+        "stem_stride": stem,
+        "stages": 3 if edge // stem >= 12 else 2,
+        "batch": 128 if count >= 10_000 else 64 if count >= 4_000 else 32,
+        "precision": "bfloat16" if edge >= 16 and has_fast_bfloat16() else "float32",
+    }
+
+
+def _for_numbers(task: Task) -> dict[str, Any]:
+    count = len(task.train)
+    return {
+        "batch": 256
+        if count >= 40_000
+        else 128
+        if count >= 8_000
+        else 64
+        if count >= 2_000
+        else 32,
+        "optimizer": "adamw",
+        "lr": 3e-3,
+        "weight_decay": 1e-2,
+        "label_smoothing": 0.0,
+    }
+
+
+def _for_texts(task: Task) -> dict[str, Any]:
+    return {
+        "batch": 64 if len(task.train) >= 4_000 else 32,
+        "optimizer": "adamw",
+        "lr": 2e-3,
+        "precision": "bfloat16" if has_fast_bfloat16() else "float32",
+    }
+
+
+_SUGGESTED = {"image": _for_images, "numbers": _for_numbers, "text": _for_texts}
+
+
+def adapted(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """Return the settings of a run's final training for other data.
+
+    What the data themselves suggest is suggested anew, unless the user or the recipe had said it:
+    how the stem strides, how many stages there are, the batch, the precision.
+    """
+    request = config["request"]
+    settable = known("estimator", registry.find("estimator", config["estimator"]["name"]))
+    recipe = recipes.RECIPES.get(request["recipe"] or recipes.DEFAULT.get(task.kind, ""))
+    parts = ("estimator", "train")
+    said = {name for part in parts for name in request["set"].get(part, {})}
+    said |= {name for part in parts for name in (recipe.of(part, task.kind) if recipe else {})}
+    anew = suggested("estimator", task, settable)
+    return dict(config["train"]) | {k: v for k, v in anew.items() if k not in said}
+
+
+def at_most(what: str, task: Task, batch: int) -> float:
+    """Return the longest training that is worth it, of ``trials``, ``most`` or ``final``. [epochs]
+
+    A small data set has few steps in an epoch, and a network needs some steps whatever it learns.
+    """
+    steps = max(1, len(task.train) // batch)
+    return max(EPOCHS[what], STEPS[what] / steps)
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices in hardware (AMX)."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False

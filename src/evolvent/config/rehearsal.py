@@ -1,0 +1,135 @@
+"""Searches on shared weights: how many epochs a budget allows, and what strategies are told of them.
+
+An estimator that holds state (the shared weights) evaluates one candidate after the other, so the
+horizon counts epochs of its weights, and how long these take depends on what the strategy asks for in
+one. So the strategy itself is rehearsed: the first few candidates of every kind are evaluated, the
+others only counted.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..types import Candidate, Result
+
+LOOKS = 8  # evaluations of every kind of candidate; the first of them finds its memory
+LOOKED = 5.0  # [s] after which no more of a kind are looked at
+REHEARSED = 2  # [epochs]
+EPOCHS = 10  # [count] that a search should have, by shorter ones if the data take too long
+TRIALS_SHARE = 0.2  # of a search, at most, that goes into trials where epochs are shortened
+CLEARLY = 0.85  # of the time that fewer threads take
+SLACK = 0.9  # of the seconds of a search are planned
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a rehearsal found.
+
+    Args:
+        batch: all steps that belong to one batch of training. [s]
+        trial: one trial. [s]
+    """
+
+    batch: float
+    trial: float
+
+
+def rehearse(strategy: Any, evaluate: Callable[[Candidate], Result], *, batches: int) -> Pace:
+    """Return how long a strategy's steps and trials take, by its first epochs.
+
+    Args:
+        strategy: fresh, with a horizon of `REHEARSED` epochs of so many `batches`.
+        evaluate: the estimator; a failed candidate counts with the time that it took.
+        batches: of an epoch. [count]
+    """
+    seen: dict[Any, list[float]] = defaultdict(list)
+    last: dict[Any, Result] = {}
+    counts: dict[Any, int] = defaultdict(int)
+    start, evaluating = time.monotonic(), 0.0
+    while (candidate := strategy.ask()) is not None:
+        budget = candidate.budget
+        kind = (candidate.kind, bool(budget.train_batches), budget.validation_batches)
+        counts[kind] += 1
+        if len(seen[kind]) < LOOKS and sum(seen[kind]) < LOOKED:
+            begun = time.monotonic()
+            last[kind] = evaluate(candidate)
+            seen[kind].append(time.monotonic() - begun)
+            evaluating += seen[kind][-1]
+        strategy.tell(replace(last[kind], candidate=candidate))
+    own = time.monotonic() - start - evaluating  # of the strategy
+    each = {kind: _mean(times) for kind, times in seen.items()}
+    steps = sum(each[kind] * count for kind, count in counts.items() if kind[0] == "step")
+    trials = [each[kind] for kind in counts if kind[0] == "trial"]
+    return Pace((steps + own) / (REHEARSED * batches), max(trials, default=0.0))
+
+
+def faster(
+    strategy: Any,
+    evaluate: Callable[[Candidate], Result],
+    numbers: Sequence[int],
+    using: Callable[[int], AbstractContextManager[None]],
+) -> int:
+    """Return with which number of threads the first steps of a strategy take less time.
+
+    Operations are small, and on a machine where others compute threads wait for each other: one may
+    be the faster by far. A larger number must be clearly better, since it takes what others could use.
+    """
+
+    def step() -> float:
+        candidate = strategy.ask()
+        begun = time.monotonic()
+        strategy.tell(evaluate(candidate))
+        return time.monotonic() - begun
+
+    best, least = numbers[0], math.inf
+    for number in sorted(set(numbers)):
+        with using(number):
+            step()  # finds its memory
+            taken = sum(step() for _ in range(LOOKS // 2))
+        if taken < CLEARLY * least:
+            best, least = number, taken
+    return best
+
+
+def _mean(times: list[float]) -> float:
+    """Return the mean without the first, if there are more."""
+    rest = times[1:] or times
+    return sum(rest) / len(rest)
+
+
+def fitting(seconds: float, pace: Pace, *, batches: int, more_trials: int) -> tuple[int, int]:
+    """Return epochs and batches per epoch that fit into a search.
+
+    An epoch is a pass over the data unless fewer than `EPOCHS` fit: then it is shorter.
+
+    Args:
+        seconds: of the search. [s]
+        pace: of its steps and trials.
+        batches: of a pass over the data. [count]
+        more_trials: than epochs. [count]
+    """
+    left = SLACK * seconds - more_trials * pace.trial
+    epochs = int(left / max(1e-9, batches * pace.batch + pace.trial))
+    if epochs >= EPOCHS:
+        return epochs, batches
+    epochs = max(1, min(EPOCHS, int(TRIALS_SHARE * left / max(1e-9, pace.trial))))
+    left = max(0.0, left - epochs * pace.trial)
+    return epochs, max(1, min(batches, int(left / max(1e-9, epochs * pace.batch))))
+
+
+def per_epoch(examples: int, estimator: Mapping[str, Any], *, default: float) -> int:
+    """Return the batches of one pass over what the shared weights learn from. [count]
+
+    Args:
+        examples: of the training part. [count]
+        estimator: its settings.
+        default: the share set aside for the architecture if the settings do not say it.
+    """
+    learning = examples * (1 - estimator.get("architecture", default))
+    return max(1, int(learning / min(estimator["batch"], max(1, learning))))

@@ -1,0 +1,1 @@
+"""After the search: final trainings, the card, and a network that needs nothing but torch."""

@@ -1,0 +1,361 @@
+"""A network as plain PyTorch: readable source, weights, and the proof that they agree.
+
+The folder that `export` writes needs torch and nothing else. The proof is a fresh process that cannot
+import evolvent: it loads the network from the folder and must give the outputs that it gave here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import textwrap
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import EvolventError
+from ..files import write_atomically
+from ..network.build import Assembled
+from ..network.operations import MODULES
+from ..network.plan import Block, Call, Plan, Value
+from ..task import Task
+from ..types import State
+from .onnx import Conversion
+
+HEADER = '''"""{title}
+
+Written by evolvent {version}; needs torch only.
+
+    import model
+    net = model.load("FOLDER")              # a torch.nn.Module in eval mode
+    net({inputs:<35} # {outputs} numbers per input
+
+{provenance}
+"""
+
+import json
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+'''
+
+IMAGES = """SCALE = {scale}
+MEAN = {mean}
+STD = {std}
+"""
+
+PREPROCESS = '''
+def preprocess(images) -> Tensor:
+    """Turn raw images [B, H, W, C] (or [B, H, W]), as in the data, into inputs [B, C, H, W]."""
+    x = torch.as_tensor(images).float() / SCALE
+    x = (x.unsqueeze(-1) if x.ndim == 3 else x).permute(0, 3, 1, 2)
+    mean, std = (x.new_tensor(values).reshape(1, -1, 1, 1) for values in (MEAN, STD))
+    return (x - mean) / std
+'''
+
+FOOTER = '''
+def read_safetensors(file) -> dict[str, Tensor]:
+    """Read a .safetensors file: the length of a JSON header, the header, then raw numbers."""
+    types = {"F32": torch.float32, "F16": torch.float16, "I64": torch.int64, "F64": torch.float64}
+    data = bytearray(Path(file).read_bytes())
+    start = 8 + int.from_bytes(data[:8], "little")
+    tensors = {}
+    for name, entry in json.loads(data[8:start]).items():
+        if name == "__metadata__":
+            continue
+        first, last = entry["data_offsets"]
+        kind, shape = types[entry["dtype"]], entry["shape"]
+        numbers = data[start + first : start + last]
+        tensors[name] = torch.frombuffer(numbers, dtype=kind).reshape(shape)
+    return tensors
+
+
+def load(folder=Path(__file__).parent) -> nn.Module:
+    """Return the trained network, in eval mode."""
+    net = Network()
+    net.load_state_dict(read_safetensors(Path(folder) / "weights.safetensors"))
+    return net.eval()
+'''
+
+TOLERANCE = 1e-4  # of the largest output, or of 1
+WIDTH = 100  # of the source [characters]
+INDENT = "    "
+PREDICTORS = Path(__file__).parent / "predict"  # one program per kind of task
+
+CHECK = """
+import importlib.util, sys
+class Forbidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("evolvent", "safetensors"):
+            raise ImportError(f"{name} must not be needed")
+sys.meta_path.insert(0, Forbidden())
+sys.dont_write_bytecode = True
+import torch
+torch.set_num_threads(1)
+for folder, inputs in zip(sys.argv[1::2], sys.argv[2::2]):
+    spec = importlib.util.spec_from_file_location("model", folder + "/model.py")
+    model = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(model)
+    read = model.read_safetensors(inputs)
+    with torch.no_grad():
+        there = model.load(folder)(read["x"])
+    print(float((there - read["y"]).abs().max()))
+"""
+
+
+def export(
+    folder: Path,
+    *,
+    plan: Plan,
+    state: State,
+    task: Task,
+    title: str,
+    provenance: str,
+    onnx: bool = False,
+    patience: float | None = None,
+    proof: bool = True,
+) -> dict[str, Any]:
+    """Write a network into `folder`, and prove it.
+
+    ``model.py`` and ``weights.safetensors`` are the network, ``reading.json`` says how a raw example
+    becomes its input, and ``predict.py`` does it, where a kind of task has such a program.
+
+    Args:
+        folder: where to.
+        plan: of the network.
+        state: its weights.
+        task: what it was trained for.
+        title: the first line of its source.
+        provenance: where it comes from, in the source.
+        onnx: whether to write ``model.onnx`` too.
+        patience: how long that may take; None is ten minutes. [s]
+        proof: whether to run the fresh process, which takes seconds.
+
+    Returns:
+        For the card: ``parity_max_abs_diff``, the largest absolute difference between the outputs here
+        and in the fresh process, or None without a proof; of ONNX, where it was asked for,
+        ``onnx_max_abs_diff`` or the reason why there is none, ``onnx_note``.
+
+    Raises:
+        EvolventError: if the weights do not fit, or if the fresh process cannot run the network or
+            disagrees.
+    """
+    from safetensors.numpy import save
+
+    _check(state, plan)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = source(plan, task, title=title, provenance=provenance)
+    write_atomically(folder / "model.py", text)
+    write_atomically(folder / "weights.safetensors", save(state))
+    write_atomically(folder / "reading.json", json.dumps(reading(task), indent=1))
+    predictor = PREDICTORS / f"{task.kind}.py"
+    if predictor.is_file():
+        write_atomically(folder / "predict.py", predictor.read_text("utf-8"))
+    conversion = Conversion(folder, patience) if onnx else None  # while the proof runs
+    try:
+        difference = parity(folder, plan, state, task) if proof else None
+        return {"parity_max_abs_diff": difference} | (conversion.result() if conversion else {})
+    finally:
+        if conversion is not None:
+            conversion.stop()
+
+
+def reading(task: Task) -> dict[str, Any]:
+    """Return how a raw example becomes an input of the network, and what inputs look like."""
+    inputs: dict[str, Any] = {"shape": list(task.input_shape), "type": "float32"}
+    if vocabulary := getattr(task, "vocabulary", 0):
+        inputs |= {"type": "int64", "below": vocabulary}
+    return {"kind": task.kind, "input": inputs, **getattr(task, "reading", {})}
+
+
+def _check(state: State, plan: Plan) -> None:
+    """Refuse weights that are not exactly those of the network, by name and shape."""
+    with torch.device("meta"):
+        wanted = {name: tuple(each.shape) for name, each in Assembled(plan).state_dict().items()}
+    given = {name: value.shape for name, value in state.items()}
+    for name in sorted(wanted.keys() | given.keys()):
+        if wanted.get(name) != given.get(name):
+            raise EvolventError(
+                f"the weights do not fit the network: {name!r} has the shape "
+                f"{given.get(name, 'missing')}, the network needs {wanted.get(name, 'none')}: "
+                "take the weights that were trained with this architecture and size"
+            )
+
+
+def parity(folder: Path, plan: Plan, state: State, task: Task) -> float:
+    """Return how far the exported network is from the one in memory. [largest absolute difference]"""
+    from safetensors.torch import save_file
+
+    net = Assembled(plan)
+    net.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in state.items()})
+    x = _inputs(task)
+    with torch.no_grad():
+        y = net.eval()(x).contiguous()
+    with tempfile.TemporaryDirectory() as temporary:
+        inputs = Path(temporary) / "inputs.safetensors"
+        save_file({"x": x, "y": y}, inputs)
+        command = [sys.executable, "-I", "-c", CHECK, str(folder.absolute()), str(inputs)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EvolventError(f"the exported network does not run by itself: {done.stderr.strip()}")
+    difference = float(done.stdout)
+    if not difference <= TOLERANCE * max(1.0, float(y.abs().max())):
+        raise EvolventError(f"the exported network differs by {difference} from the trained one")
+    return difference
+
+
+def _inputs(task: Task) -> torch.Tensor:
+    """Return seven random inputs of the form that the network takes."""
+    rng, shape = np.random.default_rng(0), (7, *task.input_shape)
+    if vocabulary := getattr(task, "vocabulary", 0):
+        return torch.from_numpy(rng.integers(0, vocabulary, shape))
+    return torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
+
+
+def source(plan: Plan, task: Task, *, title: str, provenance: str) -> str:
+    """Return the source of `plan` as one readable module."""
+    from .. import __version__
+
+    head = HEADER.format(
+        title=_prose(title),
+        version=__version__,
+        provenance=_prose(provenance),
+        inputs="model.preprocess(inputs))" if task.mean else "inputs)",
+        outputs=task.outputs,
+    )
+    if task.classes:
+        head += f"CLASSES = {_names(task.classes)}\n"
+    if task.mean:
+        head += IMAGES.format(scale=task.scale, mean=list(task.mean), std=list(task.std))
+    classes = [_operation(name) for name in _operations(plan)]
+    classes += [_class(block, plan) for block in plan.blocks[:-1]]
+    foot = [PREPROCESS, FOOTER] if task.mean else [FOOTER]
+    shapes = f"[B, {', '.join(map(str, task.input_shape))}] -> [B, {task.outputs}]."
+    classes.append(_class(plan.network, plan, shapes))
+    return "\n\n\n".join(part.strip("\n") for part in (head, *classes, *foot)) + "\n"
+
+
+def _prose(text: str) -> str:
+    """Return `text` so that it can stand in a docstring, in lines that are not too long."""
+    escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return "\n".join(
+        textwrap.fill(_printable(line), WIDTH, break_long_words=False, break_on_hyphens=False)
+        for line in escaped.split("\n")
+    )
+
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def _names(names: Sequence[str]) -> str:
+    """Return the list of the names as source; JSON's text is Python's too."""
+    texts = [_printable(json.dumps(name, ensure_ascii=False)) for name in names]
+    return "\n".join(_folded("CLASSES = [", texts, "]", ""))[len("CLASSES = ") :]
+
+
+def _folded(head: str, items: Sequence[str], tail: str, indent: str) -> list[str]:
+    """Return ``head items tail`` as one line or, if that is too long, as several."""
+    line = f"{indent}{head}{', '.join(items)}{tail}"
+    if len(line) <= WIDTH:
+        return [line]
+    rows = [""]
+    for item in items:
+        if rows[-1] and len(f"{indent}    {rows[-1]} {item},") > WIDTH:
+            rows.append("")
+        rows[-1] += f"{' ' if rows[-1] else ''}{item},"
+    return [indent + head, *(f"{indent}    {row}" for row in rows), indent + tail]
+
+
+def _operations(plan: Plan) -> list[str]:
+    """Return the operations of our own that `plan` needs, those they are made of first."""
+    needed = {call.op for block in plan.blocks for call in block.calls if call.op in MODULES}
+    for name in list(needed):
+        text = inspect.getsource(MODULES[name]) if _is_ours(name) else ""
+        needed |= {other for other in MODULES if re.search(rf"\b(?<!\.){other}\(", text)}
+    return [name for name in MODULES if name in needed and _is_ours(name)]
+
+
+def _is_ours(name: str) -> bool:
+    return not MODULES[name].__module__.startswith("torch.")
+
+
+def _operation(name: str) -> str:
+    return re.sub(r" *# type: ignore.*", "", inspect.getsource(MODULES[name]))
+
+
+def _class(block: Block, plan: Plan, shapes: str = "") -> str:
+    """Return the source of one block; `shapes` says what its forward makes of its input."""
+    params = [f"{param}: int" for param in block.params]
+    lines = [f"class {block.name}(nn.Module):"]
+    lines += [f'    """{block.doc}"""', ""] if block.doc else []
+    lines += _folded("def __init__(", ["self", *params], ") -> None:", INDENT)
+    lines += [f"{INDENT * 2}super().__init__()"]
+    for call in block.calls:
+        if call.op in MODULES or plan.block(call.op):
+            args = [f"{key}={_value(value, block)}" for key, value in call.args]
+            lines += _folded(f"self.{call.out} = {_module(call.op)}(", args, ")", INDENT * 2)
+    arguments = [f"{name}: Tensor" for name in block.inputs]
+    lines += ["", *_folded("def forward(", ["self", *arguments], ") -> Tensor:", INDENT)]
+    lines += [f'{INDENT * 2}"""{shapes}"""'] if shapes else []
+    for call in block.calls:
+        head, items, tail = _line(call)
+        lines += _folded(f"{call.out} = {head}", items, tail, INDENT * 2)
+    return "\n".join([*lines, f"{INDENT * 2}return {block.output}"])
+
+
+def _module(name: str) -> str:
+    return name if name not in MODULES or _is_ours(name) else f"nn.{name}"
+
+
+def _value(value: Value, block: Block) -> str:
+    return value if isinstance(value, str) and value in block.params else repr(value)
+
+
+def _line(call: Call) -> tuple[str, Sequence[str], str]:
+    """Return the right side of one line of a forward: what precedes its items, they, the rest."""
+    inputs = call.inputs
+    match call.op:
+        case "add" | "concat" if len(inputs) == 1:
+            return inputs[0], (), ""
+        case "add":
+            total = " + ".join(inputs)
+            return (total, (), "") if len(total) < WIDTH // 2 else ("sum([", inputs, "])")
+        case "concat":
+            return "torch.cat([", inputs, "], dim=1)"
+        case "zeros":
+            return "torch.zeros_like(", inputs, ")"
+        case "flatten":
+            return inputs[0], (), ".flatten(1)"
+        case "pool":
+            return "F.avg_pool2d(", (inputs[0], f"{inputs[0]}.shape[2:]"), ").flatten(1)"
+    return f"self.{call.out}(", inputs, ")"
+
+
+def load(folder: Path) -> nn.Module:
+    """Return the network of an exported folder.
+
+    Raises:
+        EvolventError: if the folder holds no ``model.py``.
+    """
+    file = folder / "model.py"
+    if not file.is_file():
+        raise EvolventError(f"{folder} holds no model.py")
+    module = types.ModuleType("model")
+    module.__file__ = str(file)
+    # not by importlib, which would leave a __pycache__ beside the network
+    exec(compile(file.read_text("utf-8"), str(file), "exec"), module.__dict__)
+    net: nn.Module = module.load(folder)
+    return net

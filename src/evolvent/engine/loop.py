@@ -1,0 +1,261 @@
+"""The loop: ask, store, submit; wait; store, tell. It owns the budget of a search, nothing else does.
+
+Resume is replay: the log is told to a fresh strategy, every ask must give the candidate that was
+stored, and what was asked but never told is submitted again under its id.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, replace
+
+from ..errors import CandidateFailed, EvolventError, ReplayError, SettingError
+from ..estimator import Evaluation
+from ..strategy import Strategy
+from ..types import Candidate, Result, failed
+from .store import Log
+
+REFUSALS = 1000  # in a row; then the limits leave nothing to search
+HEARTBEAT = 0.25  # [s] between two notes of the time spent: what a kill can hide from the budget
+
+
+class Diverged(EvolventError):
+    """A step of an estimator that holds state failed: what it has learnt is spoilt."""
+
+
+Submit = Callable[[Candidate], "Future[Evaluation]"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search: what it needs besides its strategy and its log.
+
+    Args:
+        submit: starts an evaluation.
+        cancel: ends one whose answer is no longer wanted.
+        slots: evaluations at a time. [count]
+        trials: of the whole search, over all sessions; refused and cut ones do not count. [count]
+        seconds: of the whole search, over all sessions. [s]
+        charged: whether the clock is what results say they cost, as on a table, instead of the wall.
+        admit: the reason to refuse a candidate before any training, or None.
+        keep: stores new weights and returns their name.
+        listen: is told every result after the strategy, when it is safely stored.
+        start: is called when all that may run was submitted, before the loop waits.
+        over: whether what was told leaves nothing to search for.
+        stateful: whether the estimator carries state from one candidate to the next.
+    """
+
+    submit: Submit
+    cancel: Callable[[Future[Evaluation]], None]
+    slots: int = 1
+    trials: int | None = None
+    seconds: float | None = None
+    charged: bool = False
+    admit: Callable[[Candidate], str | None] = lambda candidate: None
+    keep: Callable[[Evaluation], Result] = lambda evaluation: evaluation.result
+    listen: Callable[[Result], None] = lambda result: None
+    start: Callable[[], None] = lambda: None
+    over: Callable[[], bool] = lambda: False
+    stateful: bool = False
+
+    def run(self, strategy: Strategy, log: Log) -> None:
+        """Search until the budget is spent or the strategy ends; continue if the log has events.
+
+        Raises:
+            ReplayError: if the log is not what this strategy would have asked.
+            Diverged: if a step fails, which leaves a state that nothing can be built on.
+            SettingError: if the limits refuse a thousand candidates in a row.
+        """
+        clock = (_Charged if self.charged else _Clock)(log, self.seconds)
+        try:
+            waiting, used = replay(strategy, log)
+            self._run(strategy, log, clock, waiting, used)
+        finally:
+            clock.note(now=True)
+
+    def _run(
+        self, strategy: Strategy, log: Log, clock: _Clock, waiting: list[Candidate], used: int
+    ) -> None:
+        running: dict[Future[Evaluation], Candidate] = {}
+        while True:
+            fresh: list[Candidate] = []
+            told: list[Result] = []
+            with log.together():
+                while len(running) + len(fresh) < self.slots and not clock.over:
+                    candidate = self._next(strategy, log, clock, waiting, used, told)
+                    if candidate is None:
+                        break
+                    used += candidate.kind == "trial"
+                    fresh.append(candidate)
+            self._report(told)
+            for candidate in fresh:  # stored by now
+                running[self.submit(candidate)] = candidate
+            if not running:
+                break
+            self.start()
+            done, _ = wait(running, timeout=clock.wait, return_when=FIRST_COMPLETED)
+            clock.note()
+            ended = clock.over and not done
+            told = []
+            with log.together():
+                for future in sorted(running if ended else done, key=lambda f: running[f].id):
+                    candidate = running.pop(future)
+                    if ended:
+                        self.cancel(future)
+                    answer = _cut(candidate) if ended else self._answer(future, candidate)
+                    told.append(self._tell(strategy, log, clock.charge(answer)))
+            self._report(told)
+        # waiting are those of an earlier session, and there is no time left for them
+        self._report([self._tell(strategy, log, _cut(candidate)) for candidate in waiting])
+        spent = clock.over or self.over() or (self.trials is not None and used >= self.trials)
+        if not (spent or strategy.ends):
+            raise EvolventError(
+                f"{type(strategy).__name__} asks for nothing while nothing runs and budget is left: "
+                "a strategy that may end must say so (ends = True)"
+            )
+
+    def _next(
+        self,
+        strategy: Strategy,
+        log: Log,
+        clock: _Clock,
+        waiting: list[Candidate],
+        used: int,
+        told: list[Result],
+    ) -> Candidate | None:
+        """Return the next candidate that the limits admit, if the budget has room for it.
+
+        Those that `waiting` holds come first: they were asked for, and perhaps not yet admitted,
+        when an earlier session ended. Refused ones are added to `told`.
+        """
+        for _ in range(REFUSALS):
+            if waiting:
+                candidate: Candidate | None = waiting.pop(0)
+            elif clock.over or self.over() or (self.trials is not None and used >= self.trials):
+                return None
+            elif (candidate := strategy.ask()) is not None:
+                log.asked(candidate)
+            if candidate is None:
+                return None
+            reason = None if candidate.arch is None else self.admit(candidate)
+            if reason is None:
+                return candidate
+            refused = Result(candidate, status="refused", reason=reason)
+            told.append(self._tell(strategy, log, refused))
+            clock.note()
+        raise SettingError(
+            f"the limits refused {REFUSALS:,} candidates in a row, the last because {reason}: "
+            "raise the limit or choose a smaller space or network"
+        )
+
+    def _answer(self, future: Future[Evaluation], candidate: Candidate) -> Result:
+        try:
+            result = self.keep(future.result())
+        except CandidateFailed as error:
+            result = failed(candidate, str(error))
+        if self.stateful and candidate.kind == "step" and not result.ok:
+            raise Diverged(result.reason)
+        return result
+
+    def _tell(self, strategy: Strategy, log: Log, result: Result) -> Result:
+        log.told(result)
+        strategy.tell(result)
+        return result
+
+    def _report(self, told: list[Result]) -> None:
+        """Pass on what is stored; what listens may delete what no candidate needs any more."""
+        for result in told:
+            self.listen(result)
+
+
+def _cut(candidate: Candidate) -> Result:
+    return Result(candidate, status="cut", reason="the budget ended before it did")
+
+
+def replay(strategy: Strategy, log: Log) -> tuple[list[Candidate], int]:
+    """Tell a fresh strategy the log; return what was asked but not told, and the trials used.
+
+    Trials of the waiting candidates are not among those used: they are counted when submitted.
+    """
+    waiting: dict[int, Candidate] = {}
+    used = 0
+    for event in log.events():
+        if isinstance(event, Candidate):
+            _same(strategy.ask(), event)
+            waiting[event.id] = event
+        else:
+            del waiting[event.candidate.id]
+            used += event.counts
+            strategy.tell(event)
+    return list(waiting.values()), used
+
+
+def _same(now: Candidate | None, then: Candidate) -> None:
+    """Refuse to go on when the strategy asks for something else than it did."""
+    old, new = (json.loads(json.dumps(c.to_json())) if c else {} for c in (then, now))
+    if old == new:
+        return
+    found = [
+        f"{name} {old[name]} is now {new[name]}" for name in old if new and old[name] != new[name]
+    ]
+    raise ReplayError(
+        f"candidate {then.id} of the log is not what the strategy asks for "
+        f"({'; '.join(found) or 'it asks for nothing'}): the log was written by another version or "
+        "with other settings; start anew with another --out"
+    )
+
+
+class _Clock:
+    """The seconds of the search over all sessions, noted in the log several times a second."""
+
+    def __init__(self, log: Log, seconds: float | None) -> None:
+        self.log, self.seconds = log, seconds
+        self.start = time.monotonic() - log.spent("search")
+        self.noted = time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        return self.seconds is not None and time.monotonic() - self.start >= self.seconds
+
+    @property
+    def wait(self) -> float:
+        """How long to wait for a result before looking at the clock again. [s]"""
+        if self.seconds is None:
+            return HEARTBEAT
+        return max(0.0, min(HEARTBEAT, self.seconds - (time.monotonic() - self.start)))
+
+    def note(self, *, now: bool = False) -> None:
+        if now or time.monotonic() - self.noted >= HEARTBEAT:
+            self.noted = time.monotonic()
+            self.log.spend("search", self.noted - self.start)
+
+    def charge(self, result: Result) -> Result:
+        """Return `result`: the wall has charged it already."""
+        return result
+
+
+class _Charged(_Clock):
+    """The seconds that results say they cost: simulated time, for tables."""
+
+    def __init__(self, log: Log, seconds: float | None) -> None:
+        super().__init__(log, seconds)
+        told = (event for event in log.events() if isinstance(event, Result))
+        self.total = sum(result.seconds for result in told)
+
+    @property
+    def over(self) -> bool:
+        return self.seconds is not None and self.total >= self.seconds
+
+    @property
+    def wait(self) -> float:
+        return HEARTBEAT
+
+    def charge(self, result: Result) -> Result:
+        """Return `result`, cut if it would have ended after the budget."""
+        self.total += result.seconds
+        if self.seconds is not None and self.total > self.seconds:
+            return replace(_cut(result.candidate), seconds=result.seconds)
+        return result

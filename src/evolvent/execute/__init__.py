@@ -1,0 +1,102 @@
+"""Where calls run: the contract of an executor, and what may become of a call.
+
+`inline` runs calls in this process, `processes` in others of this machine; `together` makes few calls
+of many; `worker` is what runs there.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol, Self, TypeVar
+
+from ..errors import CandidateFailed
+
+T = TypeVar("T")
+
+
+class WorkerLost(CandidateFailed):
+    """The worker died in every attempt: killed by a signal, or ended by the call itself."""
+
+
+class TimedOut(CandidateFailed):
+    """The call took longer than its time-out."""
+
+
+class OutOfMemory(CandidateFailed):
+    """The call needs more memory than there is, also when nothing else runs."""
+
+
+class Cancelled(CandidateFailed):
+    """The call was cancelled, or its executor shut down before it ended."""
+
+
+class Executor(Protocol):
+    """Runs calls somewhere. Leaving it as a context manager shuts it down.
+
+    Args:
+        workers: how many calls run at the same time. [count]
+    """
+
+    workers: int
+
+    def submit(
+        self, call: Callable[..., T], /, *args: Any, timeout: float | None = None
+    ) -> Future[T]:
+        """Run ``call(context, *args)`` and return the future of its result.
+
+        The future's exception is the call's own (if that cannot be pickled, a `CandidateFailed`
+        with its type and text), `TimedOut`, `OutOfMemory`, `WorkerLost` or `Cancelled`. Its
+        ``cancel()`` never succeeds: it could not stop what runs.
+
+        Args:
+            call: a function of a module, not of the script that is run: it is pickled by name.
+            args: picklable values.
+            timeout: longest duration, counted from the start of each attempt. [s, > 0]
+
+        Raises:
+            RuntimeError: after `shutdown`.
+            Exception: whatever pickle raises for a call or an argument that it refuses.
+        """
+        ...
+
+    def cancel(self, future: Future[Any]) -> None:
+        """Kill what runs a call, or forget it if it waits: its future gets `Cancelled`, soon."""
+        ...
+
+    def shutdown(self) -> None:
+        """Stop everything; unfinished futures get `Cancelled`. A second time does nothing."""
+        ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.shutdown()
+
+
+def cores() -> int:
+    """Return the cores that this process may use. [count]"""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pickled(value: Any) -> bytes:
+    """Return a value as bytes that another process can read."""
+    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+
+def described(error: BaseException) -> str:
+    """Return the type of an error and what it says."""
+    return f"{type(error).__name__}: {error}"
+
+
+def guarded(call: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
+    """Return (True, result) or (False, exception): what a call raises ends nothing but itself."""
+    try:
+        return True, call(*args)
+    except SystemExit as error:  # it would end the coordinator when the future is read
+        return False, CandidateFailed(f"SystemExit: {error}")
+    except Exception as error:  # noqa: BLE001 - this is the guard
+        return False, error

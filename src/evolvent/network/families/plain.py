@@ -1,0 +1,68 @@
+"""The family ``plain``: a network made by hand, the control that stands beside every winner.
+
+Images: two 3 x 3 convolutions per stage, channels doubled where the size is halved, in the manner of
+VGG with batch norm (Simonyan & Zisserman 2014; Ioffe & Szegedy 2015), with global average pooling.
+Texts: an embedding, one convolution over three words, its largest values (Kim 2014, with one length).
+Numbers: two dense layers.
+"""
+
+from __future__ import annotations
+
+from ...space import Space
+from ...types import Arch
+from ..build import Data, Size
+from ..plan import Block, Call, Plan, call
+
+
+def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
+    """Return the plain network of width ``arch[0]`` for inputs like those of `data`.
+
+    Of `size` images use the stages and the stem, others nothing.
+    """
+    vocabulary = getattr(data, "vocabulary", 0)
+    if len(data.input_shape) == 3:
+        calls, features, what = _convolutions(arch[0], data.input_shape[0], size)
+    elif vocabulary:
+        calls, features, what = _words(arch[0], vocabulary, data.input_shape[0])
+    else:
+        calls, features, what = _dense(arch[0], data.input_shape[0])
+    last = calls[-1].out
+    calls.append(call("logits", "Linear", last, in_features=features, out_features=data.outputs))
+    doc = f"A plain {what}network, made by hand."
+    return Plan((Block("Network", ("x",), "logits", tuple(calls), doc=doc),))
+
+
+def _convolutions(width: int, channels: int, size: Size) -> tuple[list[Call], int, str]:
+    c_in, c, last = channels, width, "x"
+    calls = []
+    for stage in range(size.stages):
+        stride = size.stem_stride if stage == 0 else 2
+        for place, step in enumerate((stride, 1)):
+            name = f"conv{stage}_{place}"
+            calls.append(call(name, "ConvBNReLU", last, c_in=c_in, c_out=c, kernel=3, stride=step))
+            c_in, last = c, name
+        c *= 2
+    return [*calls, call("features", "pool", last)], c_in, "convolutional "
+
+
+def _words(width: int, vocabulary: int, length: int) -> tuple[list[Call], int, str]:
+    kernel = min(3, length)
+    calls = [
+        call("embedding", "TokenEmbedding", "x", vocabulary=vocabulary, dimension=width),
+        call(
+            "conv", "Conv1d", "embedding", in_channels=width, out_channels=width, kernel_size=kernel
+        ),
+        call("relu", "ReLU", "conv"),
+        call("features", "GlobalPool1d", "relu", how="max"),
+    ]
+    return calls, width, "convolutional "
+
+
+def _dense(width: int, features: int) -> tuple[list[Call], int, str]:
+    calls = [
+        call("dense0", "Linear", "x", in_features=features, out_features=width),
+        call("relu0", "ReLU", "dense0"),
+        call("dense1", "Linear", "relu0", in_features=width, out_features=width),
+        call("relu1", "ReLU", "dense1"),
+    ]
+    return calls, width, "dense "

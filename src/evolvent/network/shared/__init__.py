@@ -1,0 +1,1 @@
+"""Networks that hold all architectures of a space, with shared weights."""

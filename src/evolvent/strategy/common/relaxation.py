@@ -1,0 +1,208 @@
+"""What strategies over the gradient share: logits per operation, Adam, derived trials, a way to stop.
+
+A space's mixture is relaxed: every row of a group has a logit per column. In every epoch of the shared
+weights come as many rounds of steps as there are batches, then a trial of the architecture that the
+logits stand for. Its note tells how far the search has moved: the entropy of the rows' softmax, now
+and as it was begun, the share of skip connections and of all operations without weights (these and
+poolings), and the softmax itself.
+
+Sources: Liu et al. 2018 (1806.09055) for the relaxation and its derivation; Liang et al. 2019
+(1909.06035) for stopping at a number of skip connections (DARTS+).
+What differs: in a short search the papers' learning rate would hardly move a logit, so by default the
+steps of the whole horizon may add up to what the paper's do (`note` says so).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from ...errors import SettingError
+from ...space import Mixture, Space
+from ...types import Arch, Budget, Candidate, Result, freeze, stream
+from .sequence import Sequence
+
+PAPER_LR = 3e-4
+EPSILON = 1e-8
+SKIPS, POOLING = ("skip_connect", "identity"), "_pool_"
+
+Rows = dict[str, np.ndarray]  # group -> [rows, columns]
+
+
+class Relaxable(Space, Mixture, Protocol):
+    """A space with a mixture."""
+
+
+class Relaxation(Sequence):
+    """The logits of a mixture, and when what is asked; a subclass says what is sent and learnt.
+
+    Args:
+        space: gives the groups of rows.
+        lr: learning rate of Adam; None is the paper's 3e-4, or what lets the horizon's steps add up to
+            what the paper's do, at most 0.05. [> 0]
+        betas: decays of Adam's means. [0..1) each
+        weight_decay: of the logits. [>= 0]
+        spread: standard deviation of the first logits. [>= 0]
+        warmup: share of the epochs in which only the shared weights learn. [0..1)
+        most_skips: skip connections that the derived architecture may have in its first group; with
+            more, the search ends with what was derived before; None never ends it so. [count]
+        batches: of an epoch. [count]
+        epochs: not used: steps and trials say how long they train. [epochs]
+        horizon: epochs of the shared weights, each followed by a trial. [epochs]
+        seed: same seed and same tells in, same asks out, in any process.
+
+    Raises:
+        SettingError: if a setting is outside its rule.
+    """
+
+    needs = frozenset({"mixture", "gradient"})
+    rounds: tuple[Budget, ...]  # of the steps that a batch of training takes
+    paper_steps: int  # gradients that the paper's search climbed by [count]
+
+    def __init__(
+        self,
+        space: Relaxable,
+        *,
+        lr: float | None = None,
+        betas: tuple[float, float] = (0.5, 0.999),
+        weight_decay: float = 1e-3,
+        spread: float = 1e-3,
+        warmup: float = 0.0,
+        most_skips: int | None = None,
+        batches: int = 100,
+        epochs: float = 1.0,
+        horizon: int = 50,
+        seed: int = 0,
+    ) -> None:
+        self.note = ""
+        steps = max(1, batches * horizon)
+        if lr is None:
+            lr = min(0.05, max(PAPER_LR, PAPER_LR * self.paper_steps / steps))
+            if lr > PAPER_LR:
+                self.note = (
+                    f"learning rate {lr:.2g} of the architecture instead of the paper's {PAPER_LR:g}, "
+                    f"so that {steps:,} steps move it as far as the paper's {self.paper_steps:,} can"
+                )
+        for name, allowed, rule in (
+            ("lr", lr > 0, "above 0"),
+            ("betas", all(0 <= beta < 1 for beta in betas), "in [0, 1)"),
+            ("weight_decay", weight_decay >= 0, "at least 0"),
+            ("spread", spread >= 0, "at least 0"),
+            ("warmup", 0 <= warmup < 1, "in [0, 1)"),
+            ("most_skips", most_skips is None or most_skips >= 0, "at least 0"),
+            ("batches", batches >= 1, "at least 1"),
+        ):
+            if not allowed:
+                raise SettingError(f"{name}={locals()[name]!r}: {rule}")
+        self.space, self.lr, self.betas, self.weight_decay = space, lr, betas, weight_decay
+        self.most_skips, self.batches, self.horizon, self.seed = most_skips, batches, horizon, seed
+        self.warm = round(warmup * horizon)  # [epochs]
+        self.groups = {group.name: group for group in space.groups()}
+        self.logits: Rows = {}
+        for name, group in self.groups.items():
+            rng = np.random.default_rng(stream(seed, "logits", name).getrandbits(63))
+            self.logits[name] = spread * rng.standard_normal((len(group.rows), len(group.columns)))
+        self.moments = {
+            name: (np.zeros_like(a), np.zeros_like(a)) for name, a in self.logits.items()
+        }
+        self.updates = 0
+        self._begun = self._entropy()
+        self.train_batches = batches * horizon  # that it will ask for [count]
+        self.more_trials = 0  # than epochs
+        super().__init__()
+
+    def plan(self) -> Iterator[Candidate]:
+        """Yield the steps of every epoch, then the derived architecture as a trial."""
+        for epoch in range(self.horizon):
+            for _ in range(self.batches):
+                for budget in self.rounds:
+                    if epoch < self.warm:  # the mixture is left as it is
+                        budget = replace(budget, validation_batches=0)
+                        if not budget.train_batches:
+                            continue
+                    mixture = self.sent(self.asked)
+                    yield Candidate(
+                        self.asked, kind="step", mixture=mixture, operator="step", budget=budget
+                    )
+            arch = self.space.derive(self.probabilities())
+            if epoch > self.warm and self._too_many(arch):
+                return  # with what was tried before
+            behind = Budget(epochs=epoch + 1)  # later trials are judged with weights that know more
+            note = self._note(epoch, arch)
+            yield Candidate(self.asked, arch, operator="derive", budget=behind, note=note)
+
+    def tell(self, result: Result) -> None:
+        """Climb down the gradient of a step."""
+        super().tell(result)
+        if not result.ok or result.gradient is None:
+            return
+        self.updates += 1
+        first, second = (1 - beta**self.updates for beta in self.betas)
+        for name, gradient in result.gradient.items():
+            slope = self.slope(name, np.asarray(gradient, np.float64), result.candidate.id)
+            slope = slope + self.weight_decay * self.logits[name]
+            mean, square = self.moments[name]
+            mean += (1 - self.betas[0]) * (slope - mean)
+            square += (1 - self.betas[1]) * (slope**2 - square)
+            self.logits[name] -= self.lr * (mean / first) / (np.sqrt(square / second) + EPSILON)
+
+    def sent(self, id: int) -> Rows:
+        """Return the mixture of step `id`."""
+        raise NotImplementedError
+
+    def slope(self, name: str, gradient: np.ndarray, id: int) -> np.ndarray:
+        """Return the gradient by the logits of a group, from that by the mixture of step `id`."""
+        raise NotImplementedError
+
+    # -- how far it has moved --------------------------------------------------------------------
+
+    def probabilities(self) -> Rows:
+        """Return the softmax of every row of logits."""
+        return {name: softmax(logits) for name, logits in self.logits.items()}
+
+    def _note(self, epoch: int, arch: Arch) -> dict[str, Any]:
+        rows, counts = self.probabilities(), self._operations(arch)
+        total, skips = max(1.0, sum(counts.values())), _skips(counts)
+        poolings = sum(number for name, number in counts.items() if POOLING in name)
+        return {
+            "epoch": epoch + 1,
+            "begun": self._begun,
+            "entropy": self._entropy(),
+            "skips": round(skips / total, 6),
+            "free": round((skips + poolings) / total, 6),
+            "mixture": freeze({name: own.round(4).tolist() for name, own in rows.items()}),
+        }
+
+    def _entropy(self) -> float:
+        """Return the mean entropy of the groups, as a share of the largest. [0..1]"""
+        return round(float(np.mean([entropy(own) for own in self.probabilities().values()])), 6)
+
+    def _operations(self, arch: Arch) -> dict[str, float]:
+        """Return on how many edges of the first group which operation is; ``none`` is left out."""
+        group = next(iter(self.groups.values()))
+        sums = self.space.one_hot(arch)[group.name].sum(0).tolist()
+        return {name: n for name, n in zip(group.columns, sums, strict=True) if name != "none"}
+
+    def _too_many(self, arch: Arch) -> bool:
+        return self.most_skips is not None and _skips(self._operations(arch)) > self.most_skips
+
+
+def _skips(counts: Mapping[str, float]) -> float:
+    """Return how many of the counted operations are skip connections."""
+    return sum(counts.get(name, 0.0) for name in SKIPS)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the softmax of every row [rows, columns]."""
+    raised = np.exp(logits - logits.max(1, keepdims=True))
+    return np.asarray(raised / raised.sum(1, keepdims=True))
+
+
+def entropy(rows: np.ndarray) -> float:
+    """Return the mean entropy of rows of probabilities, as a share of the largest. [0..1]"""
+    terms = rows * np.log(np.maximum(rows, 1e-300))
+    return float(-terms.sum(1).mean() / math.log(rows.shape[1]))

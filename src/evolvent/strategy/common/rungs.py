@@ -1,0 +1,99 @@
+"""What strategies share that train in rungs: lengths, fresh architectures, promotions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ...errors import SettingError
+from ...space import Space
+from ...types import Budget, Candidate, Result, stream
+from .. import Strategy
+
+SLACK = 1e-9  # 81 / 3**4 must not lose a rung to rounding
+
+
+def ladder(
+    epochs: float, minimum: float | None, eta: float | None, rungs: Sequence[float] | None = None
+) -> tuple[list[float], float]:
+    """Return the training lengths of the rungs, shortest first and full length last, and eta.
+
+    Args:
+        epochs: the full length R. [epochs]
+        minimum: no rung is shorter; None is 1 epoch, or `epochs` where that is less. [epochs]
+        eta: each rung is so many times longer than the one before; None is 3, or the mean ratio
+            of `rungs`.
+        rungs: the lengths themselves, instead of all that. [epochs]
+
+    Raises:
+        SettingError: if `eta` is not above 1, or the lengths do not ascend from above 0.
+    """
+    if rungs is not None and (
+        not rungs or rungs[0] <= 0 or any(a >= b for a, b in itertools.pairwise(rungs))
+    ):
+        raise SettingError(f"rungs={list(rungs)} must be lengths that ascend from above 0")
+    if eta is None:
+        several = rungs is not None and len(rungs) > 1
+        eta = (rungs[-1] / rungs[0]) ** (1 / (len(rungs) - 1)) if rungs and several else 3.0
+    least = min(1.0, epochs) if minimum is None else minimum
+    if eta <= 1 or not 0 < least <= epochs:
+        raise SettingError(
+            f"eta={eta} must be above 1 and minimum={least} in 0..epochs={epochs}, without 0"
+        )
+    if rungs is not None:
+        return [float(length) for length in rungs], eta
+    steps = math.floor(math.log(epochs / least, eta) + SLACK)
+    return [epochs * eta**-step for step in range(steps, -1, -1)], eta
+
+
+def ranked(results: Sequence[Result]) -> list[Result]:
+    """Return the results that have a score, best first; of equal ones the earlier asked."""
+    scored = [result for result in results if result.ok]
+    return sorted(scored, key=lambda result: (-result.value, result.candidate.id))
+
+
+class Fresh:
+    """Where new architectures come from: the space's samples, or an inner strategy.
+
+    The inner strategy counts its own candidates; here they get the ids of the outer one.
+    """
+
+    def __init__(self, space: Space, sampler: Strategy | None, seed: int) -> None:
+        self.space, self.sampler, self.seed = space, sampler, seed
+        self.ends = sampler is not None and sampler.ends
+        self.inner: dict[int, Candidate] = {}  # outer id -> as the inner strategy asked it
+        self.outer: dict[int, int] = {}  # inner id -> outer id
+
+    def ask(self, id: int) -> Candidate | None:
+        """Return a new architecture under the id of the outer strategy, or None to wait."""
+        if self.sampler is None:
+            return Candidate(id, self.space.sample(stream(self.seed, "sample", id)))
+        asked = self.sampler.ask()
+        if asked is None:
+            return None
+        self.inner[id], self.outer[asked.id] = asked, id
+        parents = tuple(self.outer[parent] for parent in asked.parents)
+        return replace(asked, id=id, parents=parents, weights_from=(), note=None)
+
+    def tell(self, result: Result) -> None:
+        """Tell the inner strategy the results of the lowest rung: they are comparable."""
+        asked = self.inner.pop(result.candidate.id, None)
+        if self.sampler is not None and asked is not None:
+            self.sampler.tell(replace(result, candidate=asked))
+
+
+def promote(
+    id: int, result: Result, epochs: float, continue_: bool, operator: str = "promote"
+) -> Candidate:
+    """Return the candidate that goes on from `result`, trained to `epochs` in total."""
+    lower = result.candidate
+    return Candidate(
+        id,
+        lower.arch,
+        parents=(lower.id,),
+        operator=operator,
+        weights_from=(lower.id,) if continue_ else (),
+        budget=Budget(epochs=epochs),
+    )

@@ -1,0 +1,342 @@
+"""Train one candidate of a run fully: longer, scaled up, or transferred to other data.
+
+Search small, stack later: a cell found in a small network is repeated in a large one. What helps only
+the training (drop-path, an auxiliary classifier) is in no number and no file of the result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from . import registry
+from .config.defaults import adapted, at_most
+from .config.pacing import pace
+from .config.parts import in_space, known_to_network, make_space, make_spec, network_settings
+from .config.resolve import task_settings
+from .config.settings import parse_budget, validated
+from .deliver import export
+from .errors import EvolventError, InvalidArchitecture, RunError, SettingError, unknown
+from .execute import cores
+from .execute.processes import LocalSlots
+from .execute.worker import Job, Outcome, fit
+from .files import new_folder, write_atomically
+from .network.build import Size, plan, training_plan
+from .network.cost import cost
+from .network.plan import Plan
+from .run import Run
+from .task import Task
+from .task.frames import is_table
+from .task.opening import COLUMNS, open_task, settings_of, with_columns
+from .types import Result
+
+PARTS = ("task", "train")  # what settings may concern
+Settings = Mapping[str, Mapping[str, Any]]
+
+
+def train(
+    run: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    candidate: int | None = None,
+    task: str | None = None,
+    target: str | None = None,
+    text: str | None = None,
+    kind: str | None = None,
+    cells: int | None = None,
+    width: int | None = None,
+    epochs: float | None = None,
+    budget: str | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    settings: Settings | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Train a candidate from fresh weights on the training part, score it, export it.
+
+    Args:
+        run: the folder of the run that found it.
+        out: a new or empty folder for the network.
+        candidate: its id; None is the winner.
+        task: other data of the same kind; shapes and classes are adapted. None is the run's own.
+        target: the column to predict, where the task is a table; None is the run's.
+        text: the column of texts, where there is one; None is the run's.
+        kind: ``classification`` or ``regression``; None is the run's.
+        cells: normal cells per stage. [count]
+        width: channels of the first stage. [count]
+        epochs: training length. [epochs]
+        budget: training time instead of epochs, such as ``"10m"``.
+        seed: of weights, order and augmentation.
+        threads: of the training; None is one per core. [count]
+        settings: ``task`` and ``train`` -> name -> value, in place of the run's own.
+        say: is told what happens.
+
+    Returns:
+        The card that stands in the folder.
+
+    Raises:
+        UserError: for an unknown candidate, a task of another kind, settings that are wrong or change
+            nothing, or a folder that holds files.
+    """
+    began, found, folder = time.monotonic(), Run(run), Path(out)
+    config, settings = found.config, settings or {}
+    seconds = _length(epochs, budget)
+    _check("cells", cells, 0)
+    _check("width", width, 1)
+    _check("threads", threads, 1)
+    given = _given(settings, {"cells": cells, "width": width})
+    data = _data(config, task, settings, target=target, text=text, kind=kind)
+    result = _candidate(found, candidate)
+    arch, space = result.candidate.arch, make_space(config, data)
+    base = config["train"] if task is None else adapted(config, data)
+    network = network_settings({"train": base | given}, "train")
+    made = _plan(space, result, data, network, given)
+    threads = threads or cores()
+    with _new(folder):
+        if epochs is None:
+            assert seconds is not None
+            options = {"device": config["request"]["device"], "threads": threads}
+            per_epoch = pace(space, arch, data, **options, **network) * len(data.train)
+            most = 10 * at_most("final", data, network["hyper"].batch)
+            epochs = min(0.9 * seconds / per_epoch, most)
+        job = Job(
+            "train",
+            epochs=epochs,
+            test=True,
+            seed=seed,
+            deadline=None if seconds is None else began + seconds,
+            **in_space(config, arch),
+            **network,
+        )
+        say(_announcement(result, job, made, data))
+        spec = make_spec(config, data, seed, config["request"]["device"])
+        with LocalSlots(spec, workers=1, threads=threads) as executor:
+            outcome = executor.submit(fit, job).result()
+        card = _card(found, result, data, job, made, outcome)
+        card["task"] = task or config["request"]["task"]
+        card |= export.export(
+            folder,
+            onnx=(base | given).get("onnx", True),
+            plan=made,
+            state=outcome.state,
+            task=data,
+            title=f"Candidate {result.candidate.id} of a search by {config['recipe']} on "
+            f"{Path(card['found_on']).name}, trained on {Path(data.name).name}.",
+            provenance=f"{card['params']:,} parameters, {card['train_epochs']:g} epochs.",
+        )
+        card["seconds"] = round(time.monotonic() - began, 2)
+        write_atomically(folder / "card.md", page(card))
+        write_atomically(folder / "card.json", json.dumps(card, indent=1))
+    return card
+
+
+# ---- what was asked for --------------------------------------------------------------------------
+
+
+def _length(epochs: float | None, budget: str | None) -> float | None:
+    """Return the seconds of a budget, or None where epochs are given."""
+    if (epochs is None) == (budget is None):
+        raise SettingError("give either --epochs or --budget")
+    _check("epochs", epochs, 0.001)
+    if budget is None:
+        return None
+    seconds = parse_budget(budget).seconds
+    if seconds is None:
+        raise SettingError(f"--budget {budget}: a training takes a time, such as 10m")
+    return seconds
+
+
+def _check(name: str, value: float | None, least: float) -> None:
+    if value is not None and not value >= least:
+        raise SettingError(f"--{name} {value:g}: at least {least:g}")
+
+
+def _given(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of the network's size and training, by settings and by options."""
+    for part in settings:
+        if part not in PARTS:
+            raise unknown("part", part, PARTS)
+    own = dict(settings.get("train", {}))
+    said = {name: value for name, value in options.items() if value is not None}
+    for name in ("epochs", *said):
+        if name in own:
+            raise SettingError(
+                f"train.{name}={own[name]}: here --{name} says it, and says it alone"
+            )
+    return validated("train", own, known_to_network() | {"onnx": bool}) | said
+
+
+def _data(
+    config: Mapping[str, Any], task: str | None, settings: Settings, **columns: str | None
+) -> Task:
+    """Open the data to train on, refusing those that a network of the run cannot learn."""
+    own = config["request"]
+    name = task or own["task"]
+    said = validated(
+        "task", with_columns(name, settings.get("task", {}), **columns), settings_of(name)
+    )
+    read = task_settings(config)
+    if task:  # how other data are read is theirs to say; what is predicted may stay what it was
+        stays = set(COLUMNS if is_table(name) else ()) - ({"kind"} if "text" in said else set())
+        read = {key: value for key, value in read.items() if key in stays}
+    data = open_task(name, dict(read) | said)
+    if not data.trainable:
+        what = (
+            "is a table: it is looked up, there is nothing to train"
+            if data.charged
+            else "has no examples, and the weights of its networks are genes: there is nothing to "
+            "train; evolvent export gives a candidate as it is"
+        )
+        raise SettingError(f"{data.name} {what}")
+    noted = config["data"].get("kind")
+    kinds = {noted} if noted else registry.find("estimator", config["estimator"]["name"]).kinds
+    if data.kind not in kinds:
+        raise SettingError(
+            f"{data.name} is a task of kind {data.kind}, and what this run found is for tasks of kind "
+            f"{', '.join(sorted(kinds))} ({own['task']}): choose data of that kind, or search anew"
+        )
+    return data
+
+
+def _candidate(run: Run, id: int | None) -> Result:
+    id = run.card["candidate"] if id is None else id
+    for result in run.results():
+        if result.candidate.id == id:
+            return result
+    raise RunError(f"{run.folder} has no candidate {id}: evolvent show {run.folder} lists them")
+
+
+def _plan(
+    space: Any, result: Result, data: Task, network: Mapping[str, Any], given: Mapping[str, Any]
+) -> Plan:
+    """Return the plan of what is delivered, refusing what cannot be built and what has no effect."""
+    size, arch = network["size"], result.candidate.arch
+    try:
+        trained = training_plan(space, arch, data, size)
+    except InvalidArchitecture as error:
+        raise SettingError(
+            f"candidate {result.candidate.id} cannot be built for {data.name}: {error}"
+        ) from error
+    for name, other in _others(size, given).items():
+        if training_plan(space, arch, data, dataclasses.replace(size, **{name: other})) == trained:
+            raise SettingError(
+                f"{name}={given[name]} changes nothing in this network of space "
+                f"{space.family!r}: leave it out"
+            )
+    edge = min(data.input_shape[1:], default=0)
+    if data.kind == "image" and (network["hyper"].cutout or 0) >= edge:
+        raise SettingError(
+            f"train.cutout={network['hyper'].cutout}: below the edge of the images, {edge} pixels"
+        )
+    return plan(space, arch, data, size)
+
+
+def _others(size: Size, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return another value for each given number that ought to make a difference."""
+    grown = {name: getattr(size, name) + 1 for name in ("cells", "width") if name in given}
+    return grown | {name: 0.0 for name in ("drop_path", "auxiliary") if given.get(name)}
+
+
+@contextlib.contextmanager
+def _new(folder: Path) -> Iterator[None]:
+    """Make a folder; take it away again if nothing came to stand in it."""
+    known = folder.exists()
+    new_folder(folder, "--out")
+    try:
+        yield
+    except BaseException:
+        if not known:
+            with contextlib.suppress(OSError):  # it holds files
+                folder.rmdir()
+        raise
+
+
+# ---- what came out -------------------------------------------------------------------------------
+
+
+def _announcement(result: Result, job: Job, made: Plan, data: Task) -> str:
+    cells = _cells(made)
+    shape = f"{cells} cells of width {job.size.width}, " if cells else ""
+    helps = {"drop-path": job.size.drop_path, "auxiliary": job.size.auxiliary}
+    with_ = "".join(f", {name} {value:g}" for name, value in helps.items() if value)
+    return (
+        f"training candidate {result.candidate.id}: {shape}{cost(made, data).params:,} parameters, "
+        f"{job.epochs:.3g} epochs on {len(data.train):,} examples{with_}"
+    )
+
+
+def _cells(made: Plan) -> int:
+    """Return how many cells a network has, reduction cells among them; 0 if it is made of none."""
+    return sum(made.block(call.op) is not None for call in made.network.calls)
+
+
+def _card(
+    run: Run, result: Result, data: Task, job: Job, made: Plan, outcome: Outcome
+) -> dict[str, Any]:
+    numbers, cells = outcome.numbers, _cells(made)
+    if numbers["val"] is None:
+        raise EvolventError("the training gave no score")
+    return {
+        "recipe": run.config["recipe"],
+        "run": str(run.folder.absolute()),
+        "found_on": run.config["request"]["task"],
+        "candidate": result.candidate.id,
+        "search_score": result.score,
+        "search_epochs": result.epochs,
+        "arch": result.candidate.arch,
+        "cells": cells or None,
+        "width": job.size.width if cells else None,
+        "size": dataclasses.asdict(job.size),
+        "training": dataclasses.asdict(job.hyper),
+        "params": numbers["params"],
+        "flops": cost(made, data).flops,
+        "val_score": numbers["val"][data.metric],
+        "test_score": numbers["test"][data.metric] if numbers["test"] else None,
+        "test_metrics": numbers["test"],
+        "metric": data.metric,
+        "train_examples": numbers["examples"],
+        "train_epochs": numbers["epochs"],
+        "train_seconds": numbers["train_seconds"],
+        "cut": numbers["cut"],
+        "threads": numbers["threads"],
+        "peak_mib": numbers["peak_mib"],
+        "seed": job.seed,
+    }
+
+
+def page(card: Mapping[str, Any]) -> str:
+    """Return the card as a page."""
+    test = "no test data" if card["test_score"] is None else f"{card['test_score']:.4f}"
+    score = (
+        "" if card["search_score"] is None else f" (validation {card['search_score']:.4f} there)"
+    )
+    shape = f"{card['cells']} cells of width {card['width']}; " if card["cells"] else ""
+    threads = f"{card['threads']} thread{'s' if card['threads'] > 1 else ''}"
+    memory = "" if card["peak_mib"] is None else f", at most {card['peak_mib']:.0f} MiB of memory"
+    helps = {"drop-path": card["size"]["drop_path"], "auxiliary": card["size"]["auxiliary"]}
+    with_ = "".join(f", {name} {value:g}" for name, value in helps.items() if value)
+    return "\n".join(
+        [
+            f"# A network for {Path(card['task']).name}",
+            "",
+            f"Candidate {card['candidate']} of `{card['run']}`, found by `{card['recipe']}` on "
+            f"{Path(card['found_on']).name}{score}, trained from fresh weights (seed {card['seed']}): "
+            f"{card['train_epochs']:.3g} epochs on {card['train_examples']:,} examples in "
+            f"{card['train_seconds']:.0f} s with {threads}{memory}{with_}.",
+            "",
+            f"{shape}{card['params']:,} parameters, {card['flops']:,} FLOPs per input.",
+            "",
+            f"| validation {card['metric']} | test {card['metric']} |",
+            "| --: | --: |",
+            f"| {card['val_score']:.4f} | {test} |",
+            "",
+            "Test was read once, after the training. `card.json` has every setting.",
+            "",
+        ]
+    )

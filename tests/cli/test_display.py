@@ -1,0 +1,68 @@
+"""Progress: on stderr, one line per event, or a live line on a terminal."""
+
+import pytest
+
+from evolvent.cli.display import Display
+from evolvent.types import Budget, Candidate, Result, failed
+
+
+def told(id, score, **more):
+    return Result(Candidate(id, **more), score, seconds=1.25, params=12345)
+
+
+def test_elsewhere_than_on_a_terminal_every_event_is_a_line(capsys):
+    with Display(live=False) as display:
+        display.say("digits: 1,797 images")
+        display.listen(told(0, 0.5))
+        display.listen(told(1, 0.25, parents=(0,), operator="op"))
+        display.listen(failed(Candidate(2), "out of memory"))
+        display.listen(Result(Candidate(3), status="refused", reason="too large"))
+        display.listen(told(4, 0.75))
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert len(lines) == 6
+    assert lines[0] == "digits: 1,797 images"
+    assert "#0" in lines[1]
+    assert "0.5000" in lines[1]
+    assert "12,345 parameters" in lines[1]
+    assert "op of 0" in lines[2]
+    assert "failed: out of memory" in lines[3]
+    assert "refused: too large" in lines[4]
+    assert [line.endswith("best so far") for line in lines[1:]] == [True, False, False, False, True]
+
+
+def test_a_better_score_of_a_shorter_training_is_not_the_best(capsys):
+    """As the leaderboard has it: the rung of training comes before the score."""
+    with Display(live=False) as display:
+        for id, score, epochs in ((0, 0.95, 1.0), (1, 0.93, 9.0), (2, 0.94, 1.0)):
+            display.listen(told(id, score, budget=Budget(epochs=epochs)))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.endswith("best so far") for line in lines] == [True, True, False]
+    assert display.best is not None
+    assert display.best.candidate.id == 1
+
+
+def test_only_trials_are_counted():
+    display = Display(live=False)
+    for result in (told(0, 0.5), failed(Candidate(1), "x"), Result(Candidate(2), status="cut")):
+        display.listen(result)
+    assert (display.trials, display.failed) == (2, 1)
+
+
+@pytest.mark.parametrize("line", ["plain", "[/a/path]: with brackets", "[bold]not a style[/]: x"])
+def test_a_live_line_takes_any_text(capsys, line):
+    with Display(live=True) as display:
+        display.say(line)
+        display.listen(told(0, 0.5))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert line in err
+    assert "0.5000" in err
+
+
+def test_the_terminal_is_given_back_after_an_error(capsys):
+    display = Display(live=True)
+    with pytest.raises(KeyboardInterrupt), display:
+        raise KeyboardInterrupt
+    assert not display._status._live.is_started

@@ -1,0 +1,115 @@
+"""Whatever depends on the clock: how many trials, and how long each."""
+
+import json
+
+import pytest
+import torch
+from tests.helpers_resolve import chosen, settled
+
+from evolvent.config import pacing as settling
+from evolvent.config.defaults import EPOCHS, at_most
+from evolvent.config.pacing import DELIVERY_SHARE, TRIALS_AIMED_AT, pace
+from evolvent.config.parts import network_settings
+from evolvent.errors import CandidateFailed, SettingError
+from evolvent.space.cell201 import Cell201
+
+
+@pytest.fixture
+def speed(monkeypatch):
+    """Sets the pace that the measurement finds. [s per example]"""
+
+    def of(seconds):
+        monkeypatch.setattr(settling, "pace", lambda *args, **options: seconds)
+
+    return of
+
+
+def test_a_budget_in_trials_measures_nothing(toy, monkeypatch):
+    monkeypatch.delattr(settling, "pace")
+    found = settled(toy, budget="40t")
+    assert found["estimator"]["epochs"] == at_most("trials", toy, 32)
+    assert found["strategy"]["horizon"] == 40
+    assert found["budget"] == {"seconds": None, "trials": 40, "search_seconds": None}
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize("budget", [60.0, 600.0, 86400.0])
+@pytest.mark.parametrize("seconds", [1e-6, 1e-4, 1e-1])
+def test_a_budget_in_seconds_is_shared_out_among_about_fifty_trials(
+    toy, speed, seconds, budget, workers
+):
+    speed(seconds)
+    found = settled(toy, workers, budget=f"{budget}s")
+    search = found["budget"]["search_seconds"]
+    assert search == pytest.approx((1 - DELIVERY_SHARE) * budget)
+    epochs, horizon = found["estimator"]["epochs"], found["strategy"]["horizon"]
+    most = at_most("most", toy, 32)
+    assert EPOCHS["least"] <= epochs <= most
+    needed = horizon * max(epochs * seconds * len(toy.train), 0.02)
+    if horizon > 4:  # fewer make no search
+        assert needed <= search * workers
+    if 0.1 < epochs < most:
+        assert horizon == pytest.approx(TRIALS_AIMED_AT, abs=2)
+    assert found["estimator"]["timeout"] >= 20
+
+
+def test_what_the_user_sets_is_not_settled(toy, speed):
+    speed(1e-4)
+    mine = {"estimator": {"epochs": 3.0, "timeout": 7.0}, "strategy": {"horizon": 33}}
+    for budget in ("10m", "20t"):
+        found = settled(toy, budget=budget, set=mine)
+        assert (found["estimator"]["epochs"], found["estimator"]["timeout"]) == (3.0, 7.0)
+        assert found["strategy"]["horizon"] == 33
+
+
+def test_of_two_budgets_the_smaller_makes_the_horizon(toy, speed):
+    speed(1e-5)
+    assert settled(toy, budget="1h,30t")["strategy"]["horizon"] == 30
+    assert settled(toy, budget="1h,1000000t")["strategy"]["horizon"] < 1000000
+
+
+def test_the_number_of_trials_aimed_at_can_be_set(toy, speed):
+    speed(0.1)
+    few, many = (
+        settled(toy, budget="10m", set={"estimator": {"aim": aim}})["estimator"]["epochs"]
+        for aim in (10, 100)
+    )
+    assert few > 5 * many
+
+
+def test_what_was_resolved_survives_json(toy):
+    found = settled(toy, budget="20t", recipe="amoebanet")
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_the_pace_is_measured_and_leaves_the_threads_alone(toy):
+    torch.set_num_threads(2)
+    try:
+        network = network_settings(chosen(toy), "estimator")
+        arch = ("nor_conv_3x3",) * 6
+        assert 0 < pace(Cell201(), arch, toy, **network) < 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_architectures_that_cannot_be_trained_are_passed_over(toy, monkeypatch):
+    paces = iter([None, 1e-4, None, 2e-4, 3e-4, 4e-4])
+
+    def measured(*args, **options):
+        if (found := next(paces)) is None:
+            raise CandidateFailed("the training loss became nan")
+        return found
+
+    monkeypatch.setattr(settling, "pace", measured)
+    found = settled(toy, budget="10m")
+    assert found["measured"]["seconds_per_epoch"] == pytest.approx(2e-4 * len(toy.train), abs=1e-4)
+
+
+def test_a_space_of_which_nothing_can_be_trained_is_refused(toy, monkeypatch):
+    def measured(*args, **options):
+        raise CandidateFailed("the training loss became nan")
+
+    monkeypatch.setattr(settling, "pace", measured)
+    with pytest.raises(SettingError, match="the last because the training loss became nan"):
+        settled(toy, budget="10m")

@@ -1,0 +1,195 @@
+"""The scripts that travel with networks of numbers and texts read files as the search did."""
+
+import csv
+import importlib.util
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import evolvent.deliver.predict.numbers as numbers_script
+import evolvent.deliver.predict.text as text_script
+from evolvent.deliver.export import export
+from evolvent.errors import DataError
+from evolvent.network.build import Size, build, plan
+from evolvent.space.plain import Plain
+from evolvent.task.frames import read_frame
+from evolvent.task.numbers import inputs, numbers_task
+from evolvent.task.text import text_task, tokens, words
+
+SCRIPTS = {"numbers": numbers_script, "text": text_script}
+ROWS = """length;weight;colour;kind
+1,5;10;red;a
+2;?;green;b
+-3,25;1e3;;a
+none;7;red;b
+"""
+FILE = "length;weight;colour;kind\n" + "".join(ROWS.splitlines(keepends=True)[1:] * 12)
+FORMS = {
+    "as it was": FILE,
+    "commas": FILE.replace(",", ".").replace(";", ","),
+    "tabs and a mark": ("\ufeff" + FILE.replace(",", ".").replace(";", "\t")),
+    "other columns": "\n".join(f"{line};more" for line in FILE.splitlines()),
+    "other order": "\n".join(";".join(line.split(";")[::-1]) for line in FILE.splitlines()),
+}
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    """A task of numbers and the file it was read from."""
+    file = tmp_path_factory.mktemp("numbers") / "data.csv"
+    file.write_text(FILE)
+    return numbers_task("n", read_frame(file), target="kind", kind="classification"), file
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """A task of texts and the file it was read from."""
+    file = tmp_path_factory.mktemp("texts") / "data.csv"
+    rows = ['"It\'s good,<br />""very"" good!",1', '"不好 bad\nbad film, too long",0', "NA,1"] * 20
+    file.write_text("text,y\n" + "\n".join(rows) + "\n")
+    return text_task("t", read_frame(file), text="text", target="y", length=7), file
+
+
+def source(script):
+    """The text of a script."""
+    return Path(str(script.__file__)).read_text()
+
+
+def exported(folder, task):
+    """The folder of a plain network of `task` that was never trained, with its script."""
+    net = build(Plain(), (4,), task, Size())
+    state = {name: value.numpy() for name, value in net.state_dict().items()}
+    made = plan(Plain(), (4,), task, Size())
+    export(folder, plan=made, state=state, task=task, title="Plain.", provenance="Untrained.")
+    (folder / "predict.py").write_text(source(SCRIPTS[task.kind]))
+    (folder / "reading.json").write_text(json.dumps(task.reading))
+    return net.eval()
+
+
+def predicted(folder, *args):
+    """What the script prints, where nothing but torch and numpy can be imported."""
+    return subprocess.run(
+        [sys.executable, "-I", str(folder / "predict.py"), *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder.parent,
+    )
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_numbers_of_a_file_of_any_form_are_those_of_the_search(numbers, tmp_path, form):
+    task, file = numbers
+    (tmp_path / "new.csv").write_text(FORMS[form])
+    found = numbers_script.inputs(tmp_path / "new.csv", dict(task.reading))
+    assert np.array_equal(found, inputs(read_frame(file), task.reading))
+    assert found.dtype == np.float32
+
+
+def test_texts_of_a_file_are_those_of_the_search(texts):
+    task, file = texts
+    found = text_script.inputs(file, dict(task.reading))
+    own = tokens(map(words, read_frame(file).column("text")), task.reading)
+    assert np.array_equal(found, own)
+    assert found.dtype == np.int32
+
+
+@settings(max_examples=40)
+@given(
+    st.text(alphabet='a1.,;"\n\t| -é\r', max_size=60),
+    st.sampled_from(["utf-8", "utf-16", "cp1252"]),
+)
+def test_what_the_search_can_read_the_scripts_read_alike(tmp_path_factory, text, encoding):
+    file = tmp_path_factory.mktemp("any") / "data.csv"
+    file.write_bytes(text.encode(encoding))
+    try:
+        frame = read_frame(file)
+    except DataError:
+        with pytest.raises(numbers_script.Problem):
+            columns, _ = numbers_script.read_csv(file)
+            if not next(iter(columns.values())):
+                raise numbers_script.Problem("no rows") from None
+        return
+    columns, separator = numbers_script.read_csv(file)
+    assert list(columns) == list(frame.columns)
+    for name, own in frame.columns.items():
+        if own.dtype.kind == "f":
+            found = [numbers_script.number(cell, separator == ";") for cell in columns[name]]
+            assert np.array_equal(found, own, equal_nan=True)
+        else:
+            empty = numbers_script.MISSING
+            assert own.tolist() == ["" if cell in empty else cell for cell in columns[name]]
+
+
+def test_what_reads_a_csv_file_is_the_same_text_in_both():
+    shared = {source(script).split("# ---- reading a CSV")[1] for script in SCRIPTS.values()}
+    assert len(shared) == 1
+
+
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_a_script_prints_a_line_per_row_that_the_network_said(kind, numbers, texts, tmp_path):
+    task, file = numbers if kind == "numbers" else texts
+    net = exported(tmp_path / "net", task)
+    done = predicted(tmp_path / "net", file, "--probabilities")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.reader(io.StringIO(done.stdout)))
+    assert rows[0] == [task.reading["target"], *task.classes]
+    x = torch.from_numpy(SCRIPTS[kind].inputs(file, dict(task.reading)))
+    with torch.no_grad():
+        shares = net(x).softmax(1)
+    assert [row[0] for row in rows[1:]] == [task.classes[i] for i in shares.argmax(1)]
+    assert np.array([row[1:] for row in rows[1:]], float) == pytest.approx(shares.numpy(), abs=1e-5)
+    assert not (tmp_path / "net" / "__pycache__").exists()
+
+
+def test_a_quantity_is_printed_in_its_own_unit(tmp_path):
+    file = tmp_path / "data.csv"
+    file.write_text("a,y\n" + "".join(f"{i},{1000 + 50 * (i % 7)}\n" for i in range(40)))
+    task = numbers_task("q", read_frame(file), target="y", kind="regression")
+    net = exported(tmp_path / "net", task)
+    done = predicted(tmp_path / "net", file)
+    printed = np.array(done.stdout.split()[1:], float)
+    with torch.no_grad():
+        own = net(torch.from_numpy(inputs(read_frame(file), task.reading)))[:, 0].double().numpy()
+    assert done.stdout.split()[0] == "y"
+    assert printed == pytest.approx(own * task.unit + task.reading["target_mean"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file"),
+        ("", "is empty"),
+        ("length,colour\n1,red\n", "no column 'weight', which the network needs"),
+        ("length,weight,colour\n1,2\n", "row 1: 2 cells, the header has 3"),
+        ('length,weight,colour\n1,"2\n', "line 2"),
+        ("length,weight,colour\n", "no rows"),
+    ],
+)
+def test_a_file_that_cannot_be_predicted_is_one_line(numbers, tmp_path, content, reason):
+    exported(tmp_path / "net", numbers[0])
+    if content is not None:
+        (tmp_path / "bad.csv").write_text(content)
+    done = predicted(tmp_path / "net", tmp_path / "bad.csv")
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_the_scripts_import_nothing_but_the_standard_library_numpy_and_torch():
+    for script in SCRIPTS.values():
+        lines = source(script).splitlines()
+        imported = {
+            line.split()[1].split(".")[0] for line in lines if line.startswith(("import", "from"))
+        }
+        assert imported <= {*sys.stdlib_module_names, "numpy", "torch"}
+        assert importlib.util.find_spec(script.__name__)

@@ -1,0 +1,60 @@
+"""The one rule by which results are put in order."""
+
+from evolvent.ranking import best, distinct, ranked
+from evolvent.space.cell201 import Cell201
+from evolvent.types import Budget, Candidate, Result, failed, stream
+
+SPACE = Cell201()
+ARCHS = [SPACE.sample(stream("ranking", index)) for index in range(10)]
+
+
+def told(id, score, arch=None, *, epochs=2.0, rung=None, loss=0.5, kind="trial"):
+    budget = Budget(epochs=epochs, rung=rung)
+    candidate = Candidate(id, arch or ARCHS[id], budget=budget, kind=kind)
+    return Result(candidate, score, metrics={"loss": loss}, epochs=epochs)
+
+
+def ids(results):
+    return [result.candidate.id for result in results]
+
+
+def test_a_longer_training_comes_first_then_the_score_then_the_loss_then_the_age():
+    results = [
+        told(0, 0.99, epochs=1),
+        told(1, 0.6, epochs=4),
+        told(2, 0.7, epochs=4),
+        told(3, 0.7, epochs=4, loss=0.4),
+        told(4, 0.7, epochs=4),
+    ]
+    assert ids(ranked(results)) == [3, 2, 4, 1, 0]
+    assert best(results) is results[3]
+
+
+def test_where_a_rung_is_planned_epochs_do_not_rank():
+    """Equal seconds are other epochs for every network."""
+    results = [told(0, 0.6, epochs=9, rung=1), told(1, 0.7, epochs=3, rung=1), told(2, 0.1, rung=2)]
+    assert ids(ranked(results)) == [2, 1, 0]
+
+
+def test_only_trials_with_a_score_are_ranked():
+    results = [told(0, 0.9, kind="step"), failed(told(1, 0.8).candidate, "toy"), told(2, 0.1)]
+    assert ids(ranked(results)) == [2]
+    assert best(results[:2]) is None
+
+
+def test_equal_networks_are_one():
+    same = ("none", "none", "none", "nor_conv_3x3", "nor_conv_1x1", "none")
+    also = ("none", "none", "none", "nor_conv_3x3", "none", "none")  # node 1 is always zero
+    assert SPACE.canonical(same) == SPACE.canonical(also)
+    results = [told(0, 0.9, same), told(1, 0.8, also), told(2, 0.7), told(3, 0.95, same)]
+    assert ids(distinct(results, SPACE, 3)) == [3, 2]
+
+
+def test_what_uses_a_trial():
+    asked = told(0, 0.5).candidate
+    counted = {
+        status: Result(asked, status=status).counts for status in ("failed", "refused", "cut")
+    }
+    assert counted == {"failed": True, "refused": False, "cut": False}
+    assert told(0, 0.5).counts
+    assert not told(0, 0.5, kind="step").counts
