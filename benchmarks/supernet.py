@@ -36,7 +36,8 @@ from tests.network.shared.naive_supernet import NaiveSupernet
 
 from evolvent.estimator.shared import Shared
 from evolvent.network.build import Size
-from evolvent.network.shared.supernet import Mixture, Supernet
+from evolvent.network.shared.mixture import MixtureWeights
+from evolvent.network.shared.supernet import Supernet
 from evolvent.network.train import Hyperparameters
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
@@ -96,7 +97,9 @@ def rows(space: Cell | Cell201, kind: str, seed: int) -> dict[str, np.ndarray]:
     }
 
 
-def stepper(net: nn.Module, mixtures: list[Mixture], x: torch.Tensor) -> Callable[[int], None]:
+def stepper(
+    net: nn.Module, mixtures: list[MixtureWeights], x: torch.Tensor
+) -> Callable[[int], None]:
     """Return a step: forward, and gradients by weights and mixture."""
     y = torch.arange(len(x), device=x.device) % 10
 
@@ -140,7 +143,7 @@ def against_naive(rounds: int, only: str, device: str) -> None:
         x = torch.randn(BATCH, 1, pixels, pixels, device=device)
         for kind, inner in (("softmax", 1), ("one-hot", 4)):
             mixtures = [
-                Mixture(rows(space, kind, seed), device=torch.device(device), gradient=True)
+                MixtureWeights(rows(space, kind, seed), device=torch.device(device), gradient=True)
                 for seed in range(inner)
             ]
             steps = [stepper(net, mixtures, x) for net in (naive, fast)]
@@ -170,7 +173,9 @@ def calls(only: str) -> None:
     for name, space, pixels, naive, fast in networks(only):
         x = torch.randn(2, 1, pixels, pixels)
         for kind, steps in (("softmax", 1), ("one-hot", 4)):
-            mixtures = [Mixture(rows(space, kind, seed), gradient=True) for seed in range(steps)]
+            mixtures = [
+                MixtureWeights(rows(space, kind, seed), gradient=True) for seed in range(steps)
+            ]
             counted = []
             for net, edges in ((naive, 1), (fast, 1), (fast, 1 << 20)):
                 with (

@@ -25,7 +25,7 @@ from .config.parts import is_stateful, make_space, make_spec, make_strategy, net
 from .config.resolve import Request, choose, task_settings
 from .config.settings import PARTS, differences, parse_budget, read_config, validated
 from .deliver import card as cards
-from .deliver.finals import SLACK, Delivery
+from .deliver.finals import LATENESS, Delivery
 from .engine.runner import Searching
 from .engine.store import Store
 from .engine.weights import Weights
@@ -379,7 +379,7 @@ class _Session:
         try:
             outcome = delivery.run()
             self.say(f"writing the network to {self.folder / 'best'} and proving it")
-            spare = None if left is None else left + SLACK * seconds - (time.monotonic() - start)
+            spare = None if left is None else left + LATENESS * seconds - (time.monotonic() - start)
             cards.write(self.folder, config, task, store, outcome, patience=spare)
         finally:
             tick()

@@ -11,7 +11,8 @@ import torch
 from tests.helpers import elsewhere
 
 from evolvent.network.build import FAMILIES, Assembled, Size, plan
-from evolvent.network.shared.supernet import Mixture, Supernet
+from evolvent.network.shared.mixture import MixtureWeights
+from evolvent.network.shared.supernet import Supernet
 from evolvent.registry import SPACES, find
 from evolvent.space import Space, key, sample_decisions
 from evolvent.space.drawing import KINDS
@@ -330,9 +331,12 @@ def test_the_network_with_shared_weights_takes_every_one_hot_and_any_mixture(cas
     with torch.device("meta"), torch.no_grad():
         net, x = Supernet(space, Data(space), SMALL), torch.empty(2, *Data(space).input_shape)
         for arch in samples(space, 2):
-            assert net(x, Mixture(space.one_hot(arch), device="meta")).shape == (2, Data.outputs)
+            assert net(x, MixtureWeights(space.one_hot(arch), device="meta")).shape == (
+                2,
+                Data.outputs,
+            )
         all_of_it = {g.name: np.full((len(g.rows), len(g.columns)), 0.1) for g in space.groups()}
-        assert net(x, Mixture(all_of_it, device="meta")).shape == (2, Data.outputs)
+        assert net(x, MixtureWeights(all_of_it, device="meta")).shape == (2, Data.outputs)
 
 
 # ---- equal networks ------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from evolvent.errors import CandidateFailed, SettingError
 from evolvent.estimator.shared import Shared
 from evolvent.network.build import Size
-from evolvent.network.shared.supernet import Mixture
+from evolvent.network.shared.mixture import MixtureWeights
 from evolvent.network.train import Hyperparameters
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
@@ -90,7 +90,7 @@ def test_a_gradient_as_data_is_that_of_end_to_end_autograd(toy, space, pool_norm
         return {name: relaxation(alpha, generator) for name, alpha in values.items()}
 
     mixtures = relaxed(theirs)
-    logits = one.supernet(x, Mixture.of(mixtures))
+    logits = one.supernet(x, MixtureWeights.of(mixtures))
     F.cross_entropy(logits, y).backward()
 
     mixtures = relaxed(ours)
@@ -116,7 +116,7 @@ def test_the_gradient_at_an_architecture_is_that_of_its_one_hot_rows(toy, space,
     arch = space.sample(random.Random(2))
     x, y = first_of(one)
     tensors = {n: torch.tensor(r, requires_grad=True) for n, r in space.one_hot(arch).items()}
-    F.cross_entropy(one.supernet(x, Mixture.of(tensors)), y).backward()
+    F.cross_entropy(one.supernet(x, MixtureWeights.of(tensors)), y).backward()
     _, gradient = one._differentiated(space.one_hot(arch), x, y)
     for name, tensor in tensors.items():
         slopes = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
@@ -169,7 +169,7 @@ def exact_second_order(one, rows, x, y, *, space, pool_norm):
     tensors = {n: torch.tensor(r, requires_grad=True) for n, r in rows.items()}
     hyper, batch = one.hyper, one.trainer.upcoming()
     images = batch[0].double()
-    logits = functional_call(net, weights, (images, Mixture.of(tensors)))
+    logits = functional_call(net, weights, (images, MixtureWeights.of(tensors)))
     loss = F.cross_entropy(logits, batch[1], label_smoothing=hyper.label_smoothing)
     slopes: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
         loss, list(weights.values()), create_graph=True, allow_unused=True
@@ -183,7 +183,7 @@ def exact_second_order(one, rows, x, y, *, space, pool_norm):
         velocity = one.trainer.optimizer.state.get(own[name], {}).get("momentum_buffer")
         velocity = slope if velocity is None else hyper.momentum * velocity + slope
         moved[name] = weight - one.trainer.lr * (slope + hyper.momentum * velocity)
-    logits = functional_call(net, moved, (x.double(), Mixture.of(tensors)))
+    logits = functional_call(net, moved, (x.double(), MixtureWeights.of(tensors)))
     by = list(tensors.values())
     return torch.autograd.grad(F.cross_entropy(logits, y), by, materialize_grads=True)
 

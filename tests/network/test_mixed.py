@@ -11,7 +11,8 @@ from torch import nn
 from evolvent.errors import SettingError
 from evolvent.network.build import Assembled, Size, build, mixed_blocks, plan
 from evolvent.network.plan import Call, Mix
-from evolvent.network.shared.supernet import Mixture, Supernet
+from evolvent.network.shared.mixture import MixtureWeights
+from evolvent.network.shared.supernet import Supernet
 from evolvent.network.shared.weighted import Norm
 from evolvent.space.cell import Cell, loose_ends
 from evolvent.space.cell201 import Cell201
@@ -63,7 +64,7 @@ def supernet(space, size=SIZES["small"], **options):
 
 
 def one_hot(space, arch):
-    return Mixture(space.one_hot(arch), dtype=torch.float64)
+    return MixtureWeights(space.one_hot(arch), dtype=torch.float64)
 
 
 # ---- names in the stand-alone network -> names in the supernet -----------------------------------
@@ -238,7 +239,7 @@ def test_a_gradient_by_every_entry_is_the_difference_that_it_makes(name):
     shared, rows = supernet(space), softmax(space)
 
     def loss(values, gradient=False):
-        mixture = Mixture(values, dtype=torch.float64, gradient=gradient)
+        mixture = MixtureWeights(values, dtype=torch.float64, gradient=gradient)
         return shared(x, mixture).square().sum(), mixture
 
     total, mixture = loss(rows, gradient=True)
@@ -279,7 +280,9 @@ def test_the_mixture_of_a_layer_is_a_weighted_sum_of_its_operations_and_skips():
         first = nn.functional.max_pool2d(layer(0, part("stem")(x)), 3, 2, 1)
         last = layer(1, first, (rows["skip"][0, 1], first))
         logits = part("logits")(last.mean((2, 3)))
-        assert torch.allclose(shared(x, Mixture(rows, dtype=torch.float64)), logits, atol=1e-11)
+        assert torch.allclose(
+            shared(x, MixtureWeights(rows, dtype=torch.float64)), logits, atol=1e-11
+        )
     norms = [norm.weight is None for norm in part("mix0").modules() if isinstance(norm, Norm)]
     assert all(norms)
     assert len(norms) == 6 + 2 + 2 * 2 + 2  # before each; plain, separable; behind the poolings

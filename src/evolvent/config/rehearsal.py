@@ -24,7 +24,7 @@ REHEARSED = 2  # [epochs]
 EPOCHS = 10  # [count] that a search should have, by shorter ones if the data take too long
 TRIALS_SHARE = 0.2  # of a search, at most, that goes into trials where epochs are shortened
 CLEARLY = 0.85  # of the time that fewer threads take
-SLACK = 0.9  # of the seconds of a search are planned
+PLANNED = 0.9  # of the seconds of a search are planned
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def fitting(seconds: float, pace: Pace, *, batches: int, more_trials: int) -> tu
         batches: of a pass over the data. [count]
         more_trials: than epochs. [count]
     """
-    left = SLACK * seconds - more_trials * pace.trial
+    left = PLANNED * seconds - more_trials * pace.trial
     epochs = int(left / max(1e-9, batches * pace.batch + pace.trial))
     if epochs >= EPOCHS:
         return epochs, batches

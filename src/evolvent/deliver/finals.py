@@ -46,7 +46,7 @@ from .selection import (
 RANDOM_CONTROL = 20  # the random control is the best of the first so many random candidates
 CONTROLS = ("retrained", "random", "plain")  # the first only where the winner is continued
 EXPORT_SECONDS = 10.0  # kept free for the export and its proof; a tenth of a short budget
-SLACK = 0.05  # of the whole budget: what the plan may be late
+LATENESS = 0.05  # of the whole budget: what the plan may be late
 LEAST_SHARE = 0.15  # of the whole budget: what a delivery gets that is resumed too late
 
 
@@ -294,7 +294,7 @@ class Delivery:
         """When a training must stop wherever it is: the plan has slack, the promise has less."""
         if self.seconds is None:
             return None
-        return self.start + self.seconds + SLACK * self.total - self._export_seconds / 2
+        return self.start + self.seconds + LATENESS * self.total - self._export_seconds / 2
 
     # -- training --------------------------------------------------------------------------------
 

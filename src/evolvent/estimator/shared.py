@@ -34,7 +34,8 @@ from ..network.build import Size, plan
 from ..network.cost import cost
 from ..network.data import loader
 from ..network.losses import LOSSES
-from ..network.shared.supernet import Mixture, Supernet
+from ..network.shared.mixture import MixtureWeights
+from ..network.shared.supernet import Supernet
 from ..network.train import Hyperparameters, Trainer, evaluate
 from ..space import Space
 from ..task import Task, stratified
@@ -241,18 +242,18 @@ class Shared:
 
     # -- scores and gradients --------------------------------------------------------------------
 
-    def _mixture(self, rows: Rows, *, gradient: bool = False) -> Mixture:
+    def _mixture(self, rows: Rows, *, gradient: bool = False) -> MixtureWeights:
         dtype = next(self.supernet.parameters()).dtype
-        return Mixture(rows, device=self.device, dtype=dtype, gradient=gradient)
+        return MixtureWeights(rows, device=self.device, dtype=dtype, gradient=gradient)
 
-    def _logits(self, x: Tensor, mixture: Mixture) -> Tensor:
+    def _logits(self, x: Tensor, mixture: MixtureWeights) -> Tensor:
         low = self.hyper.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             logits: Tensor = self.supernet(x, mixture)
         return logits.float() if low else logits
 
     @contextmanager
-    def _statistics(self, mixture: Mixture) -> Iterator[None]:
+    def _statistics(self, mixture: MixtureWeights) -> Iterator[None]:
         """Let norms use the statistics of `mixture` within, if they are to be measured."""
         if not self.calibrate:
             yield
@@ -310,7 +311,7 @@ class Shared:
         return logits.detach(), _named(mixture, corrected)
 
     def _slopes(
-        self, mixture: Mixture, batch: tuple[Tensor, Tensor], by: list[Any]
+        self, mixture: MixtureWeights, batch: tuple[Tensor, Tensor], by: list[Any]
     ) -> tuple[Any, ...]:
         """Return the gradient of the training loss on a batch."""
         loss = self.trainer.loss_of(lambda x: self.supernet(x, mixture), *batch)
@@ -359,7 +360,7 @@ def _filled(slopes: Sequence[Tensor | None], by: Sequence[Tensor]) -> list[Tenso
     return [torch.zeros_like(rows) if slope is None else slope for slope, rows in pairs]
 
 
-def _named(mixture: Mixture, slopes: Any) -> dict[str, np.ndarray]:
+def _named(mixture: MixtureWeights, slopes: Any) -> dict[str, np.ndarray]:
     return {
         name: slope.detach().cpu().numpy()
         for name, slope in zip(mixture.tensors, slopes, strict=True)

@@ -43,7 +43,7 @@ T = TypeVar("T")
 LOSSES = 3  # [count] dead workers after which a call, or the start of workers, is given up
 POLL = 0.25  # [s] between two looks at the memory and the time of what runs
 SHARE = 0.8  # of the memory available at the start: what all workers together may hold
-SLACK = 4 << 30  # [bytes] of address space that libraries may map and never fill
+NEVER_FILLED = 4 << 30  # [bytes] of address space that libraries may map and never fill
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
@@ -52,7 +52,7 @@ _hiding = threading.Lock()
 
 
 @dataclass(eq=False)
-class Job:
+class Call:
     """A submitted call."""
 
     data: bytes  # the pickled call and its arguments: the same for every attempt
@@ -69,7 +69,7 @@ class Slot:
     process: SpawnProcess
     pipe: Connection
     state: Literal["starting", "loading", "ready"] = "starting"
-    job: Job | None = None
+    job: Call | None = None
     began: float = 0.0  # [s, monotonic] when the job was sent
 
 
@@ -109,12 +109,12 @@ class LocalSlots(Executor):
         self.memory = memory or everything // workers  # [bytes] of a worker among others
         self.memory_alone = max(self.memory, everything)  # [bytes] of one that runs alone
         self._factory = pickled((factory, ()))
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[Call] = deque()
         self._slots: list[Slot] = []
         self._failure: Exception | None = None  # why no further worker is started
         self._deaths = 0  # [count] of workers in a row that died before they were ready
         self._checked = 0.0  # [s, monotonic] when `_check` last looked
-        self._commands: SimpleQueue[Job | Future[Any] | None] = SimpleQueue()
+        self._commands: SimpleQueue[Call | Future[Any] | None] = SimpleQueue()
         self._bell, self._ring = _spawn.Pipe(duplex=False)  # wakes the supervising thread
         self._lock, self._closed = threading.Lock(), False  # of the two lines above
         self._thread = threading.Thread(target=self._supervise, name="evolvent-slots", daemon=True)
@@ -125,7 +125,7 @@ class LocalSlots(Executor):
         self, call: Callable[..., T], /, *args: Any, timeout: float | None = None
     ) -> Future[T]:
         """Run ``call(context, *args)`` in a worker, as `Executor` says."""
-        job = Job(pickled((call, args)), timeout)
+        job = Call(pickled((call, args)), timeout)
         job.future.set_running_or_notify_cancel()  # from here on only `cancel` can stop it
         if not self._tell(job):
             raise RuntimeError("this executor is shut down: make a new one")
@@ -141,7 +141,7 @@ class LocalSlots(Executor):
         self._thread.join()
         atexit.unregister(self.shutdown)
 
-    def _tell(self, command: Job | Future[Any] | None) -> bool:
+    def _tell(self, command: Call | Future[Any] | None) -> bool:
         """Leave a command: a job to run, a future to cancel, None to stop. False if too late."""
         with self._lock:
             if not self._closed:
@@ -173,7 +173,7 @@ class LocalSlots(Executor):
             command = self._commands.get()
             if command is None:
                 return False
-            if isinstance(command, Job):
+            if isinstance(command, Call):
                 self._waiting.append(command)
             else:
                 self._drop(command)
@@ -203,7 +203,7 @@ class LocalSlots(Executor):
             if self._failure:
                 break
             try:
-                self._slots.append(_new_slot(self.threads, self.memory_alone + SLACK))
+                self._slots.append(_new_slot(self.threads, self.memory_alone + NEVER_FILLED))
             except OSError as error:
                 self._failure = WorkerLost(f"a worker process cannot be started: {error}")
         while self._failure and not self._slots and self._waiting:
@@ -236,7 +236,7 @@ class LocalSlots(Executor):
             self._stop(slot)
             self._failure = value
 
-    def _finish(self, slot: Slot, job: Job, ok: bool, value: Any) -> None:
+    def _finish(self, slot: Slot, job: Call, ok: bool, value: Any) -> None:
         """Pass on the answer to a call, unless it ran out of memory."""
         if ok:
             job.future.set_result(value)
@@ -282,7 +282,7 @@ class LocalSlots(Executor):
                 self._stop(slot)
                 self._retry_alone(job, f"it held {_gib(held)}")
 
-    def _retry_alone(self, job: Job, reason: str) -> None:
+    def _retry_alone(self, job: Call, reason: str) -> None:
         """Run a call that ran out of memory once more, without others; then give it up."""
         if not job.alone:
             job.alone = True
@@ -326,7 +326,7 @@ class LocalSlots(Executor):
         jobs = [slot.job for slot in self._slots if slot.job] + list(self._waiting)
         while not self._commands.empty():
             command = self._commands.get()
-            jobs += [command] if isinstance(command, Job) else []
+            jobs += [command] if isinstance(command, Call) else []
         for slot in self._slots[:]:
             self._stop(slot)
         for job in jobs:

@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..space import Space
 from .build import Assembled, Data, Size
 from .plan import Plan, Term
-from .shared.supernet import Mixture, Supernet
+from .shared.mixture import MixtureWeights
+from .shared.supernet import Supernet
 from .shared.weighted import Norm
 
 
@@ -107,7 +108,7 @@ def mixed_cost(space: Space, data: Data, size: Size) -> MixedCost:
         numbers[term.group][term.row, term.column] += size_of(module)
     flops = {name: np.zeros(rows.shape) for name, rows in ones.items()}
     seen: list[tuple[Term, nn.Module, Tensor]] = []
-    mixture = Mixture(ones, device="meta")
+    mixture = MixtureWeights(ones, device="meta")
     mixture.observe = lambda *run: seen.append(run)
     # the products of matrices in it mix what poolings make, and are part of no derived network
     whole = _flops(lambda image: net(image, mixture), x, without={torch.ops.aten.mm})

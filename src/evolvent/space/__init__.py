@@ -111,7 +111,7 @@ class Aligned(Protocol):
         """Return a child; what only one parent has comes from `first`, unless both are `equal`."""
 
 
-class Part(Aligned, Protocol):
+class PartSpace(Aligned, Protocol):
     """The operators of one kind of part, whose genes align. All are pure."""
 
     def start(self, rng: random.Random) -> Arch:
@@ -130,9 +130,9 @@ class Parts(Protocol):
     Which modules are of a kind is for whoever keeps them to say; a kind is a number.
     """
 
-    modules: Part
+    modules: PartSpace
 
-    def blueprints(self, kinds: Sequence[int]) -> Part:
+    def blueprints(self, kinds: Sequence[int]) -> PartSpace:
         """Return the operators of blueprints that point to `kinds`."""
 
     def pointed_to(self, blueprint: Arch) -> tuple[int, ...]:

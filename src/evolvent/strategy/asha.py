@@ -17,7 +17,7 @@ from dataclasses import replace
 from ..space import Space
 from ..types import Budget, Candidate, Result
 from . import Strategy
-from .common.rungs import SLACK, Fresh, ladder, promote, ranked
+from .common.rungs import ROUNDING, Fresh, ladder, promote, ranked
 
 
 class Asha:
@@ -109,7 +109,7 @@ class Asha:
         """Return the rung to promote to and the result to promote, or the lowest rung and None."""
         for level in range(len(self._rungs) - 2, -1, -1):
             rung = self._rungs[level]
-            top = ranked(rung)[: math.floor(len(rung) / self.eta + SLACK)]
+            top = ranked(rung)[: math.floor(len(rung) / self.eta + ROUNDING)]
             for result in top:
                 if result.candidate.id not in self._promoted:
                     return level + 1, result

@@ -21,7 +21,7 @@ from ..errors import SettingError
 from ..space import Space
 from ..types import Budget, Candidate, Result
 from . import Strategy
-from .common.rungs import SLACK, Fresh, ladder, promote, ranked
+from .common.rungs import ROUNDING, Fresh, ladder, promote, ranked
 
 Rung = tuple[int, float]  # how many, for how long [count, epochs]
 
@@ -33,9 +33,9 @@ def brackets(rungs: Sequence[float], eta: float) -> list[list[Rung]]:
     for 81.
     """
     most = len(rungs) - 1
-    starts = [(s, math.ceil((most + 1) * eta**s / (s + 1) - SLACK)) for s in range(most, -1, -1)]
+    starts = [(s, math.ceil((most + 1) * eta**s / (s + 1) - ROUNDING)) for s in range(most, -1, -1)]
     return [
-        [(math.floor(n * eta**-i + SLACK), rungs[most - s + i]) for i in range(s + 1)]
+        [(math.floor(n * eta**-i + ROUNDING), rungs[most - s + i]) for i in range(s + 1)]
         for s, n in starts
     ]
 
@@ -165,10 +165,10 @@ class SuccessiveHalving(_Halving):
         seed: int = 0,
     ) -> None:
         steps, eta = ladder(epochs, minimum, eta, rungs)
-        start = math.ceil(eta ** (len(steps) - 1) - SLACK) if size is None else size
+        start = math.ceil(eta ** (len(steps) - 1) - ROUNDING) if size is None else size
         if start < 1:
             raise SettingError(f"size={size} must be at least 1")
-        plan = [(math.floor(start * eta**-i + SLACK), length) for i, length in enumerate(steps)]
+        plan = [(math.floor(start * eta**-i + ROUNDING), length) for i, length in enumerate(steps)]
         super().__init__(itertools.repeat(plan), Fresh(space, sampler, seed), continue_)
 
 

@@ -46,7 +46,7 @@ _STEPS = 4  # of training per new result, at most
 _TRIES = 50  # samples, or mutants of each of the best, to find one that was not asked before
 
 
-class Move(NamedTuple):
+class Proposal(NamedTuple):
     """An architecture, how it came to be, and the scored ones it descends from."""
 
     arch: Arch
@@ -166,7 +166,7 @@ class NAO:
         self.share, self.targets = share, targets
         self._results: list[Result] = []
         self._seen: set[Any] = set()
-        self._queue: list[Move] = []  # most promising first
+        self._queue: list[Proposal] = []  # most promising first
         self._vocabulary = Vocabulary(space)
         self._free: list[tuple[int, ...]] = []  # tokens of samples without a score
         self._model: Model | None = None
@@ -207,24 +207,24 @@ class NAO:
         pool = [result.candidate.arch for result in scored[: self.initial]]
         return [rng.choice(pool) if pool else self.space.sample(rng) for rng in rngs]
 
-    def _sample(self, rng: Random) -> Move:
+    def _sample(self, rng: Random) -> Proposal:
         arch = self.space.sample(rng)
         for _ in range(_TRIES):
             if key(self.space, arch) not in self._seen:
                 break
             arch = self.space.sample(rng)
-        return Move(arch, "sample", ())
+        return Proposal(arch, "sample", ())
 
-    def _mutant(self, rng: Random) -> Move | None:
+    def _mutant(self, rng: Random) -> Proposal | None:
         """Return a new mutant of the best, of the next best where it has none, or None."""
         for leader in self._leaders():
             for _ in range(_TRIES):
                 arch, operator = self.space.mutate(leader.arch, rng)
                 if key(self.space, arch) not in self._seen:
-                    return Move(arch, operator, leader.parents)
+                    return Proposal(arch, operator, leader.parents)
         return None
 
-    def _leaders(self) -> list[Move]:
+    def _leaders(self) -> list[Proposal]:
         """Return the best architectures, best first, each as the parent of what comes of it."""
         scored = sorted(
             (r for r in self._results if r.ok), key=lambda r: (-r.value, r.candidate.id)
@@ -232,7 +232,7 @@ class NAO:
         best: dict[Any, Candidate] = {}
         for result in scored:
             best.setdefault(key(self.space, result.candidate.arch), result.candidate)
-        found = [Move(c.arch, c.operator, (c.id,)) for c in best.values()]
+        found = [Proposal(c.arch, c.operator, (c.id,)) for c in best.values()]
         return found[: self.seeds]
 
     # -- the model -------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ class NAO:
         self._fitted = len(forms)
         return model
 
-    def _climb(self, model: Model, rng: Random) -> list[Move]:
+    def _climb(self, model: Model, rng: Random) -> list[Proposal]:
         """Return the most promising of what decodes anew from moved embeddings, at most a batch."""
         from .common.threads import one_thread
         from .nao_model import greedy
@@ -281,27 +281,27 @@ class NAO:
             rows = [self._tokens(start.arch) for start in places]
             moved = model.ascend(model.encode(model.pack(rows)), _SIZES)
             decoded = greedy(model, moved, self.space.decision, self._vocabulary.first)  # type: ignore[attr-defined]
-            new: dict[Any, Move] = {}
+            new: dict[Any, Proposal] = {}
             for row, choices in decoded:
                 start = places[row % len(places)]
                 arch = self.space.decode(choices)  # type: ignore[attr-defined]
                 name = key(self.space, arch)
                 if name in self._seen or name in new or (name in starts and not self.stay):
                     continue
-                new[name] = starts.get(name) or Move(arch, "ascent", start.parents)
+                new[name] = starts.get(name) or Proposal(arch, "ascent", start.parents)
             return [move for _, move in self._promising(model, new)[: self.batch]]
 
-    def _mutants(self, leaders: list[Move], rng: Random) -> dict[Any, Move]:
+    def _mutants(self, leaders: list[Proposal], rng: Random) -> dict[Any, Proposal]:
         """Return new mutants of random ones of the best."""
         found = {}
         for _ in range(self.starts):
             leader = rng.choice(leaders)
             arch, operator = self.space.mutate(leader.arch, rng)
             if (name := key(self.space, arch)) not in self._seen:
-                found[name] = Move(arch, operator, leader.parents)
+                found[name] = Proposal(arch, operator, leader.parents)
         return found
 
-    def _promising(self, model: Model, moves: dict[Any, Move]) -> list[tuple[Any, Move]]:
+    def _promising(self, model: Model, moves: dict[Any, Proposal]) -> list[tuple[Any, Proposal]]:
         """Return `moves` by predicted score, highest first."""
         if not moves:
             return []

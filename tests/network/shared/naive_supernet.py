@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from evolvent.network.build import Data, Size, function, mixed_blocks
 from evolvent.network.operations import MODULES
 from evolvent.network.plan import Call, Mix, MixedBlock, Term, Value
-from evolvent.network.shared.supernet import POOLINGS, Mixture
+from evolvent.network.shared.mixture import MixtureWeights
+from evolvent.network.shared.supernet import POOLINGS
 from evolvent.space import Space
 
 
@@ -27,7 +28,7 @@ class NaiveSupernet(nn.Module):
         blocks = mixed_blocks(space, data, size)
         self.net = _Block({b.name: b for b in blocks}, blocks[-1], {}, pool_norm)
 
-    def forward(self, x: Tensor, mixture: Mixture) -> Tensor:
+    def forward(self, x: Tensor, mixture: MixtureWeights) -> Tensor:
         """[B, C, H, W] -> logits [B, outputs] at a mixture."""
         result: Tensor = self.net(mixture, x)
         return result
@@ -61,7 +62,7 @@ class _Block(nn.Module):
         for term in self.terms:
             add(term, affine=False, norm=pool_norm and term.op in POOLINGS)
 
-    def forward(self, mixture: Mixture, *inputs: Tensor) -> Tensor:
+    def forward(self, mixture: MixtureWeights, *inputs: Tensor) -> Tensor:
         values = dict(zip(self.block.inputs, inputs, strict=True))
         for line in self.block.lines:
             if isinstance(line, Mix):
@@ -77,7 +78,7 @@ class _Block(nn.Module):
                     values[line.out] = module(*given) if module else function(line.op, given)
         return values[self.block.output]
 
-    def _sum(self, line: Mix, values: Mapping[str, Tensor], mixture: Mixture) -> Tensor:
+    def _sum(self, line: Mix, values: Mapping[str, Tensor], mixture: MixtureWeights) -> Tensor:
         like = values[line.like][:, :, :: line.stride, :: line.stride]
         total = torch.zeros_like(like, memory_format=torch.contiguous_format)
         for term in line.terms:
@@ -89,7 +90,7 @@ class _Block(nn.Module):
                 total = total + gate  # 0, with the gradient of a part of the sum
         return total
 
-    def _loose(self, line: Call, values: Mapping[str, Tensor], mixture: Mixture) -> Tensor:
+    def _loose(self, line: Call, values: Mapping[str, Tensor], mixture: MixtureWeights) -> Tensor:
         read = {term.source for term in self.terms if mixture.active(term)}
         parts = [values[n] * 0 if n in read else values[n] for n in line.inputs]
         return torch.cat(parts, 1)

@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from evolvent.network.build import Size, build
 from evolvent.network.shared import supernet as supernets
-from evolvent.network.shared.supernet import Mixture, Supernet
+from evolvent.network.shared.mixture import MixtureWeights
+from evolvent.network.shared.supernet import Supernet
 from evolvent.network.shared.weighted import Norm
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
@@ -72,7 +73,7 @@ def supernet(space, *, size=SIZE, dtype=torch.float64, **settings):
 
 
 def mixed(rows, *, gradient=True, dtype=torch.float64):
-    return Mixture(rows, dtype=dtype, gradient=gradient)
+    return MixtureWeights(rows, dtype=dtype, gradient=gradient)
 
 
 def gradients(net, rows, *, size=None):
@@ -377,5 +378,5 @@ def test_a_mixture_of_tensors_is_that_of_their_numbers():
     rows, (x, _) = soft(Cell201()), images()
     net = supernet(Cell201())
     tensors = {name: torch.tensor(values) for name, values in rows.items()}
-    assert torch.equal(net(x, Mixture.of(tensors)), net(x, mixed(rows)))
-    assert not Mixture.of(tensors).differentiable
+    assert torch.equal(net(x, MixtureWeights.of(tensors)), net(x, mixed(rows)))
+    assert not MixtureWeights.of(tensors).differentiable

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,71 +35,10 @@ from ..depthwise import LAST, with_fast_gradients
 from ..operations import MODULES, Align, FactorizedReduce
 from ..plan import Call, Mix, MixedBlock, Term, Value
 from .mixing import concat, mixed
+from .mixture import MixtureWeights
 from .weighted import Norm, halves, joinable, together, weighted
 
 POOLINGS = ("AvgPool", "MaxPool")
-
-
-class Mixture:
-    """Rows of operation weights, on a device, with what is 0 known to the host.
-
-    Args:
-        weights: group -> [rows, columns].
-        device: where to hold them.
-        dtype: in which to compute.
-        gradient: whether they can be differentiated by.
-    """
-
-    def __init__(
-        self,
-        weights: Mapping[str, np.ndarray],
-        *,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-        gradient: bool = False,
-    ) -> None:
-        values = {name: np.asarray(rows) for name, rows in weights.items()}
-        self._hold(
-            values,
-            {
-                name: torch.tensor(rows, device=device, dtype=dtype, requires_grad=gradient)
-                for name, rows in values.items()
-            },
-        )
-
-    @staticmethod
-    def of(tensors: Mapping[str, Tensor]) -> Mixture:
-        """Return the mixture of tensors [rows, columns] that may depend on others."""
-        made = Mixture.__new__(Mixture)
-        made._hold({name: t.detach().cpu().numpy() for name, t in tensors.items()}, dict(tensors))
-        return made
-
-    #: is told every operation that is run, and what it reads
-    observe: Callable[[Term, nn.Module, Tensor], None] | None = None
-
-    def _hold(self, values: Mapping[str, np.ndarray], tensors: dict[str, Tensor]) -> None:
-        self.tensors = tensors
-        self._values = {name: rows.tolist() for name, rows in values.items()}
-        # one node of the graph per group instead of one per entry
-        self._gates = {name: tensor.reshape(-1).unbind() for name, tensor in tensors.items()}
-
-    @property
-    def differentiable(self) -> bool:
-        """Whether a gradient by the weights can be asked for."""
-        return any(tensor.requires_grad for tensor in self.tensors.values())
-
-    def active(self, term: Term) -> bool:
-        """Whether the operation of `term` is run."""
-        return term.op != "none" and self._values[term.group][term.row][term.column] != 0
-
-    def idle(self, term: Term) -> bool:
-        """Whether the weight of `term` is 0."""
-        return bool(self._values[term.group][term.row][term.column] == 0)
-
-    def gate(self, term: Term) -> Tensor:
-        """Return the weight of `term` []."""
-        columns = self.tensors[term.group].shape[1]
-        return self._gates[term.group][term.row * columns + term.column]
 
 
 @dataclass(frozen=True)
@@ -142,7 +80,7 @@ class Supernet(nn.Module):
         self.net = _Block({block.name: block for block in blocks}, blocks[-1], {}, pool_norm)
         self.norms = [module for module in self.modules() if isinstance(module, Norm)]
 
-    def forward(self, x: Tensor, mixture: Mixture) -> Tensor:
+    def forward(self, x: Tensor, mixture: MixtureWeights) -> Tensor:
         """Return logits [B, outputs] for images [B, C, H, W] at a mixture, in the weights' dtype."""
         images = x.to(next(self.parameters()).dtype)
         result = self.net([lambda: images], mixture)
@@ -156,7 +94,7 @@ class Supernet(nn.Module):
                 if (module := getattr(block, term.out, None)) is not None:
                     yield term, module
 
-    def at(self, mixture: Mixture) -> nn.Module:
+    def at(self, mixture: MixtureWeights) -> nn.Module:
         """Return the network at one mixture, with the supernet's own weights."""
         return _At(self, mixture)
 
@@ -173,7 +111,7 @@ class Supernet(nn.Module):
                 weight.requires_grad_(True)
 
     @contextmanager
-    def calibrated(self, mixture: Mixture, batches: Iterable[Tensor]) -> Iterator[None]:
+    def calibrated(self, mixture: MixtureWeights, batches: Iterable[Tensor]) -> Iterator[None]:
         """Let norms use, within, the mean statistics of some batches [B, C, H, W] at `mixture`."""
         self._switch("measure")
         try:
@@ -193,7 +131,7 @@ class Supernet(nn.Module):
 
 
 class _At(nn.Module):
-    def __init__(self, supernet: Supernet, mixture: Mixture) -> None:
+    def __init__(self, supernet: Supernet, mixture: MixtureWeights) -> None:
         super().__init__()
         self.supernet, self.mixture = supernet, mixture
 
@@ -240,7 +178,7 @@ class _Block(nn.Module):
                 if (module := getattr(self, term.out, None)) is not None:
                     self.kinds[term.out] = (term.op, term.args) if joinable(module) else term.out
 
-    def forward(self, inputs: Sequence[Callable[[], State]], mixture: Mixture) -> State:
+    def forward(self, inputs: Sequence[Callable[[], State]], mixture: MixtureWeights) -> State:
         """Return the output for inputs that are computed when they are asked for."""
         return _Pass(self, inputs, mixture).state(self.block.output)
 
@@ -249,7 +187,7 @@ class _Pass:
     """One evaluation of a block: every state is computed once, when something reads it."""
 
     def __init__(
-        self, block: _Block, inputs: Sequence[Callable[[], State]], mixture: Mixture
+        self, block: _Block, inputs: Sequence[Callable[[], State]], mixture: MixtureWeights
     ) -> None:
         self.block, self.mixture = block, mixture
         self.inputs = dict(zip(block.block.inputs, inputs, strict=True))

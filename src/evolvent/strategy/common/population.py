@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ...space import Move, Part
+from ...space import Move, PartSpace
 from ...types import Result
 from .species import Member, Species, fertile, offspring, speciate_into
 
@@ -60,7 +60,7 @@ class Population:
         operators: of the space.
     """
 
-    def __init__(self, first: Sequence[Move], species: int, operators: Part) -> None:
+    def __init__(self, first: Sequence[Move], species: int, operators: PartSpace) -> None:
         self.size, self.most = len(first), species
         members = [Member(id, arch, math.nan, Origin(op)) for id, (arch, op) in enumerate(first)]
         alignment = operators.alignment([member.arch for member in members])
@@ -109,7 +109,7 @@ class Population:
             species.rank(generation)
 
     def breed(
-        self, operators: Part, breeding: Breeding, generation: int, rng: random.Random
+        self, operators: PartSpace, breeding: Breeding, generation: int, rng: random.Random
     ) -> None:
         """Replace the members by their children, and sort those into species."""
         families = fertile(self.species, generation, breeding.stagnation)
@@ -132,7 +132,7 @@ class Population:
 
 
 def _child(
-    species: Species, operators: Part, breeding: Breeding, rng: random.Random
+    species: Species, operators: PartSpace, breeding: Breeding, rng: random.Random
 ) -> tuple[list[Member], Move]:
     """Return the parents of a child, the fitter first, and the child."""
     fit = species.members[: int(breeding.survival * len(species.members)) + 1]

@@ -12,7 +12,7 @@ from ...space import Space
 from ...types import Budget, Candidate, Result, stream
 from .. import Strategy
 
-SLACK = 1e-9  # 81 / 3**4 must not lose a rung to rounding
+ROUNDING = 1e-9  # 81 / 3**4 must not lose a rung to rounding
 
 
 def ladder(
@@ -44,7 +44,7 @@ def ladder(
         )
     if rungs is not None:
         return [float(length) for length in rungs], eta
-    steps = math.floor(math.log(epochs / least, eta) + SLACK)
+    steps = math.floor(math.log(epochs / least, eta) + ROUNDING)
     return [epochs * eta**-step for step in range(steps, -1, -1)], eta
 
 
