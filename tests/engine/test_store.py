@@ -339,7 +339,7 @@ def test_a_log_is_created_whole_or_not_at_all(path, monkeypatch):
     def crash(file, to):
         raise OSError("power cut")
 
-    monkeypatch.setattr("evolvent.files.move", crash)
+    monkeypatch.setattr("evolvent.engine.store.move", crash)
     with pytest.raises(OSError, match="power cut"):
         Store(path, write=True)
     assert not path.exists()

@@ -244,7 +244,7 @@ def test_a_count_below_one_is_refused():
 
 CODE = """
 import json
-from tests.strategy.test_warm import asks, drive, warm
+from tests.strategy.common.test_warm import asks, drive, warm
 print(json.dumps([e.to_json() for k in ("step", "trial") for e in asks(drive(warm(count=15), 40), k)]))
 """
 
