@@ -434,7 +434,7 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path):
         tmp_path / "script.py",
         """
         import helpers_execute as helpers
-        from evolvent.slots import LocalSlots
+        from evolvent.execute.processes import LocalSlots
         print("script")
         executor = LocalSlots(helpers.number, workers=2)
         futures = [executor.submit(helpers.given, i) for i in range(4)]
@@ -452,7 +452,7 @@ def test_a_function_of_the_script_itself_is_refused_with_advice(tmp_path):
         tmp_path / "script.py",
         """
         import helpers_execute as helpers
-        from evolvent.slots import LocalSlots
+        from evolvent.execute.processes import LocalSlots
         def mine(context):
             return 1
         with LocalSlots(helpers.number, workers=1) as executor:
@@ -471,7 +471,7 @@ def test_a_computing_worker_dies_with_the_coordinator(tmp_path, end):
         tmp_path / "script.py",
         f"""
         import helpers_execute as helpers
-        from evolvent.slots import LocalSlots
+        from evolvent.execute.processes import LocalSlots
         executor = LocalSlots(helpers.nothing, workers=1)
         executor.submit(helpers.announce, {str(note)!r}).result()
         """,

@@ -1,0 +1,421 @@
+"""The setup of a run: one frozen object from the request to the delivered network.
+
+`resolve` makes a `Draft` of a request and its data: the parts by name with their settings, checked
+against each other. `pacing` adds the `Schedule`, which depends on the budget and on the clock. The
+`Setup` that comes of it is written to ``config.yaml`` once, and read from there ever after.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from .. import registry
+from ..errors import RunError
+from ..execute.worker import Context, Spec
+from ..network.build import Size
+from ..network.train import Hyperparameters
+from ..space import Space
+from ..strategy import Strategy
+from ..strategy.common.phases import Phases
+from ..strategy.common.warm import Warm
+from .request import Request
+from .settable import OF_THE_RUN
+from .settings import RunBudget, grouped
+
+FORMAT = 2  # of config.yaml and the log; runs of another one can be read, not continued
+FILE = "config.yaml"
+NEEDED = {"request", "seed", "data", "recipe", "budget", "space", "strategy", "estimator", "train"}
+OF_PHASES = ("rounds", "scores", "judged", "reference", "finalists", "batches")
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part of a search: what is registered under a name, with settings.
+
+    Args:
+        axis: ``space``, ``strategy`` or ``estimator``.
+        name: registered, or ``module:Name``.
+        settings: keyword arguments of it, groups of settings spelled out.
+    """
+
+    axis: str
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def make(self) -> Any:
+        """The class, looked up once."""
+        return registry.find(self.axis, self.name)
+
+    def having(self, **settings: Any) -> Component:
+        """Return the same part with further settings."""
+        changed = dataclasses.replace(self, settings={**self.settings, **settings})
+        vars(changed).update({"make": self.make})  # as looked up
+        return changed
+
+    def to_json(self) -> dict[str, Any]:
+        """Return name and settings as one flat dictionary."""
+        return {"name": self.name, **self.settings}
+
+    @staticmethod
+    def from_json(axis: str, data: Mapping[str, Any], without: tuple[str, ...] = ()) -> Component:
+        """Return the part that `to_json` wrote."""
+        settings = {k: v for k, v in data.items() if k != "name" and k not in without}
+        return Component(axis, str(data.get("name", "")), settings)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The three parts of a search."""
+
+    space: Component
+    strategy: Component
+    estimator: Component
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """Names of space, strategy and estimator."""
+        return (self.space.name, self.strategy.name, self.estimator.name)
+
+    @property
+    def stateful(self) -> bool:
+        """Whether the estimator holds state between candidates: one process evaluates them in turn."""
+        return bool(self.estimator.make.stateful)
+
+    @property
+    def phased(self) -> bool:
+        """Whether phases of training come between what the strategy asks for.
+
+        It is so where weights are shared, unless the strategy's own steps train them.
+        """
+        shares = "sharing" in self.estimator.make.gives
+        return shares and "gradient" not in self.strategy.make.needs
+
+    def having(self, axis: str, **settings: Any) -> Parts:
+        """Return the same parts, one of them with further settings."""
+        return dataclasses.replace(self, **{axis: getattr(self, axis).having(**settings)})
+
+
+@dataclass(frozen=True)
+class Training:
+    """How large a network is, and how it is trained."""
+
+    size: Size
+    hyper: Hyperparameters
+
+    @staticmethod
+    def of(settings: Mapping[str, Any]) -> Training:
+        """Return it from flat settings; those that concern neither are left out."""
+
+        def own(kind: type) -> dict[str, Any]:
+            names = {each.name for each in dataclasses.fields(kind)}
+            return {name: value for name, value in settings.items() if name in names}
+
+        return Training(Size(**own(Size)), Hyperparameters(**own(Hyperparameters)))
+
+
+@dataclass(frozen=True)
+class FinalTraining:
+    """The part ``train``: how networks are trained at the end, and what is delivered with them.
+
+    Args:
+        settings: of size and training; those that are not given are the search's.
+        epochs: of every final training; None is what the budget allows. [epochs]
+        finalists: trained for the choice; None is a few. [count]
+        share: of a budget in seconds that the delivery gets; None is the default. [0.1..0.9]
+        controls: whether controls are trained beside the winner.
+        onnx: whether ``model.onnx`` is written.
+        proof: whether the export is run in a process of its own.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    epochs: float | None = None
+    finalists: int | None = None
+    share: float | None = None
+    controls: bool = True
+    onnx: bool = True
+    proof: bool = True
+
+    @cached_property
+    def network(self) -> Training:
+        """Size and training of the delivered network."""
+        return Training.of(self.settings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was said as one flat dictionary."""
+        own = {
+            each.name: getattr(self, each.name)
+            for each in dataclasses.fields(self)
+            if each.name != "settings" and getattr(self, each.name) != each.default
+        }
+        return {**self.settings, **own}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> FinalTraining:
+        """Return the final training that `to_json` wrote."""
+        names = {each.name for each in dataclasses.fields(FinalTraining)} - {"settings"}
+        own = {name: value for name, value in data.items() if name in names}
+        return FinalTraining({k: v for k, v in data.items() if k not in names}, **own)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What depends on the budget and the clock: settled once per run.
+
+    Args:
+        epochs: of a candidate; of a search on shared weights, of these. [epochs]
+        timeout: of one evaluation. [s]
+        horizon: trials that schedules are stretched over; on shared weights, epochs of these. [count]
+        search_seconds: of the search, the rest of the budget is the delivery's; None has no limit. [s]
+        threads: of a search that is one process. [count]
+        measured: paces that it was settled by, by name. [s]
+    """
+
+    epochs: float
+    timeout: float
+    horizon: int
+    search_seconds: float | None = None
+    threads: int = 1
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What a request means for its data; only the schedule is missing.
+
+    Args:
+        request: of the user.
+        recipe: name of the recipe, or of the three parts where they are no recipe's.
+        deliver: how the winner is delivered: ``retrain``, ``continue`` or ``as-is``.
+        parts: space, strategy and estimator.
+        train: the final training.
+        task: the data; None where a run is read without them.
+    """
+
+    request: Request
+    recipe: str
+    deliver: str
+    parts: Parts
+    train: FinalTraining
+    task: Any = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def space(self) -> Space:
+        """The space, made once."""
+        part = self.parts.space
+        made: Space = registry.make_space(part.name, self.task, part.settings)
+        return made
+
+    @cached_property
+    def network(self) -> Training:
+        """Size and training of the networks of the search."""
+        return Training.of(self.parts.estimator.settings)
+
+    @cached_property
+    def spec(self) -> Spec:
+        """What a worker needs."""
+        space, estimator = self.parts.space, self.parts.estimator
+        own = {k: v for k, v in estimator.settings.items() if k not in OF_THE_RUN}
+        return Spec(
+            self.task,
+            space.name,
+            estimator.name,
+            space.settings,
+            grouped(estimator.make, own),
+            self.request.seed,
+            self.request.device,
+        )
+
+    def context(self) -> Context:
+        """Return what a worker makes of `spec`, for this process: with the space that is here."""
+        return Context(self.spec, self.space, self.spec.make_estimator(self.space, self.spec.seed))
+
+    def on(self, task: Any) -> Self:
+        """Return the same for (other) data."""
+        return dataclasses.replace(self, task=task)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel without the data, and without what was made of them."""
+        names = {each.name for each in dataclasses.fields(self)}
+        return {name: value for name, value in vars(self).items() if name in names} | {"task": None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup(Draft):
+    """All that a run was settled on: what ``config.yaml`` holds.
+
+    Args:
+        schedule: what depends on the budget and the clock.
+        budget: of the whole run.
+        data: what is known of the data: kind, counts, shapes, notes, fingerprint.
+        read: settings of the data's reader that were found out, such as ``kind``.
+        versions: of what a result depends on.
+    """
+
+    schedule: Schedule
+    budget: RunBudget
+    data: Mapping[str, Any] = field(default_factory=dict)
+    read: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def strategy(self, *, seed: int | None = None, space: Space | None = None) -> Strategy:
+        """Return the strategy, fresh.
+
+        Args:
+            seed: of its search; None is the run's.
+            space: that it searches; None is the run's.
+        """
+        return make_strategy(
+            self.parts,
+            space or self.space,
+            seed=self.request.seed if seed is None else seed,
+            epochs=self.schedule.epochs,
+            horizon=self.schedule.horizon,
+        )
+
+    @cached_property
+    def objectives(self) -> tuple[str, ...]:
+        """Metrics that the strategy keeps low beside a high score; mostly none."""
+        if not hasattr(self.parts.strategy.make, "objectives"):
+            return ()
+        return tuple(getattr(self.strategy(), "objectives", ()))
+
+    @property
+    def task_settings(self) -> dict[str, Any]:
+        """Settings of the data's reader: those of the user, and those found out."""
+        return self.request.said("task") | dict(self.read)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values, in the layout of ``config.yaml``."""
+        schedule = self.schedule
+        strategy = {"horizon": schedule.horizon} | self.parts.strategy.to_json()
+        lengths = {"epochs": schedule.epochs, "timeout": schedule.timeout}
+        told = {
+            "format": FORMAT,
+            "request": self.request.to_json(),
+            "seed": self.request.seed,
+            "data": dict(self.data),
+            "versions": dict(self.versions),
+            "recipe": self.recipe,
+            "deliver": self.deliver,
+            "space": self.parts.space.to_json(),
+            "strategy": strategy,
+            "estimator": self.parts.estimator.to_json() | lengths,
+            "train": self.train.to_json(),
+            "budget": dataclasses.asdict(self.budget) | {"search_seconds": schedule.search_seconds},
+            "measured": dict(schedule.measured),
+            "threads": schedule.threads,
+            "task": dict(self.read),
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(told))
+        return plain
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Setup:
+        """Return the setup that `to_json` wrote, or one of an older format, without its data."""
+        budget, estimator, strategy = data["budget"], data["estimator"], data["strategy"]
+        return Setup(
+            request=Request.from_json(data["request"]),
+            recipe=data["recipe"],
+            deliver=data.get("deliver", "retrain"),
+            parts=Parts(
+                Component.from_json("space", data["space"]),
+                Component.from_json("strategy", strategy, without=("horizon",)),
+                Component.from_json("estimator", estimator, without=("epochs", "timeout")),
+            ),
+            train=FinalTraining.from_json(data["train"]),
+            schedule=Schedule(
+                float(estimator.get("epochs", 0.0)),
+                float(estimator.get("timeout", 0.0)),
+                int(strategy.get("horizon", 0)),
+                budget.get("search_seconds"),
+                int(data.get("threads", 1)),
+                data.get("measured", {}),
+            ),
+            budget=RunBudget(budget.get("seconds"), budget.get("trials")),
+            data=data["data"],
+            read=data.get("task", {}),
+            versions=data.get("versions", {}),
+        )
+
+
+def make_strategy(
+    parts: Parts, space: Space, *, seed: int, epochs: float, horizon: int
+) -> Strategy:
+    """Return a fresh strategy: in phases on shared weights, with a warm start where one is asked for.
+
+    Args:
+        parts: of the search.
+        space: that it searches.
+        seed: of its search.
+        epochs: of a candidate. [epochs]
+        horizon: of its schedules. [count]
+    """
+    make, settings = parts.strategy.make, dict(parts.strategy.settings)
+    warm, sampler = settings.pop("warm", 0), settings.pop("sampler", None)
+    common: dict[str, Any] = {"seed": seed, "epochs": epochs}
+    if parts.phased:
+        outer = {name: settings.pop(name) for name in tuple(settings) if name in OF_PHASES}
+
+        def scored(count: int) -> Strategy:
+            inner: Strategy = make(space, horizon=count, **settings, **common)
+            return inner
+
+        phases: Any = Phases  # a space of another kind was refused before
+        in_phases: Strategy = phases(scored, space, seed=seed, horizon=horizon, **outer)
+        return in_phases
+    common["horizon"] = horizon
+
+    def over(samples: Space) -> Strategy:
+        own = settings | common
+        if sampler:
+            own["sampler"] = registry.find("strategy", sampler)(samples, **common)
+        strategy: Strategy = make(samples, **own)
+        return strategy
+
+    return Warm(over, space, count=warm, seed=seed) if warm else over(space)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return what ``config.yaml`` of a run holds.
+
+    Raises:
+        RunError: if the file is missing, damaged, or not the config of a run.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        raise RunError(f"{folder} is not a run: it holds no config.yaml; check the path")
+    try:
+        config = yaml.safe_load(file.read_text())
+        if not isinstance(config, dict) or not NEEDED.issubset(config):
+            raise RunError(
+                f"{file} is not the config of a run: restore it, or choose another --out"
+            )
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        what = " ".join(str(error).split())
+        raise RunError(
+            f"{file} is damaged ({what}): restore it, or choose another --out"
+        ) from error
+    return config
+
+
+def check_format(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse to continue a run of another format.
+
+    Raises:
+        RunError: naming the version that wrote it.
+    """
+    if (found := config.get("format", 1)) != FORMAT:
+        version = config.get("versions", {}).get("evolvent", "an unknown version")
+        raise RunError(
+            f"{folder} was written by evolvent {version} (format {found}), this version continues "
+            f"format {FORMAT}: `show` and `report` still read it; to go on, use that version"
+        )
