@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from evolvent.config.parts import in_space, make_space, make_spec, network_settings
+
 from evolvent.execute.worker import Job, fit
 from evolvent.run import Run
 from evolvent.task import Task

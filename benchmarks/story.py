@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from evolvent.config.parts import make_space, network_settings
 
 import evolvent as ev
-from evolvent.config.parts import make_space, network_settings
 from evolvent.config.recipes import RECIPES
 from evolvent.engine.store import Store
 from evolvent.execute import cores

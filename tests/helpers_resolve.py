@@ -1,13 +1,13 @@
 """From a request to settings, in one call."""
 
 from evolvent.config.pacing import settle
-from evolvent.config.resolve import Request, choose
+from evolvent.config.request import Request
+from evolvent.config.resolve import resolve
 
 
-def chosen(task, **request):
-    return choose(Request("toy", **request), task)
+def resolved(task, **request):
+    return resolve(Request("toy", **request), task)
 
 
 def settled(task, workers=1, **request):
-    asked = Request("toy", **request)
-    return settle(choose(asked, task), asked, task, workers)
+    return settle(resolved(task, **request), workers=workers)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from evolvent.callbacks import Callbacks, TensorBoard
+from evolvent.callbacks import TensorBoard
+from evolvent.engine.events import Events, Say
 from evolvent.errors import SettingError
 from evolvent.session import resume, search
 from evolvent.types import Candidate, Result
@@ -50,8 +51,7 @@ def test_an_exception_in_one_is_said_once_and_ends_nothing(tmp_path):
     run = search(
         "table:digits201",
         out=tmp_path / "run",
-        callbacks=[Broken(), keeping],
-        say=lines.append,
+        callbacks=[Broken(), keeping, Say(lines.append)],
         **OPTIONS,
     )
     assert run.status()["trials"] == 6 and len(keeping.told) == 14
@@ -70,9 +70,9 @@ def test_what_interrupts_a_search_is_not_swallowed():
         def on_result(self, result):
             raise KeyboardInterrupt
 
-    callbacks = Callbacks([Interrupting()], print)
+    events = Events([Interrupting()])
     with pytest.raises(KeyboardInterrupt):
-        callbacks("on_result", Result(Candidate(0), 0.5))
+        events.told(Result(Candidate(0), 0.5))
 
 
 def test_a_continued_search_tells_only_what_is_new(tmp_path):

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from tests.helpers_cli import PATIENCE, evolvent, start
+from tests.helpers_resolve import settled
 
 import evolvent as ev
 from evolvent.comparison.paired import compare
+from evolvent.engine.events import Say
 from evolvent.engine.runner import _Goal
 from evolvent.engine.store import Store
 from evolvent.errors import SettingError
@@ -112,7 +114,7 @@ def test_a_search_is_over_when_the_task_is_solved(tmp_path, monkeypatch):
         out=tmp_path / "run",
         workers=0,
         settings=SMALL,
-        say=said.append,
+        callbacks=[Say(said.append)],
     )
     assert run.card["solved"]
     assert run.status()["trials"] % 20 == 0  # the generation is told to its end
@@ -134,8 +136,8 @@ def test_a_goal_that_takes_a_closer_look_looks_at_the_best_so_far_only(tmp_path)
             return result.value > 0.8
 
     store = Store(tmp_path / "run.db", write=True)
-    config = {"space": {"name": "topology"}, "estimator": {"name": "simulation"}, "seed": 0}
-    goal = _Goal(store, config, open_task("double-pole-no-velocity", {}))
+    setup = settled(open_task("double-pole-no-velocity", {}), recipe="neat", budget="9t")
+    goal = _Goal(store, setup)
     goal.judge = Judge()
     told = [(0.9, 500), (0.3, 1000), (0.2, 1000), (0.5, 1000), (0.85, 1000), (0.95, 1000)]
     reached = [
@@ -151,9 +153,9 @@ def test_a_goal_that_takes_a_closer_look_looks_at_the_best_so_far_only(tmp_path)
 
 def test_a_budget_in_seconds_works_and_is_kept(tmp_path):
     run = search("xor", budget="6s", out=tmp_path / "run", workers=0, settings=SMALL)
-    assert run.config["measured"]["seconds_per_trial"] > 0
+    assert run.setup.schedule.measured["seconds_per_trial"] > 0
     assert run.status()["trials"] > 0
-    assert run.config["budget"]["search_seconds"] == pytest.approx(0.85 * 6)
+    assert run.setup.schedule.search_seconds == pytest.approx(0.85 * 6)
 
 
 def test_the_command_prints_the_card_as_json(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import evolvent as ev
 from evolvent import identification as identify
 from evolvent.cli import verbs as cli
+from evolvent.engine.events import Say
 from evolvent.errors import CandidateFailed, DataError, SettingError
 from evolvent.identification import (
     ClassReading,
@@ -221,7 +222,7 @@ def test_a_search_finds_out_says_so_and_remembers(table, tmp_path, quick, monkey
         "settings": {"estimator": {"epochs": 2.0}, "train": {"epochs": 2.0}},
         "out": tmp_path / "run",
     }
-    run = ev.search(table, say=told.append, **options)
+    run = ev.search(table, callbacks=[Say(told.append)], **options)
     assert told[0].startswith("'y' is read as a quantity (regression): where its values lie helps")
     assert "nats per row as a class" in told[1]
     assert run.card["metric"] == "r2"

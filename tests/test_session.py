@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import evolvent as ev
-from evolvent.config.resolve import Request
+from evolvent.config.request import Request
 from evolvent.deliver import finals as deliver
 from evolvent.engine.store import Store
 from evolvent.errors import RunError, SettingError, UserError

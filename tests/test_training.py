@@ -11,7 +11,6 @@ import torch
 import evolvent as ev
 from evolvent import training as full_training
 from evolvent.config.defaults import adapted
-from evolvent.config.parts import network_settings
 from evolvent.deliver import export
 from evolvent.deliver.export import load
 from evolvent.errors import CandidateFailed, DataError, RunError, SettingError
@@ -82,7 +81,7 @@ def test_it_is_transferred_to_data_of_another_form(run, other, tmp_path, monkeyp
     card = train(run, out=tmp_path / "net", task=other, epochs=1.0)
     assert 0 <= card["val_score"] <= 1
     assert card["task"] == other
-    assert card["found_on"] == ev.Run(run).config["request"]["task"]
+    assert card["found_on"] == ev.Run(run).setup.request.task
     assert card["parity_max_abs_diff"] < 1e-4
     net = load(tmp_path / "net")
     assert net(torch.zeros(2, 3, 12, 12)).shape == (2, 5)
@@ -104,12 +103,17 @@ def test_the_skeleton_follows_the_new_images_where_nobody_said_otherwise(run, tm
 
 
 def test_what_the_user_said_of_the_skeleton_holds_for_other_data(run, toy, tmp_path):
-    config = ev.Run(run).config
+    setup = ev.Run(run).setup
     data = open_task(colours(tmp_path / "b.npz", 26), {})
-    assert adapted(config, data)["stages"] == 3
-    config["request"]["set"]["train"]["stages"] = config["train"]["stages"] = 2
-    assert (adapted(config, data)["stages"], adapted(config, data)["stem_stride"]) == (2, 2)
-    assert adapted(config, data).keys() == config["train"].keys()
+    assert adapted(setup, data)["stages"] == 3
+    said = {**setup.request.set, "train": {**setup.request.said("train"), "stages": 2}}
+    setup = dataclasses.replace(
+        setup,
+        request=dataclasses.replace(setup.request, set=said),
+        train=dataclasses.replace(setup.train, settings={**setup.train.settings, "stages": 2}),
+    )
+    assert (adapted(setup, data)["stages"], adapted(setup, data)["stem_stride"]) == (2, 2)
+    assert adapted(setup, data).keys() == setup.train.settings.keys()
 
 
 # ---- what helps the training ---------------------------------------------------------------------
@@ -143,11 +147,11 @@ def test_helpers_are_in_the_training_and_in_nothing_that_it_leaves(run, tmp_path
 
 
 def test_a_search_may_use_them_too_and_delivers_the_plain_network(run, tmp_path):
-    data = ev.Run(run).config["request"]["task"]
+    data = ev.Run(run).setup.request.task
     helps = {"drop_path": 0.2, "auxiliary": 0.4}
     settings = {"estimator": TINY["estimator"] | helps, "train": TINY["train"] | {"auxiliary": 0.2}}
     found = ev.search(data, out=tmp_path / "run", budget="2t", workers=0, settings=settings)
-    size = network_settings(found.config, "train")["size"]
+    size = found.setup.train.network.size
     assert (size.drop_path, size.auxiliary) == (0.2, 0.2)
     without = {result.candidate.arch: result.params for result in ev.Run(run).results()}
     same = [r for r in found.results() if r.candidate.arch in without]
@@ -159,9 +163,9 @@ def test_a_search_may_use_them_too_and_delivers_the_plain_network(run, tmp_path)
 
 def test_settings_that_are_not_given_are_those_of_the_run(run, tmp_path):
     card = train(run, out=tmp_path / "net", epochs=0.1)
-    network = network_settings(ev.Run(run).config, "train")
-    assert card["size"] == dataclasses.asdict(network["size"])
-    assert card["training"] == dataclasses.asdict(network["hyper"])
+    network = ev.Run(run).setup.train.network
+    assert card["size"] == dataclasses.asdict(network.size)
+    assert card["training"] == dataclasses.asdict(network.hyper)
 
 
 def test_data_can_be_read_otherwise(run, other, tmp_path):

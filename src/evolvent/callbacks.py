@@ -1,20 +1,12 @@
-"""Callbacks: what a user's own code is told while a search runs.
+"""Callbacks: a user's own code, run while a search runs.
 
-A callback is any object with some of these methods; all are called in the coordinator, between two
-steps of the loop, so a slow one slows the search down::
-
-    on_start(run)        the run is opened, new or continued; `run` can be read at any time
-    on_asked(candidate)  a candidate is stored and about to be evaluated
-    on_result(result)    a result is stored and the strategy knows it
-    on_end(run)          the network is delivered
-
-An exception in one never ends a search: the first of each callback is said, and the search goes on.
+`engine.events` says which methods a callback may have, and when they are called. What is here is ready
+to use: ``ev.search(..., callbacks=[TensorBoard()])``.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,43 +16,6 @@ from .types import Result
 
 if TYPE_CHECKING:
     from .run import Run
-
-METHODS = ("on_start", "on_asked", "on_result", "on_end")
-
-
-class Callbacks:
-    """Several callbacks as one.
-
-    Args:
-        callbacks: objects with some of the methods above.
-        say: is told the first exception of each.
-
-    Raises:
-        SettingError: for an object that has none of the methods.
-    """
-
-    def __init__(self, callbacks: Iterable[object], say: Callable[[str], None]) -> None:
-        self.callbacks, self.say = tuple(callbacks), say
-        self._failed: set[int] = set()
-        for callback in self.callbacks:
-            if not any(hasattr(callback, name) for name in METHODS):
-                raise SettingError(
-                    f"callback {callback!r} has none of the methods {', '.join(METHODS)}"
-                )
-
-    def __call__(self, method: str, value: Any) -> None:
-        """Call `method` of every callback that has it."""
-        for place, callback in enumerate(self.callbacks):
-            act = getattr(callback, method, None)
-            if act is None:
-                continue
-            try:
-                act(value)
-            except Exception as error:  # noqa: BLE001 - a user's code, which must not end a search
-                if place not in self._failed:
-                    self._failed.add(place)
-                    name = type(callback).__name__
-                    self.say(f"callback {name}.{method} failed, the search goes on: {error!r}")
 
 
 class TensorBoard:

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from .space import Space, key
 from .types import Candidate, Result
 
+Rank = tuple[float, float, float, int]
+
 
 def rung(candidate: Candidate) -> float:
     """Return the rung of training that a candidate was planned for; higher is longer."""
@@ -20,8 +22,8 @@ def rung(candidate: Candidate) -> float:
     return budget.epochs if budget.rung is None else budget.rung
 
 
-def rank(result: Result) -> tuple[float, float, float, int]:
-    """Return what a result is compared by; larger is better."""
+def rank(result: Result) -> Rank:
+    """Return the key by which results are compared; larger is better."""
     loss = result.metrics.get("loss", 0.0)
     return (rung(result.candidate), result.value, -loss, -result.candidate.id)
 

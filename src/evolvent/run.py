@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config.resolve import task_settings
-from .config.settings import read_config
+from .config.config_file import read_config
+from .config.setup import Setup
 from .deliver import card as cards
 from .deliver.front import export_candidate, front, weights_of
 from .engine.store import Store
@@ -41,6 +41,7 @@ class Run:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.config = read_config(self.folder)
+        self.setup = Setup.from_json(self.config)
 
     @contextmanager
     def _store(self) -> Iterator[Store]:
@@ -112,8 +113,8 @@ class Run:
         told = [row for row in rows if row["status"] in ("ok", "failed")]
         return {
             "state": state or "new",
-            "recipe": self.config["recipe"],
-            "task": self.config["request"]["task"],
+            "recipe": self.setup.recipe,
+            "task": self.setup.request.task,
             "trials": len(told),
             "failed": sum(row["status"] == "failed" for row in rows),
             "refused": sum(row["status"] == "refused" for row in rows),
@@ -146,15 +147,16 @@ class Run:
                 f"{self.folder} has no result of candidate {candidate}: evolvent show {self.folder} "
                 "lists them"
             )
-        name = self.config["request"]["task"]
-        task = open_task(name, task_settings(self.config))
-        if task.fingerprint != self.config["data"]["fingerprint"]:
+        name = self.setup.request.task
+        task = open_task(name, self.setup.task_settings)
+        if task.fingerprint != self.setup.data["fingerprint"]:
             raise RunError(
                 f"the data of {name} are not those that {self.folder} began with: restore them"
             )
-        state = weights_of(self.folder, self.config, task, result)
+        setup = self.setup.on(task)
+        state = weights_of(self.folder, setup, result)
         new_folder(Path(to))
-        card = export_candidate(self.folder, self.config, task, result, state, Path(to), onnx=onnx)
+        card = export_candidate(self.folder, setup, result, state, Path(to), onnx=onnx)
         return float(card[PARITY])
 
 

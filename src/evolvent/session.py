@@ -9,44 +9,38 @@ import dataclasses
 import hashlib
 import json
 import os
-import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from .callbacks import Callbacks
 from .config import recipes
+from .config.config_file import check_format, read_config, write_config
 from .config.pacing import settle
-from .config.parts import is_stateful, make_space, make_spec, make_strategy, network_settings
-from .config.resolve import Request, choose, task_settings
-from .config.settings import PARTS, differences, parse_budget, read_config, validated
+from .config.request import Request
+from .config.resolve import resolve
+from .config.settings import PARTS, differences, parse_budget, validated
+from .config.setup import Setup
+from .config.versions import versions
 from .deliver import card as cards
 from .deliver.finals import LATENESS, Delivery
-from .engine.runner import Searching
+from .engine.events import Events
+from .engine.runner import Runner
 from .engine.store import Store
 from .engine.weights import Weights
 from .errors import DataError, RunError, SettingError, unknown
 from .execute import Executor, cores
 from .execute.inline import Inline
-from .files import write_atomically
 from .identification import Identified, settings_with_kind
 from .report import files as report
 from .run import Run
-from .task.opening import open_task, settings_of, with_columns
-from .types import Result
+from .task.opening import names, open_task, settings_of, with_columns
 
 if TYPE_CHECKING:
-    from .execute.worker import Spec
     from .task import Task
 
 #: what a reader of the run wants to know of a task without opening its data
 FACTS = ("metric", "input_shape", "outputs", "vocabulary", "recurrent")
-Say = Callable[[str], None]
-Listen = Callable[[Result], None]
 
 
 def search(
@@ -68,8 +62,6 @@ def search(
     kind: str | None = None,
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    say: Say = lambda line: None,
-    listen: Listen = lambda result: None,
     callbacks: Sequence[object] = (),
     began: float | None = None,
 ) -> Run:
@@ -94,10 +86,8 @@ def search(
         kind: ``classification`` or ``regression``, of a table; None finds out.
         out: the run's folder; None makes a name from the request below ``runs/``.
         settings: part -> name -> value, as ``--set part.name=value``.
-        say: is told what happens, one line each.
-        listen: is told every result.
-        callbacks: objects with some of ``on_start``, ``on_asked``, ``on_result`` and ``on_end``, as
-            `callbacks` describes; an exception in one is said and never ends the search.
+        callbacks: objects with some of ``on_start``, ``on_message``, ``on_asked``, ``on_result`` and
+            ``on_end``, as `callbacks` describes; an exception in one never ends the search.
         began: `time.monotonic()` at which the wait began; None is now. [s]
 
     Raises:
@@ -121,37 +111,33 @@ def search(
         device,
         said,
     )
-    for part in request.set:
-        if part not in PARTS:
-            raise unknown("part", part, PARTS)
-    parse_budget(budget)
-    _check_limits(request)
+    _check_request(request)
     folder = Path(out) if out is not None else Path("runs") / _folder_name(request)
-    told = Callbacks(callbacks, say)
-    began = began or time.monotonic()
     given = None if isinstance(task, str | os.PathLike) else task
-    return _Session(folder, request, workers, say, listen, told, began, given).run()
+    return _Session(folder, request, workers, Events(callbacks), began, given).run()
 
 
-def resume(folder: str | os.PathLike[str], **options: Any) -> Run:
+def resume(
+    folder: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    callbacks: Sequence[object] = (),
+    began: float | None = None,
+) -> Run:
     """Continue the run in `folder` with the request that started it.
 
     Args:
         folder: of the run.
-        options: `workers`, `say`, `listen`, `callbacks`, `began` of `search`.
+        workers: processes; None is one per core, 0 is this process. [count]
+        callbacks: as in `search`.
+        began: `time.monotonic()` at which the wait began; None is now. [s]
+
+    Raises:
+        UserError: if the folder holds no run, or one of another format.
     """
     run = Run(folder)
-    try:
-        request = Request(**run.config["request"])
-    except TypeError as error:
-        raise RunError(f"{run.folder} was made by another version of evolvent: {error}") from error
-    nothing = {"workers": None, "say": lambda line: None, "listen": lambda result: None}
-    options = nothing | {"callbacks": (), "began": None} | options
-    told = Callbacks(options["callbacks"], options["say"])
-    began = options["began"] or time.monotonic()
-    return _Session(
-        run.folder, request, options["workers"], options["say"], options["listen"], told, began
-    ).run()
+    check_format(run.folder, run.config)
+    return _Session(run.folder, run.setup.request, workers, Events(callbacks), began).run()
 
 
 class _Session:
@@ -162,47 +148,46 @@ class _Session:
         folder: Path,
         request: Request,
         workers: int | None,
-        say: Say,
-        listen: Listen,
-        callbacks: Callbacks,
-        began: float,
+        events: Events,
+        began: float | None,
         task: Task | None = None,
     ) -> None:
         if workers is not None and workers < 0:
             raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
-        self.folder, self.request, self.began, self.task = folder, request, began, task
+        self.folder, self.request, self.events, self.task = folder, request, events, task
+        self.began = began or time.monotonic()
         self.asked_workers = workers
         self.workers = cores() if workers is None else workers
-        self.say, self.listen, self.callbacks = say, listen, callbacks
-        self.identified: Identified | None = None  # what was found out about the target, now
+        self.identified: Identified | None = None  # the kind of the target, if found out now
 
     def run(self) -> Run:
         """Do whatever is left to do."""
-        before = self._known_config()
+        before = self._known_setup()
         if before is not None and self.task is not None:
             self._check_data(before, self.task)
         if before is not None and (self.folder / "best" / "card.json").is_file():
-            self.say(f"{self.folder} is finished; showing its result")
+            self.events.say(f"{self.folder} is finished; showing its result")
             return Run(self.folder)
         task = self._load_task(before)
-        if before is not None:
+        if before is None:
+            setup = self._first_setup(task)  # refuses before anything is made
+        else:
             self._check_data(before, task)
-        config = before or self._first_config(task)  # refuses before anything is made
+            setup = before.on(task)
         store = self._open(new=before is None)
         try:
             if before is None:
-                text = yaml.safe_dump(config, sort_keys=False)
-                write_atomically(self.folder / "config.yaml", text)
-            self.callbacks("on_start", Run(self.folder))
-            self._work(config, task, store)
+                write_config(self.folder, setup.to_json())
+            self.events.start(Run(self.folder))
+            self._work(setup, store)
         finally:
             store.close()
-        self.callbacks("on_end", run := Run(self.folder))
-        self.say(f"page: {report.write(self.folder)}")
+        self.events.end(run := Run(self.folder))
+        self.events.say(f"page: {report.write(self.folder)}")
         return run
 
-    def _check_data(self, before: Mapping[str, Any], task: Task) -> None:
-        if before["data"]["fingerprint"] != task.fingerprint:
+    def _check_data(self, before: Setup, task: Task) -> None:
+        if before.data["fingerprint"] != task.fingerprint:
             raise RunError(
                 f"the data of {self.request.task} are not those that {self.folder} began with: "
                 "restore them, or choose another --out"
@@ -227,7 +212,7 @@ class _Session:
             )
         return store
 
-    def _known_config(self) -> dict[str, Any] | None:
+    def _known_setup(self) -> Setup | None:
         """Return what the run in the folder was settled on, or None if there is no run yet."""
         if not (self.folder / "config.yaml").exists():
             if self.folder.exists() and not _is_empty(self.folder):
@@ -236,128 +221,97 @@ class _Session:
                 )
             return None
         config = read_config(self.folder)
-        lines = differences(config["request"], self._plain_request)
+        check_format(self.folder, config)
+        lines = differences(config["request"], self.request.to_json())
         if lines:
             raise RunError(
                 f"{self.folder} was made with other settings ({'; '.join(lines)}): "
                 "repeat those, or choose another --out"
             )
-        return config
+        return Setup.from_json(config)
 
-    def _load_task(self, before: Mapping[str, Any] | None) -> Task:
+    def _load_task(self, before: Setup | None) -> Task:
         if self.task is not None:
             return self.task
         name = self.request.task
-        said = validated("task", self.request.set.get("task", {}), settings_of(name))
+        said = validated("task", self.request.said("task"), settings_of(name))
         if before is not None:
-            return open_task(name, task_settings(before))
+            return open_task(name, before.task_settings)
         said, self.identified = settings_with_kind(
             name,
             said,
             seconds=parse_budget(self.request.budget).seconds,
             seed=self.request.seed,
-            say=self.say,
+            say=self.events.say,
         )
         return open_task(name, said)
 
-    @property
-    def _plain_request(self) -> dict[str, Any]:
-        """The request as it comes back from a file: lists for tuples."""
-        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.request)))
-        return plain
-
-    def _first_config(self, task: Task) -> dict[str, Any]:
-        """Return the resolved settings of a new run, refusing what could not be built."""
-        chosen = choose(self.request, task)
-        if is_stateful(chosen) and (self.asked_workers or 0) > 1:
+    def _first_setup(self, task: Task) -> Setup:
+        """Return the setup of a new run, refusing what could not be built."""
+        draft = resolve(self.request, task)
+        if draft.parts.stateful and (self.asked_workers or 0) > 1:
             raise SettingError(
-                f"--workers {self.asked_workers}: estimator {chosen['estimator']['name']} holds state "
+                f"--workers {self.asked_workers}: estimator {draft.parts.estimator.name} holds state "
                 "between candidates, so its search is one process: leave out --workers"
             )
-        settled = settle(chosen, self.request, task, max(1, self.workers))
-        make_strategy(settled, make_space(settled, task), self.request.seed)
-        make_spec(settled, task, self.request.seed)
-        network_settings(settled, "train")
-        config = {
-            "request": self._plain_request,
-            "seed": self.request.seed,
-            "data": {
-                "kind": task.kind,
-                "fingerprint": task.fingerprint,
-                **task.counts,
-                **{name: getattr(task, name) for name in FACTS if hasattr(task, name)},
-                "notes": list(task.note),
-            },
-            "versions": versions(),
-            **settled,
+        setup = settle(draft, workers=max(1, self.workers))
+        for part in (setup.strategy, lambda: setup.spec, lambda: setup.train.network):
+            part()  # refuses now what it would refuse later
+        data = {
+            "kind": task.kind,
+            "fingerprint": task.fingerprint,
+            **task.counts,
+            **{name: getattr(task, name) for name in FACTS if hasattr(task, name)},
+            "notes": list(task.note),
         }
-        if self.identified:
-            config["task"] = {"kind": self.identified.kind}
-            config["data"]["identified"] = self.identified.to_json()
-        plain: dict[str, Any] = json.loads(json.dumps(config))
-        return plain
+        found = self.identified
+        if found is not None:
+            data["identified"] = found.to_json()
+        read = {} if found is None else {"kind": found.kind}
+        return setup.described(data=data, read=read, versions=versions())
 
-    def _work(self, config: dict[str, Any], task: Task, store: Store) -> None:
-        space = make_space(config, task)
-        strategy = make_strategy(config, space, config["seed"])
-        self._announce(config, task, getattr(strategy, "note", ""))
-        spec = make_spec(config, task, config["seed"], self.request.device)
-        setup = store.spent("setup") + time.monotonic() - self.began
-        store.spend("setup", setup)
-        searching = Searching(
-            store=store,
-            folder=self.folder,
-            config=config,
-            task=task,
-            space=space,
-            workers=max(1, self.workers),
-            say=self.say,
-            asked=partial(self.callbacks, "on_asked"),
-            listen=self._heard,
-        )
-        if is_stateful(config):
-            searching.run_with_state(strategy, spec)
-        with _executor(spec, self.workers) as executor:
-            if not is_stateful(config):
-                searching.run(strategy, executor)
-            self._deliver(config, task, store, executor)
+    def _work(self, setup: Setup, store: Store) -> None:
+        self._announce(setup)
+        spent = store.spent("setup") + time.monotonic() - self.began
+        store.spend("setup", spent)
+        runner = Runner(store, self.folder, setup, max(1, self.workers), self.events)
+        if setup.parts.stateful:
+            runner.run_with_state()
+        with _executor(setup, self.workers) as executor:
+            if not setup.parts.stateful:
+                runner.run(executor)
+            self._deliver(setup, store, executor)
 
-    def _announce(self, config: Mapping[str, Any], task: Task, note: str) -> None:
-        named = self.request.recipe or config["recipe"] not in recipes.RECIPES
+    def _announce(self, setup: Setup) -> None:
+        say, schedule, task = self.events.say, setup.schedule, setup.task
+        named = self.request.recipe or setup.recipe not in recipes.RECIPES
         said = "" if named else " (the default for this kind of data)"
-        self.say(
-            f"{config['recipe']}{said}: {config['space']['name']} x {config['strategy']['name']} x "
-            f"{config['estimator']['name']} on {task.name}: {task.describe()}"
+        say(
+            f"{setup.recipe}{said}: {' x '.join(setup.parts.names)} on {task.name}: {task.describe()}"
         )
-        for line in (*task.note, note):
+        for line in (*task.note, getattr(setup.strategy(), "note", "")):
             if line:
-                self.say(line)
-        if is_stateful(config):
-            self.say(
-                f"budget {self.request.budget}: {config['strategy']['horizon']} epochs of the shared "
-                f"weights, {config['strategy']['batches']} batches each, one candidate at a time on "
-                f"{config['threads']} of {cores()} cores; folder {self.folder}"
+                say(line)
+        if setup.parts.stateful:
+            batches = setup.parts.strategy.settings["batches"]
+            say(
+                f"budget {self.request.budget}: {schedule.horizon} epochs of the shared weights, "
+                f"{batches} batches each, one candidate at a time on {schedule.threads} of {cores()} "
+                f"cores; folder {self.folder}"
             )
             return
-        self.say(
-            f"budget {self.request.budget}: {config['estimator']['epochs']:g} epochs per candidate, "
-            f"about {config['strategy']['horizon']} trials, {max(1, self.workers)} at a time; "
-            f"folder {self.folder}"
+        say(
+            f"budget {self.request.budget}: {schedule.epochs:g} epochs per candidate, about "
+            f"{schedule.horizon} trials, {max(1, self.workers)} at a time; folder {self.folder}"
         )
 
-    def _heard(self, result: Result) -> None:
-        self.listen(result)
-        self.callbacks("on_result", result)
-
-    def _deliver(
-        self, config: Mapping[str, Any], task: Task, store: Store, executor: Executor
-    ) -> None:
-        seconds = config["budget"]["seconds"]
+    def _deliver(self, setup: Setup, store: Store, executor: Executor) -> None:
+        seconds = setup.budget.seconds
         before = store.spent("deliver")
         start = time.monotonic()
         left = None if seconds is None else max(0.0, seconds - sum(store.phases().values()))
-        if not task.trainable:
-            cards.write_as_is(self.folder, config, task, store, patience=left)
+        if not setup.task.trainable:
+            cards.write_as_is(self.folder, setup, store, patience=left)
             store.note("state", "done")
             return
 
@@ -367,51 +321,33 @@ class _Session:
         delivery = Delivery(
             store=store,
             weights=Weights(self.folder / "weights"),
-            config=config,
-            task=task,
-            space=make_space(config, task),
+            setup=setup,
             executor=executor,
             workers=max(1, self.workers),
             seconds=left,
-            say=self.say,
+            say=self.events.say,
             tick=tick,
         )
         try:
             outcome = delivery.run()
-            self.say(f"writing the network to {self.folder / 'best'} and proving it")
-            spare = None if left is None else left + LATENESS * seconds - (time.monotonic() - start)
-            cards.write(self.folder, config, task, store, outcome, patience=spare)
+            self.events.say(f"writing the network to {self.folder / 'best'} and proving it")
+            spare = None
+            if seconds is not None and left is not None:
+                spare = left + LATENESS * seconds - (time.monotonic() - start)
+            cards.write(self.folder, setup, store, outcome, patience=spare)
         finally:
             tick()
         store.note("state", "done")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
-    import numpy
-    import torch
-
-    from . import __version__
-
-    return {
-        "evolvent": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-    }
-
-
-def _executor(spec: Spec, workers: int) -> Executor:
+def _executor(setup: Setup, workers: int) -> Executor:
     from .execute.processes import LocalSlots
 
-    return LocalSlots(spec, workers=workers) if workers else Inline(spec)
+    return LocalSlots(setup.spec, workers=workers) if workers else Inline(setup.context)
 
 
 def _task_name(task: str | os.PathLike[str] | Task) -> str:
     """Return the name of a task as it is stored: paths whole, so that a run can be resumed."""
-    from .task.opening import names
-
     if not isinstance(task, str | os.PathLike):
         return task.name
     text = os.fspath(task)
@@ -429,16 +365,20 @@ def _folder_name(request: Request) -> str:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether there is nothing here, or what a session left that was killed as it began."""
+    """Whether nothing is here, or what a session left that was killed as it began."""
     names = ("run.db", "run.db-wal", "run.db-shm", "run.lock")
     parts = (".run.db.part", ".run.db.part-journal", ".config.yaml.part")
     return folder.is_dir() and {file.name for file in folder.iterdir()} <= {*names, *parts}
 
 
-def _check_limits(request: Request) -> None:
-    for name in ("max_params", "max_flops", "max_latency_ms"):
-        value = getattr(request, name)
-        if value is not None and value <= 0:
+def _check_request(request: Request) -> None:
+    """Refuse a request that can be seen to be wrong without its data."""
+    for part in request.set:
+        if part not in PARTS:
+            raise unknown("part", part, PARTS)
+    parse_budget(request.budget)
+    for name, value in request.limits.items():
+        if value <= 0:
             raise SettingError(f"{name}={value}: a limit must be above 0")
     if request.recipe is not None:
         recipes.find(request.recipe)

@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,8 +32,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from . import registry
-from .config.parts import network_settings
 from .deliver.export import export
+from .engine.events import Say
 from .errors import DataError, UserError
 from .files import new_folder, write_atomically
 from .network.build import Assembled, Size, plan
@@ -162,7 +163,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             seed=seed,
             out=folder,
             settings=settings,
-            say=(lambda line: print(line, file=sys.stderr)) if self.verbose else lambda line: None,
+            callbacks=[Say(partial(print, file=sys.stderr))] if self.verbose else [],
         )
 
     def _workers(self) -> int | None:
@@ -206,14 +207,13 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
 
     def _keep(self, run: Run, task: Task) -> None:
         """Take over what a run found."""
-        config, self.card_ = run.config, run.card
-        own = dict(config["space"])
+        setup, self.card_ = run.setup, run.card
         self.reading_ = dict(task.reading)
         self.design_ = {
-            "space": own.pop("name"),
-            "settings": own,
+            "space": setup.parts.space.name,
+            "settings": dict(setup.parts.space.settings),
             "arch": self.card_["arch"],
-            "size": dataclasses.asdict(network_settings(config, "train")["size"].bare()),
+            "size": dataclasses.asdict(setup.train.network.size.bare()),
         }
         self._rebuild((run.folder / "best" / "weights.safetensors").read_bytes())
 

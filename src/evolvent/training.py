@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import registry
+from .config import settable
 from .config.defaults import adapted, at_most
 from .config.pacing import pace
-from .config.parts import in_space, known_to_network, make_space, make_spec, network_settings
-from .config.resolve import task_settings
 from .config.settings import parse_budget, validated
+from .config.setup import NetworkSettings, Setup
 from .deliver import export
 from .errors import EvolventError, InvalidArchitecture, RunError, SettingError, unknown
 from .execute import cores
@@ -85,48 +84,57 @@ def train(
             nothing, or a folder that holds files.
     """
     began, found, folder = time.monotonic(), Run(run), Path(out)
-    config, settings = found.config, settings or {}
+    setup, settings = found.setup, settings or {}
     seconds = _length(epochs, budget)
     _check("cells", cells, 0)
     _check("width", width, 1)
     _check("threads", threads, 1)
     given = _given(settings, {"cells": cells, "width": width})
-    data = _data(config, task, settings, target=target, text=text, kind=kind)
+    data = _data(setup, task, settings, target=target, text=text, kind=kind)
     result = _candidate(found, candidate)
-    arch, space = result.candidate.arch, make_space(config, data)
-    base = config["train"] if task is None else adapted(config, data)
-    network = network_settings({"train": base | given}, "train")
-    made = _plan(space, result, data, network, given)
+    setup = setup.on(data)
+    base = dict(setup.train.settings) if task is None else adapted(setup, data)
+    onnx = given.pop("onnx", setup.train.onnx)
+    network = NetworkSettings.of(base | given)
+    made = _plan(setup.space, result, data, network, given)
     threads = threads or cores()
     with _new(folder):
         if epochs is None:
             assert seconds is not None
-            options = {"device": config["request"]["device"], "threads": threads}
-            per_epoch = pace(space, arch, data, **options, **network) * len(data.train)
-            most = 10 * at_most("final", data, network["hyper"].batch)
-            epochs = min(0.9 * seconds / per_epoch, most)
+            per_example = pace(
+                setup.space,
+                result.candidate.arch,
+                data,
+                size=network.size,
+                hyper=network.hyper,
+                device=setup.request.device,
+                threads=threads,
+            )
+            most = 10 * at_most("final", data, network.hyper.batch)
+            epochs = min(0.9 * seconds / (per_example * len(data.train)), most)
         job = Job(
             "train",
             epochs=epochs,
             test=True,
             seed=seed,
             deadline=None if seconds is None else began + seconds,
-            **in_space(config, arch),
-            **network,
+            arch=result.candidate.arch,
+            size=network.size,
+            hyper=network.hyper,
         )
         say(_announcement(result, job, made, data))
-        spec = make_spec(config, data, seed, config["request"]["device"])
+        spec = dataclasses.replace(setup.spec, seed=seed)
         with LocalSlots(spec, workers=1, threads=threads) as executor:
             outcome = executor.submit(fit, job).result()
         card = _card(found, result, data, job, made, outcome)
-        card["task"] = task or config["request"]["task"]
+        card["task"] = task or setup.request.task
         card |= export.export(
             folder,
-            onnx=(base | given).get("onnx", True),
+            onnx=onnx,
             plan=made,
             state=outcome.state,
             task=data,
-            title=f"Candidate {result.candidate.id} of a search by {config['recipe']} on "
+            title=f"Candidate {result.candidate.id} of a search by {setup.recipe} on "
             f"{Path(card['found_on']).name}, trained on {Path(data.name).name}.",
             provenance=f"{card['params']:,} parameters, {card['train_epochs']:g} epochs.",
         )
@@ -169,19 +177,16 @@ def _given(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
             raise SettingError(
                 f"train.{name}={own[name]}: here --{name} says it, and says it alone"
             )
-    return validated("train", own, known_to_network() | {"onnx": bool}) | said
+    return validated("train", own, settable.of_network() | {"onnx": bool}) | said
 
 
-def _data(
-    config: Mapping[str, Any], task: str | None, settings: Settings, **columns: str | None
-) -> Task:
+def _data(setup: Setup, task: str | None, settings: Settings, **columns: str | None) -> Task:
     """Open the data to train on, refusing those that a network of the run cannot learn."""
-    own = config["request"]
-    name = task or own["task"]
+    name = task or setup.request.task
     said = validated(
         "task", with_columns(name, settings.get("task", {}), **columns), settings_of(name)
     )
-    read = task_settings(config)
+    read = setup.task_settings
     if task:  # how other data are read is theirs to say; what is predicted may stay what it was
         stays = set(COLUMNS if is_table(name) else ()) - ({"kind"} if "text" in said else set())
         read = {key: value for key, value in read.items() if key in stays}
@@ -194,12 +199,13 @@ def _data(
             "train; evolvent export gives a candidate as it is"
         )
         raise SettingError(f"{data.name} {what}")
-    noted = config["data"].get("kind")
-    kinds = {noted} if noted else registry.find("estimator", config["estimator"]["name"]).kinds
+    noted = setup.data.get("kind")
+    kinds = {noted} if noted else setup.parts.estimator.make.kinds
     if data.kind not in kinds:
         raise SettingError(
             f"{data.name} is a task of kind {data.kind}, and what this run found is for tasks of kind "
-            f"{', '.join(sorted(kinds))} ({own['task']}): choose data of that kind, or search anew"
+            f"{', '.join(sorted(kinds))} ({setup.request.task}): choose data of that kind, or search "
+            "anew"
         )
     return data
 
@@ -213,10 +219,10 @@ def _candidate(run: Run, id: int | None) -> Result:
 
 
 def _plan(
-    space: Any, result: Result, data: Task, network: Mapping[str, Any], given: Mapping[str, Any]
+    space: Any, result: Result, data: Task, network: NetworkSettings, given: Mapping[str, Any]
 ) -> Plan:
     """Return the plan of what is delivered, refusing what cannot be built and what has no effect."""
-    size, arch = network["size"], result.candidate.arch
+    size, arch = network.size, result.candidate.arch
     try:
         trained = training_plan(space, arch, data, size)
     except InvalidArchitecture as error:
@@ -230,9 +236,9 @@ def _plan(
                 f"{space.family!r}: leave it out"
             )
     edge = min(data.input_shape[1:], default=0)
-    if data.kind == "image" and (network["hyper"].cutout or 0) >= edge:
+    if data.kind == "image" and (network.hyper.cutout or 0) >= edge:
         raise SettingError(
-            f"train.cutout={network['hyper'].cutout}: below the edge of the images, {edge} pixels"
+            f"train.cutout={network.hyper.cutout}: below the edge of the images, {edge} pixels"
         )
     return plan(space, arch, data, size)
 
@@ -283,9 +289,9 @@ def _card(
     if numbers["val"] is None:
         raise EvolventError("the training gave no score")
     return {
-        "recipe": run.config["recipe"],
+        "recipe": run.setup.recipe,
         "run": str(run.folder.absolute()),
-        "found_on": run.config["request"]["task"],
+        "found_on": run.setup.request.task,
         "candidate": result.candidate.id,
         "search_score": result.score,
         "search_epochs": result.epochs,

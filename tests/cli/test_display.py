@@ -12,12 +12,12 @@ def told(id, score, **more):
 
 def test_elsewhere_than_on_a_terminal_every_event_is_a_line(capsys):
     with Display(live=False) as display:
-        display.say("digits: 1,797 images")
-        display.listen(told(0, 0.5))
-        display.listen(told(1, 0.25, parents=(0,), operator="op"))
-        display.listen(failed(Candidate(2), "out of memory"))
-        display.listen(Result(Candidate(3), status="refused", reason="too large"))
-        display.listen(told(4, 0.75))
+        display.on_message("digits: 1,797 images")
+        display.on_result(told(0, 0.5))
+        display.on_result(told(1, 0.25, parents=(0,), operator="op"))
+        display.on_result(failed(Candidate(2), "out of memory"))
+        display.on_result(Result(Candidate(3), status="refused", reason="too large"))
+        display.on_result(told(4, 0.75))
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert out == ""
@@ -36,7 +36,7 @@ def test_a_better_score_of_a_shorter_training_is_not_the_best(capsys):
     """As the leaderboard has it: the rung of training comes before the score."""
     with Display(live=False) as display:
         for id, score, epochs in ((0, 0.95, 1.0), (1, 0.93, 9.0), (2, 0.94, 1.0)):
-            display.listen(told(id, score, budget=Budget(epochs=epochs)))
+            display.on_result(told(id, score, budget=Budget(epochs=epochs)))
     lines = capsys.readouterr().err.splitlines()
     assert [line.endswith("best so far") for line in lines] == [True, True, False]
     assert display.best is not None
@@ -46,15 +46,15 @@ def test_a_better_score_of_a_shorter_training_is_not_the_best(capsys):
 def test_only_trials_are_counted():
     display = Display(live=False)
     for result in (told(0, 0.5), failed(Candidate(1), "x"), Result(Candidate(2), status="cut")):
-        display.listen(result)
+        display.on_result(result)
     assert (display.trials, display.failed) == (2, 1)
 
 
 @pytest.mark.parametrize("line", ["plain", "[/a/path]: with brackets", "[bold]not a style[/]: x"])
 def test_a_live_line_takes_any_text(capsys, line):
     with Display(live=True) as display:
-        display.say(line)
-        display.listen(told(0, 0.5))
+        display.on_message(line)
+        display.on_result(told(0, 0.5))
     out, err = capsys.readouterr()
     assert out == ""
     assert line in err

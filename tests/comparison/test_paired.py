@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.report.helpers import config_of
 
 from evolvent.comparison.paired import Comparison, _ahead, _band, compare, text
 from evolvent.comparison.play import Trace
+from evolvent.config.setup import Setup
 from evolvent.errors import DataError, RunError, SettingError
 from evolvent.report.figures import curves
 from evolvent.task.tables import Table, save_table
@@ -245,7 +247,7 @@ def test_the_lead_at_the_end_is_that_of_what_is_reported():
 
 
 def test_a_search_without_any_score_is_no_end_of_a_comparison():
-    config = {"random": {"space": {"name": "x"}, "estimator": {}, "strategy": {}}}
+    setups = {"random": Setup.from_json(config_of({"name": "x"}))}
     traces = {"random": [Trace(0, [0.5], [0.4], [1.0], [1.0], "a"), Trace(1, [], [], [], [], None)]}
-    made = Comparison("t", "1t", 2, traces, object(), config)  # type: ignore[arg-type]
+    made = Comparison("t", "1t", 2, traces, object(), setups)  # type: ignore[arg-type]
     assert np.isnan(made.finals("val")["random"]).tolist() == [False, True]

@@ -1,15 +1,12 @@
 """Whatever depends on the clock: how many trials, and how long each."""
 
-import json
-
 import pytest
 import torch
-from tests.helpers_resolve import chosen, settled
+from tests.helpers_resolve import resolved, settled
 
-from evolvent.config import pacing as settling
+from evolvent.config import pacing
 from evolvent.config.defaults import EPOCHS, at_most
 from evolvent.config.pacing import DELIVERY_SHARE, TRIALS_AIMED_AT, pace
-from evolvent.config.parts import network_settings
 from evolvent.errors import CandidateFailed, SettingError
 from evolvent.space.cell201 import Cell201
 
@@ -19,17 +16,18 @@ def speed(monkeypatch):
     """Sets the pace that the measurement finds. [s per example]"""
 
     def of(seconds):
-        monkeypatch.setattr(settling, "pace", lambda *args, **options: seconds)
+        monkeypatch.setattr(pacing, "pace", lambda *args, **options: seconds)
 
     return of
 
 
 def test_a_budget_in_trials_measures_nothing(toy, monkeypatch):
-    monkeypatch.delattr(settling, "pace")
+    monkeypatch.delattr(pacing, "pace")
     found = settled(toy, budget="40t")
-    assert found["estimator"]["epochs"] == at_most("trials", toy, 32)
-    assert found["strategy"]["horizon"] == 40
-    assert found["budget"] == {"seconds": None, "trials": 40, "search_seconds": None}
+    assert found.schedule.epochs == at_most("trials", toy, 32)
+    assert found.schedule.horizon == 40
+    assert (found.budget.seconds, found.budget.trials) == (None, 40)
+    assert found.schedule.search_seconds is None
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
@@ -40,9 +38,10 @@ def test_a_budget_in_seconds_is_shared_out_among_about_fifty_trials(
 ):
     speed(seconds)
     found = settled(toy, workers, budget=f"{budget}s")
-    search = found["budget"]["search_seconds"]
+    search = found.schedule.search_seconds
+    assert search is not None
     assert search == pytest.approx((1 - DELIVERY_SHARE) * budget)
-    epochs, horizon = found["estimator"]["epochs"], found["strategy"]["horizon"]
+    epochs, horizon = found.schedule.epochs, found.schedule.horizon
     most = at_most("most", toy, 32)
     assert EPOCHS["least"] <= epochs <= most
     needed = horizon * max(epochs * seconds * len(toy.train), 0.02)
@@ -50,7 +49,7 @@ def test_a_budget_in_seconds_is_shared_out_among_about_fifty_trials(
         assert needed <= search * workers
     if 0.1 < epochs < most:
         assert horizon == pytest.approx(TRIALS_AIMED_AT, abs=2)
-    assert found["estimator"]["timeout"] >= 20
+    assert found.schedule.timeout >= 20
 
 
 def test_what_the_user_sets_is_not_settled(toy, speed):
@@ -58,36 +57,31 @@ def test_what_the_user_sets_is_not_settled(toy, speed):
     mine = {"estimator": {"epochs": 3.0, "timeout": 7.0}, "strategy": {"horizon": 33}}
     for budget in ("10m", "20t"):
         found = settled(toy, budget=budget, set=mine)
-        assert (found["estimator"]["epochs"], found["estimator"]["timeout"]) == (3.0, 7.0)
-        assert found["strategy"]["horizon"] == 33
+        assert (found.schedule.epochs, found.schedule.timeout) == (3.0, 7.0)
+        assert found.schedule.horizon == 33
 
 
 def test_of_two_budgets_the_smaller_makes_the_horizon(toy, speed):
     speed(1e-5)
-    assert settled(toy, budget="1h,30t")["strategy"]["horizon"] == 30
-    assert settled(toy, budget="1h,1000000t")["strategy"]["horizon"] < 1000000
+    assert settled(toy, budget="1h,30t").schedule.horizon == 30
+    assert settled(toy, budget="1h,1000000t").schedule.horizon < 1000000
 
 
 def test_the_number_of_trials_aimed_at_can_be_set(toy, speed):
     speed(0.1)
     few, many = (
-        settled(toy, budget="10m", set={"estimator": {"aim": aim}})["estimator"]["epochs"]
+        settled(toy, budget="10m", set={"estimator": {"aim": aim}}).schedule.epochs
         for aim in (10, 100)
     )
     assert few > 5 * many
 
 
-def test_what_was_resolved_survives_json(toy):
-    found = settled(toy, budget="20t", recipe="amoebanet")
-    assert json.loads(json.dumps(found)) == found
-
-
 def test_the_pace_is_measured_and_leaves_the_threads_alone(toy):
     torch.set_num_threads(2)
     try:
-        network = network_settings(chosen(toy), "estimator")
+        network = resolved(toy).network
         arch = ("nor_conv_3x3",) * 6
-        assert 0 < pace(Cell201(), arch, toy, **network) < 1
+        assert 0 < pace(Cell201(), arch, toy, size=network.size, hyper=network.hyper) < 1
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -101,15 +95,17 @@ def test_architectures_that_cannot_be_trained_are_passed_over(toy, monkeypatch):
             raise CandidateFailed("the training loss became nan")
         return found
 
-    monkeypatch.setattr(settling, "pace", measured)
+    monkeypatch.setattr(pacing, "pace", measured)
     found = settled(toy, budget="10m")
-    assert found["measured"]["seconds_per_epoch"] == pytest.approx(2e-4 * len(toy.train), abs=1e-4)
+    assert found.schedule.measured["seconds_per_epoch"] == pytest.approx(
+        2e-4 * len(toy.train), abs=1e-4
+    )
 
 
 def test_a_space_of_which_nothing_can_be_trained_is_refused(toy, monkeypatch):
     def measured(*args, **options):
         raise CandidateFailed("the training loss became nan")
 
-    monkeypatch.setattr(settling, "pace", measured)
+    monkeypatch.setattr(pacing, "pace", measured)
     with pytest.raises(SettingError, match="the last because the training loss became nan"):
         settled(toy, budget="10m")

@@ -75,7 +75,7 @@ def test_every_recipe_goes_from_data_to_a_network(recipe, go):
     tiny = {"strategy": {"batches": 2}} | ({"space": {"nodes": 2}} if "macro" not in recipe else {})
     run = go(recipe=recipe, settings=tiny, budget="4t")
     shared = run.card["shared_weights"]
-    assert shared["weight_steps"] == 2 * run.config["strategy"]["horizon"]
+    assert shared["weight_steps"] == 2 * run.setup.schedule.horizon
     assert shared["architecture_steps"] > 0
     assert (shared["gradients"] > 0) == ("gdas" in recipe or "darts" in recipe)
     assert 1 <= run.card["trials"] <= 4
@@ -297,8 +297,8 @@ def test_threads_are_used_where_they_are_clearly_faster(monkeypatch):
 
 def test_a_budget_of_time_is_met(go):
     run = go(budget="10s", settings={"train": {"finalists": 1}})
-    assert run.config["threads"] >= 1
-    assert run.config["measured"]["seconds_per_batch"] > 0
+    assert run.setup.schedule.threads >= 1
+    assert run.setup.schedule.measured["seconds_per_batch"] > 0
     assert run.card["trials"] >= 1
 
 
@@ -361,5 +361,5 @@ def test_darts_drifts_to_skips_and_the_alarm_says_so(go, monkeypatch):
 
 def test_of_a_search_without_shared_weights_a_card_has_nothing(tmp_path):
     store = Store(tmp_path / "run.db", write=True)
-    assert of_card({}, store) == {} and page({}) == ""
+    assert of_card(10, store) == {} and page({}) == ""
     store.close()

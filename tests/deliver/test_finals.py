@@ -5,9 +5,9 @@ from concurrent.futures import Future, wait
 
 import numpy as np
 import pytest
+from tests.helpers_resolve import settled
 
-from evolvent.config.pacing import settle
-from evolvent.config.resolve import Request, choose
+from evolvent.config.settings import RunBudget
 from evolvent.deliver import finals as deliver
 from evolvent.deliver.finals import Delivery
 from evolvent.deliver.selection import Change, makespan, plain_width, planned_seconds
@@ -117,9 +117,8 @@ def delivery(toy, tmp_path, monkeypatch):
 
     def make(trainings, results=RESULTS, *, seconds=None, total=None, workers=1, **settings):
         given = {"estimator": {"epochs": 2.0}} | settings
-        request = Request("toy", budget="28t", set=given)
-        config = settle(choose(request, toy), request, toy, 1)
-        config |= {"budget": {"seconds": total}, "request": {"device": "cpu"}, "seed": 0}
+        setup = settled(toy, budget="28t", set=given)
+        setup = dataclasses.replace(setup, budget=RunBudget(total, 28))
         for store in stores:
             store.close()
         store = Store(tmp_path / "run.db", write=True)
@@ -131,9 +130,7 @@ def delivery(toy, tmp_path, monkeypatch):
         return Delivery(
             store,
             Weights(tmp_path / "weights"),
-            config,
-            toy,
-            SPACE,
+            setup,
             trainings,
             workers,
             seconds,

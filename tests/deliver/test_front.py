@@ -7,10 +7,9 @@ import pytest
 import torch
 import yaml
 from tests.helpers import elsewhere
+from tests.helpers_resolve import settled as setup_of
 
 import evolvent as ev
-from evolvent.config.pacing import settle
-from evolvent.config.resolve import Request, choose
 from evolvent.deliver.card import text
 from evolvent.deliver.front import front, of_card, page
 from evolvent.errors import RunError, SettingError
@@ -34,8 +33,7 @@ def run(tmp_path_factory):
 
 def settled(task, *minimise, strategy="pareto", estimator=None, **own):
     said = {"strategy": {"minimise": list(minimise)} if minimise else {}, "estimator": own}
-    asked = Request("toy", strategy=strategy, estimator=estimator, budget="4t", set=said)
-    return settle(choose(asked, task), asked, task, 1)
+    return setup_of(task, strategy=strategy, estimator=estimator, budget="4t", set=said)
 
 
 # ---- the front -----------------------------------------------------------------------------------
@@ -79,7 +77,7 @@ def test_the_card_lists_the_front(run):
 
 
 def test_the_card_of_a_search_with_one_goal_has_no_front(toy):
-    assert of_card(settled(toy, strategy="random"), toy, [trial(0, 0.9, 300)]) == {}
+    assert of_card(settled(toy, strategy="random"), [trial(0, 0.9, 300)]) == {}
     assert page({}) == ""
 
 
@@ -102,7 +100,7 @@ def test_a_table_has_a_front_and_nothing_to_export(tmp_path):
 
 def test_only_what_the_objectives_ask_for_is_measured(toy):
     def measures(*minimise, **more):
-        return settled(toy, *minimise, **more)["estimator"].get("measures")
+        return settled(toy, *minimise, **more).parts.estimator.settings.get("measures")
 
     assert measures() is None
     assert measures("params") is None
@@ -115,7 +113,7 @@ def test_only_what_the_objectives_ask_for_is_measured(toy):
 @pytest.mark.parametrize("estimator", ["inherit", "cascade"])
 def test_every_estimator_that_trains_can_measure(toy, estimator):
     found = settled(toy, "latency_ms", estimator=estimator)
-    assert found["estimator"]["measures"] == ["latency_ms"]
+    assert found.parts.estimator.settings["measures"] == ["latency_ms"]
 
 
 def test_an_estimator_that_cannot_is_refused(toy):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from evolvent.config.resolve import Request, choose
+from evolvent.config.request import Request
+from evolvent.config.resolve import resolve
 from evolvent.engine import limits
 from evolvent.engine.limits import Limits
 from evolvent.errors import InvalidArchitecture
@@ -14,14 +15,10 @@ from evolvent.types import Candidate
 BIG, SMALL = ("nor_conv_3x3",) * 6, ("skip_connect",) * 6
 
 
-def config(toy, **settings):
-    return choose(Request("toy", set={"estimator": {"width": 4}} | settings), toy)
-
-
 def reason(toy, arch, settings=None, **wanted):
-    return Limits(Cell201(), toy, config(toy, **(settings or {})), **wanted).reason(
-        Candidate(0, arch)
-    )
+    given = {"estimator": {"width": 4}} | (settings or {})
+    draft = resolve(Request("toy", set=given, **wanted), toy)
+    return Limits(draft).reason(Candidate(0, arch))
 
 
 def size_of(toy, arch, width=4):

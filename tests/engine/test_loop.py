@@ -58,6 +58,7 @@ class Desk:
 
     answer: Callable[[Candidate], Evaluation] = score
     at_once: bool = True
+    slots: int = 1
     submitted: list = field(default_factory=list)
     cancelled: list = field(default_factory=list)
     open: dict = field(default_factory=dict)
@@ -76,6 +77,12 @@ class Desk:
         except EvolventError as error:
             future.set_exception(error)
 
+    def start(self):
+        """Nothing waits."""
+
+    def keep(self, evaluation):
+        return evaluation.result
+
     def cancel(self, future):
         self.cancelled.append(self.open.pop(future).id)
 
@@ -83,7 +90,10 @@ class Desk:
 def run(strategy=None, log=None, desk=None, **options):
     log, desk = Memory() if log is None else log, desk or Desk()
     options = {"trials": 12} | options
-    Search(submit=desk.submit, cancel=desk.cancel, **options).run(strategy or Climb(), log)
+    for name in ("slots", "keep", "start"):
+        if name in options:
+            setattr(desk, name, options.pop(name))
+    Search(desk, **options).run(strategy or Climb(), log)
     return log
 
 

@@ -15,10 +15,11 @@ from evolvent.estimator.full import Full
 from evolvent.execute.worker import Context, Job, Spec, evaluate, fit, peak_memory
 from evolvent.network.build import Size
 from evolvent.network.train import Hyperparameters
+from evolvent.space.plain import Plain
 from evolvent.types import Candidate, Result
 
 ARCH = ("nor_conv_3x3", "none", "skip_connect", "none", "none", "nor_conv_1x1")
-JOB = Job("x", "cell201", ARCH, Size(1, 4, 2), Hyperparameters(batch=16), epochs=4.0, seed=3)
+JOB = Job("x", ARCH, Size(1, 4, 2), Hyperparameters(batch=16), epochs=4.0, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -176,5 +177,5 @@ def test_a_process_is_not_charged_for_the_memory_of_its_parent():
 
 
 def test_a_control_has_a_space_of_its_own(context):
-    job = replace(JOB, space="plain", arch=(4,), test=True)
+    job = replace(JOB, space=Plain(), arch=(4,), test=True)
     assert fit(context, job).numbers["params"] > 0

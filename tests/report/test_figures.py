@@ -192,17 +192,20 @@ def test_it_reads_what_comes_back_from_a_file(told):
 
 
 def test_a_real_comparison_can_be_drawn(tmp_path):
+    from tests.report.helpers import config_of
+
     from evolvent.comparison.paired import Comparison
     from evolvent.comparison.play import Trace
+    from evolvent.config.setup import Setup
 
     traces = {
         name: [Trace(s, [0.1, 0.2 + s / 100], [0.1, 0.2], [0.0, 0.0], [1.0, 1.0], "0", 10, 1000 + s)
                for s in range(3)]
         for name in ("random", "local")
     }  # fmt: skip
-    config = {"space": {"name": "listed"}, "estimator": {}, "strategy": {}}
+    setup = Setup.from_json(config_of({"name": "listed"}))
     data: Any = SimpleNamespace(metric="accuracy")
-    told = Comparison("toy", "2t", 3, traces, data, dict.fromkeys(traces, config)).to_json()
+    told = Comparison("toy", "2t", 3, traces, data, dict.fromkeys(traces, setup)).to_json()
     assert "local" in texts(curves(told)) and "local" in texts(tradeoff(told))
 
 

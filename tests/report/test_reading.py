@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.report.helpers import HOSTILE, deliver, fill, make_run, results
 
+from evolvent.config.request import Request
 from evolvent.engine.store import Store
 from evolvent.errors import RunError
 from evolvent.report import reading as module
@@ -223,11 +224,8 @@ def test_the_command_line_makes_the_same_request_again(run):
     assert words == (
         "evolvent search digits --recipe amoebanet --budget 200t --seed 3 --set space.nodes=5"
     )
-    request = {
-        "task": "my data.csv",
-        "device": "cuda",
-        "set": {"space": {"operations": ["a", "b"]}},
-    }
+    said = {"space": {"operations": ["a", "b"]}}
+    request = Request("my data.csv", device="cuda", set=said)
     assert command(request) == (
         "evolvent search 'my data.csv' --device cuda --set 'space.operations=[\"a\", \"b\"]'"
     )

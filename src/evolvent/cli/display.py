@@ -41,7 +41,7 @@ class Display:
         if self._status is not None:
             self._status.stop()
 
-    def say(self, line: str) -> None:
+    def on_message(self, line: str) -> None:
         """Print one line."""
         if self._status is not None:
             from rich.markup import escape
@@ -51,7 +51,7 @@ class Display:
         else:
             print(line, file=sys.stderr, flush=True)
 
-    def listen(self, result: Result) -> None:
+    def on_result(self, result: Result) -> None:
         """Show the result of a trial; of steps there are too many."""
         if result.candidate.kind == "step":
             return
@@ -65,9 +65,9 @@ class Display:
         if self._status is not None:
             self._status.update(self._summary(elapsed))
             if better:
-                self.say(_line(result, elapsed, "best so far"))
+                self.on_message(_line(result, elapsed, "best so far"))
         else:
-            self.say(_line(result, elapsed, "best so far" if better else ""))
+            self.on_message(_line(result, elapsed, "best so far" if better else ""))
 
     def _summary(self, elapsed: float) -> str:
         best = "none yet" if self.best is None else f"{self.best.value:.4f}"

@@ -148,7 +148,7 @@ def _search(task: str, as_json: bool, **options: Any) -> None:
     from .display import Display
 
     with Display() as display, _resumable(options.get("out")):
-        done = session.search(task, say=display.say, listen=display.listen, began=BEGAN, **options)
+        done = session.search(task, callbacks=[display], began=BEGAN, **options)
     _show_result(done, as_json)
 
 
@@ -193,9 +193,7 @@ def resume(run: RunFolder, workers: Workers = None, as_json: Json = False) -> No
     from .display import Display
 
     with Display() as display, _resumable(run):
-        done = session.resume(
-            run, workers=workers, say=display.say, listen=display.listen, began=BEGAN
-        )
+        done = session.resume(run, workers=workers, callbacks=[display], began=BEGAN)
     _show_result(done, as_json)
 
 
@@ -355,7 +353,7 @@ def train(
             seed=seed,
             threads=threads,
             settings=parse_set(set_ or [], PARTS),
-            say=display.say,
+            say=display.on_message,
         )
     if as_json:
         print(json.dumps(card))

@@ -19,9 +19,10 @@ import numpy as np
 import yaml
 
 from ..config.pacing import settle
-from ..config.parts import make_spec
-from ..config.resolve import Request, choose
+from ..config.request import Request
+from ..config.resolve import resolve
 from ..config.settings import PARTS, differences, validated
+from ..config.setup import Asked, Draft, Setup
 from ..engine.store import Store
 from ..errors import CandidateFailed, EvolventError, RunError, SettingError, unknown
 from ..execute import cores
@@ -94,27 +95,35 @@ def compare(
     shared = {part: given[part] for part in PARTS if part in given}
     request = Request(task, recipe, space, None, estimator, budget, 0, set=shared)
     count = cores() if workers is None else workers
-    configs: dict[str, dict[str, Any]] = {}
+    setups: dict[str, Setup] = {}
     for name in names:
         own = dataclasses.replace(
             request, strategy=name, set=shared | {"strategy": given.get(name, {})}
         )
-        chosen = choose(own, opened)
-        if configs:  # epochs are settled once: conditions are equal
-            chosen["estimator"] |= next(iter(configs.values()))["estimator"]
-        configs[name] = settle(chosen, own, opened, max(1, count))
+        draft = resolve(own, opened)
+        if setups:
+            draft = _under_equal_conditions(draft, next(iter(setups.values())))
+        setups[name] = settle(draft, workers=max(1, count))
     plan = {"request": dataclasses.asdict(request), "strategies": names, "settings": given}
     folder = None if out is None else Path(out)
     store = _open(folder, plan) if folder else None
     try:
-        traces = _played(configs, opened, seeds, count, store, say)
+        traces = _played(setups, opened, seeds, count, store, say)
     finally:
         if store:
             store.close()
-    result = Comparison(task, budget, seeds, traces, opened, configs)
+    result = Comparison(task, budget, seeds, traces, opened, setups)
     if folder:
         write_atomically(folder / "comparison.json", json.dumps(result.to_json()))
     return result
+
+
+def _under_equal_conditions(draft: Draft, first: Setup) -> Draft:
+    """Return `draft` with the estimator and the epochs of the first: they are settled once."""
+    estimator = first.parts.estimator
+    asked = Asked(first.schedule.epochs, first.schedule.timeout, draft.asked.horizon)
+    draft = draft.having(draft.parts.having("estimator", **estimator.settings))
+    return dataclasses.replace(draft, asked=asked)
 
 
 def _open(folder: Path, plan: Mapping[str, Any]) -> Store:
@@ -135,7 +144,7 @@ def _open(folder: Path, plan: Mapping[str, Any]) -> Store:
 
 
 def _played(
-    configs: Mapping[str, dict[str, Any]],
+    setups: Mapping[str, Setup],
     task: Task,
     seeds: int,
     workers: int,
@@ -144,7 +153,7 @@ def _played(
 ) -> dict[str, list[Trace]]:
     """Return strategy -> trace per seed, playing those that the store does not hold."""
     known: dict[tuple[str, int], Trace] = {}
-    for name in configs:
+    for name in setups:
         for seed in range(seeds):
             if store and (found := store.meta(f"{name}/{seed}")) is not None:
                 known[name, seed] = Trace(**found)
@@ -155,16 +164,16 @@ def _played(
             [seed for seed in range(start, min(start + chunk, seeds)) if (name, seed) not in known],
         )
         for start in range(0, seeds, chunk)
-        for name in configs
+        for name in setups
     ]
     missing = [(name, rest) for name, rest in missing if rest]
-    spec = make_spec(next(iter(configs.values())), task, 0)
+    spec = dataclasses.replace(next(iter(setups.values())).spec, seed=0)
     executor = LocalSlots(spec, workers=workers) if workers and missing else Inline(spec)
     start = time.monotonic()
     try:
         running: dict[Future[list[Trace]], str] = {}
         for name, rest in missing:
-            running[executor.submit(play, configs[name], rest)] = name
+            running[executor.submit(play, setups[name], rest)] = name
         while running:
             done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
             for future in done:
@@ -182,7 +191,7 @@ def _played(
                     say(f"{passed:6.0f} s  {name}: {len(traces)} more, {len(running)} left")
     finally:
         executor.shutdown()
-    return {name: [known[name, seed] for seed in range(seeds)] for name in configs}
+    return {name: [known[name, seed] for seed in range(seeds)] for name in setups}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +204,7 @@ class Comparison:
         seeds: searches per strategy. [count]
         traces: strategy -> one trace per seed.
         data: the task.
-        configs: strategy -> its resolved settings.
+        setups: strategy -> what its searches were settled on.
     """
 
     task: str
@@ -203,7 +212,7 @@ class Comparison:
     seeds: int
     traces: Mapping[str, list[Trace]]
     data: Task
-    configs: Mapping[str, Mapping[str, Any]]
+    setups: Mapping[str, Setup]
 
     def finals(self, what: str) -> dict[str, np.ndarray]:
         """Return strategy -> the last value of a curve (``val`` or ``test``) per seed [seeds]."""
@@ -233,13 +242,14 @@ class Comparison:
         """Return everything a reader needs, as plain values."""
         values = {"val": self.finals("val"), "test": self.finals("test")}
         has_test = not any(np.isnan(v).any() for v in values["test"].values())
+        first = next(iter(self.setups.values()))
         told: dict[str, Any] = {
             "task": self.task,
             "budget": self.budget,
             "metric": self.data.metric,
             "seeds": self.seeds,
-            "space": next(iter(self.configs.values()))["space"]["name"],
-            "estimator": next(iter(self.configs.values()))["estimator"],
+            "space": first.parts.space.name,
+            "estimator": first.to_json()["estimator"],
             "strategies": {},
             "tests": statistics.compare(values["test" if has_test else "val"])
             if len(self.traces) > 1
@@ -264,7 +274,7 @@ class Comparison:
     ) -> dict[str, Any]:
         traces, what = self.traces[name], "test" if has_test else "val"
         row: dict[str, Any] = {
-            "settings": self.configs[name]["strategy"],
+            "settings": self.setups[name].to_json()["strategy"],
             "val": statistics.summary(values["val"][name]),
             "test": statistics.summary(values["test"][name]) if has_test else None,
             "trials": float(np.mean([len(trace.val) for trace in traces])),

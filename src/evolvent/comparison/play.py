@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..config.parts import in_space, make_strategy, network_settings
+from ..config.setup import Setup
+from ..engine.evaluators import InMemory, slots_of
 from ..engine.loop import Search
 from ..engine.store import Memory
-from ..estimator import Estimator, Evaluation
-from ..execute.worker import Context, Job, evaluate_many, fit
+from ..estimator import Estimator
+from ..execute.worker import Context, Job, fit
 from ..ranking import rank
-from ..types import Candidate, Result, State
+from ..types import Result
 
 
 @dataclass(frozen=True)
@@ -49,55 +49,29 @@ class Trace:
         return self.val if what == "val" else self.test
 
 
-def play(context: Context, config: Mapping[str, Any], seeds: Sequence[int]) -> list[Trace]:
+def play(context: Context, setup: Setup, seeds: Sequence[int]) -> list[Trace]:
     """Return the trace of one search per seed."""
-    return [_play(context, config, seed) for seed in seeds]
+    return [_play(context, setup, seed) for seed in seeds]
 
 
-def _play(context: Context, config: Mapping[str, Any], seed: int) -> Trace:
+def _play(context: Context, setup: Setup, seed: int) -> Trace:
     began = time.perf_counter()
     estimator = context.spec.make_estimator(context.space, seed)
     mine = Context(context.spec, context.space, estimator)
-    states: dict[int, State] = {}
-    waiting: list[tuple[Candidate, Mapping[int, State]]] = []
-    futures: list[Future[Evaluation]] = []
-
-    def submit(candidate: Candidate) -> Future[Evaluation]:
-        inherited = {id: states[id] for id in candidate.weights_from if id in states}
-        waiting.append((candidate, inherited))
-        futures.append(Future())
-        return futures[-1]
-
-    def start() -> None:
-        for future, evaluation in zip(futures, evaluate_many(mine, waiting), strict=True):
-            future.set_result(evaluation)
-        waiting.clear()
-        futures.clear()
-
-    def keep(evaluation: Evaluation) -> Result:
-        if evaluation.state is not None:
-            states[evaluation.result.candidate.id] = evaluation.state
-        return evaluation.result
-
     log = Memory()
-    strategy = make_strategy(config, context.space, seed)
-    together = hasattr(estimator, "evaluate_many")  # whole generations where it pays
+    strategy = setup.strategy(seed=seed, space=context.space)
     Search(
-        submit=submit,
-        cancel=lambda future: None,
-        slots=getattr(strategy, "together", 1) if together else 1,
-        start=start,
-        trials=config["budget"]["trials"],
-        seconds=config["budget"]["search_seconds"],
+        InMemory(mine, slots=slots_of(strategy, estimator, 1)),  # whole generations where it pays
+        trials=setup.budget.trials,
+        seconds=setup.schedule.search_seconds,
         charged=context.spec.task.charged,
-        keep=keep,
     ).run(strategy, log)
     results = [event for event in log.events() if isinstance(event, Result)]
-    return _trace(mine, config, seed, results, time.perf_counter() - began)
+    return _trace(mine, setup, seed, results, time.perf_counter() - began)
 
 
 def _trace(
-    context: Context, config: Mapping[str, Any], seed: int, results: list[Result], seconds: float
+    context: Context, setup: Setup, seed: int, results: list[Result], seconds: float
 ) -> Trace:
     best: Result | None = None
     chosen: list[Result | None] = []
@@ -106,7 +80,7 @@ def _trace(
         if result.ok and (best is None or rank(result) > rank(best)):
             best = result
         chosen.append(best)
-    look = _Test(context, config, seed)
+    look = _Test(context, setup, seed)
     return Trace(
         seed,
         [math.nan if result is None else round(result.value, 6) for result in chosen],
@@ -123,8 +97,8 @@ def _trace(
 class _Test:
     """Test scores of what validation chose: from a table for free, else by one final training."""
 
-    def __init__(self, context: Context, config: Mapping[str, Any], seed: int) -> None:
-        self.context, self.config, self.seed = context, config, seed
+    def __init__(self, context: Context, setup: Setup, seed: int) -> None:
+        self.context, self.setup, self.seed = context, setup, seed
 
     def along(self, chosen: Sequence[Result | None]) -> list[float]:
         estimator: Estimator = self.context.estimator
@@ -143,14 +117,16 @@ class _Test:
 
     def _trained(self, winner: Result) -> float:
         """Train what was chosen once more, by the final settings, and read test."""
+        train = self.setup.train
         job = Job(
             f"final-{self.seed}",
-            epochs=self.config["train"].get("epochs", self.config["estimator"]["epochs"]),
+            arch=winner.candidate.arch,
+            size=train.network.size,
+            hyper=train.network.hyper,
+            epochs=self.setup.schedule.epochs if train.epochs is None else train.epochs,
             everything=True,
             test=True,
             seed=self.seed,
-            **in_space(self.config, winner.candidate.arch),
-            **network_settings(self.config, "train"),
         )
         numbers = fit(self.context, job).numbers
         return float(numbers["test"][self.context.spec.task.metric])

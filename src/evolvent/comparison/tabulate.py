@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..config.parts import in_space, make_space, make_spec, network_settings
-from ..config.resolve import Request, choose
+from ..config.request import Request
+from ..config.resolve import resolve
 from ..config.settings import validated
+from ..config.setup import Draft
 from ..engine.store import Store
 from ..errors import RunError, SettingError
 from ..execute.inline import Inline
@@ -65,8 +66,8 @@ def build(
     given = validated("task", (settings or {}).get("task", {}), settings_of(task))
     data = open_task(task, given)
     request = Request(task, None, space, "random", "full", "1t", seed, set=settings or {})
-    chosen = choose(request, data)
-    made = make_space(chosen, data)
+    draft = resolve(request, data)
+    made = draft.space
     if "decisions" not in made.gives:
         raise SettingError(f"space {space} has no decisions to list: use cell201, say")
     archs = every(made)  # type: ignore[arg-type]
@@ -77,13 +78,18 @@ def build(
     work = work or Path("runs") / f"table-{name}"
     work.mkdir(parents=True, exist_ok=True)
     store = Store(work / "run.db", write=True)
-    identity = {"task": data.fingerprint, "chosen": chosen, "epochs": list(epochs), "seed": seed}
+    identity = {
+        "task": data.fingerprint,
+        "chosen": _chosen(draft),
+        "epochs": list(epochs),
+        "seed": seed,
+    }
     if store.meta("identity") not in (None, _plain(identity)):
         store.close()
         raise RunError(f"{work} holds a build with other settings: choose another --out")
     store.note("identity", identity)
     try:
-        _fill(store, chosen, data, archs, distinct, epochs, workers, seed, say)
+        _fill(store, draft, archs, distinct, epochs, workers, seed, say)
         rows = {row: store.meta(f"row/{row}") for row in distinct}
     finally:
         store.close()
@@ -146,8 +152,7 @@ def measure(context: Context, jobs: Sequence[Job]) -> dict[str, float]:
 
 def _fill(
     store: Store,
-    chosen: Mapping[str, Any],
-    data: Any,
+    draft: Draft,
     archs: Sequence[Arch],
     distinct: Sequence[int],
     epochs: Sequence[float],
@@ -155,11 +160,10 @@ def _fill(
     seed: int,
     say: Callable[[str], None],
 ) -> None:
-    space, network = make_space(chosen, data), network_settings(chosen, "estimator")
+    space, data, network = draft.space, draft.task, draft.network
     missing = [row for row in distinct if store.meta(f"row/{row}") is None]
     start, done = time.monotonic(), 0
-    spec = make_spec(chosen, data, seed)
-    with LocalSlots(spec, workers=workers) if workers else Inline(spec) as executor:
+    with LocalSlots(draft.spec, workers=workers) if workers else Inline(draft.context) as executor:
         running: dict[Future[dict[str, float]], int] = {}
         while missing or running:
             while missing and len(running) < max(1, 4 * workers):
@@ -170,8 +174,9 @@ def _fill(
                         epochs=length,
                         test=True,
                         seed=stream(seed, "table", row, length).getrandbits(31),
-                        **in_space(chosen, archs[row]),
-                        **network,
+                        arch=archs[row],
+                        size=network.size,
+                        hyper=network.hyper,
                     )
                     for length in epochs
                 ]
@@ -179,12 +184,18 @@ def _fill(
             ready, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in ready:
                 row, done = running.pop(future), done + 1
-                flops = cost(plan(space, archs[row], data, network["size"]), data).flops
+                flops = cost(plan(space, archs[row], data, network.size), data).flops
                 store.note(f"row/{row}", future.result() | {"flops": flops})
                 if done % 100 == 0:
                     pace = (time.monotonic() - start) / done
                     left = pace * (len(missing) + len(running))
                     say(f"{done:,} rows, about {left / 60:.0f} minutes left")
+
+
+def _chosen(draft: Draft) -> dict[str, Any]:
+    """Return the settings that a build is known by."""
+    parts = draft.parts
+    return {"space": parts.space.to_json(), "estimator": parts.estimator.to_json()}
 
 
 def _plain(value: Any) -> Any:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import registry
 from ..task import Task
-from . import recipes
-from .parts import known
+from . import recipes, settable
+from .setup import Setup
 
 MOST_FINALISTS = 4  # unless the user wants more
 # [epochs] of a candidate by default; the least and the most in a search; the most at the end
@@ -18,18 +17,15 @@ EPOCHS = {"trials": 5.0, "least": 0.05, "most": 20.0, "final": 60.0}
 STEPS = {"trials": 200.0, "most": 800.0, "final": 2400.0}
 
 
-def suggested(part: str, task: Task, settable: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the data themselves suggest, for the settings that the part has.
+def suggested(task: Any, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of an estimator that the data suggest.
 
     Args:
-        part: such as ``estimator``.
-        task: its data.
-        settable: name -> type of the settings of the part.
+        task: the data.
+        known: name -> type of the settings that the estimator has.
     """
-    if part != "estimator" or task.kind not in _SUGGESTED:
-        return {}
-    found = _SUGGESTED[task.kind](task)
-    return {name: value for name, value in found.items() if name in settable}
+    found = _SUGGESTED[task.kind](task) if task.kind in _SUGGESTED else {}
+    return {name: value for name, value in found.items() if name in known}
 
 
 def _for_images(task: Task) -> dict[str, Any]:
@@ -72,20 +68,19 @@ def _for_texts(task: Task) -> dict[str, Any]:
 _SUGGESTED = {"image": _for_images, "numbers": _for_numbers, "text": _for_texts}
 
 
-def adapted(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
+def adapted(setup: Setup, task: Any) -> dict[str, Any]:
     """Return the settings of a run's final training for other data.
 
-    What the data themselves suggest is suggested anew, unless the user or the recipe had said it:
-    how the stem strides, how many stages there are, the batch, the precision.
+    What the data suggest is suggested anew, unless the user or the recipe had said it: how the stem
+    strides, how many stages there are, the batch, the precision.
     """
-    request = config["request"]
-    settable = known("estimator", registry.find("estimator", config["estimator"]["name"]))
-    recipe = recipes.RECIPES.get(request["recipe"] or recipes.DEFAULT.get(task.kind, ""))
+    request = setup.request
+    recipe = recipes.RECIPES.get(request.recipe or recipes.DEFAULT.get(task.kind, ""))
     parts = ("estimator", "train")
-    said = {name for part in parts for name in request["set"].get(part, {})}
+    said = {name for part in parts for name in request.said(part)}
     said |= {name for part in parts for name in (recipe.of(part, task.kind) if recipe else {})}
-    anew = suggested("estimator", task, settable)
-    return dict(config["train"]) | {k: v for k, v in anew.items() if k not in said}
+    anew = suggested(task, settable.of_estimator(setup.parts.estimator.make))
+    return dict(setup.train.settings) | {k: v for k, v in anew.items() if k not in said}
 
 
 def at_most(what: str, task: Task, batch: int) -> float:

@@ -1,181 +1,231 @@
 """Whatever depends on the clock: epochs per candidate, horizon, and so the population.
 
 It is settled once, by one short measurement; it goes into ``config.yaml`` and is not settled again when
-the run is resumed.
+the run is resumed. There is one rule per kind of search: networks that are trained, under a budget in
+trials or in seconds; shared weights; a table; a world to act in.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 import time
-from collections.abc import Mapping
 from typing import Any
 
-from .. import registry
 from ..errors import CandidateFailed, InvalidArchitecture, SettingError
 from ..execute import cores
 from ..execute.worker import evaluate, using_threads
 from ..space import Space
 from ..task import Part, Task
 from ..types import Arch, Candidate, Result, stream
-from . import rehearsal as sharing
+from . import rehearsal, settable
 from .defaults import EPOCHS, at_most
-from .parts import (
-    is_stateful,
-    known,
-    make_space,
-    make_spec,
-    make_strategy,
-    network_settings,
-    objectives,
-)
-from .resolve import Request
 from .settings import RunBudget, parse_budget
+from .setup import Draft, Parts, Schedule, Setup, make_strategy
 
 AS_IS_SHARE = 0.85  # of a budget in seconds where the winner is delivered as it is
 PACED = 20  # random candidates whose evaluation tells how fast a world is
 DELIVERY_SHARE = 0.45  # of a budget in seconds: final training, controls and export; `train.share`
 TRIALS_AIMED_AT = 50  # with a budget in seconds, epochs shrink until about so many fit: `aim`
+PATIENCE = 600.0  # [s] of one evaluation, where no clock tells what is too long
+PATIENCE_AS_IS = 60.0  # [s] the same where nothing is trained
 
 
-def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -> dict[str, Any]:
-    """Return `chosen` with everything that depends on the budget and the clock.
+def settle(draft: Draft, *, workers: int) -> Setup:
+    """Return the setup of a draft: everything that depends on its budget and on the clock.
 
     A budget in trials needs no clock. For one in seconds three random architectures train a few
     steps; from their pace follow the epochs per candidate and the horizon.
+
+    Args:
+        draft: of the run.
+        workers: evaluations at a time. [count]
+
+    Raises:
+        SettingError: for a budget that means nothing for this task, or a space of which no random
+            architecture can be trained.
     """
-    budget = parse_budget(request.budget)
-    estimator = dict(chosen["estimator"])
-    plan = dataclasses.asdict(budget) | {"search_seconds": budget.seconds}
-    settled = dict(chosen) | {"estimator": estimator, "budget": plan}
-    if is_stateful(settled):
-        estimator.setdefault("timeout", 600.0)
-        settled["strategy"] = dict(chosen["strategy"])
-        return _settle_sharing(settled, request, task)
-    if not (task.trainable or task.charged):
-        estimator.setdefault("epochs", 0.0)
-        estimator.setdefault("timeout", 60.0)
-        horizon = _trials_of_a_world(settled, task, request, workers)
-    elif not task.trainable:
-        estimator.setdefault("epochs", getattr(task, "epochs", 1.0))
-        estimator.setdefault("timeout", 60.0)
-        horizon = _trials_of_a_table(budget, task)
-    elif budget.seconds is None:
-        estimator.setdefault("epochs", at_most("trials", task, _batch(chosen)))
-        estimator.setdefault("timeout", 600.0)
-        horizon = budget.trials or TRIALS_AIMED_AT
+    budget = parse_budget(draft.request.budget)
+    if draft.parts.stateful:
+        setup = _for_shared_weights(draft, budget)
+    elif draft.task.trainable:
+        timed = budget.seconds is not None
+        made = _by_seconds(draft, budget, workers) if timed else _by_trials(draft, budget)
+        setup = Setup.of(draft, made, budget)
+    elif draft.task.charged:
+        setup = Setup.of(draft, _for_table(draft, budget), budget)
     else:
-        search = budget.seconds * _search_share(chosen)
-        plan["search_seconds"] = search  # a table's whole budget is for the search
-        per_example = _typical_pace(chosen, task, request.device)
-        epoch = per_example * len(task.train)
-        core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates
-        aimed = core_seconds / estimator.get("aim", TRIALS_AIMED_AT) / epoch
-        most = at_most("most", task, _batch(chosen))
-        estimator.setdefault("epochs", round(min(max(aimed, EPOCHS["least"]), most), 3))
-        each = estimator["epochs"] * epoch
-        estimator.setdefault("timeout", round(max(20.0, 10 * each), 1))
-        settled["measured"] = {"seconds_per_epoch": round(epoch, 4)}
-        horizon = max(4, int(core_seconds / max(each, 0.02)))
-        horizon = min(horizon, budget.trials or horizon)
-    settled["strategy"] = {"horizon": horizon} | chosen["strategy"]
-    _link_measures(settled, task)
-    return settled
+        setup = Setup.of(draft, _for_world(draft, budget, workers), budget)
+    return _measuring_objectives(setup)
 
 
-def _settle_sharing(settled: dict[str, Any], request: Request, task: Task) -> dict[str, Any]:
-    """Return `settled` with the epochs of the shared weights, and how many batches these have."""
-    estimator, strategy, plan = settled["estimator"], settled["strategy"], settled["budget"]
-    space = make_space(settled, task)
-    batches = strategy.setdefault(
-        "batches", sharing.per_epoch(len(task.train), estimator, default=0.5)
+def _by_trials(draft: Draft, budget: RunBudget) -> Schedule:
+    """Return the schedule of trainings under a budget in trials: no clock is read."""
+    epochs = draft.asked.epochs
+    if epochs is None:
+        epochs = at_most("trials", draft.task, draft.train.network.hyper.batch)
+    horizon = budget.trials or TRIALS_AIMED_AT
+    return _schedule(draft, epochs=epochs, horizon=horizon, timeout=PATIENCE)
+
+
+def _by_seconds(draft: Draft, budget: RunBudget, workers: int) -> Schedule:
+    """Return the schedule of trainings under a budget in seconds, from the pace of a few networks."""
+    search = _search_seconds(draft, budget)
+    assert search is not None
+    epoch = _typical_pace(draft) * len(draft.task.train)
+    core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates
+    epochs = draft.asked.epochs
+    if epochs is None:
+        aim = draft.parts.estimator.settings.get("aim", TRIALS_AIMED_AT)
+        most = at_most("most", draft.task, draft.train.network.hyper.batch)
+        epochs = round(min(max(core_seconds / aim / epoch, EPOCHS["least"]), most), 3)
+    each = epochs * epoch
+    horizon = max(4, int(core_seconds / max(each, 0.02)))
+    return _schedule(
+        draft,
+        epochs=epochs,
+        horizon=min(horizon, budget.trials or horizon),
+        timeout=round(max(20.0, 10 * each), 1),
+        search_seconds=search,
+        measured={"seconds_per_epoch": round(epoch, 4)},
     )
-    given = estimator.get("epochs")
-    settled["threads"] = 1  # two on a busy machine may take ten times as long as one
 
-    def fresh(horizon: int) -> Any:
-        strategy["horizon"], estimator["epochs"] = horizon, float(horizon)
-        made: Any = make_strategy(settled, space, request.seed)
-        estimator["steps"] = made.train_batches
-        return made
 
-    if plan["seconds"] is not None:
-        plan["search_seconds"] = plan["seconds"] * _search_share(settled)
-    if given is not None:
-        horizon = max(1, round(given))
-    elif plan["seconds"] is None:
-        horizon = max(1, plan["trials"] - fresh(1).more_trials)
+def _for_table(draft: Draft, budget: RunBudget) -> Schedule:
+    """Return the schedule of look-ups: the whole budget, charged as the table says."""
+    return _schedule(
+        draft,
+        epochs=getattr(draft.task, "epochs", 1.0),
+        horizon=_trials_of_a_table(budget, draft.task),
+        timeout=PATIENCE_AS_IS,
+        search_seconds=budget.seconds,
+    )
+
+
+def _for_world(draft: Draft, budget: RunBudget, workers: int) -> Schedule:
+    """Return the schedule where nothing is trained, by how long some evaluations take now."""
+    if budget.seconds is None:
+        horizon, search, measured = int(budget.trials or TRIALS_AIMED_AT), None, {}
     else:
-        rehearsed = fresh(sharing.REHEARSED)
-        context = make_spec(settled, task, request.seed, request.device)()
+        search = budget.seconds * AS_IS_SHARE
+        each = _pace_of_a_world(draft)
+        measured = {"seconds_per_trial": round(each, 6)}
+        horizon = max(4, int(search * workers / max(each, 1e-4)))
+        horizon = min(horizon, budget.trials or horizon)
+    return _schedule(
+        draft,
+        epochs=0.0,
+        horizon=horizon,
+        timeout=PATIENCE_AS_IS,
+        search_seconds=search,
+        measured=measured,
+    )
+
+
+def _schedule(
+    draft: Draft, *, epochs: float, horizon: int, timeout: float, **more: Any
+) -> Schedule:
+    """Return a schedule in which what the user or the recipe asked for stands."""
+    asked = draft.asked
+    return Schedule(
+        epochs=epochs if asked.epochs is None else asked.epochs,
+        timeout=timeout if asked.timeout is None else asked.timeout,
+        horizon=horizon if asked.horizon is None else asked.horizon,
+        **more,
+    )
+
+
+def _for_shared_weights(draft: Draft, budget: RunBudget) -> Setup:
+    """Return the setup of a search on shared weights: their epochs, and the batches of each."""
+    parts, task, seed = draft.parts, draft.task, draft.request.seed
+    asked = draft.asked
+    per_epoch = rehearsal.per_epoch(len(task.train), parts.estimator.settings, default=0.5)
+    batches = parts.strategy.settings.get("batches", per_epoch)
+    search = _search_seconds(draft, budget)
+    threads, measured = 1, {}  # two on a busy machine may take ten times as long as one
+
+    def with_batches(count: int) -> Parts:
+        return parts.having("strategy", batches=count)
+
+    def fresh(horizon: int, count: int) -> Any:
+        return make_strategy(
+            with_batches(count), draft.space, seed=seed, epochs=float(horizon), horizon=horizon
+        )
+
+    def with_steps(strategy: Any, count: int) -> Draft:
+        return draft.having(with_batches(count).having("estimator", steps=strategy.train_batches))
+
+    if asked.epochs is not None:
+        horizon = max(1, round(asked.epochs))
+    elif search is None:
+        assert budget.trials is not None
+        horizon = max(1, budget.trials - fresh(1, batches).more_trials)
+    else:
+        rehearsed = fresh(rehearsal.REHEARSED, batches)
+        context = with_steps(rehearsed, batches).context()
 
         def answer(candidate: Candidate) -> Result:
             return evaluate(context, candidate, {}).result
 
-        settled["threads"] = sharing.faster(
-            fresh(sharing.REHEARSED), answer, (1, cores()), using_threads
+        first = fresh(rehearsal.REHEARSED, batches)
+        threads = rehearsal.faster(first, answer, (1, cores()), using_threads)
+        with using_threads(threads):
+            pace = rehearsal.rehearse(rehearsed, answer, batches=batches)
+        horizon, batches = rehearsal.fitting(
+            search, pace, batches=batches, more_trials=rehearsed.more_trials
         )
-        with using_threads(settled["threads"]):
-            pace = sharing.rehearse(rehearsed, answer, batches=batches)
-        horizon, strategy["batches"] = sharing.fitting(
-            plan["search_seconds"], pace, batches=batches, more_trials=rehearsed.more_trials
-        )
-        settled["measured"] = {
+        measured = {
             "seconds_per_batch": round(pace.batch, 5),
             "seconds_per_trial": round(pace.trial, 5),
         }
-    fresh(horizon)
-    # refuses now what it would refuse later
-    make_spec(settled, task, request.seed, request.device)()
-    return settled
+    settled = with_steps(fresh(horizon, batches), batches)
+    settled.context()  # refuses now what it would refuse later
+    schedule = Schedule(
+        epochs=float(horizon),
+        timeout=PATIENCE if asked.timeout is None else asked.timeout,
+        horizon=horizon,
+        search_seconds=search,
+        threads=threads,
+        measured=measured,
+    )
+    return Setup.of(settled, schedule, budget)
 
 
-def _batch(chosen: Mapping[str, Any]) -> int:
-    hyper = network_settings(chosen, "train")["hyper"]
-    return int(hyper.batch)
+def _search_seconds(draft: Draft, budget: RunBudget) -> float | None:
+    """Return the seconds of a budget that the search has. [s]"""
+    if budget.seconds is None:
+        return None
+    share = DELIVERY_SHARE if draft.train.share is None else draft.train.share
+    return budget.seconds * (1 - float(share))
 
 
-def _search_share(chosen: Mapping[str, Any]) -> float:
-    """Return the share of a budget in seconds that the search has. [0..1]"""
-    return 1 - float(chosen["train"].get("share", DELIVERY_SHARE))
-
-
-def _link_measures(settled: dict[str, Any], task: Task) -> None:
-    """Have what the strategy's objectives ask for measured, and only that: it takes time.
+def _measuring_objectives(setup: Setup) -> Setup:
+    """Return a setup whose estimator measures what the strategy keeps low, and only that.
 
     Raises:
         SettingError: for a latency that the estimator cannot measure.
     """
-    asked, name = objectives(settled, task), settled["estimator"]["name"]
-    if "measures" in known("estimator", registry.find("estimator", name)):
-        already = settled["estimator"].get("measures", ())
+    asked, estimator = setup.objectives, setup.parts.estimator
+    if "measures" in settable.of_estimator(estimator.make):
+        already = estimator.settings.get("measures", ())
         wanted = sorted({*already, *({"flops", "latency_ms"} & set(asked))})
         if wanted:
-            settled["estimator"]["measures"] = wanted
+            return setup.having(setup.parts.having("estimator", measures=wanted))
     elif "latency_ms" in asked:
         raise SettingError(
-            f"estimator {name} does not measure latency_ms: keep params or flops low, or use "
+            f"estimator {estimator.name} does not measure latency_ms: keep params or flops low, or use "
             "--estimator full"
         )
+    return setup
 
 
-def _trials_of_a_world(settled: dict[str, Any], task: Task, request: Request, workers: int) -> int:
-    """Return how many trials a budget allows where nothing is trained, by how long some take now."""
-    plan = settled["budget"]
-    if plan["seconds"] is None:
-        return int(plan["trials"] or TRIALS_AIMED_AT)
-    plan["search_seconds"] = plan["seconds"] * AS_IS_SHARE
-    estimator = make_spec(settled, task, request.seed)().estimator
-    space = make_space(settled, task)
-    archs = [space.sample(stream("pace", index)) for index in range(PACED)]
+def _pace_of_a_world(draft: Draft) -> float:
+    """Return how long the evaluation of a random architecture takes now. [s]"""
+    estimator = draft.context().estimator
+    archs = [draft.space.sample(stream("pace", index)) for index in range(PACED)]
     start = time.monotonic()
     for index, arch in enumerate(archs):
         estimator.evaluate(Candidate(index, arch), {})
-    each = (time.monotonic() - start) / PACED
-    settled["measured"] = {"seconds_per_trial": round(each, 6)}
-    horizon = max(4, int(plan["search_seconds"] * workers / max(each, 1e-4)))
-    return min(horizon, plan["trials"] or horizon)
+    return (time.monotonic() - start) / PACED
 
 
 def _trials_of_a_table(budget: RunBudget, table: Any) -> int:
@@ -192,15 +242,23 @@ def _trials_of_a_table(budget: RunBudget, table: Any) -> int:
     return min(expected, budget.trials or expected)
 
 
-def _typical_pace(chosen: Mapping[str, Any], task: Task, device: str) -> float:
-    """Return the mean pace of the first three random architectures that can be trained."""
-    space = make_space(chosen, task)
-    network = network_settings(chosen, "estimator")
+def _typical_pace(draft: Draft) -> float:
+    """Return the mean pace of the first three random architectures that can be trained. [s]"""
+    network = draft.network
     found: list[float] = []
     for index in range(20):
-        arch = space.sample(stream("pace", index))
+        arch = draft.space.sample(stream("pace", index))
         try:
-            found.append(pace(space, arch, task, device=device, **network))
+            found.append(
+                pace(
+                    draft.space,
+                    arch,
+                    draft.task,
+                    size=network.size,
+                    hyper=network.hyper,
+                    device=draft.request.device,
+                )
+            )
         except (CandidateFailed, InvalidArchitecture) as error:
             reason = error
         if len(found) == 3:

@@ -1,7 +1,7 @@
-"""From what the user asked for to what will be done: names to parts, settings and defaults.
+"""From a request and its data to a draft: names to parts, settings and defaults.
 
-Parts that must fit each other are linked and checked here. What depends on the clock is settled after
-that, in `settling`.
+Parts that must fit each other are linked and checked here. What depends on the clock follows in
+`pacing`.
 """
 
 from __future__ import annotations
@@ -14,53 +14,15 @@ from .. import registry
 from ..errors import SettingError
 from ..strategy.common.phases import Phases
 from ..strategy.common.warm import Warm
-from ..task import Task
-from . import recipes
+from . import recipes, settable
 from .defaults import suggested
-from .parts import OF_PHASES, in_phases, known, make_space, network_settings
-from .settings import fields, validated
+from .request import Request
+from .settings import validated
+from .setup import Asked, Component, Draft, FinalTraining, NetworkSettings, Parts
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What the user asked for; equal requests continue one run.
-
-    Args:
-        task: a name or a path.
-        recipe: a name, or None for the default of the kind of task.
-        space: in place of the recipe's.
-        strategy: in place of the recipe's.
-        estimator: in place of the recipe's.
-        budget: such as ``10m``, ``200t``, ``1h,500t``.
-        seed: of the search.
-        max_params: of the delivered network. [count]
-        max_flops: of the delivered network, for one input. [count]
-        max_latency_ms: of the delivered network, one input, on this machine. [ms]
-        device: where to train.
-        set: part -> name -> value.
-    """
-
-    task: str
-    recipe: str | None = None
-    space: str | None = None
-    strategy: str | None = None
-    estimator: str | None = None
-    budget: str = "10m"
-    seed: int = 0
-    max_params: int | None = None
-    max_flops: int | None = None
-    max_latency_ms: float | None = None
-    device: str = "cpu"
-    set: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-
-
-def task_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how the data of a run are read: as the user said, and what was found out about them."""
-    return dict(config["request"]["set"].get("task", {})) | dict(config.get("task", {}))
-
-
-def choose(request: Request, task: Task) -> dict[str, Any]:
-    """Return the names and validated settings of every part, as plain data for ``config.yaml``.
+def resolve(request: Request, task: Any) -> Draft:
+    """Return names and validated settings of every part of a run.
 
     Raises:
         SettingError: for unknown names, wrong types, and combinations that cannot work.
@@ -70,101 +32,154 @@ def choose(request: Request, task: Task) -> dict[str, Any]:
     if name is None:
         raise SettingError(f"a task of kind {task.kind} needs --recipe, or --space and --strategy")
     recipe = recipes.find(name)
-    names = {
-        "space": request.space or recipe.space,
-        "strategy": request.strategy or recipe.strategy,
-        "estimator": request.estimator or recipe.estimator,
+    parts, asked = _without_schedule(_parts(request, recipe, task))
+    published = parts.names == (recipe.space, recipe.strategy, recipe.estimator)
+    train, deliver = _final_training(request, recipe, parts, task)
+    draft = Draft(
+        request=request,
+        recipe=name if published else " x ".join(parts.names),
+        deliver=deliver,
+        parts=parts,
+        train=train,
+        task=task,
+        asked=asked,
+    )
+    draft = _with_inheritance(draft)
+    draft = _with_gradient(draft)
+    _check(draft)
+    return draft
+
+
+def _parts(request: Request, recipe: recipes.Recipe, task: Any) -> Parts:
+    """Return the three parts with their settings: suggested by the data, the recipe's, the user's."""
+    found = {
+        axis: Component(axis, getattr(request, axis) or getattr(recipe, axis))
+        for axis in registry.AXES
     }
-    published = all(own == getattr(recipe, part) for part, own in names.items())
-    label = name if published else " x ".join(names.values())
-    chosen: dict[str, Any] = {"recipe": label, "deliver": recipe.deliver}
-    for part, own in names.items():
-        make = registry.find(part, own)
-        settable = known(part, make)
-        if part == "strategy" and in_phases(make, registry.find("estimator", names["estimator"])):
-            settable = settable | fields(Phases, without=OF_PHASES)
+    bare = Parts(**found)
+    known = {
+        "space": settable.of_space(bare.space.make),
+        "strategy": settable.of_strategy(bare.strategy.make, phased=bare.phased),
+        "estimator": settable.of_estimator(bare.estimator.make),
+    }
+    parts = {}
+    for axis, part in found.items():
         # the recipe's settings belong to its own parts: another part starts from its own defaults
-        base = recipe.of(part, task.kind) if own == getattr(recipe, part) else {}
-        given = validated(part, request.set.get(part, {}), settable, who=own)
-        chosen[part] = {"name": own} | suggested(part, task, settable) | dict(base) | given
-    settable = known("train", None)
-    given = validated("train", request.set.get("train", {}), settable)
-    chosen["deliver"] = given.pop("deliver", recipe.deliver)
-    inherited = {k: v for k, v in chosen["estimator"].items() if k in settable and k != "epochs"}
-    chosen["train"] = inherited | recipe.of("train", task.kind) | given
-    _link_weights(chosen)
-    _link_sharing(chosen, request)
-    _check(chosen, task)
-    return chosen
+        base = recipe.of(axis, task.kind) if part.name == getattr(recipe, axis) else {}
+        given = validated(axis, request.said(axis), known[axis], who=part.name)
+        default = suggested(task, known[axis]) if axis == "estimator" else {}
+        parts[axis] = part.having(**default | base | given)
+    return Parts(**parts)
 
 
-def _link_sharing(chosen: dict[str, Any], request: Request) -> None:
-    """Tell an estimator of mixtures what is asked of them: a gradient, and limits to keep.
+def _without_schedule(parts: Parts) -> tuple[Parts, Asked]:
+    """Return the parts without what they say of the schedule, and that."""
+    strategy, estimator = dict(parts.strategy.settings), dict(parts.estimator.settings)
+    asked = Asked(
+        estimator.pop("epochs", None), estimator.pop("timeout", None), strategy.pop("horizon", None)
+    )
+    bare = Parts(
+        parts.space,
+        dataclasses.replace(parts.strategy, settings=strategy),
+        dataclasses.replace(parts.estimator, settings=estimator),
+    )
+    return bare, asked
+
+
+def _final_training(
+    request: Request, recipe: recipes.Recipe, parts: Parts, task: Any
+) -> tuple[FinalTraining, str]:
+    """Return the final training, which is the search's but for what is said, and the delivery."""
+    known = settable.of_train()
+    given = validated("train", request.said("train"), known)
+    deliver = given.pop("deliver", recipe.deliver)
+    shared = {
+        name: value
+        for name, value in parts.estimator.settings.items()
+        if name in known and name != "epochs"
+    }
+    return FinalTraining.from_json(shared | recipe.of("train", task.kind) | given), deliver
+
+
+def _with_gradient(draft: Draft) -> Draft:
+    """Return `draft` with an estimator of mixtures told what is asked of these.
 
     The gradient is computed where the strategy climbs by it, and only there; limits hold for the
     network that is delivered.
     """
-    strategy, estimator = chosen["strategy"], chosen["estimator"]
-    if "gradient" in known("estimator", registry.find("estimator", estimator["name"])):
-        estimator["gradient"] = "gradient" in registry.find("strategy", strategy["name"]).needs
-        limits = {"max_params": request.max_params, "max_flops": request.max_flops}
-        if given := {name: limit for name, limit in limits.items() if limit is not None}:
-            size = network_settings(chosen, "train")["size"]
-            estimator |= given | {"delivered": dataclasses.asdict(size)}
+    parts = draft.parts
+    if "gradient" not in settable.of_estimator(parts.estimator.make):
+        return draft
+    told: dict[str, Any] = {"gradient": "gradient" in parts.strategy.make.needs}
+    limits = draft.request.limits
+    limits.pop("max_latency_ms", None)
+    if limits:
+        told |= limits | {"delivered": dataclasses.asdict(draft.train.network.size)}
+    return draft.having(parts.having("estimator", **told))
 
 
-def _link_weights(chosen: dict[str, Any]) -> None:
-    """Let children inherit where the estimator can, and keep weights where somebody goes on from them.
+def _with_inheritance(draft: Draft) -> Draft:
+    """Return `draft` with children that inherit where the estimator can, and weights kept for them.
 
     Raises:
         SettingError: for inheritance with an estimator that has none, and for a delivery that would
             go on from weights that there are not, or not in its size.
     """
-    strategy, estimator = chosen["strategy"], chosen["estimator"]
-    make = registry.find("strategy", strategy["name"])
-    evaluates = registry.find("estimator", estimator["name"])
-    can_inherit = "inheritance" in evaluates.gives
-    if "inherit" in known("strategy", make):
-        strategy.setdefault("inherit", can_inherit)
-    if strategy.get("inherit") and not can_inherit:
+    parts = draft.parts
+    strategy, estimator = parts.strategy, parts.estimator
+    can_inherit = "inheritance" in estimator.make.gives
+    if "inherit" in settable.of_strategy(strategy.make):
+        strategy = strategy.having(**{"inherit": can_inherit} | dict(strategy.settings))
+    if strategy.settings.get("inherit") and not can_inherit:
         raise SettingError(
-            f"strategy.inherit=true, and estimator {estimator['name']} starts every candidate afresh: "
+            f"strategy.inherit=true, and estimator {estimator.name} starts every candidate afresh: "
             "use --estimator inherit"
         )
-    continues = chosen["deliver"] == "continue"
-    if continues and "weights" not in evaluates.gives:
+    continues = draft.deliver == "continue"
+    if continues:
+        _check_continuation(draft)
+    passes_on = hasattr(strategy.make, "alive") and strategy.settings.get("inherit", True)
+    if (passes_on or continues) and "keep" in settable.of_estimator(estimator.make):
+        estimator = estimator.having(keep=True)
+    return draft.having(Parts(parts.space, strategy, estimator))
+
+
+def _check_continuation(draft: Draft) -> None:
+    """Refuse a delivery that goes on from weights that are not kept, or not in its size."""
+    estimator = draft.parts.estimator
+    if "weights" not in estimator.make.gives:
         raise SettingError(
-            f"this recipe's winner goes on from its weights, and estimator {estimator['name']} keeps "
+            f"this recipe's winner goes on from its weights, and estimator {estimator.name} keeps "
             "none: use --set train.deliver=retrain, or --estimator inherit"
         )
-    sizes = [network_settings(chosen, part)["size"].bare() for part in ("estimator", "train")]
-    if continues and sizes[0] != sizes[1]:
+    searched = NetworkSettings.of(estimator.settings).size.bare()
+    if searched != draft.train.network.size.bare():
         raise SettingError(
-            f"the winner goes on from its weights, so it keeps the size of the search ({sizes[0]}): "
+            f"the winner goes on from its weights, so it keeps the size of the search ({searched}): "
             "leave train's size alone, or use --set train.deliver=retrain"
         )
-    passes_on = hasattr(make, "alive") and strategy.get("inherit", True)
-    if (passes_on or continues) and "keep" in known("estimator", evaluates):
-        estimator["keep"] = True
 
 
-def _check(chosen: Mapping[str, Any], task: Task) -> None:
-    names = tuple(chosen[part]["name"] for part in ("space", "strategy", "estimator"))
-    registry.check_kind(names[2], task.kind)
-    needs = registry.find("strategy", names[1]).needs
-    if sampler := chosen["strategy"].get("sampler"):
-        needs |= registry.find("strategy", sampler).needs
-    if chosen["strategy"].get("warm"):
-        needs |= Warm.needs
-    evaluates = registry.find("estimator", names[2])
-    if in_phases(registry.find("strategy", names[1]), evaluates):
+def _check(draft: Draft) -> None:
+    """Refuse parts that do not fit each other, before anything is spent."""
+    parts, task = draft.parts, draft.task
+    estimator = parts.estimator.make
+    registry.check_kind(parts.estimator.name, task.kind)
+    needs = parts.strategy.make.needs | _needs_around(parts.strategy.settings)
+    if parts.phased:
         needs |= Phases.needs
-    registry.check(
-        make_space(chosen, task), needs, evaluates, (names[0], names[1], names[2]), task.kind
-    )
-    if hasattr(evaluates, "proxy_column"):  # whether there is a proxy is for the data to say
-        own = chosen["estimator"].get("proxy")
-        evaluates.proxy_column(task, own, needed="proxy" in needs)
+    registry.check(draft.space, needs, estimator, parts.names, task.kind)
+    if hasattr(estimator, "proxy_column"):  # whether there is a proxy is for the data to say
+        own = parts.estimator.settings.get("proxy")
+        estimator.proxy_column(task, own, needed="proxy" in needs)
+
+
+def _needs_around(strategy: Mapping[str, Any]) -> frozenset[str]:
+    """Return the needs of the sampler below a strategy and of a warm start before it."""
+    needs: frozenset[str] = frozenset()
+    if sampler := strategy.get("sampler"):
+        needs |= registry.find("strategy", sampler).needs
+    return needs | Warm.needs if strategy.get("warm") else needs
 
 
 def _check_device(device: str) -> None:

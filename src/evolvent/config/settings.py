@@ -10,16 +10,14 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from ..errors import RunError, SettingError, unknown
+from ..errors import SettingError, unknown
 
 PARTS = ("task", "space", "strategy", "estimator", "train")
-CONFIG = {"request", "seed", "data", "recipe", "budget", *PARTS} - {"task"}  # of config.yaml
 FINITE = ConfigDict(allow_inf_nan=False)
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -159,26 +157,3 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], at: str = "") ->
         elif before != after:
             lines.append(f"{at}{name}: {before} -> {after}")
     return lines
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return the resolved settings of a run.
-
-    Raises:
-        RunError: if the file is missing, damaged, or not a config.
-    """
-    file = folder / "config.yaml"
-    if not file.is_file():
-        raise RunError(f"{folder} is not a run: it holds no config.yaml; check the path")
-    try:
-        config = yaml.safe_load(file.read_text())
-        if not isinstance(config, dict) or not CONFIG.issubset(config):
-            raise RunError(
-                f"{file} is not the config of a run: restore it, or choose another --out"
-            )
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        what = " ".join(str(error).split())
-        raise RunError(
-            f"{file} is damaged ({what}): restore it, or choose another --out"
-        ) from error
-    return config

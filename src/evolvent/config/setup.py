@@ -12,27 +12,23 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Self
-
-import yaml
+from typing import TYPE_CHECKING, Any, Self
 
 from .. import registry
-from ..errors import RunError
-from ..execute.worker import Context, Spec
-from ..network.build import Size
-from ..network.train import Hyperparameters
 from ..space import Space
 from ..strategy import Strategy
 from ..strategy.common.phases import Phases
 from ..strategy.common.warm import Warm
+from .config_file import FORMAT
 from .request import Request
 from .settable import OF_THE_RUN
 from .settings import RunBudget, grouped
 
-FORMAT = 2  # of config.yaml and the log; runs of another one can be read, not continued
-FILE = "config.yaml"
-NEEDED = {"request", "seed", "data", "recipe", "budget", "space", "strategy", "estimator", "train"}
+if TYPE_CHECKING:  # readers of runs need no torch
+    from ..execute.worker import Context, Spec
+    from ..network.build import Size
+    from ..network.train import Hyperparameters
+
 OF_PHASES = ("rounds", "scores", "judged", "reference", "finalists", "batches")
 
 
@@ -105,21 +101,23 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Training:
+class NetworkSettings:
     """How large a network is, and how it is trained."""
 
     size: Size
     hyper: Hyperparameters
 
     @staticmethod
-    def of(settings: Mapping[str, Any]) -> Training:
+    def of(settings: Mapping[str, Any]) -> NetworkSettings:
         """Return it from flat settings; those that concern neither are left out."""
+        from ..network.build import Size
+        from ..network.train import Hyperparameters
 
         def own(kind: type) -> dict[str, Any]:
             names = {each.name for each in dataclasses.fields(kind)}
             return {name: value for name, value in settings.items() if name in names}
 
-        return Training(Size(**own(Size)), Hyperparameters(**own(Hyperparameters)))
+        return NetworkSettings(Size(**own(Size)), Hyperparameters(**own(Hyperparameters)))
 
 
 @dataclass(frozen=True)
@@ -145,9 +143,9 @@ class FinalTraining:
     proof: bool = True
 
     @cached_property
-    def network(self) -> Training:
+    def network(self) -> NetworkSettings:
         """Size and training of the delivered network."""
-        return Training.of(self.settings)
+        return NetworkSettings.of(self.settings)
 
     def to_json(self) -> dict[str, Any]:
         """Return what was said as one flat dictionary."""
@@ -187,6 +185,21 @@ class Schedule:
     measured: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the user or the recipe says of the schedule; None is left to the budget.
+
+    Args:
+        epochs: of a candidate. [epochs]
+        timeout: of one evaluation. [s]
+        horizon: of the strategy's schedules. [count]
+    """
+
+    epochs: float | None = None
+    timeout: float | None = None
+    horizon: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Draft:
     """What a request means for its data; only the schedule is missing.
@@ -198,6 +211,7 @@ class Draft:
         parts: space, strategy and estimator.
         train: the final training.
         task: the data; None where a run is read without them.
+        asked: what was said of the schedule.
     """
 
     request: Request
@@ -206,6 +220,7 @@ class Draft:
     parts: Parts
     train: FinalTraining
     task: Any = field(default=None, compare=False, repr=False)
+    asked: Asked = field(default=Asked(), compare=False)
 
     @cached_property
     def space(self) -> Space:
@@ -215,13 +230,15 @@ class Draft:
         return made
 
     @cached_property
-    def network(self) -> Training:
+    def network(self) -> NetworkSettings:
         """Size and training of the networks of the search."""
-        return Training.of(self.parts.estimator.settings)
+        return NetworkSettings.of(self.parts.estimator.settings)
 
     @cached_property
     def spec(self) -> Spec:
         """What a worker needs."""
+        from ..execute.worker import Spec
+
         space, estimator = self.parts.space, self.parts.estimator
         own = {k: v for k, v in estimator.settings.items() if k not in OF_THE_RUN}
         return Spec(
@@ -235,12 +252,25 @@ class Draft:
         )
 
     def context(self) -> Context:
-        """Return what a worker makes of `spec`, for this process: with the space that is here."""
+        """Return the context that a worker makes of `spec`, for this process and with its space."""
+        from ..execute.worker import Context
+
         return Context(self.spec, self.space, self.spec.make_estimator(self.space, self.spec.seed))
 
     def on(self, task: Any) -> Self:
         """Return the same for (other) data."""
         return dataclasses.replace(self, task=task)
+
+    def having(self, parts: Parts) -> Self:
+        """Return the same with parts of other settings; the space stays the one that was made."""
+        changed = dataclasses.replace(self, parts=parts)
+        self._pass_on_space(changed)
+        return changed
+
+    def _pass_on_space(self, other: Draft) -> None:
+        """Let another draft over the same space and data have the space that was made."""
+        if "space" in vars(self) and other.parts.space == self.parts.space:
+            vars(other)["space"] = self.space
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel without the data, and without what was made of them."""
@@ -265,6 +295,22 @@ class Setup(Draft):
     data: Mapping[str, Any] = field(default_factory=dict)
     read: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @staticmethod
+    def of(draft: Draft, schedule: Schedule, budget: RunBudget) -> Setup:
+        """Return a draft with its schedule."""
+        own = {each.name: getattr(draft, each.name) for each in dataclasses.fields(Draft)}
+        setup = Setup(schedule=schedule, budget=budget, **own)
+        draft._pass_on_space(setup)
+        return setup
+
+    def described(
+        self, *, data: Mapping[str, Any], read: Mapping[str, Any], versions: Mapping[str, str]
+    ) -> Setup:
+        """Return the same with what is known of its data and of the machine."""
+        told = dataclasses.replace(self, data=data, read=read, versions=versions)
+        self._pass_on_space(told)
+        return told
 
     def strategy(self, *, seed: int | None = None, space: Space | None = None) -> Strategy:
         """Return the strategy, fresh.
@@ -382,40 +428,3 @@ def make_strategy(
         return strategy
 
     return Warm(over, space, count=warm, seed=seed) if warm else over(space)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return what ``config.yaml`` of a run holds.
-
-    Raises:
-        RunError: if the file is missing, damaged, or not the config of a run.
-    """
-    file = folder / FILE
-    if not file.is_file():
-        raise RunError(f"{folder} is not a run: it holds no config.yaml; check the path")
-    try:
-        config = yaml.safe_load(file.read_text())
-        if not isinstance(config, dict) or not NEEDED.issubset(config):
-            raise RunError(
-                f"{file} is not the config of a run: restore it, or choose another --out"
-            )
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        what = " ".join(str(error).split())
-        raise RunError(
-            f"{file} is damaged ({what}): restore it, or choose another --out"
-        ) from error
-    return config
-
-
-def check_format(folder: Path, config: Mapping[str, Any]) -> None:
-    """Refuse to continue a run of another format.
-
-    Raises:
-        RunError: naming the version that wrote it.
-    """
-    if (found := config.get("format", 1)) != FORMAT:
-        version = config.get("versions", {}).get("evolvent", "an unknown version")
-        raise RunError(
-            f"{folder} was written by evolvent {version} (format {found}), this version continues "
-            f"format {FORMAT}: `show` and `report` still read it; to go on, use that version"
-        )

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..config.parts import make_space, make_spec, network_settings
-from ..engine import alarms as motion
+from ..config.setup import Setup
+from ..engine import alarms
 from ..engine.store import Event, Store
 from ..engine.weights import Weights
 from ..errors import RunError
@@ -17,10 +17,8 @@ from ..files import new_folder, write_atomically
 from ..network.build import plan, weights
 from ..network.cost import cost
 from ..ranking import rank
-from ..task import Task
 from ..types import Candidate, Result
-from . import export
-from . import front as candidates
+from . import export, front
 from .onnx import Conversion
 
 #: kind of task -> how the delivered network is called
@@ -71,8 +69,7 @@ def _told(result: Result) -> dict[str, Any]:
 
 def write(
     folder: Path,
-    config: Mapping[str, Any],
-    task: Task,
+    setup: Setup,
     store: Store,
     outcome: Mapping[str, Any],
     patience: float | None = None,
@@ -81,16 +78,15 @@ def write(
 
     Args:
         folder: of the run.
-        config: resolved settings.
-        task: its data.
+        setup: of the run, with its data.
         store: its log.
         outcome: of the delivery.
         patience: how long ONNX may take; None is as long as it needs. [s]
     """
-    space = make_space(config, task)
-    made = plan(space, outcome["arch"], task, network_settings(config, "train")["size"])
+    task = setup.task
+    made = plan(setup.space, outcome["arch"], task, setup.train.network.size)
     state = Weights(folder / "weights").read("winner")
-    title = f"The network that {config['recipe']} found for {Path(task.name).name}."
+    title = f"The network that {setup.recipe} found for {Path(task.name).name}."
     provenance = (
         f"Validation {task.metric} {outcome['val_score']:.4f}, "
         f"{outcome['winner']['params']:,} parameters, {outcome['winner']['epochs']:g} epochs."
@@ -103,11 +99,12 @@ def write(
         task=task,
         title=title,
         provenance=provenance,
-        **_asked(config),
+        onnx=setup.train.onnx,
+        proof=setup.train.proof,
         patience=patience,
     )
-    card = _card(config, task, store, outcome) | motion.of_card(config, store)
-    card |= candidates.of_card(config, task, store.results())
+    card = _card(setup, store, outcome) | alarms.of_card(setup.schedule.horizon, store)
+    card |= front.of_card(setup, store.results())
     card |= {"flops": cost(made, task).flops} | proof
     write_atomically(best / "card.md", text(card))
     write_atomically(best / "card.json", json.dumps(card, indent=1))
@@ -116,8 +113,7 @@ def write(
 
 def write_as_is(
     folder: Path,
-    config: Mapping[str, Any],
-    task: Task,
+    setup: Setup,
     store: Store,
     patience: float | None = None,
 ) -> dict[str, Any]:
@@ -132,32 +128,32 @@ def write_as_is(
         raise RunError("no candidate of the search has a score: `evolvent show` lists the reasons")
     solved = store.meta("solved")
     best = max(scored, key=lambda result: (result.candidate.id == solved, rank(result)))
-    estimator = make_spec(config, task, config["seed"])().estimator
-    test = estimator.test(best.candidate.arch) if "test" in estimator.gives else None  # type: ignore[attr-defined]
+    estimator: Any = setup.context().estimator
+    test = estimator.test(best.candidate.arch) if "test" in estimator.gives else None
     card = {
-        "task": config["request"]["task"],
-        "recipe": config["recipe"],
+        "task": setup.request.task,
+        "recipe": setup.recipe,
         "arch": best.candidate.arch,
         "candidate": best.candidate.id,
         "params": best.params,
         "flops": best.flops,
         "val_score": best.score,
         "test_score": test,
-        "metric": task.metric,
+        "metric": setup.task.metric,
         "trials": sum(result.counts for result in results),
-        "seed": config["seed"],
+        "seed": setup.request.seed,
         "search_seconds": round(store.spent("search"), 2),
         "charged_seconds": round(sum(r.seconds for r in scored), 2),
         "looked_up": "network" not in estimator.gives,
-        "data": config["data"],
-        "versions": config["versions"],
+        "data": dict(setup.data),
+        "versions": dict(setup.versions),
     }
-    card |= candidates.of_card(config, task, results)
+    card |= front.of_card(setup, results)
     (folder / "best").mkdir(exist_ok=True)
     if "goal" in estimator.gives:
         card["solved"] = solved is not None
     if "network" in estimator.gives:
-        card |= _export_as_is(folder / "best", config, task, best, card["trials"], patience)
+        card |= _export_as_is(folder / "best", setup, best, card["trials"], patience)
     write_atomically(folder / "best" / "card.md", text(card))
     write_atomically(folder / "best" / "card.json", json.dumps(card, indent=1))
     return card
@@ -165,23 +161,23 @@ def write_as_is(
 
 def _export_as_is(
     folder: Path,
-    config: Mapping[str, Any],
-    task: Task,
+    setup: Setup,
     best: Result,
     trials: int,
     patience: float | None,
 ) -> dict[str, Any]:
     """Export the network of a result with the weights that its architecture carries."""
-    space, arch = make_space(config, task), best.candidate.arch
-    made = plan(space, arch, task, network_settings(config, "train")["size"])
+    space, task, arch = setup.space, setup.task, best.candidate.arch
+    made = plan(space, arch, task, setup.train.network.size)
     proof = export.export(
         folder,
-        **_asked(config),
+        onnx=setup.train.onnx,
+        proof=setup.train.proof,
         patience=patience,
         plan=made,
         state=weights(space, arch),
         task=task,
-        title=f"The network that {config['recipe']} found for {task.name}.",
+        title=f"The network that {setup.recipe} found for {task.name}.",
         provenance=f"{task.metric} {best.value:.4f}, candidate {best.candidate.id} of {trials}.",
     )
     return {
@@ -192,10 +188,9 @@ def _export_as_is(
     } | proof
 
 
-def _card(
-    config: Mapping[str, Any], task: Task, store: Store, outcome: Mapping[str, Any]
-) -> dict[str, Any]:
-    winner, metric = outcome["winner"], task.metric
+def _card(setup: Setup, store: Store, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    task, winner = setup.task, outcome["winner"]
+    metric = task.metric
     controls = {
         name: {
             "test_score": numbers["test"][metric] if numbers["test"] else None,
@@ -211,8 +206,8 @@ def _card(
             "best_of_first_random": outcome["random_control"]["best_of_first_random"]
         }
     return {
-        "task": config["request"]["task"],
-        "recipe": config["recipe"],
+        "task": setup.request.task,
+        "recipe": setup.recipe,
         "arch": outcome["arch"],
         "candidate": outcome["id"],
         "params": winner["params"],
@@ -222,7 +217,7 @@ def _card(
         "metric": metric,
         "search_score": outcome["search_score"],
         "trials": sum(result.counts for result in store.results()),
-        "seed": config["seed"],
+        "seed": setup.request.seed,
         "search_seconds": round(store.spent("search"), 2),
         "train_seconds": winner["train_seconds"],
         "train_epochs": winner["epochs"],
@@ -236,14 +231,14 @@ def _card(
         "controls": controls,
         "classes": list(task.classes),
         "input_shape": list(task.input_shape),
-        "data": config["data"],
-        "versions": config["versions"],
+        "data": dict(setup.data),
+        "versions": dict(setup.versions),
     }
 
 
 def text(card: Mapping[str, Any]) -> str:
     """Return the card as a page."""
-    return _text(card) + motion.page(card) + candidates.page(card)
+    return _text(card) + alarms.page(card) + front.page(card)
 
 
 def _text(card: Mapping[str, Any]) -> str:
@@ -337,11 +332,6 @@ def _text_as_is(card: Mapping[str, Any], test: str) -> str:
             "",
         ]
     )
-
-
-def _asked(config: Mapping[str, Any]) -> dict[str, bool]:
-    """Return what the user wants to have with the network."""
-    return {name: config["train"].get(name, True) for name in ("onnx", "proof")}
 
 
 def _proof(card: Mapping[str, Any]) -> str:

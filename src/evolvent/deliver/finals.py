@@ -22,7 +22,7 @@ from typing import Any
 
 from ..config.defaults import MOST_FINALISTS, at_most
 from ..config.pacing import pace
-from ..config.parts import in_space, network_settings
+from ..config.setup import Setup
 from ..engine.store import Store
 from ..engine.weights import Weights
 from ..errors import CandidateFailed, EvolventError, RunError
@@ -33,7 +33,6 @@ from ..network.cost import Cost, cost
 from ..ranking import distinct
 from ..space import Space, key
 from ..space.plain import Plain
-from ..task import Task
 from ..types import Arch, Candidate, Result, stream
 from .selection import (
     CONTROL_SHARE,
@@ -57,21 +56,17 @@ class Delivery:
     Args:
         store: of the run.
         weights: of the run.
-        config: resolved and settled.
-        task: the run's.
-        space: the run's.
+        setup: of the run, with its data.
         executor: trains.
         workers: trainings at a time. [count]
         seconds: left for all of it, or None. [s]
-        say: is told what happens, one line each.
+        say: is told what happens, in lines.
         tick: is called about once a second, to note the time.
     """
 
     store: Store
     weights: Weights
-    config: Mapping[str, Any]
-    task: Task
-    space: Space
+    setup: Setup
     executor: Executor
     workers: int
     seconds: float | None
@@ -85,8 +80,9 @@ class Delivery:
             RunError: if no candidate of the search can be trained.
         """
         self.start = time.monotonic()
-        self.network = network_settings(self.config, "train")
-        self.total = float(self.config["budget"]["seconds"] or 0)
+        self.task, self.space = self.setup.task, self.setup.space
+        self.network = self.setup.train.network
+        self.total = float(self.setup.budget.seconds or 0)
         if self.seconds is not None:
             self.seconds = max(self.seconds, LEAST_SHARE * self.total)
         self.results = self.store.results()  # of the search; reading them takes a while
@@ -101,19 +97,17 @@ class Delivery:
             self.store.note("chosen", chosen)
         winner = next(result for result in found if result.candidate.id == chosen["id"])
         best = winner.candidate.arch
-        what: dict[str, dict[str, Any]] = {
-            "winner": in_space(self.config, best) | self._continued(winner)
-        }
+        what: dict[str, dict[str, Any]] = {"winner": {"arch": best} | self._continued(winner)}
         paces = {"winner": lambda: self._pace(winner)}
         if self._continues:
-            what["retrained"] = in_space(self.config, best)
+            what["retrained"] = {"arch": best}
             paces["retrained"] = paces["winner"]
         random_won = key(self.space, control.candidate.arch) == key(self.space, best)
         if self._controls and not random_won:
-            what["random"] = in_space(self.config, control.candidate.arch)
+            what["random"] = {"arch": control.candidate.arch}
             paces["random"] = lambda: self._pace(control)
         if self._controls:
-            what["plain"] = {"space": "plain", "arch": (width,)}
+            what["plain"] = {"arch": (width,), "space": Plain()}
             paces["plain"] = lambda: self._plain_pace(width)
         epochs = min(self._final_epochs(paces), chosen.get("epochs", math.inf))
         jobs = [self._final(name, which, epochs) for name, which in what.items()]
@@ -145,7 +139,7 @@ class Delivery:
     @property
     def _count(self) -> int:
         wanted = max(2, min(self.workers, MOST_FINALISTS))
-        return int(self.config["train"].get("finalists", wanted))
+        return self.setup.train.finalists or wanted
 
     @property
     def _tried(self) -> int:
@@ -154,11 +148,11 @@ class Delivery:
 
     @property
     def _controls(self) -> bool:
-        return bool(self.config["train"].get("controls", True))
+        return self.setup.train.controls
 
     @property
     def _continues(self) -> bool:
-        return bool(self.config["deliver"] == "continue")
+        return self.setup.deliver == "continue"
 
     def _continued(self, result: Result) -> dict[str, Any]:
         """Return the weights that a finalist or the winner goes on from, where the run delivers so."""
@@ -180,11 +174,11 @@ class Delivery:
             first = [r for r in self.store.steps() if r.candidate.operator == "proxy"][:1]
         if first:
             return max(first, key=lambda result: result.value), len(first)
-        arch = self.space.sample(stream(self.config["seed"], "deliver", "random"))
+        arch = self.space.sample(stream(self.setup.request.seed, "deliver", "random"))
         return Result(Candidate(-1, arch), 0.0), 0
 
     def _cost(self, arch: Arch) -> Cost:
-        return cost(plan(self.space, arch, self.task, self.network["size"]), self.task)
+        return cost(plan(self.space, arch, self.task, self.network.size), self.task)
 
     # -- how long --------------------------------------------------------------------------------
 
@@ -226,7 +220,7 @@ class Delivery:
         """
         known = self.store.meta("final_epochs")
         epochs = self._unclocked_epochs if known is None else float(known)
-        if self.seconds is not None and self.config["train"].get("epochs") is None:
+        if self.seconds is not None and self.setup.train.epochs is None:
             missing = [name for name in paces if self.store.meta(f"trained/{name}") is None]
             epoch = {name: paces[name]() * self._everything for name in missing}
             left = self.seconds - (time.monotonic() - self.start) - self._export_seconds
@@ -245,14 +239,14 @@ class Delivery:
     @property
     def _unclocked_epochs(self) -> float | None:
         """The epochs of the final training, where the user or the lack of a clock decides."""
-        if (epochs := self.config["train"].get("epochs")) is not None:
+        if (epochs := self.setup.train.epochs) is not None:
             return float(epochs)
-        return None if self.seconds is not None else 4 * float(self.config["estimator"]["epochs"])
+        return None if self.seconds is not None else 4 * self.setup.schedule.epochs
 
     @property
     def _most(self) -> float:
         """The longest final training. [epochs]"""
-        return at_most("final", self.task, self.network["hyper"].batch)
+        return at_most("final", self.task, self.network.hyper.batch)
 
     @property
     def _everything(self) -> int:
@@ -265,18 +259,18 @@ class Delivery:
 
     @property
     def _device(self) -> str:
-        return str(self.config["request"]["device"])
+        return self.setup.request.device
 
     def _pace(self, result: Result) -> float:
         """Return the seconds per example of a candidate at the final size, as last measured."""
         if (seen := self.store.meta(f"trained/finalist-{result.candidate.id}")) is not None:
             return float(seen["train_seconds"] / max(1e-9, seen["epochs"] * seen["examples"]))
-        proxy = network_settings(self.config, "estimator")["size"]
+        proxy = self.setup.network.size
         arch, seconds = result.candidate.arch, result.metrics.get("train_seconds")
         if seconds is None or not result.epochs:  # it was not trained, or its estimator did not say
-            return pace(self.space, arch, self.task, device=self._device, **self.network)
+            return self._measured(self.space, arch)
         scale = 1.0
-        if proxy != self.network["size"]:
+        if proxy != self.network.size:
             before = cost(plan(self.space, arch, self.task, proxy), self.task).flops
             scale = self._cost(arch).flops / max(1, before)
         return float(seconds) / (result.epochs * len(self.task.train)) * scale
@@ -284,10 +278,15 @@ class Delivery:
     def _plain_width(self, like: Arch) -> int:
         if not self._controls:
             return 0
-        return plain_width(self.task, self.network["size"], self._cost(like))
+        return plain_width(self.task, self.network.size, self._cost(like))
 
     def _plain_pace(self, width: int) -> float:
-        return pace(Plain(), (width,), self.task, device=self._device, **self.network)
+        return self._measured(Plain(), (width,))
+
+    def _measured(self, space: Space, arch: Arch) -> float:
+        """Return the seconds per example of an architecture at the final size, measured now."""
+        size, hyper = self.network.size, self.network.hyper
+        return pace(space, arch, self.task, device=self._device, size=size, hyper=hyper)
 
     @property
     def _deadline(self) -> float | None:
@@ -299,9 +298,15 @@ class Delivery:
     # -- training --------------------------------------------------------------------------------
 
     def _job(self, name: str, what: Mapping[str, Any], epochs: float) -> Job:
-        seed = stream(self.config["seed"], "deliver", name).getrandbits(31)
+        seed = stream(self.setup.request.seed, "deliver", name).getrandbits(31)
         return Job(
-            name=name, epochs=epochs, seed=seed, deadline=self._deadline, **self.network, **what
+            name=name,
+            size=self.network.size,
+            hyper=self.network.hyper,
+            epochs=epochs,
+            seed=seed,
+            deadline=self._deadline,
+            **what,
         )
 
     def _final(self, name: str, what: Mapping[str, Any], epochs: float) -> Job:
@@ -316,7 +321,7 @@ class Delivery:
         jobs = {
             f"finalist-{result.candidate.id}": self._job(
                 f"finalist-{result.candidate.id}",
-                in_space(self.config, result.candidate.arch) | self._continued(result),
+                {"arch": result.candidate.arch} | self._continued(result),
                 epochs,
             )
             for result in found
@@ -343,7 +348,7 @@ class Delivery:
         first, longer = max(kept, key=lambda pair: pair[1][metric])
         told = {str(result.candidate.id): metrics[metric] for result, metrics in kept}
         choice = {"id": first.candidate.id, "val": longer[metric], "all": told}
-        given = self.config["train"].get("epochs") is not None
+        given = self.setup.train.epochs is not None
         measured = all({metric, "loss"} <= result.metrics.keys() for result, _ in kept)
         if self._continues or given or not (best.epochs and measured):
             return choice  # the search trained it otherwise, or does not say how it came out

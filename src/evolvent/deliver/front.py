@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config.parts import make_space, network_settings, objectives
+from ..config.setup import Setup
 from ..engine.weights import Weights
 from ..errors import RunError
 from ..estimator.full import TRAINED
@@ -23,7 +23,6 @@ from ..network.build import plan, weights
 from ..network.cost import cost
 from ..ranking import rung
 from ..strategy.pareto import costs
-from ..task import Task
 from ..types import Result, State
 from . import export
 
@@ -54,9 +53,9 @@ def front(results: Sequence[Result], minimise: Sequence[str]) -> dict[int, tuple
     return dict(sorted(found.items(), key=lambda item: (item[1][0], item[0])))
 
 
-def of_card(config: Mapping[str, Any], task: Task, results: Sequence[Result]) -> dict[str, Any]:
-    """Return what a card says of the front; nothing for a search with one goal."""
-    minimise = objectives(config, task)
+def of_card(setup: Setup, results: Sequence[Result]) -> dict[str, Any]:
+    """Return the front of a search for its card; nothing for a search with one goal."""
+    minimise = setup.objectives
     if not minimise:
         return {}
     scores = {r.candidate.id: r.score for r in results}
@@ -102,21 +101,21 @@ def _shown(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
-def weights_of(run: Path, config: Mapping[str, Any], task: Task, result: Result) -> State:
+def weights_of(run: Path, setup: Setup, result: Result) -> State:
     """Return the weights that the search gave a candidate.
 
     Raises:
         RunError: if there is no network of it, or its weights were not kept.
     """
     id, arch = result.candidate.id, result.candidate.arch
-    if task.kind == "table":
+    if setup.task.kind == "table":
         raise RunError(f"{run} looked its candidates up in a table: there is no network to export")
     if not result.ok or result.candidate.kind != "trial":
         what = result.reason or f"it was a {result.candidate.kind}"
         raise RunError(
             f"candidate {id} has no trained network ({what}): choose another --candidate"
         )
-    space = make_space(config, task)
+    space = setup.space
     if "weighted" in space.gives:  # they are genes
         return weights(space, arch)
     state = Weights(run / "weights").of([id]).get(id)
@@ -130,8 +129,7 @@ def weights_of(run: Path, config: Mapping[str, Any], task: Task, result: Result)
 
 def export_candidate(
     run: Path,
-    config: Mapping[str, Any],
-    task: Task,
+    setup: Setup,
     result: Result,
     state: State,
     to: Path,
@@ -142,19 +140,17 @@ def export_candidate(
 
     Args:
         run: the folder of the run.
-        config: its resolved settings.
-        task: its data.
+        setup: of the run, with its data.
         result: of the candidate.
         state: its weights, from `weights_of`.
         to: an empty folder.
         onnx: whether to write ``model.onnx`` too.
     """
-    id = result.candidate.id
-    size = network_settings(config, "estimator")["size"]
-    made = plan(make_space(config, task), result.candidate.arch, task, size)
+    id, task = result.candidate.id, setup.task
+    made = plan(setup.space, result.candidate.arch, task, setup.network.size)
     card = {
-        "task": config["request"]["task"],
-        "recipe": config["recipe"],
+        "task": setup.request.task,
+        "recipe": setup.recipe,
         "run": str(run),
         "arch": result.candidate.arch,
         "candidate": id,
@@ -175,7 +171,7 @@ def export_candidate(
         plan=made,
         state=state,
         task=task,
-        title=f"Candidate {id} of a search by {config['recipe']} on {Path(task.name).name}.",
+        title=f"Candidate {id} of a search by {setup.recipe} on {Path(task.name).name}.",
         provenance=f"Validation {task.metric} {result.value:.4f}, {result.params:,} parameters, "
         f"{result.total_epochs:g} epochs, as the search trained it.",
     )

@@ -87,7 +87,7 @@ def _alarms(trial: Result, horizon: int) -> Iterator[Alarm]:
         )
 
 
-def of_card(config: Mapping[str, Any], store: Store) -> dict[str, Any]:
+def of_card(horizon: int, store: Store) -> dict[str, Any]:
     """Return what the card says of a search on shared weights; nothing for others."""
     trials = [result for result in store.results() if result.ok]
     notes = [_note(trial) for trial in trials]
@@ -106,7 +106,7 @@ def of_card(config: Mapping[str, Any], store: Store) -> dict[str, Any]:
             "entropy_after": after,
             "moved": moved,
             "rewinds": store.meta("rewinds") or 0,
-            "alarms": [asdict(alarm) for alarm in alarms(trials, config["strategy"]["horizon"])],
+            "alarms": [asdict(alarm) for alarm in alarms(trials, horizon)],
         }
     }
 

@@ -2,57 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from ..config.parts import network_settings
+from ..config.setup import Draft
 from ..errors import EvolventError
 from ..network.build import build, plan
 from ..network.cost import cost, latency
-from ..space import Space
-from ..task import Task
 from ..types import Candidate
 
 
 class Limits:
-    """What a delivered network may cost.
+    """Limits on parameters, FLOPs and latency of a delivered network.
 
     Args:
-        space: of the candidates.
-        task: its shapes.
-        config: resolved; its part ``train`` says how large the delivered network is.
-        max_params: [count]
-        max_flops: of one forward pass of one input. [count]
-        max_latency_ms: of one forward pass of one input on this machine. [ms]
+        setup: its request has the limits, its final training the size of the network.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        task: Task,
-        config: Mapping[str, Any],
-        *,
-        max_params: int | None = None,
-        max_flops: int | None = None,
-        max_latency_ms: float | None = None,
-    ) -> None:
-        self.space, self.task = space, task
-        self.size = network_settings(config, "train")["size"]
-        self.max_params, self.max_flops = max_params, max_flops
-        self.max_latency_ms = max_latency_ms
+    def __init__(self, setup: Draft) -> None:
+        self.space, self.task = setup.space, setup.task
+        self.size = setup.train.network.size
+        self.request = setup.request
 
     def reason(self, candidate: Candidate) -> str | None:
         """Return why `candidate` may not be trained, or None."""
+        limits = self.request
         try:
             made = cost(plan(self.space, candidate.arch, self.task, self.size), self.task)
         except (EvolventError, RuntimeError) as error:  # torch's, for shapes that do not fit
             return f"it cannot be built: {error}"
-        if self.max_params is not None and made.params > self.max_params:
-            return f"it has {made.params:,} parameters, the limit is {self.max_params:,}"
-        if self.max_flops is not None and made.flops > self.max_flops:
-            return f"it takes {made.flops:,} FLOPs, the limit is {self.max_flops:,}"
-        if self.max_latency_ms is not None:
+        if limits.max_params is not None and made.params > limits.max_params:
+            return f"it has {made.params:,} parameters, the limit is {limits.max_params:,}"
+        if limits.max_flops is not None and made.flops > limits.max_flops:
+            return f"it takes {made.flops:,} FLOPs, the limit is {limits.max_flops:,}"
+        if limits.max_latency_ms is not None:
             net = build(self.space, candidate.arch, self.task, self.size)
-            if (took := 1000 * latency(net, self.task)) > self.max_latency_ms:
-                return f"it takes {took:.2f} ms, the limit is {self.max_latency_ms:g} ms"
+            if (took := 1000 * latency(net, self.task)) > limits.max_latency_ms:
+                return f"it takes {took:.2f} ms, the limit is {limits.max_latency_ms:g} ms"
         return None

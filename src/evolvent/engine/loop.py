@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from ..errors import CandidateFailed, EvolventError, ReplayError, SettingError
 from ..estimator import Evaluation
@@ -26,7 +27,26 @@ class Diverged(EvolventError):
     """A step of an estimator that holds state failed: what it has learnt is spoilt."""
 
 
-Submit = Callable[[Candidate], "Future[Evaluation]"]
+class Evaluator(Protocol):
+    """Where candidates are evaluated, as the loop needs it.
+
+    Args:
+        slots: evaluations at a time. [count]
+    """
+
+    slots: int
+
+    def submit(self, candidate: Candidate) -> Future[Evaluation]:
+        """Take a candidate that is stored; its evaluation may wait for `start`."""
+
+    def start(self) -> None:
+        """Evaluate what was submitted: the loop is about to wait."""
+
+    def cancel(self, future: Future[Evaluation]) -> None:
+        """End an evaluation whose answer is no longer wanted."""
+
+    def keep(self, evaluation: Evaluation) -> Result:
+        """Store the weights that came with a result, and return it with their name."""
 
 
 @dataclass(frozen=True)
@@ -34,30 +54,22 @@ class Search:
     """One search: what it needs besides its strategy and its log.
 
     Args:
-        submit: starts an evaluation.
-        cancel: ends one whose answer is no longer wanted.
-        slots: evaluations at a time. [count]
+        evaluator: evaluates candidates.
         trials: of the whole search, over all sessions; refused and cut ones do not count. [count]
         seconds: of the whole search, over all sessions. [s]
         charged: whether the clock is what results say they cost, as on a table, instead of the wall.
         admit: the reason to refuse a candidate before any training, or None.
-        keep: stores new weights and returns their name.
         listen: is told every result after the strategy, when it is safely stored.
-        start: is called when all that may run was submitted, before the loop waits.
         over: whether what was told leaves nothing to search for.
         stateful: whether the estimator carries state from one candidate to the next.
     """
 
-    submit: Submit
-    cancel: Callable[[Future[Evaluation]], None]
-    slots: int = 1
+    evaluator: Evaluator
     trials: int | None = None
     seconds: float | None = None
     charged: bool = False
     admit: Callable[[Candidate], str | None] = lambda candidate: None
-    keep: Callable[[Evaluation], Result] = lambda evaluation: evaluation.result
     listen: Callable[[Result], None] = lambda result: None
-    start: Callable[[], None] = lambda: None
     over: Callable[[], bool] = lambda: False
     stateful: bool = False
 
@@ -84,7 +96,7 @@ class Search:
             fresh: list[Candidate] = []
             told: list[Result] = []
             with log.together():
-                while len(running) + len(fresh) < self.slots and not clock.over:
+                while len(running) + len(fresh) < self.evaluator.slots and not clock.over:
                     candidate = self._next(strategy, log, clock, waiting, used, told)
                     if candidate is None:
                         break
@@ -92,10 +104,10 @@ class Search:
                     fresh.append(candidate)
             self._report(told)
             for candidate in fresh:  # stored by now
-                running[self.submit(candidate)] = candidate
+                running[self.evaluator.submit(candidate)] = candidate
             if not running:
                 break
-            self.start()
+            self.evaluator.start()
             done, _ = wait(running, timeout=clock.wait, return_when=FIRST_COMPLETED)
             clock.note()
             ended = clock.over and not done
@@ -104,7 +116,7 @@ class Search:
                 for future in sorted(running if ended else done, key=lambda f: running[f].id):
                     candidate = running.pop(future)
                     if ended:
-                        self.cancel(future)
+                        self.evaluator.cancel(future)
                     answer = _cut(candidate) if ended else self._answer(future, candidate)
                     told.append(self._tell(strategy, log, clock.charge(answer)))
             self._report(told)
@@ -153,7 +165,7 @@ class Search:
 
     def _answer(self, future: Future[Evaluation], candidate: Candidate) -> Result:
         try:
-            result = self.keep(future.result())
+            result = self.evaluator.keep(future.result())
         except CandidateFailed as error:
             result = failed(candidate, str(error))
         if self.stateful and candidate.kind == "step" and not result.ok:

@@ -127,7 +127,6 @@ class Job:
 
     Args:
         name: under which its outcome is stored.
-        space: name of the space of `arch`, which for a control is not the run's.
         arch: what to build.
         size: of the network.
         hyper: how to train it.
@@ -138,21 +137,21 @@ class Job:
         deadline: `time.monotonic()` at which to stop. [s]
         state: weights to continue from, or None for fresh ones.
         before: how long these were trained. [epochs]
+        space: of `arch`; None is the context's own, which a control's is not.
     """
 
     name: str
-    space: str
     arch: Arch
     size: Size
     hyper: Hyperparameters
     epochs: float
-    space_settings: Mapping[str, Any] = field(default_factory=dict)
     everything: bool = False
     test: bool = False
     seed: int = 0
     deadline: float | None = None
     state: State | None = None
     before: float = 0.0
+    space: Space | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ class Outcome:
 def fit(context: Context, job: Job) -> Outcome:
     """Train one network as the job says; its state is that of the network as it is delivered."""
     task, start = context.spec.task, time.monotonic()
-    space = registry.make_space(job.space, task, job.space_settings)
+    space = job.space or context.space
     net = build(space, job.arch, task, job.size, seed=job.seed)
     if job.state is not None:
         load(net, job.state)

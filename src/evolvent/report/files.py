@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import yaml
 
-from ..config.settings import read_config
+from ..config.config_file import read_config
 from ..errors import RunError
 from ..files import write_atomically
 from .comparison import body
@@ -38,7 +38,7 @@ def write(folder: Path) -> Path:
     kind = kind_of(folder)
     if kind == "run":
         data = read(folder)
-        text = page(data, title=f"{data['config']['recipe']} · {data['name']}")
+        text = page(data, title=f"{data['title']} · {data['name']}")
     elif kind == "comparison":
         text = comparison(folder)
     else:
@@ -141,13 +141,12 @@ def index(folder: Path) -> list[dict[str, Any]]:
 
 
 def _row(reader: Reader) -> dict[str, Any]:
-    state, config = reader.state(), reader.config
-    ok = [row for row in reader.news()["rows"] if row[1] == "ok"]
+    setup, best = reader.setup, reader.best()
     return {
-        "what": f"{config['recipe']} on {Path(config['request']['task']).name}",
-        "state": state["state"],
-        "candidates": len(ok),
-        "score": max(ok, key=lambda row: (row[6], row[2]))[2] if ok else None,
+        "what": f"{setup.recipe} on {Path(setup.request.task).name}",
+        "state": reader.state()["state"],
+        "candidates": sum(row[1] == "ok" for row in reader.news()["rows"]),
+        "score": None if best is None else best.score,
     }
 
 

@@ -25,12 +25,15 @@ from pathlib import Path
 from typing import Any
 
 from .. import registry
-from ..config.settings import read_config
+from ..config.config_file import read_config
+from ..config.request import Request
+from ..config.setup import Component, Setup
 from ..engine.alarms import alarms
 from ..engine.store import LogRow, Store
 from ..errors import EvolventError, RunError
+from ..ranking import best, rank
 from ..space.drawing import Drawing
-from ..types import Candidate, Result, freeze
+from ..types import Budget, Candidate, Result, freeze
 
 #: of a row of the overview; `told` is when its result came [s since the epoch], `metrics` those beside
 #: the score that are numbers, `inherits` the candidates whose weights it began with
@@ -48,6 +51,7 @@ FIELDS = (
     "inherits",
     "reason",
     "metrics",
+    "rank",
 )
 CHUNK = 128  # candidates whose details are packed together
 CURVE_POINTS = 60  # of a training curve on a page, less where there are many candidates
@@ -72,6 +76,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.config = read_config(self.folder)
+        self.setup = Setup.from_json(self.config)
         self._store = Store(self.folder / "run.db")
         self._asked: dict[int, Any] = {}  # what was asked and not yet told
         self._notes: dict[int, Mapping[str, Any]] = {}  # of the trials of a weight-sharing run
@@ -131,11 +136,14 @@ class Reader:
         return {
             "shared": bool(self._notes),
             "alarms": [
-                dataclasses.asdict(alarm)
-                for alarm in alarms(trials, self.config["strategy"]["horizon"])
+                dataclasses.asdict(alarm) for alarm in alarms(trials, self.setup.schedule.horizon)
             ],
             "mixture": self.painter().mixture(last.get("mixture", {})),
         }
+
+    def best(self) -> Result | None:
+        """Return the best trial so far, or None."""
+        return best(self._store.results())
 
     def head(self) -> dict[str, Any]:
         """Return what never changes: what the run is called, and what it was settled on."""
@@ -143,8 +151,9 @@ class Reader:
             "name": self.folder.resolve().name,
             "folder": str(self.folder),
             "config": self.config,
-            "command": command(self.config["request"]),
-            "minimise": _minimised(self.config["strategy"]),
+            "title": self.setup.recipe,
+            "command": command(self.setup.request),
+            "minimise": _minimised(self.setup.parts.strategy),
             "fields": FIELDS,
         }
 
@@ -179,7 +188,7 @@ class Reader:
 
     def painter(self) -> Painter:
         """Return what draws the architectures of this run."""
-        return Painter(self.config, self._store)
+        return Painter(self.setup, self._store)
 
     def all_details(self, count: int) -> Iterator[dict[str, Any]]:
         """Yield the details of every candidate, by id."""
@@ -227,13 +236,14 @@ def read(folder: Path) -> dict[str, Any]:
         }
 
 
-def command(request: Mapping[str, Any]) -> str:
+def command(request: Request) -> str:
     """Return the command line that makes the same search again."""
-    words = ["evolvent", "search", request["task"]]
-    for name, value in request.items():
-        if name not in ("task", "set") and value is not None and (name, value) != ("device", "cpu"):
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join(words + set_options(request["set"]))
+    words = ["evolvent", "search", request.task]
+    for field in dataclasses.fields(request):
+        value = getattr(request, field.name)
+        if field.name not in ("task", "set") and value != field.default:
+            words += [f"--{field.name.replace('_', '-')}", str(value)]
+    return shlex.join(words + set_options(request.set))
 
 
 def set_options(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -246,11 +256,11 @@ def set_options(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return words
 
 
-def _minimised(strategy: Mapping[str, Any]) -> list[str]:
+def _minimised(strategy: Component) -> list[str]:
     """Return the measures that a strategy keeps low beside the score, as set or by default."""
-    told = strategy.get("minimise")
-    if told is None and strategy["name"] in registry.STRATEGIES:
-        takes = inspect.signature(registry.find("strategy", strategy["name"])).parameters
+    told = strategy.settings.get("minimise")
+    if told is None and strategy.name in registry.STRATEGIES:
+        takes = inspect.signature(strategy.make).parameters
         told = takes["minimise"].default if "minimise" in takes else None
     return [told] if isinstance(told, str) else list(told or ())
 
@@ -259,26 +269,26 @@ class Painter:
     """Draws the architectures of a run, as far as its space can.
 
     Args:
-        config: of the run.
+        setup: of the run.
         store: for spaces that are read from what was tried.
     """
 
-    def __init__(self, config: Mapping[str, Any], store: Store) -> None:
+    def __init__(self, setup: Setup, store: Store) -> None:
         self._space: Any = None
         self.problem = ""
-        settings = dict(config["space"])
-        name = settings.pop("name")
+        part = setup.parts.space
+        name = part.name
         try:
-            make = registry.find("space", name)
+            make = part.make
             # A name is any attribute that can be imported: nothing but what draws is called.
             if not (isinstance(make, type) and hasattr(make, "drawing")):
                 self.problem = f"space {name} has no drawing"
-            elif hasattr(make, "of") and "input_shape" not in config["data"] and name != "listed":
+            elif hasattr(make, "of") and "input_shape" not in setup.data and name != "listed":
                 self.problem = (
                     "the run does not say what its inputs are: an earlier version made it"
                 )
             else:
-                self._space = registry.make_space(name, _Described(config, store), settings)
+                self._space = setup.on(_Described(setup, store)).space
         except (EvolventError, TypeError) as error:
             self.problem = f"space {name} cannot be made: {error}"
 
@@ -313,9 +323,9 @@ class Painter:
 class _Described:
     """Stands for a task where its data are not at hand: the facts that the run keeps of it."""
 
-    def __init__(self, config: Mapping[str, Any], store: Store) -> None:
-        self.__dict__.update(freeze(config["data"]))
-        self.name, self._store = config["request"]["task"], store
+    def __init__(self, setup: Setup, store: Store) -> None:
+        self.__dict__.update(freeze(dict(setup.data)))
+        self.name, self._store = setup.request.task, store
 
     @property
     def archs(self) -> tuple[str, ...]:
@@ -349,7 +359,17 @@ def _overview(asked: Mapping[str, Any], row: LogRow) -> Row:
         asked["weights_from"],
         told.get("reason", "")[:REASON],
         _numbers(told),
+        _ranked(asked, told),
     ]
+
+
+def _ranked(asked: Mapping[str, Any], told: Mapping[str, Any]) -> list[float] | None:
+    """Return the key by which a scored candidate is compared with others, as `ranking` has it."""
+    if told.get("status") != "ok":
+        return None
+    candidate = Candidate(asked["id"], budget=Budget(**asked["budget"]))
+    metrics = told.get("metrics", {})
+    return [round(each, 6) for each in rank(Result(candidate, told["score"], metrics=metrics))]
 
 
 def _numbers(told: Mapping[str, Any]) -> dict[str, float]:

@@ -3,16 +3,15 @@
 import itertools
 import json
 import random
-from concurrent.futures import Future
 
 import pytest
 from tests.helpers import elsewhere
 
+from evolvent.engine.evaluators import InMemory
 from evolvent.engine.loop import Search
 from evolvent.engine.store import Memory
 from evolvent.errors import SettingError
-from evolvent.estimator import Evaluation
-from evolvent.estimator.cascade import Cascade
+from evolvent.execute.worker import Spec
 from evolvent.network.build import Size
 from evolvent.space.cell201 import Cell201
 from evolvent.space.listed import Listed
@@ -271,17 +270,12 @@ def test_the_log_is_replayed_and_goes_on_as_if_nothing_had_happened():
 
 def test_the_loop_runs_it_with_a_cascade_and_counts_trials_only(toy):
     space = Cell201()
-    estimator = Cascade(space, toy, proxy="snip", size=Size(cells=1, width=4, stages=2))
-
-    def submit(candidate):
-        future: Future[Evaluation] = Future()
-        future.set_result(estimator.evaluate(candidate, {}))
-        return future
-
+    size = Size(cells=1, width=4, stages=2)
+    context = Spec(toy, "cell201", "cascade", {}, {"proxy": "snip", "size": size})()
     log = Memory()
     for budget in (3, 6):  # the second search replays the first and goes on
         strategy = warm(Random, count=8, space=space, epochs=0.2)
-        Search(submit=submit, cancel=lambda future: None, trials=budget).run(strategy, log)
+        Search(InMemory(context), trials=budget).run(strategy, log)
     results = [event for event in log.events() if isinstance(event, Result)]
     steps = [result for result in results if result.candidate.kind == "step"]
     trials = [result for result in results if result.candidate.kind == "trial"]

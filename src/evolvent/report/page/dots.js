@@ -28,7 +28,7 @@ class Dots {
     if (row.reason) lines.push(ev.short(row.reason, 120));
     if (ev.known(row.params)) lines.push(`${ev.count(row.params)} parameters`);
     lines.push(ev.short(row.operator, 60) + (row.parents.length ? ` of #${row.parents.slice(0, 3).join(", #")}` : ""));
-    if (run.lengths.length > 1) lines.push(`${ev.number(row.epochs)} epochs`);
+    if (run.rungs.length > 1) lines.push(`${ev.number(row.epochs)} epochs`);
     return lines;
   }
 
@@ -84,7 +84,7 @@ class Dots {
     const seconds = (value) => (to > 5400 ? `${+(value / 3600).toFixed(2)} h` : to > 90 ? `${+(value / 60).toFixed(1)} min` : `${+value.toFixed(1)} s`);
     const label = { order: "candidate, in the order of asking", time: "search time" }[this.x] || run.measures[this.x] + (log ? ", log" : "");
     const dots = scored.map((row) => ({ x: place(row), y: row.score, row }));
-    const bright = run.lengths.length > 1 ? run.lengths : null;
+    const bright = run.rungs.length > 1 ? run.rungs : null;
     this.plot.node.setAttribute("data-dots", dots.length);
     this.plot.show({
       x: log ? { low: from / 1.05, high: to * 1.05, log, label, format: ev.number }
@@ -119,8 +119,8 @@ class Dots {
     if (bright) {
       const step = Math.ceil(bright.length / 5);
       for (let from = 0; from < bright.length; from += step) {
-        const lengths = new Set(bright.slice(from, from + step)), share = Math.min(1, (from + step) / bright.length);
-        plot.scatter(ctx, dots.filter((dot) => lengths.has(dot.row.epochs)), { colour: plot.colour.dot, radius, alpha: alpha * (0.35 + 0.65 * share) });
+        const rungs = new Set(bright.slice(from, from + step)), share = Math.min(1, (from + step) / bright.length);
+        plot.scatter(ctx, dots.filter((dot) => rungs.has(dot.row.rank[0])), { colour: plot.colour.dot, radius, alpha: alpha * (0.35 + 0.65 * share) });
       }
     } else plot.scatter(ctx, dots, { colour: plot.colour.dot, radius, alpha });
     const line = cost ? run.front(this.x).map((row) => [place(row), row.score]) : run.progress(this.x).map((row) => [place(row), row.score]).filter(([x]) => ev.known(x));

@@ -11,6 +11,12 @@ class Run {
     this.kept = new Map();
   }
 
+  // Compare two scored rows as the search does; above 0 where the first is better.
+  static compare(a, b) {
+    const place = a.rank.findIndex((value, at) => value !== b.rank[at]);
+    return place < 0 ? 0 : a.rank[place] - b.rank[place];
+  }
+
   // Take rows of the overview: a later one of a candidate replaces an earlier one.
   update({ rows = [], steps = [], state }) {
     for (const row of rows) {
@@ -37,10 +43,10 @@ class Run {
   get scored() { return this.once("scored", () => this.list.filter((row) => row.status === "ok")); }
   get told() { return this.once("told", () => this.list.filter((row) => row.status === "ok" || row.status === "failed")); }
   get arrived() { return this.once("arrived", () => [...this.scored].sort((a, b) => a.told - b.told || a.id - b.id)); }
-  get lengths() { return this.once("lengths", () => [...new Set(this.scored.map((row) => row.epochs))].sort((a, b) => a - b)); }
-  get longest() { return this.once("longest", () => { const all = this.lengths; return all[all.length - 1]; }); }
+  get rungs() { return this.once("rungs", () => [...new Set(this.scored.map((row) => row.rank[0]))].sort((a, b) => a - b)); }
+  get highest() { return this.once("highest", () => this.rungs[this.rungs.length - 1]); }
   get ranked() {
-    return this.once("ranked", () => [...this.scored].sort((a, b) => b.epochs - a.epochs || b.score - a.score || a.id - b.id));
+    return this.once("ranked", () => [...this.scored].sort((a, b) => Run.compare(b, a)));
   }
   get winner() {
     const card = this.state.card;
@@ -75,12 +81,12 @@ class Run {
     return found;
   }
 
-  // The best so far, by the longest training so far: results of different lengths are not ranked.
+  // The best so far, as `rank` of every row has it: the rung of training comes before the score.
   progress(axis) {
     return this.once(`progress ${axis}`, () => {
       let best = null;
       return (axis === "time" ? this.arrived : this.scored).filter((row) => {
-        const better = !best || row.epochs > best.epochs || (row.epochs === best.epochs && row.score > best.score);
+        const better = !best || Run.compare(row, best) > 0;
         if (better) best = row;
         return better;
       });
@@ -142,7 +148,7 @@ class Run {
   // Candidates of the longest training that no other beats in score and in `name`, which is kept low.
   front(name) {
     return this.once(`front ${name}`, () => {
-      const all = this.scored.filter((row) => row.epochs === this.longest && ev.known(this.value(row, name)));
+      const all = this.scored.filter((row) => row.rank[0] === this.highest && ev.known(this.value(row, name)));
       all.sort((a, b) => this.value(a, name) - this.value(b, name) || b.score - a.score);
       let best = -Infinity;
       return all.filter((row) => {

@@ -61,7 +61,7 @@ const Sections = {
   leaders(run, select) {
     if (!run.ranked.length) return null;
     return ev.panel("leaders", "The best candidates",
-      run.lengths.length > 1 && ev.el("p", { class: "soft" }, "Those trained longest come first: scores of different training lengths are not compared."),
+      run.rungs.length > 1 && ev.el("p", { class: "soft" }, "Those trained longest come first: scores of different training lengths are not compared."),
       ev.el("div", { class: "scroll" }, ev.el("table", {},
         ev.el("thead", {}, ev.el("tr", {}, ["candidate", `validation ${run.metric}`, "parameters", "epochs", "took", "made by"].map((name) => ev.el("th", {}, name)))),
         ev.el("tbody", {}, run.ranked.slice(0, 10).map((row) => ev.el("tr", { class: row === run.winner ? "winner" : "" },
@@ -89,7 +89,7 @@ const Sections = {
   front(run, plot, select, selected) {
     const named = run.minimise.filter((name) => name in run.measures), name = named[0] || ("params" in run.measures ? "params" : Object.keys(run.measures)[0]);
     if (!name || run.scored.length < 3) return null;
-    const front = run.front(name), all = run.scored.filter((row) => row.epochs === run.longest && ev.known(run.value(row, name)));
+    const front = run.front(name), all = run.scored.filter((row) => row.rank[0] === run.highest && ev.known(run.value(row, name)));
     if (all.length < 3) return null;
     const frame = Sections.frame(run, all, name);
     plot.show({

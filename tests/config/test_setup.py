@@ -1,0 +1,107 @@
+"""One typed object from the request to the delivered network."""
+
+import dataclasses
+import json
+import pickle
+from typing import Any
+
+import pytest
+from tests.helpers_resolve import resolved, settled
+
+from evolvent import registry
+from evolvent.config.config_file import check_format, read_config, write_config
+from evolvent.config.defaults import at_most
+from evolvent.config.recipes import RECIPES
+from evolvent.config.setup import Setup
+from evolvent.errors import RunError
+
+IMAGES = [name for name, row in RECIPES.items() if row.estimator in ("full", "inherit", "shared")]
+
+
+def test_the_parts_get_what_was_resolved(toy):
+    found = settled(
+        toy,
+        budget="60t",
+        recipe="amoebanet",
+        seed=7,
+        set={"estimator": {"width": 3, "lr": 0.01, "keep": True}, "space": {"nodes": 2}},
+    )
+    space: Any = found.space
+    strategy: Any = found.strategy()
+    assert (space.nodes, strategy.seed, strategy.budget.epochs) == (
+        2,
+        7,
+        at_most("trials", toy, 32),
+    )
+    spec = found.spec
+    assert spec.estimator_settings["size"].width == 3
+    assert spec.estimator_settings["hyper"].lr == 0.01
+    assert spec.estimator_settings["keep"] is True
+    estimator: Any = spec().estimator
+    assert (estimator.seed, estimator.size.width) == (7, 3)
+
+
+def test_an_estimator_that_knows_the_cpu_only_need_not_name_it(toy):
+    spec = settled(toy, budget="5t").spec
+    assert spec.device == "cpu"
+    estimator: Any = dataclasses.replace(spec, device="meta")().estimator
+    assert estimator.device == "meta"
+
+
+@pytest.mark.parametrize("recipe", IMAGES)
+def test_it_comes_back_from_json_as_it_was(toy, recipe):
+    if "image" not in (getattr(resolved(toy).parts.space.make, "kinds", {"image"})):
+        pytest.skip("no recipe for images")
+    found = settled(toy, budget="20t", recipe=recipe)
+    plain = found.to_json()
+    assert json.loads(json.dumps(plain)) == plain
+    again = Setup.from_json(plain)
+    assert again.to_json() == plain
+    assert (again.schedule, again.budget, again.request.recipe) == (
+        found.schedule,
+        found.budget,
+        recipe,
+    )
+    ours, theirs = found.strategy(), again.on(toy).strategy()
+    for _ in range(3):
+        first, second = ours.ask(), theirs.ask()
+        assert first is not None and second is not None
+        assert first.to_json() == second.to_json()
+
+
+def test_space_and_classes_are_looked_up_and_made_once(toy, monkeypatch):
+    found, made = [], []
+    find, make = registry.find, registry.make_space
+
+    def counted(axis, name):
+        found.append((axis, name))
+        return find(axis, name)
+
+    def built(*args):
+        made.append(args[0])
+        return make(*args)
+
+    monkeypatch.setattr(registry, "find", counted)
+    monkeypatch.setattr(registry, "make_space", built)
+    setup = settled(toy, budget="4t")
+    for _ in range(3):
+        setup.strategy()
+        setup.context()
+    assert made == ["cell201"]
+    assert len(found) <= 6
+
+
+def test_it_travels_without_the_data(toy):
+    setup = settled(toy, budget="4t")
+    assert setup.space is setup.space
+    there = pickle.loads(pickle.dumps(setup))
+    assert there.task is None
+    assert there == setup
+    assert len(pickle.dumps(setup)) < 10_000
+
+
+def test_a_run_of_another_format_can_be_read_and_not_continued(toy, tmp_path):
+    write_config(tmp_path, settled(toy, budget="4t").to_json())
+    check_format(tmp_path, read_config(tmp_path))
+    with pytest.raises(RunError, match=r"written by evolvent 0\.1\.0 \(format 1\)"):
+        check_format(tmp_path, {"versions": {"evolvent": "0.1.0"}})
