@@ -59,6 +59,6 @@ class TensorBoard:
             self._writer.add_scalar("best/score", self._best.value, candidate.id)
 
     def on_end(self, run: Run) -> None:
-        """Write what was delivered, and close the log."""
+        """Write the card of the delivered network, and close the log."""
         self._writer.add_text("card", "```\n" + (run.folder / "best" / "card.md").read_text())
         self._writer.close()

@@ -1,4 +1,4 @@
-"""Which result is better, and which count: the one rule, used wherever results are put in order.
+"""The one rule for the better of two results, used wherever results are put in order.
 
 Results of different training lengths are not compared by score: the longest planned training comes
 first, because a score after one epoch says little about a score after nine. Within a rung the higher

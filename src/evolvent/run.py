@@ -1,4 +1,4 @@
-"""A run on disk, read only: what was settled, what was tried, what was delivered."""
+"""A run on disk, read only: its setup, its candidates, its delivered network."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Run:
 
     @cached_property
     def card(self) -> dict[str, Any]:
-        """What was delivered: the content of ``card.json``.
+        """The card of the delivered network: the content of ``card.json``.
 
         Raises:
             RunError: if the run has not delivered yet.

@@ -161,7 +161,7 @@ class _Session:
         self.identified: Identified | None = None  # the kind of the target, if found out now
 
     def run(self) -> Run:
-        """Do whatever is left to do."""
+        """Search and deliver, from wherever the run stands."""
         before = self._known_setup()
         if before is not None and self.task is not None:
             self._check_data(before, self.task)
@@ -213,7 +213,7 @@ class _Session:
         return store
 
     def _known_setup(self) -> Setup | None:
-        """Return what the run in the folder was settled on, or None if there is no run yet."""
+        """Return the setup of the run in the folder, or None if there is no run yet."""
         if not (self.folder / "config.yaml").exists():
             if self.folder.exists() and not _is_empty(self.folder):
                 raise RunError(

@@ -54,7 +54,7 @@ LEAN = {"onnx": False, "proof": False, "controls": False}  # of a delivery: nobo
 
 
 class _Evolvent(BaseEstimator):  # type: ignore[misc]
-    """What both estimators share.
+    """The base of both estimators.
 
     Args:
         budget: of the search and the final training, such as ``"5m"`` or ``"50t"``; with a time, two
@@ -135,7 +135,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         return [f"x{place}" for place in range(self.n_features_in_)]
 
     def _targets(self, y: Any) -> np.ndarray:
-        """Return what a network learns [N]: int64 classes, or float64 quantities."""
+        """Return the targets [N]: int64 classes, or float64 quantities."""
         raise NotImplementedError
 
     def _search(self, frame: Frame, y: np.ndarray) -> None:
@@ -199,14 +199,14 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         )
 
     def _about(self, y: np.ndarray) -> dict[str, Any]:
-        """Return what there is to know of the target, in plain values."""
+        """Return the facts of the target, as plain values."""
         raise NotImplementedError
 
     def _scaled(self, y: np.ndarray, about: Mapping[str, Any]) -> np.ndarray:
         return y
 
     def _keep(self, run: Run, task: Task) -> None:
-        """Take over what a run found."""
+        """Take over the network that a run found."""
         setup, self.card_ = run.setup, run.card
         self.reading_ = dict(task.reading)
         self.design_ = {
@@ -228,7 +228,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         return plan(space, freeze(made["arch"]), task, Size(**made["size"]))
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """Return what the network says of every row [N, outputs] float64."""
+        """Return the outputs of the network [N, outputs] float64."""
         check_is_fitted(self)
         with _as_value_errors():
             x = inputs(_alike(self._frame(X), self.reading_), self.reading_)
@@ -306,7 +306,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
 
 
 class EvolventClassifier(ClassifierMixin, _Evolvent):  # type: ignore[misc]
-    """A classifier whose network is searched for.
+    """A classifier with a searched network.
 
     Parameters, attributes, `save` and `load` are those of `_Evolvent`; ``classes_`` are the classes.
     """
@@ -338,7 +338,7 @@ class EvolventClassifier(ClassifierMixin, _Evolvent):  # type: ignore[misc]
 
 
 class EvolventRegressor(RegressorMixin, _Evolvent):  # type: ignore[misc]
-    """A regressor whose network is searched for.
+    """A regressor with a searched network.
 
     Parameters, attributes, `save` and `load` are those of `_Evolvent`.
     """
@@ -368,7 +368,7 @@ class EvolventRegressor(RegressorMixin, _Evolvent):  # type: ignore[misc]
 
 @contextmanager
 def _as_value_errors() -> Iterator[None]:
-    """Let what is wrong with the input be a ValueError, as scikit-learn has it."""
+    """Turn errors of the user's input into ValueError, as scikit-learn has it."""
     try:
         yield
     except UserError as error:

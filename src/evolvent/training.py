@@ -166,7 +166,7 @@ def _check(name: str, value: float | None, least: float) -> None:
 
 
 def _given(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is said of the network's size and training, by settings and by options."""
+    """Return the size and training that settings and options ask for."""
     for part in settings:
         if part not in PARTS:
             raise unknown("part", part, PARTS)
@@ -278,7 +278,7 @@ def _announcement(result: Result, job: Job, made: Plan, data: Task) -> str:
 
 
 def _cells(made: Plan) -> int:
-    """Return how many cells a network has, reduction cells among them; 0 if it is made of none."""
+    """Return the number of cells, reduction cells included; 0 for a network without cells."""
     return sum(made.block(call.op) is not None for call in made.network.calls)
 
 

@@ -41,7 +41,7 @@ def stream(*key: object) -> random.Random:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long one candidate may train.
+    """The training length of one candidate.
 
     Args:
         epochs: passes over the training part; may be a fraction. [epochs, >= 0]
@@ -59,7 +59,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a strategy asks for.
+    """One proposal of a strategy.
 
     Args:
         id: unique within a run, in the order of asking. [count from 0]
@@ -101,7 +101,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Result:
-    """What an estimator answers.
+    """The answer of an estimator.
 
     Args:
         candidate: what was asked.

@@ -142,7 +142,7 @@ def show(
     name: Annotated[str, typer.Argument(help="Of the table, without table:.")],
     as_json: Json = False,
 ) -> None:
-    """Say what a table holds."""
+    """Show the columns of a table and its best architecture."""
     from ..task.tables import load_table
 
     table = load_table(name)

@@ -153,7 +153,7 @@ def _search(task: str, as_json: bool, **options: Any) -> None:
 
 
 class _resumable:
-    """Says how to go on when a search is interrupted."""
+    """Prints the command that continues an interrupted search."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
@@ -199,7 +199,7 @@ def resume(run: RunFolder, workers: Workers = None, as_json: Json = False) -> No
 
 @app.command()
 def status(run: RunFolder, as_json: Json = False) -> None:
-    """Say how far a search is; works while it runs."""
+    """Show the progress of a search; works while it runs."""
     from ..run import Run
 
     told = Run(run).status()
@@ -411,7 +411,7 @@ def list_(
     what: Annotated[str | None, typer.Argument(help=f"One of {', '.join(AXES)}.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List what there is: spaces, strategies, estimators, recipes, tasks."""
+    """List spaces, strategies, estimators, recipes, tasks."""
     from ..errors import unknown
 
     if what is not None and what not in AXES:

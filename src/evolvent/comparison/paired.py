@@ -196,7 +196,7 @@ def _played(
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What came out.
+    """The result of a comparison.
 
     Args:
         task: as the user called it.
@@ -223,7 +223,7 @@ class Comparison:
 
     @property
     def along(self) -> str:
-        """What is known after every trial: ``test`` from a table, else ``val``.
+        """The score that is known after every trial: ``test`` from a table, else ``val``.
 
         On data test is read once, for what a search chose in the end, so curves show validation.
         """

@@ -20,7 +20,7 @@ from ..types import Result
 
 @dataclass(frozen=True)
 class Trace:
-    """What one search did, trial by trial.
+    """The course of one search, trial by trial.
 
     Args:
         seed: of the search.
@@ -116,7 +116,7 @@ class _Test:
         return [self._trained(chosen[-1])]
 
     def _trained(self, winner: Result) -> float:
-        """Train what was chosen once more, by the final settings, and read test."""
+        """Train the chosen architecture once more, by the final settings, and read test."""
         train = self.setup.train
         job = Job(
             f"final-{self.seed}",

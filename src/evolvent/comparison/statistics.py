@@ -73,7 +73,7 @@ def bootstrap(
 
 
 def summary(values: np.ndarray, *, seed: int = 0) -> dict[str, Any]:
-    """Return what a comparison reports of one strategy.
+    """Return mean, spread and intervals of one strategy over seeds.
 
     Args:
         values: one per seed [seeds].
@@ -220,12 +220,12 @@ def over_cost(values: np.ndarray, cost: np.ndarray, grid: np.ndarray) -> np.ndar
 
 
 def regret(values: np.ndarray, best: float) -> np.ndarray:
-    """Return how far a curve is from the best value there is [same shape, >= 0 if best is]."""
+    """Return the distance of a curve from the best possible value [same shape, >= 0]."""
     return best - np.asarray(values, dtype=float)
 
 
 def time_to(values: np.ndarray, level: float, cost: np.ndarray | None = None) -> np.ndarray:
-    """Return what each seed had spent when its curve first reached `level`.
+    """Return the cost of each seed at which its curve first reached `level`.
 
     Args:
         values: curves [..., trials].

@@ -1,1 +1,1 @@
-"""From what the user said to one settled setup of a run, once."""
+"""From the request to one settled setup of a run, written once."""

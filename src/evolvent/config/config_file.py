@@ -1,4 +1,4 @@
-"""``config.yaml``: what a run was settled on, written once and read ever after."""
+"""``config.yaml``: the setup of a run, written once and only read after that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDED = {"request", "seed", "data", "recipe", "budget", "space", "strategy", "e
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return what ``config.yaml`` of a run holds.
+    """Return the content of a run's ``config.yaml``.
 
     Raises:
         RunError: if the file is missing, damaged, or not the config of a run.

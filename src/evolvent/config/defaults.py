@@ -1,4 +1,4 @@
-"""What the data themselves suggest: settings by their kind and size, and how long training pays."""
+"""Defaults that follow from the kind and the size of the data."""
 
 from __future__ import annotations
 

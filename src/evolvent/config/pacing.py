@@ -1,4 +1,4 @@
-"""Whatever depends on the clock: epochs per candidate, horizon, and so the population.
+"""The schedule of a run: epochs per candidate, horizon, time-outs, from its budget and the clock.
 
 It is settled once, by one short measurement; it goes into ``config.yaml`` and is not settled again when
 the run is resumed. There is one rule per kind of search: networks that are trained, under a budget in
@@ -219,7 +219,7 @@ def _measuring_objectives(setup: Setup) -> Setup:
 
 
 def _pace_of_a_world(draft: Draft) -> float:
-    """Return how long the evaluation of a random architecture takes now. [s]"""
+    """Return the mean duration of a random architecture's evaluation, measured now. [s]"""
     estimator = draft.context().estimator
     archs = [draft.space.sample(stream("pace", index)) for index in range(PACED)]
     start = time.monotonic()
@@ -229,7 +229,7 @@ def _pace_of_a_world(draft: Draft) -> float:
 
 
 def _trials_of_a_table(budget: RunBudget, table: Any) -> int:
-    """Return how many trials a budget allows, by the seconds that the table says they took."""
+    """Return the trials that a budget allows, by the table's mean cost. [count]"""
     if budget.seconds is None:
         return budget.trials or TRIALS_AIMED_AT
     if table.cost is None:
@@ -281,7 +281,7 @@ def pace(
     device: str = "cpu",
     threads: int = 1,
 ) -> float:
-    """Return how long training takes per example with `threads`, from a few steps now. [s]"""
+    """Return the training time per example, measured over a few steps now. [s]"""
     from ..network.build import build
     from ..network.data import loader
     from ..network.train import train

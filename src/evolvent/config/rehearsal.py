@@ -29,7 +29,7 @@ PLANNED = 0.9  # of the seconds of a search are planned
 
 @dataclass(frozen=True)
 class Pace:
-    """What a rehearsal found.
+    """Measured durations of a search on shared weights.
 
     Args:
         batch: all steps that belong to one batch of training. [s]
@@ -41,7 +41,7 @@ class Pace:
 
 
 def rehearse(strategy: Any, evaluate: Callable[[Candidate], Result], *, batches: int) -> Pace:
-    """Return how long a strategy's steps and trials take, by its first epochs.
+    """Return the durations of a strategy's steps and trials, measured over its first epochs.
 
     Args:
         strategy: fresh, with a horizon of `REHEARSED` epochs of so many `batches`.
@@ -75,7 +75,7 @@ def faster(
     numbers: Sequence[int],
     using: Callable[[int], AbstractContextManager[None]],
 ) -> int:
-    """Return with which number of threads the first steps of a strategy take less time.
+    """Return the number of threads with which a strategy's first steps are fastest.
 
     Operations are small, and on a machine where others compute threads wait for each other: one may
     be the faster by far. A larger number must be clearly better, since it takes what others could use.

@@ -1,4 +1,4 @@
-"""The request: what the user asked for, before anything is decided."""
+"""The request of the user, before anything is decided."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the user asked for; equal requests continue one run.
+    """One request of the user; equal requests continue one run.
 
     Args:
         task: a name or a path.

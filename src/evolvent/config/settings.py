@@ -1,4 +1,4 @@
-"""What the user said, validated: budgets, ``--set part.name=value``, and the settings of a part.
+"""Budgets, ``--set part.name=value`` and the settings of a part, read and validated.
 
 A part's settings are the keyword arguments of its constructor. Where an argument is itself a group of
 settings (a frozen dataclass such as `Size`), its fields are addressed as if they were the part's own.

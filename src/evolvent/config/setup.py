@@ -102,7 +102,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """How large a network is, and how it is trained."""
+    """Size and training of a network."""
 
     size: Size
     hyper: Hyperparameters
@@ -148,7 +148,7 @@ class FinalTraining:
         return NetworkSettings.of(self.settings)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what was said as one flat dictionary."""
+        """Return the settings that differ from the defaults as one flat dictionary."""
         own = {
             each.name: getattr(self, each.name)
             for each in dataclasses.fields(self)
@@ -166,7 +166,7 @@ class FinalTraining:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What depends on the budget and the clock: settled once per run.
+    """The settings that depend on the budget and the clock: settled once per run.
 
     Args:
         epochs: of a candidate; of a search on shared weights, of these. [epochs]
@@ -187,7 +187,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user or the recipe says of the schedule; None is left to the budget.
+    """The part of the schedule that user or recipe fix; None is left to the budget.
 
     Args:
         epochs: of a candidate. [epochs]
@@ -202,7 +202,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """What a request means for its data; only the schedule is missing.
+    """A request resolved for its data; only the schedule is missing.
 
     Args:
         request: of the user.
@@ -236,7 +236,7 @@ class Draft:
 
     @cached_property
     def spec(self) -> Spec:
-        """What a worker needs."""
+        """Everything a worker needs, with the data."""
         from ..execute.worker import Spec
 
         space, estimator = self.parts.space, self.parts.estimator

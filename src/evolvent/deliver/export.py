@@ -173,7 +173,7 @@ def export(
 
 
 def reading(task: Task) -> dict[str, Any]:
-    """Return how a raw example becomes an input of the network, and what inputs look like."""
+    """Return the steps from a raw example to an input, and the form of inputs: ``reading.json``."""
     inputs: dict[str, Any] = {"shape": list(task.input_shape), "type": "float32"}
     if vocabulary := getattr(task, "vocabulary", 0):
         inputs |= {"type": "int64", "below": vocabulary}
@@ -195,7 +195,7 @@ def _check(state: State, plan: Plan) -> None:
 
 
 def parity(folder: Path, plan: Plan, state: State, task: Task) -> float:
-    """Return how far the exported network is from the one in memory. [largest absolute difference]"""
+    """Return the largest absolute difference between the exported network and the one in memory."""
     from safetensors.torch import save_file
 
     net = Assembled(plan)

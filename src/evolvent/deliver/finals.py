@@ -74,7 +74,7 @@ class Delivery:
     tick: Callable[[], None] = lambda: None
 
     def run(self) -> dict[str, Any]:
-        """Train what is to be trained; return what came out, for the card.
+        """Train finalists, winner and controls; return their numbers for the card.
 
         Raises:
             RunError: if no candidate of the search can be trained.
@@ -338,7 +338,7 @@ class Delivery:
     def _decided(
         self, kept: Sequence[tuple[Result, Mapping[str, float]]], epochs: float
     ) -> dict[str, Any]:
-        """Return who is delivered, and the most epochs of its final training if that has a limit.
+        """Return the chosen finalist, with a limit on the epochs of its final training if there is one.
 
         Args:
             kept: finalists, in the search's order, with their validation metrics after longer training.

@@ -1,4 +1,4 @@
-"""What a delivery decides from numbers alone: who is trained at the end, how long, what it showed."""
+"""Decisions of a delivery that need numbers alone: lengths of trainings, their effects, controls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONTROL_SHARE = 0.2  # of the whole budget, in core-seconds, at most
 
 @dataclass(frozen=True)
 class Change:
-    """What a longer training changed on validation, for the same architectures, on average.
+    """The effect of a longer training on validation, averaged over the same architectures.
 
     Args:
         score: their mean score after both. [a share]
@@ -55,7 +55,7 @@ class Change:
 
 
 def planned_seconds(left: float, *, rounds: float, budget: float, workers: int) -> float:
-    """Return how long one final training may take. [s]
+    """Return the longest duration of one final training. [s]
 
     Args:
         left: for all of them. [s]
@@ -68,7 +68,7 @@ def planned_seconds(left: float, *, rounds: float, budget: float, workers: int) 
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:
-    """Return how long trainings take together that start in order as workers become free. [s]"""
+    """Return the makespan of trainings that start in order as workers become free. [s]"""
     free = [0.0] * workers
     for each in seconds:
         free[free.index(min(free))] += each

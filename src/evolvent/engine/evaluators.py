@@ -16,7 +16,7 @@ from .weights import Weights
 
 
 def slots_of(strategy: Any, estimator: Any, workers: int) -> int:
-    """Return how many candidates are asked for before the first is told. [count]
+    """Return the number of candidates in flight. [count]
 
     A whole generation where the strategy has such and the estimator can take it in one go.
     """
@@ -58,7 +58,7 @@ class Executed:
         return self._together.submit((candidate, inherited))
 
     def start(self) -> None:
-        """Evaluate what waits."""
+        """Evaluate the waiting candidates."""
         self._together.start()
 
     def cancel(self, future: Future[Evaluation]) -> None:
@@ -97,7 +97,7 @@ class InMemory:
         return self._futures[-1]
 
     def start(self) -> None:
-        """Evaluate what waits, all of it in one call."""
+        """Evaluate the waiting candidates in one call."""
         waiting, futures = self._waiting, self._futures
         self._waiting, self._futures = [], []
         answers = evaluate_many(self.context, waiting)

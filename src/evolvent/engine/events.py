@@ -1,4 +1,4 @@
-"""What happens in a run, as one stream of events: displays, callbacks and logs listen to it.
+"""One stream of events of a run, to which displays, callbacks and logs listen.
 
 A listener is any object with some of these methods; all are called in the coordinator, between two
 steps of the loop, so a slow one slows the search down::

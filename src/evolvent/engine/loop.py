@@ -40,7 +40,7 @@ class Evaluator(Protocol):
         """Take a candidate that is stored; its evaluation may wait for `start`."""
 
     def start(self) -> None:
-        """Evaluate what was submitted: the loop is about to wait."""
+        """Evaluate the submitted candidates: the loop is about to wait."""
 
     def cancel(self, future: Future[Evaluation]) -> None:
         """End an evaluation whose answer is no longer wanted."""
@@ -178,7 +178,7 @@ class Search:
         return result
 
     def _report(self, told: list[Result]) -> None:
-        """Pass on what is stored; what listens may delete what no candidate needs any more."""
+        """Pass on stored results; a listener may delete weights that no candidate needs any more."""
         for result in told:
             self.listen(result)
 
@@ -234,7 +234,7 @@ class _Clock:
 
     @property
     def wait(self) -> float:
-        """How long to wait for a result before looking at the clock again. [s]"""
+        """Longest wait for a result before the next look at the clock. [s]"""
         if self.seconds is None:
             return HEARTBEAT
         return max(0.0, min(HEARTBEAT, self.seconds - (time.monotonic() - self.start)))

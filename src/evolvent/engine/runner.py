@@ -1,4 +1,4 @@
-"""The search of a run: its strategy and its executor in the loop, and all that follows every result.
+"""The search of a run: strategy and executor in the loop, and the work after every result.
 
 Where the estimator holds state, candidates follow each other in this process, and the search goes back
 to a checkpoint when a step fails.
@@ -132,7 +132,7 @@ class Runner:
 
 
 class _Continued:
-    """The ids whose weights the delivery may go on from: the best so far, where it does."""
+    """Ids of the best candidates so far, whose weights a delivery by ``continue`` starts from."""
 
     def __init__(self, store: Store, setup: Setup) -> None:
         self.space, self.count = setup.space, 0

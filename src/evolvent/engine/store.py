@@ -73,7 +73,7 @@ class LogRow(NamedTuple):
 
 
 class Log(Protocol):
-    """What the loop needs of a store."""
+    """The part of a store that the loop needs."""
 
     def asked(self, candidate: Candidate) -> None:
         """Record a candidate before it is submitted."""
@@ -82,10 +82,10 @@ class Log(Protocol):
         """Record a result before it is told."""
 
     def together(self) -> AbstractContextManager[None]:
-        """Record what is recorded within as one: after a power cut all of it is there, or none."""
+        """Group records: after a power cut all of a group are there, or none."""
 
     def events(self) -> Iterator[Event]:
-        """Yield what was recorded, in its order."""
+        """Yield candidates and results in the order in which they were recorded."""
 
     def spent(self, phase: str) -> float:
         """Return the seconds that a phase has taken over all sessions. [s]"""
@@ -114,7 +114,7 @@ class Memory:
         return nullcontext()
 
     def events(self) -> Iterator[Event]:
-        """Yield what was recorded, in its order."""
+        """Yield candidates and results in the order in which they were recorded."""
         yield from list(self._events)
 
     def spent(self, phase: str) -> float:
@@ -239,9 +239,9 @@ class Store:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Record what is recorded within in one transaction: a thousand rows cost one flush.
+        """Group records in one transaction: a thousand rows cost one flush.
 
-        What was recorded before an error stays: it is what was asked and told.
+        Records before an error stay: they were asked and told.
         """
         self._db.execute("BEGIN")
         try:
@@ -262,7 +262,7 @@ class Store:
             ) from error
 
     def events(self) -> Iterator[Event]:
-        """Yield what was recorded, in its order.
+        """Yield candidates and results in the order in which they were recorded.
 
         Raises:
             RunError: at a row that cannot be read.
@@ -318,7 +318,7 @@ class Store:
         return self._rows(rows)
 
     def row(self, kind: str, candidate: int) -> dict[str, Any] | None:
-        """Return what was ``asked`` or ``told`` of a candidate, as it is stored, or None."""
+        """Return the row that was ``asked`` or ``told`` of a candidate, as stored, or None."""
         found = self._db.execute(
             "SELECT data FROM events WHERE undone = 0 AND kind = ? AND candidate = ?",
             (kind, candidate),
@@ -353,7 +353,7 @@ class Store:
         return [event for event in self._events(query) if isinstance(event, Result)]
 
     def undo(self, *, after: int) -> int:
-        """Mark what was asked and told after candidate `after` as undone; return how many results.
+        """Mark everything after candidate `after` as undone; return the number of results undone.
 
         It is as if it had not been, but the seconds that it took stay counted.
         """
@@ -373,7 +373,7 @@ class Store:
     # -- the rest --------------------------------------------------------------------------------
 
     def meta(self, key: str) -> Any:
-        """Return what was noted under `key`, or None."""
+        """Return the value noted under `key`, or None."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else json.loads(row[0])
 
