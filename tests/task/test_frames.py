@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.task.helpers import refusal
 
 from evolvent.errors import DataError
-from evolvent.task.frames import Frame, frame_of, is_table, missing, number, read_frame, typed
+from evolvent.task.frames import Frame, frame_of, is_table, missing, read_frame, typed
+from evolvent.task.portable.csv_reader import number
 
 PLAIN = "a,b,target\n1,x,3\n2.5,y,4\n,x,5\n"
 

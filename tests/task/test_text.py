@@ -10,7 +10,8 @@ from tests.task.helpers import refusal
 
 from evolvent.errors import DataError
 from evolvent.task.frames import Frame
-from evolvent.task.text import frequent, text_task, tokens, words
+from evolvent.task.portable.tokens import tokens, words
+from evolvent.task.text import frequent, text_task
 
 
 def column(cells):

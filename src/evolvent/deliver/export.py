@@ -30,6 +30,7 @@ from ..network.plan import Block, Call, Plan, Value
 from ..task import Task
 from ..types import State
 from .onnx import Conversion
+from .script import compose
 
 HEADER = '''"""{title}
 
@@ -162,7 +163,7 @@ def export(
     write_atomically(folder / "reading.json", json.dumps(reading(task), indent=1))
     predictor = PREDICTORS / f"{task.kind}.py"
     if predictor.is_file():
-        write_atomically(folder / "predict.py", predictor.read_text("utf-8"))
+        write_atomically(folder / "predict.py", compose(predictor))
     conversion = Conversion(folder, patience) if onnx else None  # while the proof runs
     try:
         difference = parity(folder, plan, state, task) if proof else None

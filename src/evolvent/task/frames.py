@@ -1,20 +1,17 @@
 """Tables of a user's data: CSV and parquet files, and data frames, become columns.
 
-CSV is read with the standard library and not with pandas, because the ``predict.py`` of an exported
+CSV is read by `portable.csv_reader` and not with pandas, because the ``predict.py`` of an exported
 network, which has no pandas, must read the same file to the same cells. Whatever is wrong with a file
 becomes one `DataError` that names the place.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
-import gzip
-import io
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -24,20 +21,15 @@ import numpy as np
 
 from ..errors import DataError
 from .files import LIMIT, check_memory, existing, reading, some
+from .portable.csv_reader import MISSING, NO_NUMBER, as_texts, number, read_csv, unique_names
+from .portable.errors import Unreadable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-MISSING = frozenset({"", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "NaT"})
-NO_NUMBER = MISSING | {"None", "none", "-"}  # in a column of numbers these are missing, too
-SEPARATORS = (",", ";", "\t", "|")
 MOSTLY = 0.95  # of the filled cells: so many numbers make a column of numbers,
 MANY = 20  # if so many of them differ
-MOST_CELLS = 100_000_000  # of one table [count]
-_CHUNK = 2**24  # read at a time [bytes]
-_LONGEST_CELL = 2**24  # [characters]
-_SAMPLE = 30  # rows by which the separator is told
 
 
 @dataclass(frozen=True)
@@ -109,136 +101,16 @@ def read_frame(path: str | os.PathLike[str], *, limit: int = LIMIT) -> Frame:
         raise DataError(f"{str(file)!r} is not a table: give a {' or '.join(SUFFIXES)} file")
     if file.suffix.lower() == ".parquet":
         return _parquet(file, limit)
-    with reading(file, "table", "write it anew as CSV", csv.Error):
-        text, notes = _decoded(file, _content(file, limit))
-        return _csv(str(file), text, notes)
-
-
-# ---- CSV -----------------------------------------------------------------------------------------
-
-
-def _content(file: Path, limit: int) -> bytes:
-    """Return the bytes of a file, unpacked, never more than allowed."""
-    if not file.is_file():
-        raise OSError("it is not a regular file")
-    blocks: list[bytes] = []
-    taken = 0
-    with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as stream:
-        while block := stream.read(_CHUNK):
-            taken += len(block)
-            check_memory(file, 10 * taken, limit)  # a cell takes about ten times its text
-            blocks.append(block)
-    return b"".join(blocks)
-
-
-def _decoded(file: Path, data: bytes) -> tuple[str, list[str]]:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16"), []
-    if b"\x00" in data:
-        raise DataError(f"{str(file)!r} holds zero bytes, so it is no text: write it anew as CSV")
     try:
-        return data.decode("utf-8-sig"), []
-    except UnicodeDecodeError:
-        note = f"{file.name} is not UTF-8: it was read as Windows-1252"
-        return data.decode("cp1252", errors="replace"), [note]
-
-
-def _csv(source: str, text: str, notes: list[str]) -> Frame:
-    separator = _separator(text)
-    rows = _rows(source, text, separator)
-    try:
-        _, header = next(rows)
-    except StopIteration:
-        raise DataError(f"{source!r} is empty: its first line must name the columns") from None
-    cells = [row for _, row in _complete(source, rows, len(header))]
-    if not cells:
-        raise DataError(f"{source!r} has a header and no rows: add the data")
-    names = _named(source, header, notes)
-    texts = zip(*cells, strict=True)
-    comma = separator == ";"
-    columns = {
-        name: typed(name, column, notes, comma=comma)
-        for name, column in zip(names, texts, strict=True)
-    }
-    return Frame(source, columns, tuple(notes))
-
-
-def _separator(text: str) -> str:
-    """Return what separates cells: what gives most rows the same number of cells, above one."""
-    best, found = (0.0, 1), ","
-    for separator in SEPARATORS:
-        counts: list[int] = []
-        try:
-            for row in csv.reader(io.StringIO(text[:100_000], newline=""), delimiter=separator):
-                if row:
-                    counts.append(len(row))
-                if len(counts) == _SAMPLE:
-                    break
-        except csv.Error:
-            pass
-        if counts and counts[0] > 1:
-            rank = (counts.count(counts[0]) / len(counts), counts[0])
-            if rank > best:
-                best, found = rank, separator
-    return found
-
-
-def _rows(source: str, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells) of every row that is not empty."""
-    before = csv.field_size_limit(_LONGEST_CELL)
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        taken = 0
-        while True:
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raise DataError(
-                    f"{source!r}, line {reader.line_num}: {error}: a text with quotes is written as "
-                    '"so ""quoted"" here"'
-                ) from error
-            taken += len(row)
-            if taken > MOST_CELLS:
-                raise DataError(
-                    f"{source!r} has more than {MOST_CELLS:,} cells: leave rows or columns out"
-                )
-            if row:
-                yield reader.line_num, [cell.strip() for cell in row]
-    finally:
-        csv.field_size_limit(before)
-
-
-def _complete(
-    source: str, rows: Iterable[tuple[int, list[str]]], width: int
-) -> Iterator[tuple[int, list[str]]]:
-    """Yield rows of `width` cells; empty cells behind them are left out."""
-    for line, row in rows:
-        if len(row) > width and not any(row[width:]):
-            row = row[:width]
-        if len(row) != width:
-            raise DataError(
-                f"{source!r}, line {line}: {len(row)} cells, the header has {width}: complete the row, "
-                "or quote the text that holds a separator"
-            )
-        yield line, row
-
-
-def _named(source: str, header: Sequence[str], notes: list[str]) -> list[str]:
-    """Return a name for every column, each another."""
-    names: list[str] = []
-    for place, given in enumerate(header, start=1):
-        name = given or f"column {place}"
-        count = 1
-        while name in names or (count > 1 and name in header):
-            count += 1
-            name = f"{given or f'column {place}'}.{count}"
-        if name != given:
-            what = f"the name {given!r} occurs again" if given else "it has no name"
-            notes.append(f"column {place} is called {name!r}: {what}")
-        names.append(name)
-    return names
+        with reading(file, "table", "write it anew as CSV"):
+            table = read_csv(file, limit=limit)
+            columns = {
+                name: typed(name, cells, table.notes, comma=table.comma)
+                for name, cells in table.columns.items()
+            }
+    except Unreadable as error:
+        raise DataError(str(error)) from error
+    return Frame(str(file), columns, tuple(table.notes))
 
 
 def _no_header(names: Sequence[str]) -> str:
@@ -248,24 +120,6 @@ def _no_header(names: Sequence[str]) -> str:
 
 
 # ---- cells ---------------------------------------------------------------------------------------
-
-
-def number(cell: str, *, comma: bool = False) -> float | None:
-    """Return the number that a cell holds, or None; what is infinite is NaN, that is missing.
-
-    Args:
-        cell: without blanks around it.
-        comma: whether ``1,5`` is a number.
-    """
-    if comma and cell.count(",") == 1 and "." not in cell:
-        cell = cell.replace(",", ".")
-    if "_" in cell:  # Python takes 1_000 for a number, nobody else does
-        return None
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else math.nan
 
 
 def typed(name: str, cells: Sequence[str], notes: list[str], *, comma: bool = False) -> np.ndarray:
@@ -282,9 +136,7 @@ def typed(name: str, cells: Sequence[str], notes: list[str], *, comma: bool = Fa
                 f"{others[0][:40]!r}, are taken as missing"
             )
         return np.array([math.nan if value is None else value for value in numbers])
-    text = np.empty(len(cells), object)
-    text[:] = ["" if cell in MISSING else cell for cell in cells]
-    return text
+    return as_texts(cells)
 
 
 # ---- parquet and data frames ---------------------------------------------------------------------
@@ -316,7 +168,7 @@ def frame_of(data: pd.DataFrame, source: str) -> Frame:
         DataError: if it has no rows or no column that can be used.
     """
     notes: list[str] = []
-    names = _named(source, [str(name) for name in data.columns], notes)
+    names = unique_names([str(name) for name in data.columns], notes)
     columns: dict[str, np.ndarray] = {}
     for place, name in enumerate(names):
         column = _plain(data.iloc[:, place])

@@ -1,8 +1,8 @@
 """Tables of numbers: columns become the inputs of a network, a column of the table its target.
 
 What a column needs is learnt from the training part by scikit-learn's preprocessing and written down
-as plain values (`Task.reading`); `inputs` applies those values, here and, as the same few lines without
-anything but the standard library and numpy, in the ``predict.py`` of an exported network.
+as plain values (`Task.reading`); `features` applies those values, here and in the ``predict.py`` of an
+exported network.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..errors import DataError
 from . import Part, Task
 from .files import some
 from .frames import Frame, missing
+from .portable.features import features
 from .splitting import classes_of, three_parts
 
 KINDS = ("classification", "regression")
@@ -255,23 +256,11 @@ def _width(column: Mapping[str, Any]) -> int:
 
 
 def inputs(frame: Frame, reading: Mapping[str, Any]) -> np.ndarray:
-    """Return the inputs of a network [N, F] float32, as `reading` says.
+    """Return the inputs of a network [N, F] float32, as `reading` says (`features`).
 
-    A number is z / sqrt(1 + (z / clip)^2) of its standard score z, so that a wild one in a new file
-    stays within ``clip``. A category that is unknown or rare is the shared one, where there is one.
+    Raises:
+        DataError: if the table has not all of its columns.
     """
-    found: list[np.ndarray] = []
-    for column in reading["columns"]:
-        values = frame.column(column["name"])
-        if column["type"] == "number":
-            unknown = missing(values)
-            z = (np.where(unknown, column["median"], values) - column["mean"]) / column["std"]
-            found.append(z / np.sqrt(1 + (z / reading["clip"]) ** 2))
-            if column["missing"]:
-                found.append(unknown)
-        else:
-            known = [values == each for each in column["categories"]]
-            found += known
-            if column["rare"]:
-                found.append(~np.any(known, axis=0))
-    return np.stack(found, axis=1).astype(np.float32)
+    return features(
+        {each["name"]: frame.column(each["name"]) for each in reading["columns"]}, reading
+    )

@@ -7,10 +7,8 @@ the second any word that is not in the vocabulary.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -19,14 +17,12 @@ from . import Part, Task
 from .files import some
 from .frames import Frame
 from .numbers import measured, with_target
+from .portable.tokens import FIRST_WORD, tokens, words
 from .splitting import classes_of, three_parts
 
-TAG = r"<[^<>]{1,200}>"
-WORD = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:'[^\W_]+)*"
 LEAST_COUNT = 2  # of a word that has a token of its own [times]
 VOCABULARY = 10_000
 LENGTH = 256
-PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
 
 
 def text_task(
@@ -123,31 +119,8 @@ def texts_of(frame: Frame, column: str) -> list[str]:
     return list(values)
 
 
-def words(text: str) -> list[str]:
-    """Return the words of a text, in their order."""
-    return re.findall(WORD, re.sub(TAG, " ", text.lower()))
-
-
 def frequent(texts: Iterable[list[str]], vocabulary: int) -> list[str]:
     """Return the words that get a token, the most frequent first; equal ones by the alphabet."""
     counts = Counter(word for text in texts for word in text)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [word for word, count in ranked if count >= LEAST_COUNT][: vocabulary - FIRST_WORD]
-
-
-def tokens(texts: Iterable[list[str]], reading: Mapping[str, Any]) -> np.ndarray:
-    """Return texts as tokens [N, T] int32, as `reading` says.
-
-    Of a text that is too long the first third and the last two thirds of the length are kept: what
-    it says is mostly told at its end, what it is about at its start.
-    """
-    token = {word: place for place, word in enumerate(reading["words"], start=FIRST_WORD)}
-    length = reading["length"]
-    head = length // 3
-    rows = []
-    for text in texts:
-        kept = text if len(text) <= length else text[:head] + text[len(text) - length + head :]
-        row = np.full(length, PADDING, np.int32)
-        row[: len(kept)] = [token.get(word, UNKNOWN) for word in kept]
-        rows.append(row)
-    return np.stack(rows)

@@ -1,12 +1,13 @@
 """The scripts that travel with networks of numbers and texts read files as the search did."""
 
 import csv
-import importlib.util
+import gzip
+import inspect
 import io
-import json
 import subprocess
 import sys
-from pathlib import Path
+import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,17 +15,29 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import evolvent.deliver.predict.numbers as numbers_script
-import evolvent.deliver.predict.text as text_script
-from evolvent.deliver.export import export
+from evolvent.deliver.export import PREDICTORS, export
+from evolvent.deliver.script import compose
 from evolvent.errors import DataError
 from evolvent.network.build import Size, build, plan
 from evolvent.space.plain import Plain
 from evolvent.task.frames import read_frame
 from evolvent.task.numbers import inputs, numbers_task
-from evolvent.task.text import text_task, tokens, words
+from evolvent.task.portable import csv_reader, features
+from evolvent.task.portable import tokens as tokenizer
+from evolvent.task.portable.tokens import tokens, words
+from evolvent.task.text import text_task
 
-SCRIPTS = {"numbers": numbers_script, "text": text_script}
+
+def program(kind) -> Any:
+    """The program of a kind of task, as it is exported, as a module."""
+    made = types.ModuleType(kind)
+    made.__file__ = str(PREDICTORS / "predict.py")
+    exec(compile(compose(PREDICTORS / f"{kind}.py"), made.__file__, "exec"), made.__dict__)
+    return made
+
+
+SCRIPTS = {"numbers": program("numbers"), "text": program("text")}
+numbers_script, text_script = SCRIPTS.values()
 ROWS = """length;weight;colour;kind
 1,5;10;red;a
 2;?;green;b
@@ -58,19 +71,12 @@ def texts(tmp_path_factory):
     return text_task("t", read_frame(file), text="text", target="y", length=7), file
 
 
-def source(script):
-    """The text of a script."""
-    return Path(str(script.__file__)).read_text()
-
-
 def exported(folder, task):
     """The folder of a plain network of `task` that was never trained, with its script."""
     net = build(Plain(), (4,), task, Size())
     state = {name: value.numpy() for name, value in net.state_dict().items()}
     made = plan(Plain(), (4,), task, Size())
     export(folder, plan=made, state=state, task=task, title="Plain.", provenance="Untrained.")
-    (folder / "predict.py").write_text(source(SCRIPTS[task.kind]))
-    (folder / "reading.json").write_text(json.dumps(task.reading))
     return net.eval()
 
 
@@ -113,25 +119,44 @@ def test_what_the_search_can_read_the_scripts_read_alike(tmp_path_factory, text,
     try:
         frame = read_frame(file)
     except DataError:
-        with pytest.raises(numbers_script.Problem):
-            columns, _ = numbers_script.read_csv(file)
-            if not next(iter(columns.values())):
-                raise numbers_script.Problem("no rows") from None
+        with pytest.raises(numbers_script.Unreadable):
+            numbers_script.read_csv(file)
         return
-    columns, separator = numbers_script.read_csv(file)
+    columns, comma, notes = numbers_script.read_csv(file)
+    assert set(notes) <= set(frame.note)
     assert list(columns) == list(frame.columns)
     for name, own in frame.columns.items():
         if own.dtype.kind == "f":
-            found = [numbers_script.number(cell, separator == ";") for cell in columns[name]]
+            found = numbers_script.as_numbers(columns[name], comma=comma)
             assert np.array_equal(found, own, equal_nan=True)
         else:
             empty = numbers_script.MISSING
             assert own.tolist() == ["" if cell in empty else cell for cell in columns[name]]
 
 
-def test_what_reads_a_csv_file_is_the_same_text_in_both():
-    shared = {source(script).split("# ---- reading a CSV")[1] for script in SCRIPTS.values()}
-    assert len(shared) == 1
+@pytest.mark.parametrize(
+    ("kind", "modules"),
+    [("numbers", (csv_reader, features)), ("text", (csv_reader, tokenizer))],
+)
+def test_a_program_holds_the_very_functions_of_the_search(kind, modules):
+    text = compose(PREDICTORS / f"{kind}.py")
+    for module in modules:
+        own = [each for _, each in inspect.getmembers(module, inspect.isfunction)]
+        own = [each for each in own if each.__module__ == module.__name__]
+        assert own
+        assert all(inspect.getsource(each) in text for each in own)
+
+
+def test_a_gzipped_file_is_predicted_as_the_plain_one(numbers, tmp_path):
+    task, file = numbers
+    exported(tmp_path / "net", task)
+    (tmp_path / "new.csv.gz").write_bytes(gzip.compress(file.read_bytes()))
+    done = predicted(tmp_path / "net", tmp_path / "new.csv.gz", "--probabilities")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == predicted(tmp_path / "net", file, "--probabilities").stdout
+    assert len(done.stdout.splitlines()) == 1 + len(task.train.x) + len(task.validation.x) + len(
+        task.test.x
+    )
 
 
 @pytest.mark.parametrize("kind", SCRIPTS)
@@ -169,27 +194,20 @@ def test_a_quantity_is_printed_in_its_own_unit(tmp_path):
         (None, "No such file"),
         ("", "is empty"),
         ("length,colour\n1,red\n", "no column 'weight', which the network needs"),
-        ("length,weight,colour\n1,2\n", "row 1: 2 cells, the header has 3"),
+        ("length,weight,colour\n1,2\n", "line 2: 2 cells, the header has 3"),
         ('length,weight,colour\n1,"2\n', "line 2"),
         ("length,weight,colour\n", "no rows"),
+        (b"\xff\xfelength,", "is not a readable table"),
+        (b"length,\x00", "zero bytes"),
     ],
 )
 def test_a_file_that_cannot_be_predicted_is_one_line(numbers, tmp_path, content, reason):
     exported(tmp_path / "net", numbers[0])
     if content is not None:
-        (tmp_path / "bad.csv").write_text(content)
+        data = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / "bad.csv").write_bytes(data)
     done = predicted(tmp_path / "net", tmp_path / "bad.csv")
     assert done.returncode == 1
     assert reason in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
-
-
-def test_the_scripts_import_nothing_but_the_standard_library_numpy_and_torch():
-    for script in SCRIPTS.values():
-        lines = source(script).splitlines()
-        imported = {
-            line.split()[1].split(".")[0] for line in lines if line.startswith(("import", "from"))
-        }
-        assert imported <= {*sys.stdlib_module_names, "numpy", "torch"}
-        assert importlib.util.find_spec(script.__name__)

@@ -8,14 +8,14 @@ A FILE is a picture (PNG; every common format where Pillow is installed), an arr
 form. ``reading.json`` says how it becomes an input. Needs torch and numpy.
 """
 
+from __future__ import annotations
+
 import argparse
 import gzip
-import importlib.util
 import itertools
 import json
 import math
 import struct
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -25,17 +25,16 @@ from typing import Any
 import numpy as np
 import torch
 
-FOLDER = Path(__file__).parent
-BATCH = 256
+from ...task.portable.errors import Unreadable
+from .network import how_to_read, outputs, run, softmax
+
+# ---- from images to classes ----------------------------------------------------------------------
+
 ARRAYS = ("x_test", "x", "x_val", "x_train")  # of an .npz, the first that is there
 IDX = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 DAMAGED = (OSError, EOFError, ValueError, KeyError, struct.error, zlib.error, zipfile.BadZipFile)
 MOST_PIXELS = 2**30 // 12
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-class Unreadable(Exception):
-    """A file that cannot be read, with the reason."""
 
 
 def main() -> None:
@@ -46,14 +45,13 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per image")
     said = parser.parse_args()
-    reading = json.loads((FOLDER / "reading.json").read_text("utf-8"))
-    try:
+
+    def predict() -> None:
+        reading = how_to_read()
         for name in said.files:
             report(name, images_of(Path(name), reading), reading["classes"], said.json)
-    except Unreadable as error:
-        sys.exit(f"predict.py: {error}")
-    except BrokenPipeError:  # the reader of our lines has seen enough
-        sys.exit(1)
+
+    run(predict)
 
 
 def report(name: str, images: np.ndarray, classes: list[str], as_json: bool) -> None:
@@ -71,17 +69,8 @@ def report(name: str, images: np.ndarray, classes: list[str], as_json: bool) -> 
 
 def probabilities(images: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the probability of every class [classes] for raw images [N, H, W, C]."""
-    sys.dont_write_bytecode = True
-    spec = importlib.util.spec_from_file_location("model", FOLDER / "model.py")
-    assert spec is not None
-    assert spec.loader is not None
-    model: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(model)
-    net = model.load(FOLDER)
-    for start in range(0, len(images), BATCH):
-        with torch.no_grad():
-            logits = net(model.preprocess(np.array(images[start : start + BATCH])))
-        yield from torch.softmax(logits.double(), 1).numpy()
+    for y in outputs(images):
+        yield from softmax(y)
 
 
 # ---- files ---------------------------------------------------------------------------------------

@@ -1,0 +1,61 @@
+"""The network of this folder, and what is wrong in one line."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...task.portable.errors import Unreadable
+
+FOLDER = Path(__file__).resolve().parent
+BATCH = 256  # examples at a time
+
+
+def how_to_read() -> dict[str, Any]:
+    """Return how a raw example becomes an input of the network."""
+    found: dict[str, Any] = json.loads((FOLDER / "reading.json").read_text("utf-8"))
+    return found
+
+
+def outputs(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield what the network says [B, outputs] float64, batch by batch.
+
+    Args:
+        x: raw images, or the inputs of other networks. [N, ...]
+    """
+    sys.dont_write_bytecode = True  # the folder stays as it is
+    spec = importlib.util.spec_from_file_location("model", FOLDER / "model.py")
+    assert spec is not None
+    assert spec.loader is not None
+    model: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(model)
+    net = model.load(FOLDER)
+    preprocess = getattr(model, "preprocess", torch.from_numpy)  # only images have one
+    for start in range(0, len(x), BATCH):
+        with torch.no_grad():
+            y = net(preprocess(np.array(x[start : start + BATCH])))
+        yield y.double().numpy()
+
+
+def softmax(y: np.ndarray) -> np.ndarray:
+    """Return the probability of every class [N, classes], from the logits of the network."""
+    powers = np.exp(y - y.max(axis=1, keepdims=True))
+    shares: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+def run(predict: Callable[[], None]) -> None:
+    """Run a program; a file that cannot be read ends it with one line."""
+    try:
+        predict()
+    except BrokenPipeError:  # the reader of our lines has seen enough
+        sys.exit(1)
+    except (Unreadable, OSError) as error:
+        sys.exit(f"predict.py: {error}")
