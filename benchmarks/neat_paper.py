@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.config.recipes import RECIPES
+from evolvent.engine.evaluators import InMemory
 from evolvent.engine.loop import Search
 from evolvent.engine.store import Store
 from evolvent.estimator.simulation import Simulation
-from evolvent.execute.inline import Inline
-from evolvent.execute.together import Together
+from evolvent.execute.worker import Context, Spec
 from evolvent.space.topology import Topology, hidden
 from evolvent.strategy.neat import NEAT
 from evolvent.task.control import load
@@ -226,15 +226,10 @@ def ours(population: int) -> tuple[float, float]:
     estimator, neat = Simulation(genomes, task), NEAT(genomes, population=population, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "run.db", write=True)
-        together = Together(Inline(lambda: estimator), lambda one, asked: one.evaluate_many(asked))
+        context = Context(Spec(task, "topology", "simulation"), genomes, estimator)
         start = time.process_time()
-        Search(
-            submit=lambda candidate: together.submit((candidate, {})),
-            cancel=together.cancel,
-            start=together.start,
-            slots=population,
-            trials=GENERATIONS * population,
-        ).run(neat, store)
+        evaluator = InMemory(context, slots=population)
+        Search(evaluator, trials=GENERATIONS * population).run(neat, store)
         whole = time.process_time() - start
         store.close()
     return bare.seconds / GENERATIONS, whole / GENERATIONS

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from evolvent.config.parts import in_space, make_space, make_spec, network_settings
 
 from evolvent.execute.worker import Job, fit
 from evolvent.run import Run
@@ -42,28 +41,30 @@ HEAD = (
 
 def final_recipe(run: Run) -> dict[str, Any]:
     """Return what decides how good an architecture becomes: space, size, training and its length."""
-    network = network_settings(run.config, "train")
+    network = run.setup.train.network
     return {
-        "space": dict(run.config["space"]),
-        "size": dataclasses.asdict(network["size"]),
-        "hyper": dataclasses.asdict(network["hyper"]),
+        "space": run.setup.parts.space.to_json(),
+        "size": dataclasses.asdict(network.size),
+        "hyper": dataclasses.asdict(network.hyper),
         "epochs": run.card["train_epochs"],
     }
 
 
 def trained(run: Run, task: Task, *, index: int, seed: int) -> float:
     """Return the test score of random architecture `index`."""
-    arch = make_space(run.config, task).sample(stream(seed, "random cells", index))
+    setup = run.setup.on(task)
+    network = setup.train.network
     job = Job(
         f"random-{index}",
         epochs=run.card["train_epochs"],
         everything=True,
         test=True,
         seed=stream(seed, "trained", index).getrandbits(31),
-        **in_space(run.config, arch),
-        **network_settings(run.config, "train"),
+        arch=setup.space.sample(stream(seed, "random cells", index)),
+        size=network.size,
+        hyper=network.hyper,
     )
-    outcome = fit(make_spec(run.config, task, seed, "cpu")(), job)
+    outcome = fit(setup.context(), job)
     return float(outcome.numbers["test"][task.metric])
 
 
@@ -92,7 +93,7 @@ def main() -> None:
     print(" | ".join(HEAD), flush=True)
     for folder in given.runs:
         run = Run(folder)
-        task = load(run.config["request"]["task"])
+        task = load(run.setup.request.task)
         card, moved = run.card, run.card["shared_weights"]
         scores = beside(run, task, count=given.count, seed=given.seed, file=given.out)
         mean, spread = statistics.mean(scores), statistics.stdev(scores)

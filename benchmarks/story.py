@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evolvent.config.parts import make_space, network_settings
 
 import evolvent as ev
 from evolvent.config.recipes import RECIPES
@@ -67,16 +66,17 @@ def flops_of_trials(run: Run, examples: int) -> float:
 
 def flops_of_steps(run: Run, task: Any) -> float:
     """Return what the steps on shared weights took."""
-    space, size = make_space(run.config, task), network_settings(run.config, "estimator")["size"]
+    setup = run.setup.on(task)
+    space, size = setup.space, setup.network.size
     mixed = mixed_cost(space, task, size)
     every = mixed.base.flops + sum(float(rows.sum()) for rows in mixed.flops.values())
     archs = [space.sample(stream("story", index)) for index in range(DRAWS)]
     single = float(np.mean([cost(plan(space, arch, task, size), task).flops for arch in archs]))
-    each = every if run.config["strategy"]["name"] == "darts" else single
+    each = every if setup.parts.strategy.name == "darts" else single
     store = Store(run.folder / "run.db")
     steps = store.steps()
     store.close()
-    batch = run.config["estimator"]["batch"]
+    batch = setup.network.hyper.batch
     total = 0.0
     for step in steps:
         budget = step.candidate.budget
@@ -131,12 +131,13 @@ def main() -> None:
             seed=given.seed,
             out=folder / "search",
             settings=of_cells | {"estimator": settings | length, "train": LITTLE},
-            say=lambda line: None,
         )
         card = trained(run.folder, folder / "net", epochs=given.epochs, width=width)
         shared = "shared_weights" in run.card
         spent = flops_of_steps(run, task) if shared else flops_of_trials(run, len(task.train))
-        minutes = run.card["search_seconds"] * (run.config["threads"] if shared else cores()) / 60
+        minutes = (
+            run.card["search_seconds"] * (run.setup.schedule.threads if shared else cores()) / 60
+        )
         size = f"{card['params']:,}"
         scores = f"{card['val_score']:.4f}", f"{card['test_score']:.4f}"
         show(step, recipe, f"{minutes:.1f}", f"{spent / 1e12:.2f}", size, *scores)

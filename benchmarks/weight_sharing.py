@@ -28,11 +28,13 @@ from scipy.stats import kendalltau
 
 import evolvent as ev
 from evolvent.config.recipes import DARTS_CELL, ENAS_CELL
+from evolvent.engine.evaluators import InMemory
+from evolvent.engine.events import Say
 from evolvent.engine.loop import Search
 from evolvent.engine.store import Store
 from evolvent.estimator.full import Full
 from evolvent.estimator.shared import Shared
-from evolvent.execute.inline import Inline
+from evolvent.execute.worker import Context, Spec
 from evolvent.network.build import Size
 from evolvent.network.train import Hyperparameters
 from evolvent.registry import find
@@ -118,7 +120,7 @@ def collapse(name: str, *, cells: int, budget: str, seed: int) -> None:
                     "estimator": {"width": 8, "cells": cells, "batch": 64, "lr": 0.05},
                     "train": {"share": 0.1, "epochs": 0.1, "finalists": 1, "controls": False},
                 },
-                say=said.append,
+                callbacks=[Say(said.append)],
             )
             alarmed = [line for line in said if line.startswith("alarm")]
             trials = run.results()
@@ -135,22 +137,15 @@ def collapse(name: str, *, cells: int, budget: str, seed: int) -> None:
 def overhead(strategy: str, steps: int) -> None:
     """Print the share of a step that asking, submitting, storing and telling take."""
     space, task = SPACES["cell"], load("fashion-mnist", fraction=0.1)
-    estimator = Shared(
-        space, task, size=SIZE, hyper=HYPER, steps=steps, gradient=True, pool_norm=True
-    )
+    settings = {"size": SIZE, "hyper": HYPER, "steps": steps, "gradient": True, "pool_norm": True}
+    spec = Spec(task, "cell", "shared", {}, settings)
+    context = Context(spec, space, Shared(space, task, **settings))
     search = find("strategy", strategy)(space, batches=steps, horizon=1)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "run.db", write=True)
-        executor = Inline(lambda: estimator)
         told = []
         start, cpu = time.monotonic(), time.process_time()
-
-        def submit(candidate):  # type: ignore[no-untyped-def]
-            return executor.submit(lambda context, c: context.evaluate(c, {}), candidate)
-
-        Search(
-            submit=submit, cancel=executor.cancel, listen=told.append, trials=1, stateful=True
-        ).run(search, store)
+        Search(InMemory(context), listen=told.append, trials=1, stateful=True).run(search, store)
         store.close()
         wall, cpu = time.monotonic() - start, time.process_time() - cpu
     inside = sum(result.seconds for result in told)

@@ -11,6 +11,7 @@ import yaml
 import evolvent as ev
 from evolvent.config.request import Request
 from evolvent.deliver import finals as deliver
+from evolvent.engine.events import Say
 from evolvent.engine.store import Store
 from evolvent.errors import RunError, SettingError, UserError
 from evolvent.execute import worker
@@ -110,7 +111,7 @@ def test_a_finished_run_is_shown_and_not_done_again(go, monkeypatch):
     said: list[str] = []
     first = go()
     monkeypatch.setattr(worker, "evaluate", None)
-    again = go(say=said.append)
+    again = go(callbacks=[Say(said.append)])
     assert story(again) == story(first)
     assert len(said) == 1
     assert "is finished" in said[0]
@@ -118,7 +119,11 @@ def test_a_finished_run_is_shown_and_not_done_again(go, monkeypatch):
 
 def test_every_result_is_heard(go):
     heard: list[Result] = []
-    run = go(listen=heard.append)
+
+    class Hearing:
+        on_result = staticmethod(heard.append)
+
+    run = go(callbacks=[Hearing()])
     assert [plain(result) for result in heard] == [plain(result) for result in run.results()]
 
 
