@@ -46,4 +46,4 @@ class Estimator(Protocol):
     stateful: bool
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
-        """Return the score of `candidate` on validation data, and what it cost."""
+        """Return the score of `candidate` on validation data, and the cost of the evaluation."""

@@ -171,7 +171,7 @@ class Shared:
         due = learnt >= self.per_epoch or (learnt > 0 and candidate.kind == "trial")
         return Evaluation(result, self.checkpoint() if due else None)
 
-    # -- what a candidate is asked for -----------------------------------------------------------
+    # -- trials and steps ------------------------------------------------------------------------
 
     def _trial(self, candidate: Candidate, rows: Rows) -> Result:
         mixture = self._mixture(rows)

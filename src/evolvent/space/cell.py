@@ -91,7 +91,7 @@ CellArch = tuple[Node, ...]
 
 
 class Cell:
-    """The space of cells: a normal and mostly a reduction cell. The papers' variants are settings.
+    """The space of cells: a normal and a reduction cell. The papers' variants are settings.
 
     Args:
         operations: a name of `OPERATIONS`, or the operations themselves.

@@ -4,7 +4,7 @@ An architecture is the tuple of its six operations in the official order of edge
 1>3, 2>3. Node = sum of its incoming edges; node 3 is the output.
 
 Source: Dong & Yang 2020 (2001.00326); the unique form follows the benchmark's own rule (a skip
-connection disappears, whatever reads a zero is a zero, sums are unordered), which leaves 6,466
+connection disappears, an operation on a zero is a zero, sums are unordered), which leaves 6,466
 distinct cells.
 """
 

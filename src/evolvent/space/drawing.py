@@ -60,7 +60,7 @@ class Edge(NamedTuple):
     Args:
         source: id of the node where it starts.
         target: id of the node where it ends.
-        label: text at the arrow, mostly empty.
+        label: text at the arrow, usually empty.
         kind: ``""``, or ``"skip"`` for a skip connection, or ``"negative"`` for a weight below 0.
     """
 

@@ -132,7 +132,7 @@ class LearningCurve:
         insort(self._scores[len(before)], result.value)
 
     def alive(self) -> frozenset[int]:
-        """Return the ids whose training goes on, or whose next increment is in flight."""
+        """Return the ids whose training continues, or whose next increment is in flight."""
         if not self.continue_:
             return frozenset()
         going = itertools.chain(self._queue, self._flying.values())

@@ -25,7 +25,7 @@ class Genetic:
 
     Args:
         space: samples and mutates architectures; this strategy does not depend on their form.
-        population: members of a generation; None is what the horizon allows. [count]
+        population: members of a generation; None follows from the horizon. [count]
         generations: over which the training length grows; None is the paper's 10, or fewer where the
             horizon does not allow them. [count]
         tournament: members drawn to choose one parent. [count]

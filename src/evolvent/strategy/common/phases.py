@@ -91,7 +91,7 @@ class Phases(Sequence):
         self.note = getattr(self.strategy, "note", "")
         self.train_batches = batches * horizon  # that it will ask for [count]
         self.more_trials = self.finalists - 1  # than epochs
-        self._last = Result(Candidate(-1, kind="step"))  # what was told last
+        self._last = Result(Candidate(-1, kind="step"))  # the latest result
         self._begun = self._entropy()
         super().__init__()
 

@@ -130,7 +130,7 @@ class Relaxation(Sequence):
                     )
             arch = self.space.derive(self.probabilities())
             if epoch > self.warm and self._too_many(arch):
-                return  # with what was tried before
+                return  # the architectures tried before stay the result
             behind = Budget(epochs=epoch + 1)  # later trials are scored with longer trained weights
             note = self._note(epoch, arch)
             yield Candidate(self.asked, arch, operator="derive", budget=behind, note=note)

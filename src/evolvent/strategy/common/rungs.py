@@ -87,7 +87,7 @@ class Fresh:
 def promote(
     id: int, result: Result, epochs: float, continue_: bool, operator: str = "promote"
 ) -> Candidate:
-    """Return the candidate that goes on from `result`, trained to `epochs` in total."""
+    """Return the candidate that continues from `result`, trained to `epochs` in total."""
     lower = result.candidate
     return Candidate(
         id,
