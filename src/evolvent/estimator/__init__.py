@@ -1,21 +1,23 @@
-"""How good is it? The contract of an estimator.
+"""The contract of an estimator, which scores candidates and reports what each evaluation cost.
 
 ``evaluate(candidate, inherited)`` answers with an `Evaluation`: the result, and the trained weights
 where the estimator keeps them (None otherwise). `inherited` holds the weights of the ids in
-``candidate.weights_from``; whoever runs the candidate brings them along. An estimator raises
-`CandidateFailed` or anything else when an evaluation goes wrong: the guard around it turns every
-exception into a failed result, so one bad candidate is a row, never the end of a search.
+``candidate.weights_from``; the executor supplies them. An estimator raises `CandidateFailed` or any
+other exception when an evaluation goes wrong: the guard around it turns every exception into a failed
+result, so one bad candidate never ends a search.
 
-Declared: `gives` (capabilities that strategies may need, such as ``gradient``), `needs` (capabilities
-of the space), `kinds` (of tasks that it can evaluate), and `stateful` (whether it holds state between
-candidates, which allows one process only; its states are then checkpoints of its own, the first
-candidate after a resumption inherits the last, and a step that fails has spoilt it).
+Class attributes: `gives` (capabilities that strategies may need, such as ``gradient``), `needs`
+(capabilities of the space), `kinds` (kinds of task that it can evaluate), and `stateful` (whether it
+keeps state between candidates). A stateful estimator runs in one process only. Its states are
+checkpoints: the first candidate after a resume inherits the last one, and a step that fails leaves the
+state unusable.
 
-Optional: ``evaluate_many(asked)``, for pairs of a candidate and what it inherits, used when several
-wait: it answers in their order, each as if it had been alone. Further methods go by a capability:
-``test`` (what was not scored), ``goal`` (``solved(result)``: nothing is left to search for, or None
-where only ``confirmed(result)`` tells, which takes longer), ``network`` (the architecture is a finished
-network, which is delivered as it is).
+Optional: ``evaluate_many(asked)`` takes pairs (candidate, inherited weights) when several candidates
+wait. It returns their evaluations in the same order, each as if it had been evaluated alone. Some
+capabilities add methods or change delivery: ``test`` (``test(arch)``: the score on test data),
+``goal`` (``solved(result)``: whether the task is solved, which ends the search; None where only the
+slower ``confirmed(result)`` can tell), ``network`` (the architecture is a finished network and is
+delivered as it is).
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Evaluation:
 
 
 class Estimator(Protocol):
-    """Says how good a candidate is, and at what cost."""
+    """Scores candidates and reports the cost of each evaluation."""
 
     gives: frozenset[str]
     needs: frozenset[str]
@@ -44,4 +46,4 @@ class Estimator(Protocol):
     stateful: bool
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
-        """Return the score of `candidate` on validation data, and what it cost."""
+        """Return the score of `candidate` on validation data, and the cost of the evaluation."""

@@ -1,8 +1,8 @@
 """A proxy first, then full training: steps are scored by a proxy, trials are trained.
 
-For strategies that look at many architectures cheaply before they ask for few expensive ones, such as
-`strategy.warm`. A step is asked with an architecture and costs one batch; it cannot win, and the
-proxy's values never stand beside scores.
+For strategies that screen many architectures cheaply before they ask for a few expensive trials, such
+as `strategy.common.warm`. A step is asked with an architecture and costs one batch; it cannot win, and
+proxy values are never compared with scores.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from .zerocost import ZeroCost
 
 
 class Cascade:
-    """Answers steps as `ZeroCost` and trials as `Full`.
+    """Scores steps as `ZeroCost` does and trials as `Full` does.
 
     Args:
-        space: builds what it may be asked for.
+        space: the search space of the candidates.
         task: train and validation parts are used, never test; the proxy sees the training part only.
         proxy: a name of `network.proxies.PROXIES`.
-        proxy_batch: inputs that the proxy looks at. [count, >= 2]
+        proxy_batch: batch size of the proxy. [count, >= 2]
         size: of the network, for both.
-        hyper: how trials are trained.
+        hyper: hyperparameters of the trials' training.
         keep: whether trials return their trained weights.
-        measures: what else to find out about every trained network, as in `Full`. [names]
+        measures: further measurements of every trained network, as in `Full`. [names]
         seed: of the run.
         device: where to score and train.
 

@@ -1,7 +1,7 @@
 """Train every candidate from scratch for its epochs, then score it on the validation part.
 
-The oldest and most honest estimator; low fidelity (fewer epochs, a small proxy network, part of the
-data) is a matter of its settings.
+The oldest and most honest estimator. Its settings allow low fidelity: fewer epochs, a small proxy
+network, part of the data.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from ..types import Candidate, Result, State, stream
 from . import Evaluation
 
 MEASURES = ("flops", "latency_ms")  # of a trained network, if asked for
-TRAINED = "trained_epochs"  # a state says beside its weights how long they were trained
+TRAINED = "trained_epochs"  # key of a state: epochs that its weights were trained for
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a network has before its training, and how long that is to be.
+    """The start of a network's training, and the epochs still to train.
 
     Args:
-        before: how long the weights that it starts from were trained. [epochs]
-        epochs: how long it trains now. [epochs]
-        metrics: what there is to say about its beginning.
+        before: epochs that its initial weights were already trained for. [epochs]
+        epochs: epochs to train now. [epochs]
+        metrics: metrics of the start for the result, such as the names of inherited parameters.
     """
 
     before: float
@@ -48,20 +48,20 @@ class Full:
     """Trains from fresh weights, or from a checkpoint of the same architecture.
 
     Args:
-        space: builds what it may be asked for.
+        space: the search space of the candidates.
         task: train and validation parts are used, never test.
         size: of the proxy network.
-        hyper: how it is trained.
+        hyper: hyperparameters of the training.
         keep: whether to return the trained weights, for strategies that continue from them.
-        measures: what else to find out about every trained network, of `MEASURES`: ``flops``, and
-            ``latency_ms``, the median of a few passes of one input, here and beside whatever else
-            runs, so a noisy number. [names]
+        measures: further measurements of every trained network, out of `MEASURES`: ``flops``, and
+            ``latency_ms``, the median of a few forward passes of one input. Latency is measured on
+            this machine while other processes run, so it is noisy. [names]
         seed: of the run; with the candidate's id it seeds weights, order and augmentation, so that
             an architecture that is proposed again is trained anew.
         device: where to train.
 
     Raises:
-        SettingError: for a measure that there is not.
+        SettingError: for an unknown measure.
     """
 
     gives = frozenset({"score", "weights"})
@@ -90,7 +90,7 @@ class Full:
         self.validation = loader(task, task.validation, device=device)
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
-        """Train as `begin` says and score on the validation part."""
+        """Train for the epochs that `begin` returns, then score on the validation part."""
         start = time.monotonic()
         seed = stream(self.seed, "train", candidate.id).getrandbits(31)
         net = build(self.space, candidate.arch, self.task, self.size, seed=seed)
@@ -124,10 +124,10 @@ class Full:
     def begin(
         self, net: nn.Module, candidate: Candidate, inherited: Mapping[int, State]
     ) -> Beginning:
-        """Load a checkpoint into `net`, if there is one; train up to the candidate's epochs in all.
+        """Load the inherited checkpoint into `net`, if there is one; return the epochs to train.
 
-        Fresh weights train that long; those of a checkpoint only what is missing, by a schedule of
-        its own.
+        Fresh weights train for all of the candidate's epochs. A checkpoint trains only for the
+        epochs that it lacks, with a learning-rate schedule of its own.
         """
         before = 0.0
         for state in inherited.values():
@@ -137,12 +137,12 @@ class Full:
 
 
 def trained_epochs(state: State) -> float:
-    """Return how long the weights of `state` were trained. [epochs]"""
+    """Return the epochs that the weights of `state` were trained for. [epochs]"""
     return float(state.get(TRAINED, np.zeros(())))
 
 
 def with_own_training(hyper: Hyperparameters, space: Space, arch: Any) -> Hyperparameters:
-    """Return `hyper` with what the architecture says about its own training."""
+    """Return `hyper`, overridden by the training settings that the architecture carries."""
     return replace(hyper, **training(space, arch))
 
 
@@ -152,7 +152,7 @@ def state_of(net: nn.Module) -> State:
 
 
 def load(net: nn.Module, state: State) -> None:
-    """Put weights of the same architecture into `net`."""
+    """Load weights of the same architecture into `net`."""
     net.load_state_dict(
         {name: torch.from_numpy(np.array(v)) for name, v in state.items() if name != TRAINED}
     )

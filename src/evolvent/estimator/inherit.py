@@ -2,12 +2,12 @@
 
 Source: Real et al. 2017, "Large-Scale Evolution of Image Classifiers" (1703.01041), section 3.4. A
 tensor is inherited where identifier and shape match, never by position: spaces name their parameters
-by genes, so a layer put in the middle moves nothing. What does not match is fresh. Everything is
-copied: a parent's weights never change under its children.
+by genes, so an inserted layer does not shift the others. Tensors without a match start fresh. Weights
+are copied, so training a child never changes its parent.
 
-Stated because papers leave it open: the optimiser starts anew, its momentum with it, because most
-children train another set of tensors than their parent; the running statistics of a batch norm are
-inherited like weights, and follow the new network within some ten steps.
+Papers leave two points open. Here the optimiser and its momentum start anew, because most children
+train a different set of tensors from their parent. The running statistics of a batch norm are inherited
+like weights, and adapt to the new network within some ten steps.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from .full import TRAINED, Beginning, Full, trained_epochs
 
 
 class Inherit(Full):
-    """Trains every candidate for its epochs on top of what it inherits.
+    """Trains every candidate for its own epochs, starting from inherited weights.
 
-    A result's `epochs` are its own, its `total_epochs` those of its line of ancestors as well; its
-    metrics name what was copied and what was fresh.
+    A result's `epochs` count its own training, its `total_epochs` that of its ancestors too; its
+    metrics name the parameters that were copied and those that were fresh.
 
     Args:
-        space: builds what it may be asked for.
+        space: the search space of the candidates.
         task: train and validation parts are used, never test.
         size: of the network.
-        hyper: how it is trained.
+        hyper: hyperparameters of the training.
         statistics: whether the running statistics of batch norms are inherited.
-        measures: what else to find out about every trained network, as in `Full`. [names]
+        measures: further measurements of every trained network, as in `Full`. [names]
         seed: of the run; with the candidate's id it seeds fresh weights, order and augmentation.
         device: where to train.
     """
@@ -65,7 +65,7 @@ class Inherit(Full):
     def begin(
         self, net: nn.Module, candidate: Candidate, inherited: Mapping[int, State]
     ) -> Beginning:
-        """Copy what fits into `net`; train for the whole of the candidate's epochs."""
+        """Copy the weights that fit into `net`; return all of the candidate's epochs."""
         copied, fresh = inherit(net, list(inherited.values()), statistics=self.statistics)
         before = max(map(trained_epochs, inherited.values()), default=0.0) if copied else 0.0
         record: dict[str, Any] = {"inherited": copied, "fresh": fresh}
@@ -80,7 +80,7 @@ def inherit(
     Args:
         net: the child, with fresh weights.
         parents: weights by name.
-        statistics: whether to copy what is no parameter: running means and variances.
+        statistics: whether to copy the buffers too: running means and variances.
 
     Returns:
         The names of the parameters that were copied, and of those that stayed fresh.

@@ -1,8 +1,8 @@
-"""What a mixture costs beyond a limit, as a penalty on its score, and the penalty's gradient.
+"""Penalty on the score of a mixture whose expected cost exceeds a limit, with its gradient.
 
-The limit is for the network that will be delivered: the derived architecture is checked against it
-when it is tried, and a penalty during the search keeps the mixture near it. Expected costs as in
-ProxylessNAS (Cai, Zhu, Han 2018, 1812.00332) section 3.3, but only what lies above the limit counts.
+The limit applies to the delivered network: the derived architecture is checked against it when it
+becomes a trial, and a penalty during the search keeps the mixture near it. Expected costs as in
+ProxylessNAS (Cai, Zhu, Han 2018, 1812.00332) section 3.3, but only the excess over the limit counts.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Rows = Mapping[str, np.ndarray]  # group -> [rows, columns]
 
 
 class Penalty:
-    """Weight times the share by which the expected cost of a mixture exceeds a limit.
+    """Weight times the relative excess of a mixture's expected cost over a limit.
 
-    A mixture of more operations than an architecture has (a softmax on every edge, of which two per
-    node are kept) counts as many of them as an architecture has.
+    A mixture may hold more operations than an architecture (a softmax on every edge, of which two per
+    node are kept). Its cost is then scaled down to the number of operations of an architecture.
 
     Args:
         space: with the capability ``mixture``.
-        data: shapes.
-        size: of the network that will be delivered.
-        max_params: its limit of trainable numbers, or None. [count]
-        max_flops: its limit of FLOPs for one input, or None. [count]
+        data: gives the shapes of input and output.
+        size: of the delivered network.
+        max_params: its maximum number of trainable parameters, or None. [count]
+        max_flops: its maximum FLOPs for one input, or None. [count]
         weight: of the penalty, in units of the score. [>= 0]
     """
 
@@ -59,7 +59,7 @@ class Penalty:
         self.operations = {name: float(rows.sum()) for name, rows in one_hot.items()}
 
     def __call__(self, rows: Rows) -> tuple[float, dict[str, np.ndarray]]:
-        """Return the penalty of a mixture, and its gradient by the mixture."""
+        """Return the penalty of a mixture, and its gradient with respect to the mixture."""
         shares = {
             name: min(1.0, self.operations[name] / max(1e-12, float(own.sum())))
             for name, own in rows.items()

@@ -1,18 +1,18 @@
-"""Weight sharing: one supernet learns, and every candidate is judged with its weights.
+"""Weight sharing: one supernet is trained, and every candidate is scored with its weights.
 
 A *step* trains the shared weights at a mixture (`train_batches`) and scores it (`validation_batches`);
 its result carries the gradient of the validation loss by the mixture as data, for strategies that
-climb by it. A *trial* is an architecture: nothing is trained, it is scored on the whole validation
-part. So ENAS, DARTS, GDAS, NAO-WS and single paths are strategies, and no method's name appears here.
+follow it. A *trial* is an architecture: nothing is trained, it is scored on the whole validation part.
+So ENAS, DARTS, GDAS, NAO-WS and single paths are strategies, and no method's name appears here.
 
-Three parts of the data are kept apart: the shared weights learn from one share of the training part,
-mixtures are scored, and differentiated, on the rest of it, and trials on the validation part, which
-neither weights nor mixtures have seen. Liu et al. 2018 found 3.5 to 4.2 % of errors instead of 2.8 %
-where weights and mixture learn from the same data.
+Three sets of data are kept apart. The shared weights train on one share of the training part; mixtures
+are scored and differentiated on the rest of it; trials are scored on the validation part, which neither
+weights nor mixtures have seen. Liu et al. 2018 found an error of 3.5 to 4.2 % instead of 2.8 % where
+weights and mixture learn from the same data.
 
-Second order (`unrolled`): Liu et al. 2018 (1806.09055) section 2.3: the gradient is taken behind a
-virtual step of the weights, and the mixed second derivative by finite differences. The virtual step is
-the one that the optimiser will take: its momentum, weight decay and present learning rate are in it.
+Second order (`unrolled`): Liu et al. 2018 (1806.09055) section 2.3: the gradient is taken after a
+virtual step of the weights, with the mixed second derivative by finite differences. The virtual step is
+the optimiser's next step, with its momentum, weight decay and current learning rate.
 """
 
 from __future__ import annotations
@@ -45,31 +45,31 @@ from .full import load, state_of
 from .penalty import Penalty
 
 Rows = Mapping[str, np.ndarray]  # of a mixture or its gradient: group -> [rows, columns]
-REACH = 0.01  # how far finite differences go along the gradient, in all weights together
+REACH = 0.01  # norm, over all weights, of a finite-difference step along the gradient
 
 
 class Shared:
-    """Scores candidates with the weights of one supernet, which steps train.
+    """Scores candidates with the shared weights of one supernet, which steps train.
 
     Args:
         space: with the capability ``mixture``.
         task: train and validation parts are used, never test.
         size: of the supernet.
-        hyper: how its weights are trained.
-        steps: batches that the weights will learn from in all; the learning rate falls with them.
-            [count, >= 1]
-        architecture: share of the training part that is set aside to judge mixtures; 0 takes the
-            validation part for it, which then has chosen among the trials that it scores. [0..1)
+        hyper: hyperparameters of its training.
+        steps: training batches of the whole search, over which the learning rate falls. [count, >= 1]
+        architecture: share of the training part set aside to score mixtures; 0 scores them on the
+            validation part, so that trials are scored on data that mixtures have seen. [0..1)
         gradient: whether results of steps carry the gradient by the mixture.
-        unrolled: whether that is of second order.
-        pool_norm: whether a norm follows every pooling inside the supernet.
-        calibrate: batches whose statistics every one-hot candidate's norms are measured with before
-            it is scored; 0 takes those of each batch that is scored. [count]
-        max_params: limit of the delivered network, beyond which a mixture is penalised. [count]
+        unrolled: whether that gradient is of second order.
+        pool_norm: whether a batch norm follows every pooling inside the supernet.
+        calibrate: batches on which batch-norm statistics are measured for every one-hot candidate
+            before it is scored; 0 uses the statistics of each scored batch. [count]
+        max_params: maximum parameters of the delivered network; a mixture above it is penalised.
+            [count]
         max_flops: the same for its FLOPs, for one input. [count]
-        penalty: for twice the limit, in units of the score. [>= 0]
-        delivered: the size for which the limits hold; None is that of the supernet.
-        seed: of first weights, split, order and augmentation.
+        penalty: at twice the limit, in units of the score. [>= 0]
+        delivered: size of the delivered network, for the limits; None is that of the supernet.
+        seed: of initial weights, split, order and augmentation.
         device: where to train.
 
     Raises:
@@ -147,11 +147,11 @@ class Shared:
 
     @property
     def per_epoch(self) -> int:
-        """Batches in one pass over what the weights learn from. [count]"""
+        """Batches in one pass over the supernet's training data. [count]"""
         return self.trainer.batches.per_pass
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
-        """Train, then score; an inherited state is a checkpoint to go on from.
+        """Train, then score; an inherited state is a checkpoint to resume from.
 
         Raises:
             CandidateFailed: when the loss is no longer a finite number.
@@ -171,7 +171,7 @@ class Shared:
         due = learnt >= self.per_epoch or (learnt > 0 and candidate.kind == "trial")
         return Evaluation(result, self.checkpoint() if due else None)
 
-    # -- what a candidate is asked for -----------------------------------------------------------
+    # -- trials and steps ------------------------------------------------------------------------
 
     def _trial(self, candidate: Candidate, rows: Rows) -> Result:
         mixture = self._mixture(rows)
@@ -219,13 +219,13 @@ class Shared:
         return Result(candidate, score, metrics=metrics, gradient=found or None)
 
     def _batches(self, count: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Return so many batches to judge by; None is all of that part, in its order."""
+        """Return `count` batches to score mixtures on; None is one pass over all of them in order."""
         if count is None:
             return self.judges.in_order(250)
         return itertools.islice(self.judged, count)
 
     def _learn(self, rows: Rows, batches: int) -> dict[str, Any]:
-        """Let the shared weights learn at a mixture."""
+        """Train the shared weights at a mixture; return the mean training loss as a metric."""
         if not batches:
             return {}
         mixture = self._mixture(rows)
@@ -254,7 +254,7 @@ class Shared:
 
     @contextmanager
     def _statistics(self, mixture: MixtureWeights) -> Iterator[None]:
-        """Let norms use the statistics of `mixture` within, if they are to be measured."""
+        """Use batch-norm statistics measured for `mixture` in the context, if `calibrate` is set."""
         if not self.calibrate:
             yield
             return
@@ -265,7 +265,7 @@ class Shared:
     def _differentiated(
         self, rows: Rows, x: Tensor, y: Tensor
     ) -> tuple[Tensor, dict[str, np.ndarray]]:
-        """Return the logits at a mixture, and the gradient of the loss by it."""
+        """Return the logits at a mixture, and the gradient of the loss with respect to it."""
         if self.unrolled:
             return self._second_order(rows, x, y)
         mixture = self._mixture(rows, gradient=True)
@@ -313,13 +313,13 @@ class Shared:
     def _slopes(
         self, mixture: MixtureWeights, batch: tuple[Tensor, Tensor], by: list[Any]
     ) -> tuple[Any, ...]:
-        """Return the gradient of the training loss on a batch."""
+        """Return the gradient of the training loss on a batch with respect to `by`."""
         loss = self.trainer.loss_of(lambda x: self.supernet(x, mixture), *batch)
         return torch.autograd.grad(loss, by, allow_unused=True)
 
     @staticmethod
     def _put(weights: list[Any], before: list[Tensor], moves: Sequence[Tensor | None]) -> None:
-        """Set the weights to what they were before, moved."""
+        """Set the weights to `before` plus `moves`."""
         with torch.no_grad():
             for weight, old, move in zip(weights, before, moves, strict=True):
                 weight.copy_(old if move is None else old + move)
@@ -327,7 +327,7 @@ class Shared:
     # -- checkpoints -----------------------------------------------------------------------------
 
     def checkpoint(self) -> State:
-        """Return all that has been learnt and where the data stand, as arrays."""
+        """Return the shared weights, the trainer's state and the position in the data, as arrays."""
         self._kept = self.trainer.done
         parts = {
             "net": state_of(self.supernet),
@@ -337,9 +337,9 @@ class Shared:
         return {f"{part}/{name}": v for part, own in parts.items() for name, v in own.items()}
 
     def restore(self, state: State) -> None:
-        """Go on from a `checkpoint` of the same settings, or with ``rewinds`` alone from the start.
+        """Resume from a `checkpoint` of the same settings, or restart if it holds only ``rewinds``.
 
-        After so many rewinds the weights learn half as fast for each, from batches in another order.
+        Every rewind halves the learning rate and changes the order of the batches.
         """
 
         def under(part: str) -> State:
@@ -355,7 +355,7 @@ class Shared:
 
 
 def _filled(slopes: Sequence[Tensor | None], by: Sequence[Tensor]) -> list[Tensor]:
-    """Return zeros where there is no gradient: by a group of rows that no cell of the size uses."""
+    """Return the gradients, 0 for a group of rows that no cell of a network of this size uses."""
     pairs = zip(slopes, by, strict=True)
     return [torch.zeros_like(rows) if slope is None else slope for slope, rows in pairs]
 

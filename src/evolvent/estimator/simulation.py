@@ -1,7 +1,7 @@
-"""Let networks whose weights are genes act in a task's world: nothing is trained, a score is measured.
+"""Score networks that carry their weights by simulating a control task; nothing is trained.
 
-A whole generation is simulated side by side. Training and test differ as the task says: the score is
-what a strategy sees, `test` what a network does where it was not scored, which no strategy sees.
+A whole generation is simulated at once. The task defines how scoring and test differ: a strategy sees
+the score only; `test` measures a network under conditions in which it was not scored.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Simulation:
 
     Args:
         space: of architectures that carry their weights.
-        task: a world to act in.
-        seed: not used: the worlds are deterministic.
+        task: the control task.
+        seed: not used: the simulations are deterministic.
     """
 
     gives = frozenset({"goal", "network", "score"})
@@ -66,13 +66,13 @@ class Simulation:
         ]
 
     def solved(self, result: Result) -> bool | None:
-        """Whether a result leaves nothing to search for; None: only `confirmed` tells."""
+        """Whether a result solves the task; None where only `confirmed` can tell."""
         return self.task.solved(result.metrics)
 
     def confirmed(self, result: Result) -> bool:
-        """Whether the network of a result leaves nothing to search for; it may take a while to tell."""
+        """Whether the network of a result solves the task; the check may take a while."""
         return self.task.confirmed(many(self.space, [result.candidate.arch]))
 
     def test(self, arch: Arch) -> float:
-        """Return what the network does where it was not scored."""
+        """Return the test score of `arch`, under conditions in which it was not scored."""
         return self.task.test(many(self.space, [arch]))

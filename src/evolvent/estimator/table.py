@@ -15,11 +15,11 @@ from . import Evaluation
 
 
 class Columns(Protocol):
-    """What is needed of a table; a worker has no reader of files."""
+    """The columns of a table, as a protocol, because a worker has no file reader."""
 
     @property
     def name(self) -> str:
-        """How the user calls it."""
+        """The table's name, as the user gives it."""
 
     @property
     def index(self) -> Mapping[str, int]:
@@ -35,11 +35,11 @@ class Columns(Protocol):
 
     @property
     def cost(self) -> str | None:
-        """The column of what an evaluation took, in seconds."""
+        """The column of the seconds that an evaluation took; None if there is none."""
 
     @property
     def test(self) -> str | None:
-        """The column that is read for what validation chose."""
+        """The column of the test score, read only for architectures chosen by validation."""
 
     @property
     def metrics(self) -> Mapping[str, str]:
@@ -51,27 +51,27 @@ class Columns(Protocol):
 
     @property
     def costs(self) -> Mapping[float, str]:
-        """Training length [epochs] -> column of the seconds that it took."""
+        """Training length [epochs] -> column of the seconds that this training took."""
 
 
 class TableEstimator:
-    """Answers with the row of the candidate's architecture.
+    """Scores a candidate by the table's row of its architecture.
 
-    Where a table has several training lengths, the one asked for chooses the column: the longest
-    measured one that is not longer than asked, or the shortest there is. They are separate runs with
-    schedules of their own, so the full length is charged even to a candidate that would continue
-    from another's weights.
+    If a table has several training lengths, the candidate's epochs choose the column: the longest
+    measured length that is not longer, else the shortest one. The lengths were separate trainings
+    with schedules of their own, so a candidate that continues from inherited weights is charged the
+    full length too.
 
-    A step is answered with a column that stands for a zero-cost proxy: it costs no epochs and no
-    seconds, as a count of parameters does.
+    A step gets the value of a column that serves as a zero-cost proxy. Like a count of parameters,
+    it costs no epochs and no seconds.
 
     Args:
-        space: an architecture that is not text is looked up by its decisions: the digits of a
-            cell's operations, say.
+        space: the search space; an architecture that is not text is looked up by its encoded
+            decisions, such as the digits of a cell's operations.
         table: the measured results, with the columns for score, test and cost.
         proxy: the column that answers steps, higher is better; None is the number of parameters,
             else the FLOPs.
-        seed: not used: what was measured does not change.
+        seed: not used: measured results do not change.
 
     Raises:
         SettingError: if the table has no column `proxy`.
@@ -108,8 +108,8 @@ class TableEstimator:
         found = name or table.metrics.get("params") or table.metrics.get("flops")
         if needed and found is None:
             raise SettingError(
-                f"table {table.name} has no column of parameters or FLOPs to be a proxy: name one with "
-                "--set estimator.proxy=COLUMN"
+                f"table {table.name} has no column of parameters or FLOPs to serve as a proxy: "
+                "name one with --set estimator.proxy=COLUMN"
             )
         return found
 
@@ -117,7 +117,8 @@ class TableEstimator:
         """Return the measured result; weights are neither used nor returned.
 
         Raises:
-            CandidateFailed: if the architecture is not in the table, or a step finds no proxy.
+            CandidateFailed: if the architecture is not in the table, or a step needs a proxy column
+                and there is none.
         """
         row = self._row(candidate.arch)
         if candidate.kind == "step":
@@ -149,7 +150,7 @@ class TableEstimator:
         return Result(candidate, score=value, metrics={self.proxy: value})
 
     def test(self, arch: Arch) -> float:
-        """Return the test score of what validation chose; no strategy ever sees it.
+        """Return the test score of an architecture chosen by validation; no strategy ever sees it.
 
         Raises:
             CandidateFailed: if the architecture is not in the table.

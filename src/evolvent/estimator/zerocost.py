@@ -1,7 +1,7 @@
 """Score every candidate by a zero-cost proxy: one batch through fresh weights, no training.
 
-Seconds instead of hours, and a ranking to match: see `network/proxies.py` for the proxies and their
-sources. A proxy's value is no accuracy and has no unit; it compares candidates of one run only.
+It takes seconds instead of hours, and ranks more roughly. See `network/proxies.py` for the proxies and
+their sources. A proxy's value is not an accuracy and has no unit; compare it within one run only.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from . import Evaluation
 
 
 class ZeroCost:
-    """Scores networks as they are before training.
+    """Scores untrained networks by a zero-cost proxy.
 
     Args:
-        space: builds what it may be asked for.
+        space: the search space of the candidates.
         task: one batch of its training part is used, the same for all candidates and without
             augmentation; never validation or test data.
         proxy: a name of `network.proxies.PROXIES`.
-        batch: inputs in the batch; at most what the training part has. [count, >= 2]
+        batch: batch size; at most the size of the training part. [count, >= 2]
         size: of the network.
         seed: of the run; chooses the batch, and with the candidate's id it seeds the weights.
         device: where to score.
@@ -70,7 +70,7 @@ class ZeroCost:
         self.x, self.y = loader(task, part, device=device).batch(slice(None))
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
-        """Score the network with fresh weights; inherited ones are not used.
+        """Score the network with fresh weights; inherited weights are not used.
 
         Raises:
             CandidateFailed: if the proxy's value is not a finite number.

@@ -1,8 +1,8 @@
-"""Which architectures exist: the contract of a space, and the capabilities it may have.
+"""The contract of a search space, and its optional capabilities.
 
-A space is small: `sample`, `mutate` and `family` (the module of `network/` that builds its
+A space needs only `sample`, `mutate` and `family` (the module of `network/` that builds its
 architectures, so that spaces stay free of torch). Everything else is a capability, named in `gives`
-and asked for by that name, never by the type of a space:
+and checked by that name, never by the type of a space:
 
 ========== ======================================================================================
 crossover  ``crossover(a, b, rng) -> Move``
@@ -10,7 +10,7 @@ decisions  ``decision(prefix)``, ``encode``, ``decode``: an architecture as a se
 mixture    ``groups``, ``one_hot``, ``derive``: rows of operation weights, for weight sharing
 canonical  ``canonical(arch)``: equal networks, equal value
 start      ``start(rng)``: the minimal architecture, from which evolution may begin
-training   ``training(arch)``: what the architecture itself says about its training
+training   ``training(arch)``: training settings that the architecture carries
 aligned    ``alignment(archs)``, and ``crossover(fitter, other, rng, equal=...)``, gene by gene
 weighted   the architecture carries its weights: it is not trained
 parts      ``modules`` and ``blueprints(kinds)``, with operators of their own, and ``assemble``
@@ -43,7 +43,7 @@ class Decision:
     """One decision of an architecture, given the decisions before it.
 
     Args:
-        name: which softmax decides it; decisions of equal name share a vocabulary, so that a
+        name: of the softmax that decides it; decisions of equal name share a vocabulary, so that a
             controller can share weights between them.
         kind: ``choice`` among alternatives, ``pointer`` to an earlier state, or ``bit``.
         size: size of the vocabulary. [count]
@@ -84,8 +84,8 @@ class Space(Protocol):
     def mutate(self, arch: Arch, rng: random.Random) -> Move:
         """Return a valid neighbour of `arch`.
 
-        It differs wherever the space has another one, except by the operator ``"identity"``, which
-        spaces have whose papers let a child go on with its parent's very architecture.
+        The neighbour differs from `arch` if the space has another architecture. The exception is
+        the operator ``"identity"``, in spaces whose papers let a child keep its parent's architecture.
         """
 
 
@@ -100,15 +100,15 @@ class Aligned(Protocol):
     """Capability ``aligned``: genes are compared by the events that made them."""
 
     def alignment(self, archs: Sequence[Arch]) -> Callable[[Arch, np.ndarray], np.ndarray]:
-        """Return what tells how different the genes of an architecture are from those of `archs`.
+        """Return `distance(arch, indices)`: distances [K] from the genes of `arch` to `archs[indices]`.
 
-        It takes the architecture and the places of some of `archs` [K], and returns as many distances.
+        `indices` [K] are places in `archs`.
         """
 
     def crossover(
         self, first: Arch, second: Arch, rng: random.Random, *, equal: bool = False
     ) -> Move:
-        """Return a child; what only one parent has comes from `first`, unless both are `equal`."""
+        """Return a child; genes of only one parent come from `first`, unless both are `equal`."""
 
 
 class PartSpace(Aligned, Protocol):
@@ -127,7 +127,7 @@ class PartSpace(Aligned, Protocol):
 class Parts(Protocol):
     """Capability ``parts``: blueprints whose nodes point to kinds of modules.
 
-    Which modules are of a kind is for whoever keeps them to say; a kind is a number.
+    A kind is a number. The strategy that keeps the modules decides which kind each one is.
     """
 
     modules: PartSpace
@@ -142,14 +142,14 @@ class Parts(Protocol):
         """Return `blueprint` with its nodes pointed to other kinds, old one -> new one."""
 
     def assemble(self, blueprint: Arch, modules: Mapping[int, Arch]) -> Arch:
-        """Return the architecture of `blueprint` with a module of every kind that it points to."""
+        """Return the architecture of `blueprint` and one module per kind that it points to."""
 
 
 class Drawn(Protocol):
-    """Capability ``drawing``: what a page or a file shows of an architecture."""
+    """Capability ``drawing``: a picture of an architecture, for pages and files."""
 
     def drawing(self, arch: Arch) -> Drawing:
-        """Return boxes and arrows, equal genes under equal ids; `Sketch` helps to make them."""
+        """Return boxes and arrows; equal genes have equal ids. `Sketch` builds a drawing."""
 
 
 class Start(Protocol):
@@ -185,7 +185,7 @@ class Mixture(Protocol):
         """Return group name -> weights [rows, columns] of exactly `arch`."""
 
     def derive(self, weights: Mapping[str, np.ndarray]) -> Arch:
-        """Return the discrete architecture that weights [rows, columns] per group stand for."""
+        """Return the discrete architecture derived from weights [rows, columns] per group."""
 
 
 def key(space: Space, arch: Arch) -> Any:
@@ -196,7 +196,7 @@ def key(space: Space, arch: Arch) -> Any:
 
 
 def training(space: Space, arch: Arch) -> Mapping[str, Any]:
-    """Return the training settings that the architecture carries itself, mostly none."""
+    """Return the training settings that the architecture carries; usually there are none."""
     if "training" in space.gives:
         found: Mapping[str, Any] = space.training(arch)  # type: ignore[attr-defined]
         return found

@@ -2,18 +2,18 @@
 
 Source: Miikkulainen et al. 2017, "Evolving Deep Neural Networks" (1703.00548), section 3. An
 architecture is a blueprint with the modules of the kinds that it points to, ``(nodes, edges, training,
-modules)`` with modules ``(kind, module)``; `modules` tells how those look. A kind's module stands at
-every node that points to that kind, with weights of its own at each.
+modules)`` with modules ``(kind, module)``; their form is in `space.modules`. Every node that points to
+a kind is replaced by that kind's module, with weights of its own.
 
-Different sizes are brought together where several values meet: the largest images are max-pooled down
-to the smallest, missing channels are zeros, and all are added. A layer is a convolution that keeps the
-size, batch norm, ReLU, pooling if it has one, dropout. What reaches the blueprint's output is averaged
-over its pixels and classified linearly.
+Where several feature maps meet, they are max-pooled to the smallest size, padded with zero channels and
+added. A layer is a convolution that keeps the size, batch norm, ReLU, pooling if it has one, dropout.
+The blueprint's output is averaged over its pixels and classified linearly.
 
-What differs: the paper does not say what becomes of a network that is too large. Here it is built
-narrower: all its filters are divided by the same number until it keeps within the limit of
-multiply-adds, so that no trial is lost. Batch norm is not in the paper, 32 to 256 filters are, and more
-global settings: augmentation is for the task to say here, which knows what leaves a label true.
+What differs: the paper does not say how it treats networks that are too large. Here they are built
+narrower: all numbers of filters are divided by the same factor until the network fits the limit of
+multiply-adds, so that no trial is lost. Batch norm is an addition. The range of 32 to 256 filters is
+the paper's. Of its global settings only learning rate and momentum are evolved: augmentation is left
+to the task, which knows the changes that keep a label true.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ from .dag import INPUT, OUTPUT, Dag, Node, canonical, network
 from .drawing import Drawing, Sketch
 from .modules import STEP, Blueprints, Growth, Layer, Modules, Ranges
 
-_TRIES = 40  # draws of a mutation that changes the network, before its training is changed
-FOLDED = 24  # squares in a row or column, from which on an image is folded [count]
-NARROWER = 0.9  # times as many filters, again and again, until a network fits
+_TRIES = (
+    40  # draws of a mutation that changes the network, before the training settings are mutated
+)
+FOLDED = 24  # squares per row or column from which an image is folded [count]
+NARROWER = 0.9  # factor on the filters, applied until a network fits the limit
 
 
 class Shape(NamedTuple):
-    """Of a value: channels, height, width."""
+    """The shape of a feature map: channels, height, width."""
 
     channels: int
     height: int
@@ -48,26 +50,27 @@ class Blueprint:
     Args:
         input_shape: (C, H, W) of the images.
         outputs: of the network, for the limit on its cost. [count]
-        nodes: most modules in a row or side by side in a blueprint. [count]
-        layers: most of a module. [count]
-        kinds: most different modules of a random sample. [count]
-        filters: least and most of a layer, multiples of 8. [count]
-        kernels: edges to choose from, odd. [pixels]
-        dropouts: least and most rate. [0..1)
-        scales: least and most scale of a layer's initial weights.
-        lrs: least and most learning rate, on a logarithmic scale.
-        momenta: least and most momentum. [0..1)
-        fold: edge of the squares of the image whose pixels become channels before the network, which
-            the paper has not; None is the power of 2 that leaves less than 24 squares in a row or
-            column, as far as the edges can be divided. [pixels]
-        multiply_adds: most for one image; networks beyond it are built narrower, down to 8 filters in
-            every layer. [count]
+        nodes: maximum active nodes of a blueprint. [count]
+        layers: maximum active layers of a module. [count]
+        kinds: maximum different modules of a random sample. [count]
+        filters: minimum and maximum per layer, multiples of 8. [count]
+        kernels: kernel sizes to choose from, odd. [pixels]
+        dropouts: minimum and maximum dropout rate. [0..1)
+        scales: minimum and maximum scale of a layer's initial weights.
+        lrs: minimum and maximum learning rate, on a logarithmic scale.
+        momenta: minimum and maximum momentum. [0..1)
+        fold: edge of the squares whose pixels become channels before the network (space to depth), an
+            addition to the paper; None is the power of 2 that leaves fewer than 24 squares in a row
+            or column, as far as the image's edges can be divided. [pixels]
+        multiply_adds: maximum for one image; larger networks are built narrower, down to 8 filters
+            per layer. [count]
         add_node: relative rate of this mutation, like those that follow.
         add_edge: relative rate.
         toggle_edge: relative rate of enabling or disabling an edge.
-        alter: relative rate of changing the values of a layer, where a node points, or the training.
+        alter: relative rate of changing the values of a layer, the kind of a node, or the training
+            settings.
         disabled: probability that a child's edge is disabled if it is in either parent. [0..1]
-        grown: most mutations between a minimal part and a random one. [count]
+        grown: maximum mutations from a minimal part to a random one. [count]
 
     Raises:
         SettingError: for a setting out of its range.
@@ -119,7 +122,7 @@ class Blueprint:
 
     @classmethod
     def of(cls, task: Any, **settings: Any) -> Self:
-        """Return the networks for the images of `task`."""
+        """Return the space for the images of `task`."""
         return cls(task.input_shape, task.outputs, **settings)
 
     # -- parts -----------------------------------------------------------------------------------
@@ -142,7 +145,7 @@ class Blueprint:
 
         Args:
             blueprint: of this space.
-            modules: a module of every kind that it points to.
+            modules: kind -> module, for every kind that it points to.
         """
         used = tuple((kind, modules[kind]) for kind in self.pointed_to(blueprint))
         made, share = (*blueprint[:3], used), 1.0
@@ -164,7 +167,7 @@ class Blueprint:
         return self.assemble(self.blueprints(kinds).sample(rng), modules)
 
     def mutate(self, arch: Arch, rng: random.Random) -> Move:
-        """Mutate the blueprint, or a module wherever it stands, or a copy of it at one node."""
+        """Mutate the blueprint, a module at all its nodes, or a copy of a module at one node."""
         old = self.canonical(arch)
         for _ in range(_TRIES):
             move = rng.choice((self._other_blueprint, self._other_module, self._own_module))(
@@ -180,14 +183,14 @@ class Blueprint:
         return {"lr": arch[2][0], "momentum": arch[2][1]}
 
     def canonical(self, arch: Arch) -> Arch:
-        """Return what the network is and how it is trained, whatever its genes and kinds are called."""
+        """Return the network and its training settings, independent of names of genes and kinds."""
         modules = {
             kind: canonical(Dag(*module), lambda layer: layer[1:]) for kind, module in arch[3]
         }
         return (arch[2], canonical(Dag(*arch[:2]), lambda node: modules[node[1]]))
 
     def drawing(self, arch: Arch) -> Drawing:
-        """Return the blueprint and every module that it points to, a picture of each."""
+        """Return one picture of the blueprint and one of every module that it points to."""
         sketch = Sketch()
         _draw(sketch, Dag(*arch[:2]), "blueprint", lambda node: (f"module {node[1]}", "other"))
         for kind, module in arch[3]:
@@ -228,7 +231,7 @@ class Blueprint:
         return Move(self.assemble(arch[:3], modules), f"module {operator}")
 
     def _own_module(self, arch: Arch, rng: random.Random) -> Move:
-        """Give a node a module of a kind of its own, a mutant of the one that it had."""
+        """Give one node a mutated copy of its module, as a new kind."""
         name, kind = rng.choice(arch[0])
         modules = dict(arch[3])
         new = max(modules) + 1
@@ -238,12 +241,12 @@ class Blueprint:
 
 
 def flow(graph: Dag, given: Shape, through: Callable[[Node, Shape], Shape]) -> dict[str, Shape]:
-    """Return what every node gives, by its name, and what reaches the output.
+    """Return the output shape of every node by name, and that of the graph under `OUTPUT`.
 
     Args:
         graph: of layers or of modules.
-        given: what flows into it.
-        through: a node and what it reads -> what it gives.
+        given: input shape of the graph.
+        through: (node, its input shape) -> its output shape.
     """
     nodes, reads = network(graph)
     made = {INPUT: given}
@@ -253,13 +256,13 @@ def flow(graph: Dag, given: Shape, through: Callable[[Node, Shape], Shape]) -> d
 
 
 def joined(shapes: Iterable[Shape]) -> Shape:
-    """Return the shape in which values of `shapes` are added."""
+    """Return the common shape in which feature maps of `shapes` are added."""
     channels, heights, widths = zip(*shapes, strict=True)
     return Shape(max(channels), min(heights), min(widths))
 
 
 def after(layer: Layer, given: Shape) -> Shape:
-    """Return what a layer makes of what it reads."""
+    """Return the output shape of `layer` for an input of shape `given`."""
     _, height, width = given
     if layer.pool:
         height, width = -(-height // 2), -(-width // 2)
@@ -267,7 +270,7 @@ def after(layer: Layer, given: Shape) -> Shape:
 
 
 def _draw(sketch: Sketch, graph: Dag, group: str, label: Callable[[Node], tuple[str, str]]) -> None:
-    """Add what has an effect of a graph to a drawing, as a picture of its own."""
+    """Add the active nodes and edges of a graph to a drawing, as a picture of their own."""
     nodes, reads = network(graph)
     sketch.node(f"{group}/{INPUT}", "input", "input", group)
     for node in nodes:
@@ -286,7 +289,7 @@ def _layer_label(node: Node) -> tuple[str, str]:
 
 
 def _narrowed(module: Arch, share: float) -> Arch:
-    """Return a module with a share of its filters, at least `STEP` of each layer."""
+    """Return `module` with a share of its filters, at least `STEP` per layer."""
 
     def layer(node: Node) -> Node:
         return (node[0], max(STEP, STEP * int(share * node[1] / STEP)), *node[2:])

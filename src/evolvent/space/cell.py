@@ -12,7 +12,7 @@ reduction cell is fixed (GDAS's FRC). A cell is a tuple of nodes, a node
 Sources: Zoph et al. 2017 (1707.07012) section 3; Real et al. 2018 (1802.01548) for the mutations; Liu
 et al. 2018 (1806.09055) section 2 for the mixture and its derivation; Pham et al. 2018 (1802.03268);
 Dong & Yang 2019 (1910.04465) for the fixed reduction cell.
-What differs: an operation mutation never draws the present operation (the identity rate belongs to the
+What differs: an operation mutation never draws the current operation (the identity rate belongs to the
 strategy), and where NASNet may feed an unused *input* of a cell to its output, we use nodes only.
 """
 
@@ -82,7 +82,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "plain": ("conv_3x3", "conv_1x1", "conv_5x5", "max_pool_3x3", "avg_pool_3x3", "skip_connect"),
 }
 COMBINE = ("add", "concat")
-#: what is known of the reduction cell -> the cells that are searched, in the order of an architecture
+#: value of the setting `reduction` -> the searched cells, in the order of an architecture
 SEARCHED = {"searched": ("normal", "reduction"), "fixed": ("normal",)}
 INPUTS = 2  # states that a cell starts with
 
@@ -91,17 +91,18 @@ CellArch = tuple[Node, ...]
 
 
 class Cell:
-    """The space of cells, mostly in pairs. The dialects of the papers are settings.
+    """The space of cells: a normal and a reduction cell. The papers' variants are settings.
 
     Args:
         operations: a name of `OPERATIONS`, or the operations themselves.
         nodes: computed nodes per cell. [count, >= 1]
-        combine: how a node may join its two branches: ``("add",)`` or, as NASNet, both of `COMBINE`.
+        combine: ways to join the two branches of a node: ``("add",)`` or, as in NASNet, both of
+            `COMBINE`.
         output: ``"loose"`` concatenates the nodes that no node reads, ``"all"`` every node.
         distinct: whether the two branches of a node must read different states (DARTS).
         zero: whether the mixture has a column ``none`` in front (DARTS, GDAS).
-        reduction: ``"searched"``, or ``"fixed"``: the one of GDAS (FRC), and only a normal cell is
-            searched.
+        reduction: ``"searched"``, or ``"fixed"``: the fixed reduction cell of GDAS (FRC); only the
+            normal cell is then searched.
 
     Raises:
         SettingError: for a value outside these rules.
@@ -153,7 +154,7 @@ class Cell:
         return self.decode(sample_decisions(self, rng))
 
     def mutate(self, arch: Arch, rng: random.Random) -> Move:
-        """Change one hidden state, operation or (with a choice of it) combination of one node."""
+        """Change one hidden state, operation or (if there is a choice) combination of one node."""
         kinds = ["hidden-state", "op"] + (["combine"] if len(self.combine) > 1 else [])
         while True:  # a drawn position may have no alternative: draw the position anew
             kind = rng.choice(kinds)
@@ -223,7 +224,7 @@ class Cell:
         return first, self.operations[op_first], second, self.operations[op_second], combine
 
     def equivalents(self, choices: Sequence[int], rng: random.Random) -> tuple[int, ...]:
-        """Swap the two branches of random nodes: the same network in other words."""
+        """Swap the two branches of random nodes, which leaves the network the same."""
         swapped = list(choices)
         for at in range(0, len(choices), self._per_node):
             if rng.random() < 0.5:
@@ -285,7 +286,7 @@ class Cell:
         first, second = sorted((best, other), key=lambda entry: entry[1])
         return first[1], first[2], second[1], second[2], "add"
 
-    # -- what it looks like ----------------------------------------------------------------------
+    # -- drawing ---------------------------------------------------------------------------------
 
     def drawing(self, arch: Arch) -> Drawing:
         """Return one picture per cell: operations as boxes between the states they read and make."""
@@ -309,7 +310,7 @@ class Cell:
     # -- equal networks --------------------------------------------------------------------------
 
     def canonical(self, arch: Arch) -> Arch:
-        """Return one architecture for all that differ only in the order of branches or nodes."""
+        """Return the same architecture for all that differ only in the order of branches or nodes."""
         return tuple(_canonical_cell(cell) for cell in arch)
 
 

@@ -4,7 +4,7 @@ An architecture is the tuple of its six operations in the official order of edge
 1>3, 2>3. Node = sum of its incoming edges; node 3 is the output.
 
 Source: Dong & Yang 2020 (2001.00326); the unique form follows the benchmark's own rule (a skip
-connection disappears, whatever reads a zero is a zero, sums are unordered), which leaves 6,466
+connection disappears, an operation on a zero is a zero, sums are unordered), which leaves 6,466
 distinct cells.
 """
 
@@ -61,7 +61,7 @@ class Cell201:
         return tuple(OPERATIONS[choice] for choice in choices)
 
     def equivalents(self, choices: Sequence[int], rng: random.Random) -> tuple[int, ...]:
-        """Return `choices`: no symmetry here can be written down without changing the cell."""
+        """Return `choices`: reordering them would change the cell."""
         return tuple(choices)
 
     def groups(self) -> tuple[Group, ...]:
@@ -125,5 +125,5 @@ def parse(text: str) -> Arch:
 
 
 def digits(arch: Arch) -> str:
-    """Return the six digits under which tables list `arch`."""
+    """Return the six digits by which tables list `arch`."""
     return "".join(str(OPERATIONS.index(name)) for name in arch)

@@ -7,19 +7,19 @@ Source: Dufourq & Bassett 2017, "EDEN: Evolutionary Deep Networks for Efficient 
 ``conv2d``      filters, kernel edge, activation     images; valid padding, stride 1
 ``conv1d``      filters, kernel length, activation   sequences
 ``max_pool``    size                                 images and sequences; its stride is its size
-``dense``       units, activation                    flattens what it is given
-``dropout``     rate                                 not first, and not behind another
-``embedding``   dimension                            the first layer of tokens, and only there
+``dense``       units, activation                    flattens its input
+``dropout``     rate                                 not first, not right after another
+``embedding``   dimension                            the first layer for tokens, only there
 ``global_pool`` ``mean`` or ``max``                  sequences, over their whole length; an extra
 ``norm``        -                                    numbers: batch norm; an extra
 ``residual``    hidden units                         numbers: a dense block that is added; an extra
 =============== ==================================== ============================================
 
-The output layer, one dense unit per number that is asked for, is not part of it. The ranges of the
-paper are not published in full: those here are settings. What differs: the output's activation is
-not evolved (the loss wants logits), and a chain's size is limited before anything is built, because
-a few flattened maps would be larger than memory. The extras are not of that paper: they stand where
-the input is tokens or numbers, unless a setting says otherwise.
+The output layer, one dense unit per output, is not part of the chain. The paper does not publish all
+its ranges: here they are settings. What differs: the output's activation is not evolved (the loss needs
+logits), and a chain's size is limited before anything is built, because a few flattened feature maps
+can exceed the memory. The extras are additions to the paper: by default they are used where the input
+is tokens or numbers.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _TRIES = 40  # draws of a move that fits, before the learning rate is changed in
 
 
 class Cost(NamedTuple):
-    """What a layer needs: trainable numbers, and multiply-adds for one input."""
+    """The cost of a layer or network: trainable parameters, and multiply-adds for one input."""
 
     weights: int
     multiply_adds: int
 
 
 class Signal(NamedTuple):
-    """What flows between two layers.
+    """The form and shape of the value that one layer passes to the next.
 
     Args:
         form: ``image``, ``sequence``, ``tokens`` or ``flat``.
@@ -62,36 +62,36 @@ class Signal(NamedTuple):
 
     @property
     def numbers(self) -> int:
-        """How many numbers it has. [count]"""
+        """The number of elements. [count]"""
         return math.prod(self.shape)
 
 
 class Chain:
-    """Feed-forward stacks of layers, each with a learning rate of its own.
+    """Feed-forward stacks of layers, each stack with a learning rate of its own.
 
     Args:
         input_shape: (C, H, W) of images, (C, T) of sequences, (T,) of tokens, (N,) of numbers.
         vocabulary: number of different tokens; 0 if the input is not tokens. [count]
         outputs: of the network, for the limit on its size. [count]
-        depth: most layers, besides the output's. [count]
-        filters: least and most of a convolution. [count]
-        kernels: least and most edge of a convolution. [pixels or steps]
-        units: least and most of a dense layer. [count]
-        pools: least and most size of a pooling. [pixels or steps]
-        embeddings: least and most dimension; the paper's are thought to begin at 100, which on two
-            cores is dear. [count]
-        dropouts: least and most rate. [0..1)
-        lrs: least and most learning rate; drawn and changed on a logarithmic scale.
+        depth: maximum number of layers, without the output layer. [count]
+        filters: minimum and maximum of a convolution. [count]
+        kernels: minimum and maximum kernel size of a convolution. [pixels or steps]
+        units: minimum and maximum of a dense layer. [count]
+        pools: minimum and maximum size of a pooling. [pixels or steps]
+        embeddings: minimum and maximum dimension; the paper's probably begin at 100, which is
+            expensive on two cores. [count]
+        dropouts: minimum and maximum rate. [0..1)
+        lrs: minimum and maximum learning rate; drawn and changed on a logarithmic scale.
         activations: alternatives for convolutions and dense layers, out of `ACTIVATIONS`. Softmax
             within a network hardly ever trains, so the default leaves it out.
-        weights: most trainable numbers of a network. [count]
-        multiply_adds: most for one input. [count]
+        weights: maximum trainable parameters of a network. [count]
+        multiply_adds: maximum for one input. [count]
         extras: kinds of layers beyond EDEN's, out of `EXTRAS`; None: those that suit the input.
-        convolutions: fewest of a chain; None: 1 for tokens, whose order nothing else would see,
-            else 0. [count]
+        convolutions: minimum of a chain; None: 1 for tokens, because no other layer sees their
+            order, else 0. [count]
 
     Raises:
-        SettingError: for a range that is empty or a limit that leaves no network.
+        SettingError: for an empty range, or a limit that leaves no network.
     """
 
     family = "chain"
@@ -131,7 +131,7 @@ class Chain:
         }
         for name, (least, most) in self.ranges.items():
             if not 0 < least <= most or (name == "dropouts" and most >= 1):
-                raise SettingError(f"{name}={(least, most)}: two positive values, least and most")
+                raise SettingError(f"{name}={(least, most)}: two positive values, smaller first")
         if depth < 1 or not self.activations or set(self.activations) - set(ACTIVATIONS):
             raise SettingError(
                 f"depth={depth}, activations={self.activations}: at least one layer, and some of "
@@ -155,7 +155,7 @@ class Chain:
 
     @classmethod
     def of(cls, task: Any, **settings: Any) -> Self:
-        """Return the chains for the shapes of `task`."""
+        """Return the space for the input and output of `task`."""
         return cls(task.input_shape, getattr(task, "vocabulary", 0), task.outputs, **settings)
 
     # -- what is valid ---------------------------------------------------------------------------
@@ -163,14 +163,14 @@ class Chain:
     def signals(
         self, layers: tuple[Layer, ...], source: Signal | None = None
     ) -> tuple[Signal, ...]:
-        """Return what flows into every layer and, last, into the output layer.
+        """Return the input signal of every layer and, last, of the output layer.
 
         Args:
             layers: of a chain.
-            source: what flows into the first; None is the input that the space was made for.
+            source: input of the first layer; None is the input that the space was made for.
 
         Raises:
-            InvalidArchitecture: where a layer cannot take what it is given.
+            InvalidArchitecture: if a layer cannot take its input.
         """
         found = [source or self.source]
         for layer in layers:
@@ -180,7 +180,7 @@ class Chain:
         return tuple(found)
 
     def cost(self, layers: tuple[Layer, ...]) -> Cost:
-        """Return what the whole network needs, the output layer included."""
+        """Return the cost of the whole network, including the output layer."""
         signals = self.signals(layers)
         each = [self._layer_cost(*pair) for pair in zip(layers, signals[:-1], strict=True)]
         last = signals[-1].numbers * self.outputs
@@ -188,12 +188,12 @@ class Chain:
         return Cost(weights, sum(cost.multiply_adds for cost in each) + last)
 
     def problem(self, layers: tuple[Layer, ...]) -> str:
-        """Return why `layers` are no network of this space, or nothing."""
+        """Return the reason why `layers` are invalid in this space, or an empty string."""
         if len(layers) > self.depth:
             return f"{len(layers)} layers, at most {self.depth}"
         kinds = ["dropout", *(layer[1] for layer in layers)]
         if ("dropout", "dropout") in itertools.pairwise(kinds):
-            return "a dropout stands first, or behind another"
+            return "a dropout is the first layer, or follows another"
         if unknown := self.left_out.intersection(kinds):
             return f"layers {', '.join(sorted(unknown))} are left out of this space"
         if self.convolutions > kinds.count("conv1d"):
@@ -228,7 +228,7 @@ class Chain:
     # -- sample and move -------------------------------------------------------------------------
 
     def sample(self, rng: random.Random) -> Arch:
-        """Return a chain of random depth, every layer of a random kind that fits what flows into it."""
+        """Return a chain of random depth, every layer of a random kind that fits its input."""
         layers = self._first(rng)
         for _ in range(rng.randint(1, self.depth) - len(layers)):
             longer = self._grown(layers, len(layers), rng)
@@ -238,7 +238,7 @@ class Chain:
     def mutate(self, arch: Arch, rng: random.Random) -> Move:
         """Add, remove, replace or alter a layer, or change the learning rate, each equally likely.
 
-        A draw that fits nowhere is drawn again, its kind included.
+        A draw that does not fit is repeated, including its kind.
         """
         moves: dict[str, Callable[[tuple[Layer, ...], random.Random], tuple[Layer, ...] | None]] = {
             "add-layer": lambda layers, rng: self._grown(layers, rng.randint(0, len(layers)), rng),
@@ -261,14 +261,14 @@ class Chain:
         return Move((self._altered_lr(lr, rng), layers), "learning-rate")
 
     def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
-        """Join the head of one chain to the tail of another; the learning rate is either's."""
+        """Join the head of one chain to the tail of another; the learning rate is either parent's."""
         for _ in range(_TRIES):
             head = first[1][: rng.randint(0, len(first[1]))]
             used = {layer[0] for layer in head}
             tail = second[1][rng.randint(0, len(second[1])) :]
             joined = head
             for layer in tail:
-                # relatives share names: of two equal ones the second is another gene
+                # relatives share names: the second gene of a name gets a new one
                 name = layer[0] if layer[0] not in used else fresh(used, rng)
                 used.add(name)
                 joined += ((name, *layer[1:]),)
@@ -301,7 +301,7 @@ class Chain:
     # -- the operators ---------------------------------------------------------------------------
 
     def _smallest(self, name: str = "") -> tuple[Layer, ...]:
-        """Return the layers that no chain can do without, of least size."""
+        """Return the mandatory layers at their smallest size."""
         if self.source.form != "tokens":
             return ()
         least = {key: int(low) for key, (low, _) in self.ranges.items()}
@@ -311,7 +311,7 @@ class Chain:
         return (embedding, convolution)[: 1 + self.convolutions]
 
     def _first(self, rng: random.Random) -> tuple[Layer, ...]:
-        """Return the layers that no chain can do without, of random size."""
+        """Return the mandatory layers at random sizes."""
         if self.source.form != "tokens":
             return ()
         name = fresh((), rng)
@@ -326,7 +326,7 @@ class Chain:
     def _grown(
         self, layers: tuple[Layer, ...], place: int, rng: random.Random
     ) -> tuple[Layer, ...] | None:
-        """Return `layers` with a random one more at `place`, or None if it does not fit."""
+        """Return `layers` with a random layer inserted at `place`, or None if it does not fit."""
         layer = self._drawn(layers, place, fresh({layer[0] for layer in layers}, rng), rng)
         if layer is None:
             return None
@@ -361,7 +361,7 @@ class Chain:
     def _drawn(
         self, layers: tuple[Layer, ...], place: int, name: str, rng: random.Random
     ) -> Layer | None:
-        """Return a random layer for `place`, its values cut down to what flows there."""
+        """Return a random layer for `place`, its size limited by its input; None if none fits."""
         given = self.signals(layers[:place])[-1] if place else self.source
         kinds = [kind for kind in KINDS[given.form] if kind not in self.left_out]
         (kind,) = rng.choices(kinds, [ODDS.get(kind, 1) for kind in kinds])
@@ -417,30 +417,30 @@ class Chain:
         return min(max(drawn, low), high)  # rounding may leave the range
 
 
-#: form of what flows -> the kinds of layers that may come next
+#: form of a layer's input -> the kinds of layers that can take it
 KINDS = {
     "image": ("conv2d", "max_pool", "dense", "dropout"),
     "sequence": ("conv1d", "max_pool", "dense", "dropout", "global_pool"),
     "flat": ("dense", "dropout", "residual", "norm"),
     "tokens": ("embedding",),
 }
-#: how often a kind is drawn where others could be, too: what flattens ends all convolutions behind it,
-#: so without weights most chains would hold none
+#: relative probability of a kind, 1 by default. No convolution can follow a layer that flattens, so
+#: without these weights most chains would have none
 ODDS = {"conv2d": 3, "conv1d": 3, "global_pool": 2}
-#: kinds of layers that EDEN has not, and the form of input for which they stand by default
+#: kinds of layers beyond EDEN's, and the forms of input that use them by default
 EXTRAS = ("global_pool", "norm", "residual")
 EXTRAS_OF = {"tokens": ("global_pool",), "flat": ("norm", "residual")}
 
 
 def after(layer: Layer, given: Signal) -> Signal:
-    """Return what flows out of `layer` when `given` flows in.
+    """Return the output signal of `layer` for the input `given`.
 
     Raises:
-        InvalidArchitecture: if the layer cannot take it.
+        InvalidArchitecture: if the layer cannot take this input.
     """
     kind = layer[1]
     if kind not in KINDS[given.form]:
-        raise InvalidArchitecture(f"a layer {kind} cannot follow what is {given.form}")
+        raise InvalidArchitecture(f"a layer {kind} cannot take an input of form {given.form}")
     match kind:
         case "conv2d" | "conv1d":
             sizes = tuple(size - layer[3] + 1 for size in given.shape[1:])
@@ -462,7 +462,7 @@ def after(layer: Layer, given: Signal) -> Signal:
 
 
 def signal(shape: Shape, vocabulary: int = 0) -> Signal:
-    """Return what an input of `shape` is; tokens are told from numbers by their vocabulary.
+    """Return the signal of an input of `shape`; a vocabulary tells tokens from numbers.
 
     Raises:
         SettingError: for shapes of no or more than three dimensions.

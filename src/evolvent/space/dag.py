@@ -1,10 +1,12 @@
-"""Acyclic graphs of genes that grow as in NEAT: what modules and blueprints have in common.
+"""Acyclic graphs of genes that grow as in NEAT: the common base of modules and blueprints.
 
-A graph is ``(nodes, edges)`` in the order in which they arose: nodes ``(name, *values)``, edges
-``(source, target, enabled)`` between nodes, the input ``x`` and the output ``y``. An edge is what it
-joins; a node is named by the edge that it split, so that equal events give equal genes in any relative
-and any process, and genomes align without a counter. Disabled edges keep their place: no path may close
-a cycle through them, because a child may enable them again.
+A graph is ``(nodes, edges)`` in the order in which they were added: nodes ``(name, *values)``, edges
+``(source, target, enabled)`` between nodes, the input ``x`` and the output ``y``. An edge is identified
+by its two ends, a node by the edge that it split, so that equal events give equal genes in every
+lineage and every process, and genomes align without a global counter. Disabled edges still count for
+cycles: no new edge may close one through them, because a child may enable them again.
+
+A node or edge is active if it lies on a path of enabled edges from the input to the output.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from .genes import derived, digest
 INPUT, OUTPUT = "x", "y"
 Node = tuple[Any, ...]
 Edge = tuple[str, str, bool]
-Values = Callable[[Node, Node], float]  # of two nodes of one name: how different they are, 0..1
+Values = Callable[[Node, Node], float]  # difference of two nodes of one name, 0..1
 
 
 class Dag(NamedTuple):
@@ -32,7 +34,7 @@ class Dag(NamedTuple):
         return [(source, target) for source, target, enabled in self.edges if enabled]
 
     def with_nodes(self, values: Callable[[Node], Node]) -> Dag:
-        """Return the graph with other nodes at their places."""
+        """Return the graph with `values` applied to every node."""
         return self._replace(nodes=tuple(values(node) for node in self.nodes))
 
 
@@ -42,14 +44,13 @@ def single(values: tuple[Any, ...]) -> Dag:
     return Dag(((name, *values),), ((INPUT, name, True), (name, OUTPUT, True)))
 
 
-# ---- what of it has an effect --------------------------------------------------------------------
+# ---- the active part -----------------------------------------------------------------------------
 
 
 def network(graph: Dag) -> tuple[list[Node], dict[str, list[str]]]:
-    """Return the nodes on a way from the input to the output, in order, and what each one reads.
+    """Return the active nodes in topological order, and name -> sources of each.
 
-    The output's sources are among the latter, under its own name; it has none where nothing leads
-    there.
+    The sources of the output are included under its own name, unless no path leads there.
     """
     edges = graph.on()
     forward = reached(INPUT, edges)
@@ -70,7 +71,7 @@ def network(graph: Dag) -> tuple[list[Node], dict[str, list[str]]]:
 
 
 def reached(start: str, edges: Collection[tuple[str, str]]) -> set[str]:
-    """Return everything that a way leads to from `start`, itself included."""
+    """Return all nodes that a path from `start` leads to, itself included."""
     found, fresh = {start}, {start}
     while fresh:
         fresh = {target for source, target in edges if source in fresh} - found
@@ -79,11 +80,11 @@ def reached(start: str, edges: Collection[tuple[str, str]]) -> set[str]:
 
 
 def canonical(graph: Dag, value: Callable[[Node], Any]) -> tuple[Any, ...]:
-    """Return what the network is, whatever its nodes are called.
+    """Return the active part of a graph, independent of the names of its nodes.
 
     Args:
-        graph: whose form to tell.
-        value: of a node: what it does, whatever it is called.
+        graph: nodes and edges.
+        value: node -> its values without its name.
     """
     nodes, reads = network(graph)
     labels = {node[0]: value(node) for node in nodes} | {INPUT: INPUT, OUTPUT: OUTPUT}
@@ -96,12 +97,12 @@ def told_apart(
 ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """Return nodes and edges of a graph with digests in place of the names of nodes.
 
-    A node is told by its label, by what leads to it and by what it leads to, and that again for
-    those, until no more nodes are told apart.
+    A node's digest covers its label and the digests of its sources and targets; this is repeated
+    until no further nodes are told apart (colour refinement).
 
     Args:
-        labels: name of a node -> what it is.
-        edges: pairs of names.
+        labels: name of a node -> its label, equal for nodes that do the same.
+        edges: (source, target) pairs of names.
     """
     sources: dict[str, list[str]] = {name: [] for name in labels}
     targets: dict[str, list[str]] = {name: [] for name in labels}
@@ -128,7 +129,7 @@ def told_apart(
 
 
 def split(graph: Dag, values: tuple[Any, ...], rng: random.Random) -> Dag | None:
-    """Disable an edge that has an effect, and put a node of `values` in its place."""
+    """Disable an active edge, and put a node of `values` in its place."""
     _, reads = network(graph)
     ways = [(source, target) for source, target in graph.on() if source in reads.get(target, ())]
     if not ways:
@@ -142,7 +143,7 @@ def split(graph: Dag, values: tuple[Any, ...], rng: random.Random) -> Dag | None
 
 
 def join(graph: Dag, rng: random.Random) -> Dag | None:
-    """Add an edge between two nodes that have none and that it closes no cycle with."""
+    """Add an edge between two unconnected nodes that closes no cycle."""
     names = [node[0] for node in graph.nodes]
     pairs = [(source, target) for source, target, _ in graph.edges]
     free = [
@@ -163,12 +164,12 @@ def toggle(graph: Dag, rng: random.Random) -> Dag | None:
 
 
 def cross(first: Dag, second: Dag, rng: random.Random, *, disabled: float) -> Dag:
-    """Return the genes of `first`, those that both have from either; what only `second` has is lost.
+    """Return a child with the structure of `first`; genes that both have come from either parent.
 
     Args:
         first: the fitter parent, which gives the structure.
         second: the other one.
-        rng: of the choices.
+        rng: makes the choices.
         disabled: probability that a common edge is disabled, if it is in either parent. [0..1]
     """
     nodes = {node[0]: node for node in second.nodes}
@@ -187,10 +188,10 @@ def cross(first: Dag, second: Dag, rng: random.Random, *, disabled: float) -> Da
 
 
 def distance(first: Dag, second: Dag, values: Values) -> tuple[float, float]:
-    """Return how far apart two genomes are, in structure and in the values of their nodes. [0..1]
+    """Return the distances of two genomes in structure and in values, each 0..1.
 
-    The first is the share of edges that only one has, the second the mean difference of the nodes
-    that both have.
+    Structure is the share of edges that only one has; values, the mean difference of the nodes that
+    both have.
     """
     mine = {(source, target) for source, target, _ in first.edges}
     theirs = {(source, target) for source, target, _ in second.edges}

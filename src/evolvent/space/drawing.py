@@ -1,9 +1,8 @@
-"""What an architecture looks like: boxes and arrows that carry the names of the genes they stand for.
+"""Drawings of architectures: boxes and arrows that carry the names of their genes.
 
 A drawing is data, not a picture: pages and files draw it in their own way. Equal ids in two drawings
-are the same gene, so what a mutation did is what was added, removed or relabelled between the drawing
-of a parent and that of its child. Facts are what an architecture says beside its structure, such as
-a learning rate.
+are the same gene, so the drawings of a parent and its child show what a mutation added, removed or
+relabelled. Facts hold values beside the structure, such as a learning rate.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 from ..errors import EvolventError
 
-#: what a node may be, which decides its colour: the label says the rest
+#: kinds of nodes; the kind decides the colour
 KINDS = (
     "input",
     "output",
@@ -25,7 +24,7 @@ KINDS = (
     "activation",
     "other",
 )
-_SIGNS = {  # what the name of an operation holds -> its kind; the first that fits decides
+_SIGNS = {  # part of an operation's name -> its kind; the first match decides
     "conv": "convolution",
     "pool": "pooling",
     "skip": "skip",
@@ -44,7 +43,7 @@ class Node(NamedTuple):
 
     Args:
         id: the gene it stands for; unique in a drawing.
-        label: what is written in it.
+        label: text in the box.
         kind: one of `KINDS`.
         group: nodes of one group are drawn as one picture with this title: ``"normal cell"``.
     """
@@ -56,13 +55,13 @@ class Node(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """An arrow between two nodes of one group; its ends, and whether it is a skip, are its identity.
+    """An arrow between two nodes of one group, identified by its ends and whether it is a skip.
 
     Args:
         source: id of the node where it starts.
         target: id of the node where it ends.
-        label: what is written at it, mostly nothing.
-        kind: ``""``, or ``"skip"`` for what passes by, or ``"negative"`` for a weight below 0.
+        label: text at the arrow, usually empty.
+        kind: ``""``, or ``"skip"`` for a skip connection, or ``"negative"`` for a weight below 0.
     """
 
     source: str
@@ -81,7 +80,7 @@ class Drawing:
 
 
 class Sketch:
-    """A drawing while it is made."""
+    """Builds a drawing, box by box."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
@@ -100,15 +99,15 @@ class Sketch:
         return self.node(id, name.replace("_connect", "").replace("_", " "), kind_of(name), group)
 
     def edge(self, source: str, target: str, label: str = "", kind: str = "") -> None:
-        """Add an arrow between two boxes that are there already."""
+        """Add an arrow between two existing boxes of one group."""
         if source not in self._nodes or target not in self._nodes:
             raise EvolventError(f"an edge from {source!r} to {target!r}: one of them is no node")
         if self._nodes[source].group != self._nodes[target].group:
-            raise EvolventError(f"an edge from {source!r} to {target!r}: they are of two groups")
+            raise EvolventError(f"an edge from {source!r} to {target!r}: they are in two groups")
         self._edges[source, target, kind == "skip"] = Edge(source, target, label, kind)
 
     def fact(self, name: str, value: object) -> None:
-        """Say something beside the picture."""
+        """Add a fact, which is shown beside the picture."""
         self._facts[name] = str(value)
 
     def done(self) -> Drawing:

@@ -13,13 +13,14 @@ The image ``x`` has depth 0, the outputs ``y0``, ``y1``, ... of 1 x 1 have depth
 edge follows from the sizes it joins, |source - target| + 1 in each axis by itself: a valid
 convolution where the map shrinks, a full one where it grows.
 
-Innovation: an edge is what it joins, so that equal edges of relatives are one gene; the name of a map
-is drawn from the event that made it (which edge was split, or what it was put between), so that equal
-events give equal names in any process, without a counter.
+Innovation: an edge is identified by its two ends, so that equal edges of relatives are one gene. The
+name of a map is derived from the event that made it (the edge that it split, or the nodes that it was
+put between), so that equal events give equal names in every process, without a counter.
 
-What differs: the image is one node, whose edges have a kernel per channel. An operator picks among
-what is part of the network where the paper picks among all genes; networks are limited by settings.
-`add_map` is the node mutation of Desell's later work (eScience 2017), off at the published rates.
+A map or edge is active if it lies on a path of enabled edges from the image to an output. What differs:
+the image is one node, whose edges have a kernel per channel. Most operators pick among active genes,
+where the paper picks among all; networks are limited by settings. `add_map` is the node mutation of
+Desell's later work (eScience 2017); by default it is off, as in the paper.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from .dag import told_apart
 from .drawing import Drawing, Sketch
 from .genes import derived
 
-IMAGE = "x"  # the name of the node that is the image
+IMAGE = "x"  # the name of the image's node
 _TRIES = 100  # draws of a mutation that can be applied, before the parent is trained again
-MOST_ENDS = 4  # inputs, and outputs, of a map that `add_map` makes
+MOST_ENDS = 4  # maximum inputs, and outputs, of a map that `add_map` makes
 
 
 class Shape(NamedTuple):
-    """Of a node: channels, height, width."""
+    """The shape of a node: channels, height, width."""
 
     channels: int
     height: int
@@ -50,7 +51,7 @@ class Shape(NamedTuple):
 
     @property
     def numbers(self) -> int:
-        """How many numbers it has. [count]"""
+        """The number of elements. [count]"""
         return self.channels * self.height * self.width
 
 
@@ -72,28 +73,28 @@ class Edge(NamedTuple):
 
     @property
     def ends(self) -> tuple[str, str]:
-        """What it joins: its innovation number."""
+        """The two nodes that it joins, in place of an innovation number."""
         return self.source, self.target
 
 
 class Genome(NamedTuple):
-    """An architecture with names for its parts."""
+    """An architecture with named fields."""
 
     maps: tuple[Map, ...]
     edges: tuple[Edge, ...]
 
     def plain(self) -> Arch:
-        """Return the genome as an architecture: plain tuples in an order of their own."""
+        """Return the genome as an architecture: sorted plain tuples."""
         maps = sorted(self.maps, key=lambda each: (each.depth, each.name))
         return (tuple(map(tuple, maps)), tuple(map(tuple, sorted(self.edges))))
 
     def named(self) -> dict[str, Map]:
-        """Return name -> map."""
+        """Return the maps by their names."""
         return {each.name: each for each in self.maps}
 
 
 def genome(arch: Arch) -> Genome:
-    """Return an architecture with names for its parts."""
+    """Return `arch` as a genome."""
     maps, edges = arch
     return Genome(tuple(Map(*each) for each in maps), tuple(Edge(*each) for each in edges))
 
@@ -107,11 +108,11 @@ class Filters:
     Args:
         input_shape: (C, H, W) of the images.
         outputs: numbers per image. [count]
-        pool: edge of the squares of the image that are averaged before the network, which the paper has
-            not; None is 1, or 2 for images of 24 pixels and more. [pixels]
-        maps: most hidden ones, without effect or not. [count]
-        multiply_adds: most for one image, every edge as the matrix that it is computed by. [count]
-        grown: most mutations between the minimal architecture and a random sample. [count]
+        pool: edge of the average pooling of the image before the network, an addition to the paper;
+            None is 1, or 2 for images of 24 pixels and more. [pixels]
+        maps: maximum number of hidden maps, active or not. [count]
+        multiply_adds: maximum for one image, every edge counted as the matrix that computes it. [count]
+        grown: maximum mutations from the minimal architecture to a random sample. [count]
         disable_edge: relative rate of this mutation, like those that follow.
         enable_edge: relative rate.
         split_edge: relative rate.
@@ -121,8 +122,9 @@ class Filters:
         change_width: relative rate.
         add_map: relative rate; the paper has no such mutation, its successor has it as often as
             `add_edge`.
-        more_fit: probability that an edge of the fitter parent alone stays as it is there. [0..1]
-        less_fit: probability that one of the other parent alone does; otherwise it is disabled. [0..1]
+        more_fit: probability that a child keeps an edge of the fitter parent alone as it is; otherwise
+            the edge is disabled. [0..1]
+        less_fit: the same for an edge of the other parent alone. [0..1]
 
     Raises:
         SettingError: for a setting out of its range, or a limit below the minimal architecture.
@@ -187,7 +189,7 @@ class Filters:
 
     @classmethod
     def of(cls, task: Any, **settings: Any) -> Self:
-        """Return the networks for the images of `task`."""
+        """Return the space for the images of `task`."""
         return cls(task.input_shape, task.outputs, **settings)
 
     # -- sample and move -------------------------------------------------------------------------
@@ -216,7 +218,7 @@ class Filters:
     def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
         """Merge the edges of two architectures, the fitter one first.
 
-        Shared edges and shared maps are those of the first. What would be no network, or too large a
+        Shared edges and shared maps come from the first. A child that is no network, or too large a
         one, is drawn again.
         """
         better, worse = genome(first), genome(second)
@@ -240,7 +242,7 @@ class Filters:
         return self.mutate(first, rng)
 
     def canonical(self, arch: Arch) -> Arch:
-        """Return what the network is, whatever its maps are called: its edges by what they join."""
+        """Return the active edges by the nodes they join, independent of the names of maps."""
         nodes, edges = self.network(genome(arch))
         labels = {name: name if name in self.names else shape for name, shape in nodes.items()}
         return told_apart(labels, edges)
@@ -265,13 +267,13 @@ class Filters:
     # -- what is valid ---------------------------------------------------------------------------
 
     def shapes(self, genes: Genome) -> dict[str, Shape]:
-        """Return the name of every node -> its shape, by depth."""
+        """Return name -> shape of every node, by depth."""
         maps = sorted(genes.maps, key=lambda each: (each.depth, each.name))
         hidden = {each.name: Shape(1, each.height, each.width) for each in maps}
         return {IMAGE: self.image} | hidden | dict.fromkeys(self.names, Shape(1, 1, 1))
 
     def network(self, genes: Genome) -> tuple[dict[str, Shape], list[tuple[str, str]]]:
-        """Return the nodes that lie between the image and an output, by depth, and the edges there."""
+        """Return name -> shape of the active nodes, by depth, and the active edges."""
         shapes, edges = self.shapes(genes), [edge.ends for edge in genes.edges if edge.enabled]
         order = {name: place for place, name in enumerate(shapes)}
         fed, read = {IMAGE}, set(self.names)
@@ -285,7 +287,7 @@ class Filters:
         return found, [(a, b) for a, b in edges if a in found and b in found]
 
     def problem(self, genes: Genome) -> str:
-        """Return why `genes` are no network of this space, or nothing."""
+        """Return the reason why `genes` are invalid in this space, or an empty string."""
         if len(genes.maps) > self.maps:
             return f"{len(genes.maps)} maps, at most {self.maps}"
         nodes, edges = self.network(genes)

@@ -1,9 +1,9 @@
-"""Identifiers of genes: what lets a child find its parent's weights.
+"""Identifiers of genes, by which a child finds its parent's weights.
 
 A gene is named once, by the event that made it, and keeps its name through every later change, so that
 operators stay pure functions. Where only relatives share genes, the name is drawn from the event's own
-generator (`fresh`); where equal events are to give equal genes in any relative, it is derived from what
-happened (`derived`).
+generator (`fresh`); where equal events must give equal genes in every lineage, it is derived from the
+event (`derived`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def fresh(used: Collection[str], rng: random.Random) -> str:
 
 
 def derived(event: str, used: Collection[str]) -> str:
-    """Return the name of the gene that `event` makes, the first of its names that is not in use.
+    """Return the first unused name of the gene that `event` makes.
 
-    The same event gives the same name in any relative and any process.
+    The same event gives the same name in every lineage and every process.
     """
     count = 0
     while (name := _spelt(f"{event} {count}")) in used:
@@ -36,7 +36,7 @@ def derived(event: str, used: Collection[str]) -> str:
 
 
 def digest(*parts: object) -> str:
-    """Return a short text that stands for `parts`, the same in any process."""
+    """Return a short hash of `parts` as text, the same in every process."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 

@@ -3,20 +3,20 @@
 Source: Real et al. 2017, "Large-Scale Evolution of Image Classifiers" (1703.01041), section 3.2. An
 architecture is ``(learning rate, head, layers, skips)``. `head` names the classifier. A layer is a
 vertex together with its primary edge, the one that is no skip: the primary edges form the backbone,
-in the order of `layers`. A skip is an identity edge (source, target) to a later layer, whose
-activations are brought to the shape that the target's primary edge gives it, and added.
+in the order of `layers`. A skip is an identity edge (source, target) to a later layer. Its activations
+are brought to the output shape of the target's primary edge and added.
 
 ====================================================================== ================================
 ``(name, "conv", channels, height, width, stride, active)``             primary edge is a convolution
 ``(name, "identity", active)``                                          primary edge is an identity
 ====================================================================== ================================
 
-`active` says whether the vertex applies batch norm and ReLU, or nothing. The names of layers and head
-are what weights are inherited by; resetting weights means renaming everything.
+`active` says whether the vertex applies batch norm and ReLU, or nothing. Weights are inherited by the
+names of layers and head, so resetting the weights means renaming everything.
 
-What differs: a paper's network is limited by the memory of a worker, one of ours by settings, which
-make a mutation that exceeds them not applicable. A draw that is not applicable is drawn again, its
-kind included, as in the paper. Skips of a removed layer are removed with it.
+What differs: the paper limits a network by the memory of a worker. Here settings limit it, and a
+mutation that exceeds them is not applicable. As in the paper, a mutation that is not applicable is
+drawn again, including its kind. Skips of a removed layer are removed with it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TRIES = 100  # draws of a mutation that can be applied, before the learning rat
 
 
 class DNA(NamedTuple):
-    """An architecture with names for its parts."""
+    """An architecture with named fields."""
 
     lr: float
     head: str
@@ -62,7 +62,7 @@ Mutation = Callable[[DNA, random.Random], DNA | None]
 
 
 class Shape(NamedTuple):
-    """Of a layer's value: channels, height, width."""
+    """The shape of a layer's output: channels, height, width."""
 
     channels: int
     height: int
@@ -70,19 +70,19 @@ class Shape(NamedTuple):
 
 
 class Graph:
-    """Networks that grow from nothing.
+    """Networks that grow by mutation from a linear classifier.
 
     Args:
         input_shape: (C, H, W) of the images, for the limit on the cost.
         lr: learning rate of the minimal architecture.
-        least_channels: of an inserted convolution, which otherwise has those of its input, as in the
-            paper; 1 is the paper's rule. On grey images that rule needs several doublings before
-            anything can be told apart, which few trials cannot afford.
-        depth: most layers. [count]
-        channels: most of a convolution. [count]
-        filter: largest edge of a kernel, odd. [pixels]
-        multiply_adds: most for one input. [count]
-        grown: most mutations between the minimal architecture and a random sample. [count]
+        least_channels: minimum of an inserted convolution, which otherwise has as many channels as
+            its input; 1 is the paper's rule. On greyscale images that rule needs several doublings
+            before classes can be told apart, too many for a short search. [count]
+        depth: maximum number of layers. [count]
+        channels: maximum of a convolution. [count]
+        filter: largest kernel size, odd. [pixels]
+        multiply_adds: maximum for one input. [count]
+        grown: maximum mutations from the minimal architecture to a random sample. [count]
 
     Raises:
         SettingError: for a limit below what the minimal architecture and one convolution need.
@@ -138,7 +138,7 @@ class Graph:
 
     @classmethod
     def of(cls, task: Any, **settings: Any) -> Self:
-        """Return the graphs for the images of `task`."""
+        """Return the space for the images of `task`."""
         return cls(task.input_shape, **settings)
 
     def start(self, rng: random.Random) -> Arch:
@@ -198,7 +198,7 @@ class Graph:
     # -- limits ----------------------------------------------------------------------------------
 
     def problem(self, dna: DNA) -> str:
-        """Return which limit the network exceeds, or nothing."""
+        """Return the limit that the network exceeds, or an empty string."""
         if len(dna.layers) > self.depth:
             return f"{len(dna.layers)} layers, at most {self.depth}"
         cost = sum(_multiply_adds(*step) for step in walk(dna.layers, self.input_shape))
@@ -209,7 +209,7 @@ class Graph:
     # -- mutations that need the settings --------------------------------------------------------
 
     def _insert_convolution(self, dna: DNA, rng: random.Random) -> DNA:
-        """3 x 3, stride 1 or 2, as many channels as its input; with or without BN and ReLU."""
+        """Insert a 3 x 3 convolution: stride 1 or 2, channels of its input, BN and ReLU or not."""
         place = rng.randint(0, len(dna.layers))
         shapes = [Shape(*self.input_shape)] + [
             made for _, _, made in walk(dna.layers, self.input_shape)
@@ -220,13 +220,13 @@ class Graph:
         return dna._replace(layers=(*dna.layers[:place], layer, *dna.layers[place:]))
 
     def _insert_one_to_one(self, dna: DNA, rng: random.Random) -> DNA:
-        """An identity, with or without BN and ReLU."""
+        """Insert an identity, with or without BN and ReLU."""
         place = rng.randint(0, len(dna.layers))
         layer = (fresh(dna.names(), rng), "identity", rng.random() < 0.5)
         return dna._replace(layers=(*dna.layers[:place], layer, *dna.layers[place:]))
 
     def _alter_number_of_channels(self, dna: DNA, rng: random.Random) -> DNA | None:
-        """Any number between half and twice the present one."""
+        """Set the channels to another number between half and twice the current one."""
         if not (places := dna.convolutions()):
             return None
         place = rng.choice(places)
@@ -237,7 +237,7 @@ class Graph:
         return dna.with_layer(place, _with(layer, CHANNELS, rng.choice(others))) if others else None
 
     def _filter_size(self, dna: DNA, rng: random.Random) -> DNA | None:
-        """The next smaller or larger odd height or width."""
+        """Change a kernel's height or width to the next smaller or larger odd size."""
         if not (places := dna.convolutions()):
             return None
         place, axis = rng.choice(places), rng.choice((HEIGHT, WIDTH))
@@ -251,13 +251,13 @@ LARGEST_STRIDE = 4
 
 
 def _alter_learning_rate(dna: DNA, rng: random.Random) -> DNA:
-    """Return a rate between half and twice the present one."""
+    """Set the learning rate to a value between half and twice the current one."""
     lr = rng.uniform(max(dna.lr / 2, SMALLEST_LR), min(dna.lr * 2, LARGEST_LR))
     return dna._replace(lr=float(f"{lr:.4g}"))
 
 
 def _reset_weights(dna: DNA, rng: random.Random) -> DNA:
-    """Rename everything: nothing is left to be inherited."""
+    """Rename everything, so that no weights can be inherited."""
     used, names = dna.names(), {INPUT: INPUT}
     for old in (dna.head, *(layer[0] for layer in dna.layers)):
         names[old] = fresh(used, rng)
@@ -279,7 +279,7 @@ def _remove_convolution(dna: DNA, rng: random.Random) -> DNA | None:
 
 
 def _alter_stride(dna: DNA, rng: random.Random) -> DNA | None:
-    """Half or twice the stride, a power of two."""
+    """Halve or double a stride; strides are powers of two."""
     if not (places := dna.convolutions()):
         return None
     place = rng.choice(places)
@@ -293,7 +293,7 @@ def _alter_stride(dna: DNA, rng: random.Random) -> DNA | None:
 
 
 def _add_skip(dna: DNA, rng: random.Random) -> DNA | None:
-    """An identity edge between two layers that have none, the earlier one to the later."""
+    """Add an identity edge between two unconnected layers, from the earlier to the later."""
     order = [INPUT, *(layer[0] for layer in dna.layers)]
     free = [
         (source, target)
@@ -318,7 +318,7 @@ def _with(layer: Layer, at: int, value: Any) -> Layer:
 def walk(
     layers: tuple[Layer, ...], input_shape: tuple[int, ...]
 ) -> Iterator[tuple[Layer, Shape, Shape]]:
-    """Yield every layer with the shape that its primary edge reads and the one that it gives."""
+    """Yield every layer with the input shape and the output shape of its primary edge."""
     given = Shape(*input_shape)
     for layer in layers:
         made = given

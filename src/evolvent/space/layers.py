@@ -1,4 +1,4 @@
-"""Layers: a network layer by layer, each with its own shape and its own choice of earlier layers.
+"""Layers: networks layer by layer, each with a shape and skip connections of its own.
 
 An architecture is a tuple of layers; layer k is ``(*values, sources)``: a value for every name of
 `Layers.roles`, and the earlier layers that a skip connection leads from, ascending. The network is
@@ -7,9 +7,10 @@ cut into stages by max-pool layers, which are fixed, not searched.
 Sources: Zoph & Le 2016 (1611.01578) section 3, whose skip connections by anchor points are one bit per
 earlier layer; Pham et al. 2018 (1802.03268) section 2.3 for the macro space of ENAS, which is the same
 space with other settings: ``operations="enas", filters=(36,), join="add"``.
-What differs: the number of layers is the first decision, among `depths`, where the paper's schedule
-adds two layers every 1,600 samples: a space has no clock, and so a controller can learn the depth or a
-strategy can restrict it. Layers are added and removed at the end: the place of a layer is its identity.
+What differs: the number of layers is the first decision, among `depths`. The paper's schedule adds two
+layers every 1,600 samples, but a space has no schedule; as a decision, a controller can learn the depth
+and a strategy can restrict it. Layers are added and removed at the end: a layer is identified by its
+place.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ class Layers:
 
     Args:
         depths: numbers of layers to choose from, ascending. [count, >= 1]
-        heights: of a filter. [pixels, odd]
-        widths: of a filter. [pixels, odd]
-        filters: numbers of filters. [count, >= 1]
-        strides: of a filter, chosen for each axis. [pixels, >= 1]
-        operations: none for convolutions of `heights` and `widths`; a name of `OPERATIONS`, or some of
-            its operations, for layers that are one of these.
-        join: ``"concat"``: a layer reads the earlier layers of its skips, joined in depth (Zoph & Le);
-            ``"add"``: it reads the one before it, and its skips are added to its output (ENAS).
+        heights: kernel heights to choose from. [pixels, odd]
+        widths: kernel widths to choose from. [pixels, odd]
+        filters: numbers of filters to choose from. [count, >= 1]
+        strides: strides to choose from, for each axis. [pixels, >= 1]
+        operations: empty: every layer is a convolution of `heights` and `widths`; a name of
+            `OPERATIONS`, or some of its operations: every layer is one of these.
+        join: ``"concat"``: a layer reads the concatenation of the earlier layers of its skips (Zoph &
+            Le); ``"add"``: it reads the previous layer, and its skips are added to its output (ENAS).
         pools: max-pool layers that halve the image, evenly spaced. [count, >= 0]
 
     Raises:
@@ -101,7 +102,7 @@ class Layers:
             shape = {"operation": operations}
         strided = {"stride-height": strides, "stride-width": strides}
         options = {**shape, "filters": filters, **strided}
-        #: what a layer chooses -> the values to choose from
+        #: role of a layer's value -> the values to choose from
         self.options = {role: tuple(values) for role, values in options.items()}
         self.roles = tuple(self.options)
         self.depths, self.join, self.pools = tuple(depths), join, pools
@@ -127,7 +128,7 @@ class Layers:
         return self._drawn(0, rng.choice(self.depths), rng)
 
     def _drawn(self, start: int, end: int, rng: random.Random) -> tuple[Layer, ...]:
-        """Return random layers `start` to `end`, without it."""
+        """Return random layers from `start` to before `end`."""
         return tuple(
             (
                 *(rng.choice(values) for values in self.options.values()),
@@ -137,7 +138,7 @@ class Layers:
         )
 
     def _kinds(self, depth: int) -> list[str]:
-        """Return what can be changed in `depth` layers."""
+        """Return the kinds of mutation that apply to `depth` layers."""
         skips = ["skip"] if depth > 1 else []
         return self._chosen + skips + (["depth"] if len(self.depths) > 1 else [])
 
@@ -177,8 +178,8 @@ class Layers:
     def decision(self, prefix: Sequence[int]) -> Decision | None:
         """First the depth; per layer its values, then a bit per earlier layer, the first one first.
 
-        What leaves no choice is not decided. No place before the end depends on the depth, so that
-        the same place stands for the same decision in networks of every depth.
+        A value without alternatives is no decision. The depth only decides where the sequence ends,
+        so that the same place stands for the same decision in networks of every depth.
         """
         depth, place = self.depths[0], len(prefix)
         if len(self.depths) > 1:
@@ -214,7 +215,7 @@ class Layers:
         return tuple(layers)
 
     def equivalents(self, choices: Sequence[int], rng: random.Random) -> tuple[int, ...]:
-        """Write the layers in another order that they can be computed in: the same network."""
+        """Return the layers in another order in which they can be computed: the same network."""
         arch = self.decode(choices)
         if self.join == "add":  # every layer reads the one before it: there is one order
             return tuple(choices)
@@ -229,10 +230,10 @@ class Layers:
             order.append(rng.choice([i for i in free if self.stage(i, len(arch)) == stage]))
         return self.encode(_relabelled(arch, order))
 
-    # -- what it looks like ----------------------------------------------------------------------
+    # -- drawing ---------------------------------------------------------------------------------
 
     def drawing(self, arch: Arch) -> Drawing:
-        """Return a box per layer and an arrow per layer that it reads; max-pools stand in the facts."""
+        """Return a box per layer and an arrow per layer that it reads; max-pools are in the facts."""
         sketch = Sketch()
         image = sketch.node("image", "image", "input")
         for index, layer in enumerate(arch):
@@ -301,11 +302,11 @@ class Layers:
     # -- equal networks --------------------------------------------------------------------------
 
     def canonical(self, arch: Arch) -> Arch:
-        """Return one architecture for all that differ only in the order of their layers.
+        """Return the same architecture for all that differ only in the order of their layers.
 
         Layers are told apart by stage, distance from the image, values and neighbours (colour
-        refinement); among those that still look the same one is singled out, until all differ. That
-        could miss that two networks of very regular wiring are equal, but never takes different
+        refinement); among those that still look the same one is singled out, until all differ. This
+        may fail to recognise equal networks of very regular wiring, but never takes different
         networks for equal ones.
         """
         if self.join == "add":
@@ -327,7 +328,7 @@ class Layers:
 
 
 def unread(arch: Arch) -> tuple[int, ...]:
-    """Return the layers that no skip connection leads from, ascending."""
+    """Return the layers from which no skip connection starts, ascending."""
     read = {source for layer in arch for source in layer[-1]}
     return tuple(index for index in range(len(arch)) if index not in read)
 
@@ -355,13 +356,13 @@ def _choice(name: str, size: int) -> Decision:
 
 
 def _ranks(keys: Sequence[Any]) -> list[int]:
-    """Return for every key how many different ones are smaller."""
+    """Return the rank of every key among the different keys, from 0."""
     rank = {key: number for number, key in enumerate(sorted(set(keys)))}
     return [rank[key] for key in keys]
 
 
 def _refined(colours: list[int], arch: Arch) -> list[int]:
-    """Tell apart layers whose sources or readers have different colours, until nothing changes."""
+    """Refine the colours by those of sources and readers, until nothing changes."""
     readers = [[i for i, layer in enumerate(arch) if k in layer[-1]] for k in range(len(arch))]
     while True:
         keys = [

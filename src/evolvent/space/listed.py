@@ -1,8 +1,8 @@
 """A space read from a list of architecture strings: the rows of a table.
 
-Nothing is known about the strings but their text, so a decision is one character of it, or one
-field where a separator splits every string into the same number of fields. What is not listed does
-not exist: no sample, mutation, crossover or legal path of decisions ever leaves the list.
+Only the text of the strings is known, so a decision is one character of it, or one field where a
+separator splits every string into the same number of fields. Samples, mutations, crossovers and legal
+paths of decisions never leave the list.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ def split(archs: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 class Listed:
-    """The architectures of a list, as a sequence of decisions.
+    """The architectures of a list, each as a sequence of decisions.
 
     A field with the same value in every string is no decision. A mutation changes one field to
-    another value, every field that has a listed alternative being equally likely and then every
-    alternative; an architecture without such a neighbour moves to one of its nearest.
+    another value: the field is drawn uniformly among those with a listed alternative, then the
+    value among these alternatives. An architecture without such a neighbour moves to one of its
+    nearest.
 
     Args:
         archs: the architectures, distinct and never empty.
@@ -93,7 +94,7 @@ class Listed:
         """Return the space of a table.
 
         Raises:
-            SettingError: if the task is no table.
+            SettingError: if the task is not a table.
         """
         if not hasattr(task, "archs"):
             raise SettingError(
@@ -122,9 +123,9 @@ class Listed:
     def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
         """Return a listed child that takes each field from either parent at random.
 
-        The child equals neither parent. Where eight tries find none, because the parents differ in
-        less than two fields or their mixtures are not listed, `first` is mutated instead, and the
-        move says so.
+        The child equals neither parent. If eight tries find none, because the parents differ in fewer
+        than two fields or their combinations are not listed, `first` is mutated instead, and the
+        operator of the move is that of the mutation.
         """
         mother, father = self._find(first), self._find(second)
         steps = [
@@ -155,7 +156,7 @@ class Listed:
         return Decision(self._names[field], "choice", size, legal)
 
     def encode(self, arch: Arch) -> tuple[int, ...]:
-        """Return the place of every field's value among the values of that field."""
+        """Return, for every field, the place of its value in `fields`."""
         return self._places(self._find(arch))
 
     def decode(self, choices: Sequence[int]) -> Arch:
@@ -179,7 +180,7 @@ class Listed:
         return tuple(choices)
 
     def drawing(self, arch: Arch) -> Drawing:
-        """Return a box per field that differs within the list, in their order: no more is known."""
+        """Return a column of boxes, one per field that differs within the list."""
         sketch, last = Sketch(), ""
         for place, (values, chosen) in enumerate(
             zip(self.fields, self.encode(arch), strict=True), 1
@@ -212,7 +213,7 @@ class Listed:
         return [other for other in others if other != number and other in self._arch]
 
     def _leap(self, arch: Arch, rng: random.Random) -> Move:
-        """Return one of the nearest other architectures, counted in fields that differ."""
+        """Return one of the nearest other architectures, by the number of fields that differ."""
         if len(self.archs) == 1:
             return Move(arch, "identity")
         if self._codes is None:

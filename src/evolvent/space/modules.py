@@ -1,15 +1,15 @@
 """Parts that grow: modules, small graphs of layers, and blueprints, graphs of modules.
 
 Source: Miikkulainen et al. 2017, "Evolving Deep Neural Networks" (1703.00548), section 3: both kinds
-evolve as in NEAT, with tables of values in place of weights. A part is ``(nodes, edges)`` as in `dag`,
-a blueprint with its training behind them:
+evolve as in NEAT, with tables of values in place of weights. A part is ``(nodes, edges)`` as in `dag`;
+a blueprint adds its training settings as a third item:
 
 ========= =================================================== ==================================
 module    ``(name, filters, kernel, dropout, scale, pool)``   a node is a layer: a convolution
 blueprint ``(name, kind)``, and ``(learning rate, momentum)`` a node is a module of that kind
 ========= =================================================== ==================================
 
-What a `kind` is, is for whoever keeps the modules to say: a number.
+A `kind` is a number. The strategy that keeps the modules decides which kind each one is.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from . import Move
 from .dag import Dag, Node, cross, distance, join, network, single, split, toggle
 
 _TRIES = 40  # draws of a mutation that can be applied, before values are altered
-SHARE_SPARE = 2  # genes of a part, as a multiple of the nodes that may have an effect
-STRAY = 1 / 8  # of a range: standard deviation of a changed number
+SHARE_SPARE = 2  # maximum nodes of a part, as a multiple of its maximum active nodes
+STRAY = 1 / 8  # standard deviation of a changed number, as a share of its range
 STEP = 8  # filters come in multiples of this
 
 
@@ -38,10 +38,10 @@ class Layer(NamedTuple):
 
     Args:
         filters: of its convolution. [count]
-        kernel: its edge. [pixels]
-        dropout: share of the numbers that are dropped in training. [0..1)
-        scale: of the initial weights, beside those of He et al. 2015.
-        pool: whether squares of two pixels are pooled behind it.
+        kernel: its size. [pixels]
+        dropout: share of the values that are dropped in training. [0..1)
+        scale: of the initial weights, relative to those of He et al. 2015.
+        pool: whether a 2 x 2 pooling follows the convolution.
     """
 
     filters: int
@@ -53,7 +53,7 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True)
 class Ranges:
-    """The least and the most of what is evolved."""
+    """The minimum and maximum of every evolved value, and the kernel sizes to choose from."""
 
     filters: tuple[int, int] = (32, 256)
     kernels: tuple[int, ...] = (1, 3)
@@ -72,7 +72,7 @@ class Ranges:
         ):
             if not least <= low <= high <= most:
                 raise SettingError(
-                    f"{name}={(low, high)}: least and most, from {least:g} to {most:g}"
+                    f"{name}={(low, high)}: smaller first, from {least:g} to {most:g}"
                 )
         if any(size % STEP for size in self.filters):
             raise SettingError(f"filters={self.filters}: multiples of {STEP}")
@@ -82,15 +82,15 @@ class Ranges:
 
 @dataclass(frozen=True)
 class Growth:
-    """How parts grow; the rates are relative.
+    """Settings of the mutations and of crossover; the rates are relative.
 
     Args:
         add_node: rate of splitting an edge by a new node.
         add_edge: rate of joining two nodes.
         toggle_edge: rate of enabling or disabling an edge.
-        alter: rate of changing values.
+        alter: rate of changing values of a node, or training settings.
         disabled: probability that a child's edge is disabled if it is in either parent. [0..1]
-        grown: most mutations between a start and a random sample. [count]
+        grown: maximum mutations from a minimal part to a random sample. [count]
     """
 
     add_node: float = 2.0
@@ -105,37 +105,37 @@ class Growth:
             raise SettingError(f"rates {self.rates}: at least 0, and one of them above")
         if not 0 <= self.disabled <= 1 or self.grown < 0:
             raise SettingError(
-                f"disabled={self.disabled}, grown={self.grown}: a probability, and a count"
+                f"disabled={self.disabled}, grown={self.grown}: a probability, and a count >= 0"
             )
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """In the order of the operators."""
+        """The rates of the mutations, in the order of the operators."""
         return (self.add_node, self.add_edge, self.toggle_edge, self.alter)
 
 
 class Grown:
-    """Operators of one kind of part; which values its nodes have is for the kinds to say."""
+    """Operators that modules and blueprints share; subclasses define the values of the nodes."""
 
     def __init__(self, ranges: Ranges, growth: Growth, most: int) -> None:
         self.ranges, self.growth, self.most = ranges, growth, most
 
-    # -- what the kinds say ----------------------------------------------------------------------
+    # -- defined by subclasses -------------------------------------------------------------------
 
     def drawn(self, rng: random.Random) -> tuple[Any, ...]:
         """Return the values of a random node."""
         raise NotImplementedError
 
     def more(self, rng: random.Random) -> tuple[Any, ...]:
-        """Return what a random part has behind its nodes and edges."""
+        """Return the further items of a random part, after its nodes and edges."""
         raise NotImplementedError
 
     def altered(self, part: Arch, rng: random.Random) -> Move:
-        """Return the part with some value changed; there always is one."""
+        """Return the part with some value changed."""
         raise NotImplementedError
 
     def apart(self, first: Node, second: Node) -> float:
-        """Return how different two nodes of one name are. [0..1]"""
+        """Return the difference of two nodes of one name. [0..1]"""
         raise NotImplementedError
 
     # -- operators -------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ class Grown:
         return (*single(self.drawn(rng)), *self.more(rng))
 
     def sample(self, rng: random.Random) -> Arch:
-        """Return a start after a random number of random mutations."""
+        """Return a minimal part after a random number of random mutations."""
         part = self.start(rng)
         for _ in range(rng.randint(0, self.growth.grown)):
             part = self.mutate(part, rng).arch
@@ -171,7 +171,7 @@ class Grown:
     def crossover(
         self, first: Arch, second: Arch, rng: random.Random, *, equal: bool = False
     ) -> Move:
-        """Return a child with the structure of `first`, the fitter, and values of either.
+        """Return a child with the structure of `first`, the fitter, and values of either parent.
 
         Of equally fit parents the one with fewer edges gives the structure, as in `topology`.
         """
@@ -185,10 +185,10 @@ class Grown:
         return self.mutate(first, rng)
 
     def alignment(self, parts: Sequence[Arch]) -> Callable[[Arch, np.ndarray], np.ndarray]:
-        """Return how far apart a part is from every one of `parts`. [0..2]
+        """Return `distances(part, which)`: distances [K] to `parts[which]`, each in 0..2.
 
-        That is the share of edges that only one has, and the mean difference of the nodes that both
-        have.
+        A distance is the share of edges that only one part has, plus the mean difference of the nodes
+        that both have.
         """
         dags = [Dag(*part[:2]) for part in parts]
         rows: dict[Arch, np.ndarray] = {}
@@ -203,12 +203,12 @@ class Grown:
         return distances
 
     def problem(self, graph: Dag) -> str:
-        """Return why `graph` is no part, or nothing."""
+        """Return the reason why `graph` is no valid part, or an empty string."""
         nodes, _ = network(graph)
         if not nodes:
             return "no node lies between input and output"
         if len(nodes) > self.most or len(graph.nodes) > SHARE_SPARE * self.most:
-            return f"{len(nodes)} nodes of {len(graph.nodes)} have an effect, at most {self.most}"
+            return f"{len(nodes)} nodes of {len(graph.nodes)} are active, at most {self.most}"
         return ""
 
 
@@ -229,7 +229,7 @@ class Modules(Grown):
         )
 
     def more(self, rng: random.Random) -> tuple[Any, ...]:
-        """Return nothing."""
+        """Return no further items."""
         return ()
 
     def altered(self, part: Arch, rng: random.Random) -> Move:
@@ -286,7 +286,7 @@ class Blueprints(Grown):
         return (rng.choice(self.kinds),)
 
     def more(self, rng: random.Random) -> tuple[Any, ...]:
-        """Return a random training."""
+        """Return random training settings: ((learning rate, momentum),)."""
         lr = _log_uniform(self.ranges.lrs, rng)
         return ((_short(lr), round(rng.uniform(*self.ranges.momenta), 3)),)
 
@@ -310,7 +310,7 @@ class Blueprints(Grown):
             made = (_short(math.exp(strayed)), _strayed(momentum, momenta, 3, rng))
             if made != (lr, momentum):
                 return Move((nodes, edges, made), "training")
-        return Move(part, "identity")  # there is but one training
+        return Move(part, "identity")  # the ranges allow only these settings
 
     def apart(self, first: Node, second: Node) -> float:
         """Return whether two nodes point to different kinds of modules."""

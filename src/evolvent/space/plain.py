@@ -1,7 +1,7 @@
 """The hand-made control: one plain network for every kind of data, in any width. Nothing is searched.
 
-Every run trains it beside its winner, at about the winner's size: a search that cannot beat it has not
-earned its time. An architecture is ``(width,)``.
+Every run trains it beside its winner, at about the winner's size: a search that cannot beat it was not
+worth its time. An architecture is ``(width,)``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Plain:
         return Move((arch[0] + (1 if up else -1),), "width")
 
     def drawing(self, arch: Arch) -> Drawing:
-        """Return the pattern of the network: blocks, wider where what flows gets smaller."""
+        """Return the pattern of the network: blocks that get wider as the feature maps get smaller."""
         sketch = Sketch()
         first = sketch.node("input", "input", "input")
         block = sketch.node("block", f"block of width {arch[0]}", "convolution")

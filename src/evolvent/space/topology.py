@@ -2,22 +2,22 @@
 
 Source: Stanley & Miikkulainen 2002, "Evolving Neural Networks through Augmenting Topologies",
 sections 3.1 and 3.2. An architecture is a tuple of connections ``(source, target, weight, enabled)``
-in the order in which they arose. Sources are the inputs ``x0, x1, ...``, the constant ``bias``, and
-every target; targets are the outputs ``y0, y1, ...`` and the hidden nodes. Hidden nodes are those that
-connections name, so that they need no list of their own; all apply the steep sigmoid.
+in the order in which they were added. Sources are the inputs ``x0, x1, ...``, the constant ``bias``,
+and every target; targets are the outputs ``y0, y1, ...`` and the hidden nodes. Hidden nodes need no
+list of their own: the connections name them. All apply the steep sigmoid.
 
 A gene is named by the event that made it: a connection by its two ends, a node by the connection that
-it split. Equal events so have equal names wherever and whenever they happen, and genomes align without
-a counter that all share. The name begins with the node's generation of splits: ``n2_...`` split a
-connection of which the younger end was an ``n1_...``.
+it split. So equal events have equal names in every lineage and every generation, and genomes align
+without a global counter. The name of a node begins with its generation of splits: ``n2_...`` split a
+connection whose younger end was an ``n1_...``.
 
-What differs: the paper gives equal events one innovation number within a generation only, here they are
-always the same. Its excess genes are those behind the last number of the other genome; here, those of
+What differs: in the paper equal events share an innovation number within one generation only, here they
+always do. The paper's excess genes are those after the last number of the other genome; here, those of
 a later generation of splits than any gene of the other (with the paper's c1 = c2 the distance is equal
-either way). Of two equally fit parents the one with fewer genes gives the structure, as in the program
-of the paper; its text lets chance decide gene by gene, which leaves nodes without a way in or out. What
-the paper leaves open is taken from that program too: weights are perturbed by at most 2.5 and stay
-within 8; a child gets a new node, or else a new connection, or else other weights.
+either way). Of two equally fit parents the one with fewer genes gives the structure, as in the paper's
+program; its text decides gene by gene at random, which leaves nodes without inputs or outputs. Where
+the paper is silent, that program is followed too: weights are perturbed by at most 2.5 and stay within
+8; a child gets a new node, or else a new connection, or else other weights.
 """
 
 from __future__ import annotations
@@ -46,28 +46,28 @@ class Topology:
     """Feed-forward or recurrent networks that grow, weights included.
 
     Args:
-        inputs: numbers that a network reads; a constant is added. [count]
-        outputs: numbers that it returns. [count]
-        recurrent: whether connections may close cycles; a node then reads what the others were one
-            step before.
+        input_shape: its last number is the number of inputs; the constant is added. [count]
+        outputs: values that a network returns. [count]
+        recurrent: whether connections may close cycles; a node then reads the values that its sources
+            had one step before.
         mutate_weights: probability that a genome's weights are mutated. [0..1]
-        perturb: of those, the probability that a weight is changed a little; else it is new. [0..1]
+        perturb: probability that such a mutation perturbs a weight; otherwise it replaces it. [0..1]
         power: largest change of a perturbed weight, and largest new weight.
-        bound: largest weight that mutations lead to.
+        bound: largest absolute weight after a mutation.
         add_node: probability that a connection is split. [0..1]
         add_connection: probability of a new connection; the paper has 0.3 for 1,000 members. [0..1]
-        average: probability that a crossover takes the means of weights that both parents have, instead
-            of either's; the paper's program has 0.4. [0..1]
+        average: probability that a crossover averages the weights that both parents have, instead of
+            taking each from either parent; the paper's program has 0.4. [0..1]
         disabled: probability that a gene is disabled in the child, if it is in either parent. [0..1]
         excess: weight c1 of excess genes in the distance.
         disjoint: weight c2 of disjoint genes in the distance.
         weight: weight c3 of the mean difference of weights in the distance.
-        small: genes of the larger genome from which on N is their number, in the distance; below it
-            is 1. The paper says 20. There a population whose genomes have grown is one species, and
-            stays where it is; infinity is the rule of the paper's program. [count]
-        grown: most mutations between a start and a random sample. [count]
-        hidden: nodes that a start has between its inputs and outputs; the paper has none, and 10 in
-            its ablation without growth. [count]
+        small: from this size of the larger genome on, N in the distance is that size; below it, N is
+            1. The paper says 20, but then a population of grown genomes is a single species and
+            stagnates; infinity is the rule of the paper's program. [count]
+        grown: maximum mutations from the minimal architecture to a random sample. [count]
+        hidden: hidden nodes of the minimal architecture; the paper has none, and 10 in its ablation
+            without growth. [count]
 
     Raises:
         SettingError: for a probability outside 0..1, or a number that must not be negative.
@@ -127,16 +127,16 @@ class Topology:
 
     @classmethod
     def of(cls, task: Any, **settings: Any) -> Self:
-        """Return the networks for what `task` shows and wants; recurrent where it hides something."""
+        """Return the space for the inputs and outputs of `task`, recurrent if the task needs it."""
         recurrent = getattr(task, "recurrent", False)
         return cls(task.input_shape, task.outputs, **({"recurrent": recurrent} | settings))
 
-    # -- where architectures come from -------------------------------------------------------------
+    # -- sample and move ---------------------------------------------------------------------------
 
     def start(self, rng: random.Random) -> Arch:
         """Return the minimal architecture: every input connected to every output, no hidden node.
 
-        Where there are to be hidden nodes, they stand between all inputs and all outputs.
+        With `hidden` nodes, each of them is connected to every input and every output instead.
         """
         between = [_node(BIAS, self.outputs[0], place + 1) for place in range(self.hidden)]
         layers = [self.inputs, between, self.outputs] if between else [self.inputs, self.outputs]
@@ -148,7 +148,7 @@ class Topology:
         )
 
     def sample(self, rng: random.Random) -> Arch:
-        """Return a start after a random number of random mutations, most of them structural."""
+        """Return a minimal architecture after random mutations, most of them structural."""
         arch = self.start(rng)
         for _ in range(rng.randint(0, self.grown)):
             draw = rng.random()
@@ -177,12 +177,12 @@ class Topology:
     def crossover(
         self, first: Arch, second: Arch, rng: random.Random, *, equal: bool = False
     ) -> Move:
-        """Return a child of aligned genes; what only one parent has comes from `first`, the fitter.
+        """Return a child of aligned genes; unmatched genes come from `first`, the fitter.
 
         Args:
             first: the fitter parent.
             second: the other one.
-            rng: of the choices.
+            rng: makes the choices.
             equal: whether both are equally fit; the one with fewer genes then counts as fitter.
         """
         if equal and len(second) < len(first):
@@ -200,27 +200,27 @@ class Topology:
             else:
                 weight = gene[2] if rng.random() < 0.5 else other[2]
             enabled = gene[3] and other[3]
-            if not enabled:  # the outcome, not a second chance after inheriting either gene's
+            if not enabled:  # one draw decides; neither gene's flag is inherited first
                 enabled = rng.random() >= self.disabled
             child.append((gene[0], gene[1], weight, enabled))
         return Move(tuple(child), "crossover")
 
-    # -- how far apart they are --------------------------------------------------------------------
+    # -- distances and equality --------------------------------------------------------------------
 
     def alignment(self, archs: Sequence[Arch]) -> Alignment:
-        """Return the paper's distances to every one of `archs`.
+        """Return the paper's distances c1 E / N + c2 D / N + c3 W to `archs`.
 
-        That is c1 E / N + c2 D / N + c3 W: the genes that only one has, excess and disjoint, over the
-        genes of the larger genome (over 1 if both have fewer than `small`), and the mean difference of
+        E and D are the numbers of excess and disjoint genes, which only one genome has; N is the number
+        of genes of the larger genome (1 if both have fewer than `small`); W is the mean difference of
         the weights that both have.
         """
         return Alignment(self, archs)
 
     def canonical(self, arch: Arch) -> Arch:
-        """Return the enabled genes in the order of their names: what the network computes with."""
+        """Return the enabled genes, sorted by name."""
         return tuple(sorted(gene for gene in arch if gene[3]))
 
-    # -- what it looks like ------------------------------------------------------------------------
+    # -- drawing -----------------------------------------------------------------------------------
 
     def drawing(self, arch: Arch) -> Drawing:
         """Return inputs, hidden nodes and outputs, and the enabled connections with their weights."""
@@ -269,7 +269,7 @@ class Topology:
         )
 
     def _with_connection(self, arch: Arch, rng: random.Random) -> Arch | None:
-        """Connect two nodes that are not, with a random weight."""
+        """Connect two unconnected nodes, with a random weight."""
         targets = [*self.outputs, *hidden(arch)]
         sources = [*self.inputs, *targets]
         for _ in range(_TRIES):
@@ -296,10 +296,10 @@ class Topology:
 
 
 class Alignment:
-    """Distances to some genomes, gene by gene. A gene is a column, so that all are compared at once.
+    """Distances to M genomes, as matrices with a column per gene, so that all are compared at once.
 
     Args:
-        space: has the coefficients.
+        space: gives the coefficients.
         archs: M genomes.
     """
 
@@ -336,7 +336,7 @@ class Alignment:
         return total
 
     def _excess(self, arch: Arch, which: np.ndarray) -> np.ndarray:
-        """Return how many genes are of a later generation of splits than any of the other genome."""
+        """Return the numbers of excess genes: of a later generation of splits than the other's last."""
         ages = np.array([_generation(gene[:2]) for gene in arch])
         mine = (ages > self.last[which][:, None]).sum(axis=1)
         theirs = self.has[which] @ (self.ages > ages.max(initial=0))
@@ -356,5 +356,5 @@ def _node(source: str, target: str, times: int) -> str:
 
 
 def _generation(ends: Sequence[str]) -> int:
-    """Return how many splits lie behind the younger end of a connection."""
+    """Return the generation of splits of a connection's younger end; 0 if no end is hidden."""
     return max(int(end[1 : end.index("_")]) if end[0] == "n" else 0 for end in ends)

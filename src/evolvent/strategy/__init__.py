@@ -1,23 +1,24 @@
-"""What to try next: the contract of a strategy.
+"""The contract of a strategy, which chooses the next architecture to try.
 
-A strategy is two methods. It does no input or output, reads no clock, and knows no network, device,
-worker or log. Its randomness comes from `types.stream(seed, purpose, index)`, so that telling the
-log again restores it exactly: resume is replay.
+A strategy has two methods, `ask` and `tell`. It does no input or output, reads no clock, and knows no
+network, device, worker or log. Its randomness comes from `types.stream(seed, purpose, index)`, so that
+replaying the log restores it exactly: resume is replay.
 
-Declared on the class:
+Class attributes:
 
 * `needs`: the capabilities it cannot do without, of the space (``decisions``, ``crossover``, ...)
   or of the estimator (``gradient``, ...).
 * `ends`: whether ``ask`` may return None for good while budget is left (an exhausted space).
 
-Optional: ``alive()``, the ids whose weights may still be inherited (all others may be deleted), and
-``objectives``, the names of the metrics of a front, and ``together``, how many it asks for before it
-waits (a generation), which an estimator may evaluate in one go.
+Optional: ``alive()``, the ids whose weights may still be inherited (all others may be deleted);
+``objectives``, the names of the metrics of a front; ``together``, the number of candidates asked for
+before it waits (a generation), which an estimator may evaluate together.
 
-On shared weights the horizon counts epochs of theirs. Strategies that train them say how many batches
-they will ask for (``train_batches``) and how many trials beside one per epoch (``more_trials``); others
-are put in phases, and may say what the weights learn at (``draw(rngs)``, an architecture per generator)
-and how undecided they are (``entropy_share()``).
+With shared weights the horizon counts their epochs. Strategies that train them declare the number of
+training batches that they will ask for (``train_batches``) and of trials beyond one per epoch
+(``more_trials``). Other strategies are wrapped in `common.phases`. They may choose the architectures
+that the weights train at (``draw(rngs)``, one per generator), and report the entropy of their policy
+as a share of its maximum (``entropy_share()``).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ..types import Candidate, Result
 
 
 class Strategy(Protocol):
-    """Decides which architecture to try next, from the results so far."""
+    """Chooses the next architecture to try, from the results so far."""
 
     needs: frozenset[str]
     ends: bool

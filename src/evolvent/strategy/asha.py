@@ -1,4 +1,4 @@
-"""ASHA: successive halving that waits for no rung.
+"""ASHA: successive halving that never waits for a rung to fill.
 
 Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, Algorithm 2
 (1810.05934).
@@ -21,17 +21,17 @@ from .common.rungs import ROUNDING, Fresh, ladder, promote, ranked
 
 
 class Asha:
-    """Asynchronous successive halving: promote whenever a rung's top 1/eta has someone left.
+    """Asynchronous successive halving: promote as soon as a rung's top 1/eta has a candidate left.
 
-    Algorithm 2: rungs are looked through from the top; where none has a candidate in its best
-    ``floor(n / eta)`` of n results that was not promoted yet, a new one starts at the bottom. The
+    Algorithm 2: rungs are searched from the top for a candidate among the best ``floor(n / eta)`` of
+    n results that was not promoted yet; if there is none, a new candidate starts at the bottom. The
     top rung is the full length, however far from the last power of eta (R=300, eta=4: 1, 4, 16, 64,
     300).
 
     Args:
         space: samples architectures.
-        eta: the share that goes on is 1/eta, and each rung is eta times longer; None is 3, or the
-            mean ratio of `rungs`. [> 1]
+        eta: 1/eta of a rung is promoted, and each rung is eta times longer; None is 3, or the mean
+            ratio of `rungs`. [> 1]
         minimum: length of the lowest rung r; None is 1 epoch. [epochs]
         rungs: the lengths of the rungs, instead of `minimum` and `epochs`. [epochs]
         continue_: as in `hyperband.SuccessiveHalving`.
@@ -74,7 +74,7 @@ class Asha:
         self._asked = 0
 
     def ask(self) -> Candidate | None:
-        """Return the promotion highest up, else a new architecture for the lowest rung."""
+        """Return a promotion to the highest possible rung, else a new one for the lowest rung."""
         level, lower = self._promotable()
         if lower is not None:
             length = self.steps[level]
@@ -91,7 +91,7 @@ class Asha:
         return candidate
 
     def tell(self, result: Result) -> None:
-        """Take a result of any rung; one refused was never trained and does not count."""
+        """Take a result of any rung; a refused candidate was never trained and does not count."""
         level = self._level.pop(result.candidate.id)
         self._from.pop(result.candidate.id, None)
         self._fresh.tell(result)

@@ -1,15 +1,15 @@
-"""Bayesian optimisation: a Gaussian process over decisions says where improvement is expected.
+"""Bayesian optimisation: maximise the expected improvement of a Gaussian process over decisions.
 
 Source: Jones, Schonlau & Welch, "Efficient Global Optimization", J. Global Optimization 13 (1998), for
 the expected improvement; Snoek et al., NIPS 2012 (1206.2944), for one length scale per dimension.
-For several workers an evaluation in flight counts as finished with the mean expected of it, which
-takes the uncertainty away there (Ginsbourger et al. 2010, "kriging believer").
+With several workers an evaluation in flight counts as finished with its predicted mean, which removes
+the uncertainty there (Ginsbourger et al. 2010, "kriging believer").
 
 The kernel is ``exp(-sum_i w_i [a_i != b_i] - w c(a, b))`` over the decisions of two architectures.
 Written out it is a product of one factor per decision, so it weighs single decisions, pairs and all
 higher combinations, as one-hot and pairwise features would. The last term compares how often each
-option was taken, wherever: decisions of equal name share their options, and two cells with the same
-operations on other edges resemble each other. Scores are stretched near the best one: most
+option was taken at any place: decisions of equal name share their options, so that two cells with the
+same operations on different edges are similar. Scores are stretched near the best one: most
 architectures are mediocre or fail to learn, and only the order at the top matters.
 """
 
@@ -25,10 +25,10 @@ from ..errors import SettingError
 from ..space import Space, key
 from ..types import Arch, Budget, Candidate, Result, stream
 
-_NOISES = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3)  # of the variance of the scores
+_NOISES = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3)  # noise, in shares of the scores' variance
 _SCALES = (0.3, 0.6, 1.2, 2.4, 4.8)  # sum of all weights of the kernel
-_RANDOM, _BEST, _MUTANTS, _ROUNDS = 200, 10, 12, 4  # of the pool that is looked through per ask
-_COUNTS = 3.0  # how many decisions the counts weigh before anything is learnt
+_RANDOM, _BEST, _MUTANTS, _ROUNDS = 200, 10, 12, 4  # sizes of the pool that is searched per ask
+_COUNTS = 3.0  # initial weight of the counts, in decisions
 _NOBODY: tuple[int, ...] = ()
 _TRIES = 50  # samples to find one that was not asked before
 
@@ -37,14 +37,14 @@ class Bayes:
     """Ask for the architecture of highest expected improvement.
 
     The pool per ask: random architectures, mutants of the best scored ones, and, in four rounds,
-    mutants of those of the pool that promise most. Nothing is asked twice while there is anything
-    new. A failed or refused candidate counts as the worst score so far.
+    mutants of the pool's most promising members. No architecture is asked twice while a new one can
+    be found. A failed or refused candidate counts as the worst score so far.
 
     Args:
         space: samples and mutates architectures and gives their decisions.
         initial: random architectures first. [count, >= 2]
-        memory: results that the surrogate rests on, the better and the later half of them at most;
-            its time per ask grows with the square. [count, >= 2 * initial]
+        memory: maximum results that the surrogate is fitted to, half of them the latest, half the best
+            of the others; the time per ask grows with the square. [count, >= 2 * initial]
         epochs: training length of every candidate. [epochs]
         horizon: trials of the run; at most a third of them are the initial ones.
         seed: same seed and same tells in, same asks out.
@@ -76,7 +76,7 @@ class Bayes:
         self._results: list[Result] = []
         self._flying: dict[int, Arch] = {}  # id -> architecture, in the order of asking
         self._seen: set[Any] = set()
-        self._width = 0  # most decisions seen
+        self._width = 0  # maximum number of decisions seen
         self._options = 0  # options of all names of decisions seen
         self._by_name: dict[str, int] = {}
         self._by_length: dict[int, np.ndarray] = {}
@@ -105,7 +105,7 @@ class Bayes:
         )
 
     def tell(self, result: Result) -> None:
-        """Take a result; one that was cut by the end of the budget says nothing."""
+        """Take a result; one that was cut off by the end of the budget is ignored."""
         del self._flying[result.candidate.id]
         if result.status != "cut":
             self._results.append(result)
@@ -182,9 +182,9 @@ class Bayes:
         return Codes(places, counts)
 
     def _starts(self, choices: tuple[int, ...]) -> np.ndarray:
-        """Return where the options of each decision start among the counts [decisions].
+        """Return, for each decision, the first column of its options in the counts [decisions].
 
-        The decisions of one architecture stand for all that have as many.
+        Architectures with equally many decisions are taken to have the same ones.
         """
         if len(choices) not in self._by_length:
             starts = []
@@ -239,7 +239,7 @@ class Surrogate:
         self._inverse = np.linalg.inv(np.linalg.cholesky(matrix))  # of the lower factor
         whitened = self._inverse @ target
         self._alpha = self._inverse.T @ whitened
-        if amplitude is None:  # equal values have none, and a deviation of 0 divides nothing
+        if amplitude is None:  # equal values have none, but the deviation is a divisor
             amplitude = max(float(whitened @ whitened) / len(target), 1e-12)
         self.amplitude = amplitude
 
@@ -255,7 +255,7 @@ class Surrogate:
         return near @ self._alpha, np.sqrt(variance)
 
     def believe(self, codes: Codes) -> Surrogate:
-        """Return the surrogate that takes its own mean for true where there is no value.
+        """Return the surrogate that takes its own mean as the value of architectures in flight.
 
         Args:
             codes: the known architectures, then those in flight.
@@ -266,10 +266,10 @@ class Surrogate:
 
 
 def differences(first: Codes, second: Codes) -> np.ndarray:
-    """Return in what architectures differ [decisions + 1, N, M].
+    """Return the differences of architectures by decision [decisions + 1, N, M].
 
-    For each decision of `second` whether it differs; last the share of decisions whose options
-    would have to be exchanged to make the counts equal, times a constant.
+    For each decision of `second`, 1 if it differs and else 0; last, the share of decisions that would
+    have to change to make the counts of options equal, times a constant.
     """
     width, options = second.places.shape[1], second.counts.shape[1]
     found = np.empty((width + 1, len(first.places), len(second.places)))
@@ -293,7 +293,7 @@ def stretch(scores: np.ndarray) -> np.ndarray:
 def improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
     """Return the expected improvement over `best` [N].
 
-    A trace of the deviation orders those whose improvement is too small for a float.
+    A tiny multiple of the deviation orders architectures whose improvement underflows to 0.
     """
     z = (mean - best) / deviation
     density = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
@@ -310,7 +310,7 @@ def learn(
     Args:
         codes: the known architectures [N].
         target: their values [N].
-        start: where the last search ended, tried as well.
+        start: weights and noise of the last fit, tried as well, or None.
     """
     differ = differences(codes, codes)
     width = len(differ)

@@ -1,4 +1,4 @@
-"""CoDeepNEAT: modules and the blueprints that assemble them, in two populations that need each other.
+"""CoDeepNEAT: modules and the blueprints that assemble them, evolved in two populations.
 
 Source: Miikkulainen et al. 2017, "Evolving Deep Neural Networks" (1703.00548), section 3: a network is
 assembled from a blueprint and, for every species of modules that its nodes point to, one module of that
@@ -6,12 +6,12 @@ species. The fitness of a blueprint, and of a module, is the mean over the netwo
 populations evolve as in NEAT. In the paper 25 blueprints and 45 modules make 100 networks per
 generation, for 72 generations.
 
-What the paper leaves open, and what is done here: modules are drawn evenly, first those that the fewest
-networks of the generation hold. What no network held keeps the fitness that it had, a child that of its
-first parent. A network that fails counts as the worst of its generation, one that the budget cut not at
-all; a generation in which nothing has a score is assembled anew. The thresholds of distance are those
-that give the wanted numbers of species. A blueprint that points to a species that is gone is pointed to
-the nearest one at once. With a short horizon the populations shrink (`note` says so).
+Where the paper is silent: modules are drawn evenly, those in the fewest networks of the generation
+first. A part that no network held keeps its fitness; a child keeps that of its first parent. A network
+that fails counts as the worst of its generation; one cut off by the budget does not count; a generation
+without any score is assembled anew. The distance thresholds are those that give the wanted numbers of
+species. A blueprint that points to an extinct species is pointed to the nearest one at once. With a
+short horizon the populations shrink (`note` says so).
 """
 
 from __future__ import annotations
@@ -31,28 +31,29 @@ from .common.population import Breeding, Population
 from .common.species import Member
 
 PAPER_NETWORKS, PAPER_BLUEPRINTS, PAPER_MODULES = 100, 25, 45
-GENERATIONS = 12  # that a horizon has at least
-LEAST_NETWORKS, LEAST_BLUEPRINTS, LEAST_MODULES = 6, 10, 6  # of blueprints not more than networks
+GENERATIONS = 12  # minimum number of generations of a horizon
+LEAST_NETWORKS, LEAST_BLUEPRINTS, LEAST_MODULES = 6, 10, 6  # blueprints: not more than networks
 STARTS = ("minimal", "random")
 
 
 class CoDeepNEAT:
-    """Co-evolution of modules and blueprints.
+    """Coevolution of modules and of the blueprints that assemble them.
 
     Args:
-        space: gives ``parts``; their form is never looked at here.
+        space: gives ``parts``; this strategy does not depend on their form.
         networks: assembled per generation; None is the paper's 100, or what the horizon allows.
             [count]
-        blueprints: members of that population; None is 25 for every 100 networks, but 10 where there
-            are as many networks. [count, >= 2]
-        modules: members of that population; None is 45 for every 100 networks, but at least 6.
+        blueprints: size of their population; None is 25 for every 100 networks, but at least 10 if
+            there are as many networks. [count, >= 2]
+        modules: size of their population; None is 45 for every 100 networks, but at least 6.
             [count, >= 2]
-        blueprint_species: at most; members are at least twice as many. [count]
-        module_species: at most; a network has one module of each at most. [count]
+        blueprint_species: maximum species of blueprints; at most half as many as members. [count]
+        module_species: maximum species of modules; at most half as many as members. A network has at
+            most one module of each. [count]
         survival: share of a species that may breed. (0..1]
-        elites: best of a species that stay as they are, if it has as many children. [count]
+        elites: best members of a species that survive unchanged, if it has as many children. [count]
         crossover: probability that a child has two parents. [0..1]
-        mutations: of a child. [count]
+        mutations: per child. [count]
         stagnation: generations without a fitter member after which a species has no children.
         start: ``minimal`` parts, as in NEAT, or ``random`` ones.
         epochs: training length of every candidate. [epochs]
@@ -133,7 +134,7 @@ class CoDeepNEAT:
         self.waiting = self._assembled()  # of this generation, not asked yet
 
     def ask(self) -> Candidate | None:
-        """Return the next network of the generation; None until all of it was told."""
+        """Return the next network of the generation; None while results of it are missing."""
         if not self.waiting:
             return None
         self.asked += 1
@@ -155,7 +156,7 @@ class CoDeepNEAT:
 
     @property
     def _pointing(self) -> Any:
-        """The operators of blueprints that point to the present species of modules."""
+        """The operators of blueprints that point to the current species of modules."""
         return self.space.blueprints(self.modules.kinds)
 
     def _first(self, operators: Any, count: int, start: str, rng: random.Random) -> list[Move]:
@@ -197,7 +198,7 @@ class CoDeepNEAT:
         return found
 
     def _credit(self) -> None:
-        """Tell blueprints and modules what came of the networks that held them."""
+        """Set the fitness of blueprints and modules from the networks that held them."""
         blueprints: dict[int, list[Result]] = defaultdict(list)
         modules: dict[int, list[Result]] = defaultdict(list)
         for result in sorted(self.told, key=lambda told: told.candidate.id):
@@ -211,7 +212,7 @@ class CoDeepNEAT:
         self.modules.credit(modules, self.generation)
 
     def _breed(self) -> None:
-        """Breed modules, point the blueprints to the species that there are now, breed those."""
+        """Breed the modules, point the blueprints to the new species, then breed the blueprints."""
         rng = stream(self.seed, "codeepneat", "breed", self.generation)
         before = {species.name: species.representative for species in self.modules.species}
         self.modules.breed(self.space.modules, self.breeding, self.generation, rng)

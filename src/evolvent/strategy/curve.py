@@ -1,18 +1,18 @@
-"""Stop trainings early by their learning curves: by the median of others, or by extrapolation.
+"""Early stopping by learning curves: by the median of the others, or by extrapolation.
 
 Sources: Golovin et al., "Google Vizier", KDD 2017, section 3.2 (the median stopping rule); Domhan et
 al., "Speeding up Automatic Hyperparameter Optimization of Deep Neural Networks by Extrapolation of
 Learning Curves", IJCAI 2015 (a training ends if it is unlikely to pass the best so far).
 
 Every candidate trains in increments, each a trial of its own that goes on from the weights of the one
-before, and is looked at after each. Nothing waits: a candidate is judged by what others had when its
-result came, and those that go on come before new ones.
+before, and is judged after each (a look). No worker waits: a candidate is compared with the results
+that the others had when its own came, and candidates that go on come before new ones.
 
-What differs. Median rule: the score at a look is compared with the scores of all others at that very
+What differs. Median rule: the score at a look is compared with the scores of all others at the same
 look; Vizier compares the best so far with running averages, which lag behind rising curves and stop
 fewer. Extrapolation: one power law, fitted by least squares, instead of a posterior over eleven
-families; how far it can be trusted is read from its errors on the curves that were completed. Each
-increment has a learning-rate schedule of its own.
+families; its uncertainty is estimated from its errors on completed curves. Each increment has a
+learning-rate schedule of its own.
 """
 
 from __future__ import annotations
@@ -34,23 +34,24 @@ from . import Strategy
 from .common.rungs import Fresh, ladder, promote
 
 EXPONENTS = (0.25, 0.5, 1.0, 2.0)  # of the power laws that are tried
-_MEMORY = 200  # completed curves that the errors of extrapolation rest on
+_MEMORY = 200  # latest completed curves, by which extrapolation errors are measured
 
 Curve = tuple[Result, ...]  # the results of one candidate, one per look
 
 
 class LearningCurve:
-    """Train every candidate in increments, and stop those that look poor.
+    """Train every candidate in increments, and stop those with poor learning curves.
 
     Args:
         space: samples architectures.
-        rule: ``median``: a candidate stops whose score is below that of the others at this look;
-            ``power-law``: one whose extrapolated curve is unlikely to pass the best so far.
-        looks: increments of the full length, equally long. [count, >= 2]
-        rungs: the lengths of the looks, instead of `looks` and `epochs`. [epochs]
+        rule: ``median`` stops a candidate whose score is below the median of the others at the same
+            look; ``power-law`` one whose extrapolated curve is unlikely to pass the best so far.
+        looks: number of equal increments of the full length. [count, >= 2]
+        rungs: the lengths at the looks, instead of `looks` and `epochs`. [epochs]
         quantile: of the others' scores, below which ``median`` stops: 0.5 is the median. [0..1]
-        chance: of passing the best, below which ``power-law`` stops. [0..1]
-        least: others that must have been there before anyone stops. [count, >= 2]
+        chance: probability of passing the best so far, below which ``power-law`` stops. [0..1]
+        least: results (curves, for ``power-law``) of others before a look can stop a candidate.
+            [count, >= 2]
         continue_: an increment goes on from the weights of the one before, and its budget is the
             length in total; otherwise each is trained anew with a full schedule of its own.
         sampler: another strategy that proposes the new architectures and is told how they did at
@@ -118,7 +119,7 @@ class LearningCurve:
         return candidate
 
     def tell(self, result: Result) -> None:
-        """Look at a candidate; one that failed, or is not worth more epochs, is not continued."""
+        """Judge a candidate; a failed or unpromising one is not continued."""
         self._fresh.tell(result)
         before = self._flying.pop(result.candidate.id)
         if not result.ok:
@@ -131,7 +132,7 @@ class LearningCurve:
         insort(self._scores[len(before)], result.value)
 
     def alive(self) -> frozenset[int]:
-        """Return the ids whose training goes on, or whose next increment is in flight."""
+        """Return the ids whose training continues, or whose next increment is in flight."""
         if not self.continue_:
             return frozenset()
         going = itertools.chain(self._queue, self._flying.values())
@@ -153,7 +154,7 @@ class LearningCurve:
         return 1.0 - hoped.cdf(self._scores[-1][-1]) < self.chance
 
     def _complete(self, curve: Curve) -> None:
-        """Note how far each look's extrapolation was from what the full training gave."""
+        """Record each look's extrapolation error against the score of the full training."""
         if self.rule == "power-law":
             for look in range(len(self.lengths) - 1):
                 guess = self._guess(curve[: look + 1])
@@ -165,9 +166,9 @@ class LearningCurve:
 
 
 def extrapolate(lengths: Sequence[float], scores: Sequence[float], to: float) -> float:
-    """Return the score that a power law ``a - b t^-c`` through the looks so far has later.
+    """Return the score at `to` of a power law ``a - b t^-c`` fitted to the looks so far.
 
-    Three numbers need three looks: with two c is 0.5, and with one the curve is taken as flat, as
+    Three coefficients need three looks: with two, c is 0.5; with one, the curve is taken as flat, as
     is one that falls. c is the best of a few by least squares.
 
     Args:

@@ -1,12 +1,12 @@
-"""DARTS: the architecture is a softmax over operations, which descends the gradient of the loss.
+"""DARTS: the architecture is a softmax over operations, learnt by gradient descent on the loss.
 
 Source: Liu, Simonyan, Yang 2018, "DARTS: Differentiable Architecture Search" (1806.09055), algorithm 1:
 the shared weights and the architecture learn in turn, a batch each; Adam with betas 0.5 and 0.999 and
-weight decay 1e-3. Second order is a better estimate of the same gradient, and so the estimator's
-(``estimator.unrolled``).
-What differs: a turn begins with the weights; the learning rate follows from the horizon (see
-`relaxation`); the derived architecture is tried after every epoch, and the trials of the last ones, not
-four searches, are what the final training chooses from.
+weight decay 1e-3. Second order is a better estimate of the same gradient, and so an option of the
+estimator (``estimator.unrolled``).
+What differs: the weights learn first in every turn; the learning rate follows from the horizon (see
+`relaxation`); the derived architecture is tried after every epoch, and the final training chooses among
+the trials of the last epochs, not among four searches.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Regularized evolution: mutate the best of a random few, retire the oldest.
 
 Source: Real et al. 2018, "Regularized Evolution for Image Classifier Architecture Search"
-(1802.01548), algorithm 1; P = 100, S = 25, identity 0.05 as there. The answer is the best of the
+(1802.01548), algorithm 1; P = 100, S = 25, identity 0.05 as there. The winner is the best of the
 whole history, not of the last population.
 What differs: results may be told in any order, so that many workers run at once; "oldest" means told
-first, which is the order of finished training, as in the paper. A mutation never draws what is there
-already; whoever wants the present architecture again has the identity rate. With a short horizon the
-paper's P would leave no budget to evolve with, so P shrinks with it (`note` says so).
+first, which is the order of finished training, as in the paper. A mutation never draws the current
+value; only the identity rate repeats the parent's architecture. With a short horizon the paper's P
+would leave no budget to evolve with, so P shrinks with it (`note` says so).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ PAPER_POPULATION, PAPER_SAMPLE = 100, 25
 
 
 class RegularizedEvolution:
-    """Steady-state evolution in which age, not score, decides who leaves.
+    """Steady-state evolution in which age, not score, decides which member leaves.
 
     Args:
-        space: samples and mutates architectures; their form is never looked at here.
+        space: samples and mutates architectures; this strategy does not depend on their form.
         population: living members P; None is the paper's 100, or what the horizon allows. [count]
         sample: tournament size S; None is the paper's 25, or a quarter of P. [count, 1..P]
         identity: probability of training the parent's architecture again. [0..1]
         replacement: whether a tournament may draw a member twice, as the paper's does.
-        aging: False kills the worst of each tournament instead: the paper's control.
-        inherit: whether children start from their parent's weights, as the paper's do not.
+        aging: False removes the worst of each tournament instead: the paper's control.
+        inherit: whether children start from their parent's weights; the paper's do not.
         epochs: training length of every candidate. [epochs]
         horizon: trials that the search is planned for. [trials]
         seed: same seed and same tells in, same asks out, in any process.
@@ -75,7 +75,7 @@ class RegularizedEvolution:
         self.replacement, self.aging, self.inherit = replacement, aging, inherit
         self.members: deque[Result] = deque()  # oldest first
         self.rivals: dict[int, list[int]] = {}  # candidate in flight -> the ids of its tournament
-        self.parents: dict[int, int] = {}  # candidate in flight -> the id whose weights it is given
+        self.parents: dict[int, int] = {}  # candidate in flight -> the id whose weights it inherits
         self.asked = 0  # also the id of the next candidate
 
     def ask(self) -> Candidate:
@@ -127,6 +127,6 @@ class RegularizedEvolution:
         if self.aging:
             self.members.popleft()
             return
-        # Others may have killed some of the rivals meanwhile; then the worst of all must go.
+        # Other tournaments may have removed all rivals meanwhile; then the worst member goes.
         living = [member for member in self.members if member.candidate.id in rivals]
         self.members.remove(min(living or self.members, key=lambda member: member.value))

@@ -1,14 +1,15 @@
-"""A population in a steady state, of which any member may breed: EXACT.
+"""EXACT: a steady-state population in which any member may breed.
 
 Source: Desell 2017, "Large Scale Evolution of Convolutional Neural Networks Using Volunteer Computing"
-(1703.05422): workers are given a child of random members, a crossover in one of five asks and otherwise
-a mutant with three changes; what comes back enters if it is better than the worst, which leaves. A
-network that a member has already does not enter. Everything starts from the simplest network.
+(1703.05422): a worker trains a child of random members: a crossover in one of five asks, otherwise a
+mutant with three mutations. The child replaces the worst member if it is better. A network that is in
+the population already does not enter again. The search starts from the simplest network.
 
 What differs: the score is that of the validation part, where the 2017 code takes the error on the
-training images. Accuracies tie as errors do not: of equals the newer stays. A child that inherits
-may be a member's own network, trained on: it takes that one's place if it is better. Until something
-has a score, mutants of the simplest network are asked for; the paper lets unevaluated genomes breed.
+training images. Accuracies tie, unlike errors: of equal members the newer stays. A child with inherited
+weights may be the same network as a member, trained further: it replaces that member if it is better.
+Until a result has a score, mutants of the simplest network are asked for; the paper lets unevaluated
+genomes breed.
 """
 
 from __future__ import annotations
@@ -25,17 +26,18 @@ PAPER_POPULATION, PAPER_CROSSOVER = 100, 0.2
 
 
 class Exact:
-    """Asynchronous, without generations; only being worse than all others ends a membership.
+    """Asynchronous evolution without generations, in which only the worst member leaves.
 
     Args:
-        space: samples, mutates and crosses architectures; their form is never looked at here.
+        space: samples, mutates and crosses architectures; this strategy does not depend on their
+            form.
         population: members; None is the paper's 100, or what the horizon allows. [count, >= 2]
-        crossover: probability that a child has two parents; None is the paper's 0.2 where the space
-            can, and 0 elsewhere. [0..1]
+        crossover: probability that a child has two parents; None is the paper's 0.2 in a space with
+            crossover, and 0 elsewhere. [0..1]
         mutations: per child of one parent. [count]
         start: ``minimal`` architectures where the space has one, or ``random`` ones.
-        inherit: whether children start from their parents' weights, the fitter one's first.
-        epochs: training length of every candidate, besides what it inherits. [epochs]
+        inherit: whether children start from their parents' weights, the fitter parent's first.
+        epochs: training length of every candidate, in addition to inherited training. [epochs]
         horizon: trials that the search is planned for. [trials]
         seed: same seed and same tells in, same asks out, in any process.
 
@@ -77,12 +79,12 @@ class Exact:
         self.space, self.budget, self.seed = space, Budget(epochs=epochs), seed
         self.size, self.crossover, self.mutations = population, crossover, mutations
         self.inherit, self.minimal = inherit, start == "minimal" and "start" in space.gives
-        self.members: dict[Any, Result] = {}  # what the space knows a network by -> its result
+        self.members: dict[Any, Result] = {}  # `key` of a network -> its result
         self.open: dict[int, Candidate] = {}  # asked, not told
         self.asked = 0  # also the id of the next candidate
 
     def ask(self) -> Candidate:
-        """Return a child of random members; before anything has a score, a first one."""
+        """Return a child of random members; before any result has a score, a first architecture."""
         id, self.asked = self.asked, self.asked + 1
         rng = stream(self.seed, "exact", id)
         parents: list[Result] = []
@@ -103,7 +105,7 @@ class Exact:
         return candidate
 
     def tell(self, result: Result) -> None:
-        """Admit a result that is no worse than the worst; one without a score never is."""
+        """Admit a result with a score, unless it is worse than all members."""
         self.open.pop(result.candidate.id, None)
         if not result.ok:
             return
@@ -126,7 +128,7 @@ class Exact:
         return frozenset((*members, *waiting))
 
     def _first(self, id: int, rng: random.Random) -> Move:
-        """Return the first architecture, or one that stands in for a child while nothing breeds."""
+        """Return a start, minimal or random; a minimal one is mutated except for the first ask."""
         move = first(self.space, rng, minimal=self.minimal)
         if id == 0 or not self.minimal:
             return move

@@ -1,9 +1,10 @@
 """GDAS: one sampled architecture per step, and a gradient for all operations through the sample.
 
 Source: Dong & Yang 2019, "Searching for a Robust Neural Architecture in Four GPU Hours" (1910.04465): a
-Gumbel-softmax of temperature tau per row, of which the largest entry alone is run (straight through:
-the soft sample stands for it in the gradient); new samples for the weights and for the architecture;
-tau falls linearly. Adam as in DARTS. With the space's fixed reduction cell it is GDAS (FRC).
+Gumbel-softmax of temperature tau per row, of which only the largest entry is run (straight-through
+estimator: the gradient is that of the soft sample); separate samples for the weights and for the
+architecture; tau falls linearly. Adam as in DARTS. With the space's fixed reduction cell it is GDAS
+(FRC).
 What differs: tau falls with every step instead of every epoch, from 10 to 0.1 as in the authors' code
 (the paper says 10 to 1); otherwise as in `relaxation`.
 """
@@ -71,7 +72,7 @@ class Gdas(Relaxation):
         return hard
 
     def soft(self, name: str, id: int) -> np.ndarray:
-        """Return the Gumbel-softmax [rows, columns] of step `id`, by the present logits."""
+        """Return the Gumbel-softmax [rows, columns] of step `id`, by the current logits."""
         rng = np.random.default_rng(stream(self.seed, "gumbel", name, id).getrandbits(63))
         noise = -np.log(np.maximum(rng.exponential(size=self.logits[name].shape), 1e-300))
         return softmax((self.logits[name] + noise) / self.temperature(id))
@@ -83,7 +84,7 @@ class Gdas(Relaxation):
         return first - (first - end) * min(1.0, id / last)
 
     def slope(self, name: str, gradient: np.ndarray, id: int) -> np.ndarray:
-        """Return the gradient by the logits: through the soft sample that stands for the hard one."""
+        """Return the gradient by the logits, through the soft sample instead of the hard one."""
         rows = self.soft(name, id)
         inner = gradient - (gradient * rows).sum(1, keepdims=True)
         return np.asarray(rows * inner / self.temperature(id))

@@ -2,12 +2,12 @@
 
 Source: Dufourq & Bassett 2017, "EDEN: Evolutionary Deep Networks for Efficient Machine Learning"
 (1709.09161): offspring replace the population, parents are chosen by tournament, and every generation
-trains an epoch longer, 13 in the tenth. Population, tournament size and rates of the operators are
-not known to us; ours are settings.
+trains an epoch longer, 13 in the tenth. The paper's population, tournament size and rates of the
+operators are not known to us; here they are settings.
 What differs: lengths are shares of the run's epochs, in the paper's proportion (3, 4, 5, ...), because
-a run on two cores cannot always afford whole epochs. The best of a generation may survive, and is
-then trained again at the new length beside its children, so that no fitness of one training length
-is ever compared with one of another.
+a run on two cores cannot always afford whole epochs. The best of a generation may survive. It is then
+trained again at the new length beside its children, so that fitness is only compared between equal
+training lengths.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Genetic:
     """Generations of tournaments, crossover and mutation.
 
     Args:
-        space: samples and mutates architectures; their form is never looked at here.
-        population: members of a generation; None is what the horizon allows. [count]
+        space: samples and mutates architectures; this strategy does not depend on their form.
+        population: members of a generation; None follows from the horizon. [count]
         generations: over which the training length grows; None is the paper's 10, or fewer where the
             horizon does not allow them. [count]
         tournament: members drawn to choose one parent. [count]
-        crossover: probability that a child has two parents, before its mutation; needs a space that
-            can. [0..1]
+        crossover: probability that a child has two parents, before its mutation; needs a space with
+            crossover. [0..1]
         mutation: probability that a child of two parents is mutated as well. [0..1]
         survivors: best members that are trained again in the next generation; 0 replaces all. [count]
         growing: whether the training length grows; False trains every generation for `epochs`.
@@ -92,7 +92,7 @@ class Genetic:
         self.missing = population  # members of the first generation that are not drawn yet
 
     def ask(self) -> Candidate | None:
-        """Return the next member of the generation; None while its last ones are trained."""
+        """Return the next member of the generation; None while its last members train."""
         if not self.queue and not self.missing:
             if self.open:
                 return None
@@ -115,7 +115,7 @@ class Genetic:
         )
 
     def tell(self, result: Result) -> None:
-        """Take a result; one without a score leaves its generation a member short."""
+        """Take a result; one without a score leaves its generation one member smaller."""
         self.open.discard(result.candidate.id)
         if result.ok:
             self.told.append(result)
@@ -128,7 +128,7 @@ class Genetic:
         return self.epochs * min(1.0, (FIRST_EPOCHS + generation) / last)
 
     def _breed(self) -> None:
-        """Fill the next generation: the survivors once more, then children."""
+        """Fill the next generation: the survivors again, then children."""
         members = sorted(self.told, key=lambda result: (-result.value, result.candidate.id))
         self.told = []
         self.generation += 1

@@ -23,11 +23,11 @@ from ..types import Budget, Candidate, Result
 from . import Strategy
 from .common.rungs import ROUNDING, Fresh, ladder, promote, ranked
 
-Rung = tuple[int, float]  # how many, for how long [count, epochs]
+Rung = tuple[int, float]  # number of candidates, training length [count, epochs]
 
 
 def brackets(rungs: Sequence[float], eta: float) -> list[list[Rung]]:
-    """Return Hyperband's brackets, the most exploring first: sizes and lengths of their rungs.
+    """Return Hyperband's brackets, the most exploratory first: sizes and lengths of their rungs.
 
     Lengths 1, 3, 9, 27, 81 and eta 3 start with 81 for 1 epoch, 34 for 3, 15 for 9, 8 for 27 and 5
     for 81.
@@ -52,7 +52,7 @@ class _Bracket:
     queue: list[Result] = field(default_factory=list)  # promoted to this rung, best first
 
     def room(self) -> bool:
-        """Return whether this rung wants another candidate now."""
+        """Return whether this rung needs another candidate now."""
         size = self.rungs[self.level][0] if self.level == 0 else len(self.queue)
         return self.asked < size
 
@@ -68,7 +68,7 @@ class _Bracket:
 
 
 class _Halving:
-    """Successive halving over an endless sequence of brackets: what two strategies share."""
+    """Successive halving over an endless sequence of brackets: the base of two strategies."""
 
     needs: frozenset[str] = frozenset()
     ends = False
@@ -86,7 +86,7 @@ class _Halving:
             if bracket.room():
                 break
         else:
-            bracket = _Bracket([])  # a bracket starts only if there is something to start it with
+            bracket = _Bracket([])  # a bracket starts only if there is a new candidate for it
         if bracket.level > 0:
             epochs = bracket.rungs[bracket.level][1]
             lower = bracket.queue[bracket.asked]
@@ -134,7 +134,7 @@ class SuccessiveHalving(_Halving):
 
     Args:
         space: samples architectures.
-        eta: the share that goes on is 1/eta; None is 3, or the mean ratio of `rungs`. [> 1]
+        eta: 1/eta of a rung is promoted; None is 3, or the mean ratio of `rungs`. [> 1]
         minimum: length of the lowest rung, at least; None is 1 epoch. [epochs]
         rungs: the lengths of the rungs, instead of `minimum` and `epochs`. [epochs]
         size: trials in the lowest rung; by default so many that one reaches the top. [count]
@@ -180,7 +180,7 @@ class Hyperband(_Halving):
 
     Args:
         space: samples architectures.
-        eta: the share that goes on is 1/eta; None is 3, or the mean ratio of `rungs`. [> 1]
+        eta: 1/eta of a rung is promoted; None is 3, or the mean ratio of `rungs`. [> 1]
         minimum: length of the lowest rung, at least; None is 1 epoch. [epochs]
         rungs: the lengths of the rungs, instead of `minimum` and `epochs`. [epochs]
         continue_: as in `SuccessiveHalving`.

@@ -1,12 +1,12 @@
-"""Local search: climb over single mutations, start again where no neighbour is better.
+"""Local search: hill climbing by single mutations, with a restart where no neighbour is better.
 
 Source: White, Nolen & Savani, "Exploring the Loss Landscape in Neural Architecture Search", UAI 2021
 (2005.02960): on tables this plain method is close to the best. Here the first better neighbour is
-taken (their "query until lower"), which suits many workers: nobody waits for a whole neighbourhood.
+taken (their "query until lower"), which suits many workers: none waits for a whole neighbourhood.
 
 What differs: neighbours are drawn by the space's mutation and not listed, so that any space will do;
-no architecture is drawn twice, and a neighbourhood counts as seen after `patience` draws in a row
-without a new one. Results may come in any order: whatever beats the present centre becomes it.
+no architecture is asked twice, and a neighbourhood counts as seen after `patience` draws in a row
+without a new one. Results may come in any order: one that beats the current centre becomes the centre.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ class LocalSearch:
         self.centre: Result | None = None
         self._seen: set[Any] = set()  # every architecture asked, in all climbs
         self._climb: dict[int, int] = {}  # id in flight -> its climb
-        self._now = 0  # the present climb
-        self._started = 0  # starts of the present climb
+        self._now = 0  # the current climb
+        self._started = 0  # starts of the current climb
         self._asked = 0
 
     def ask(self) -> Candidate:
-        """Return a start, a new neighbour of the centre, or, where none is left, a random one."""
+        """Return a start, a new neighbour of the centre or, if none is left, a random architecture."""
         rng = stream(self.seed, "local", self._asked)
         if self._started < self.starts:
             return self._start(rng)
@@ -77,7 +77,7 @@ class LocalSearch:
         return self._start(rng)
 
     def tell(self, result: Result) -> None:
-        """Take a result; the best of the present climb is its centre."""
+        """Take a result; the best of the current climb is its centre."""
         climb = self._climb.pop(result.candidate.id)
         best = -float("inf") if self.centre is None else self.centre.value
         if climb == self._now and result.ok and result.value > best:

@@ -1,21 +1,22 @@
-"""Neural architecture optimization: climb the predicted score in a space of embeddings, decode there.
+"""Neural architecture optimization: embeddings climb the predicted score, then are decoded.
 
 Source: Luo et al. 2018, "Neural Architecture Optimization" (1808.07233), algorithm 1. An encoder, a
-predictor and a decoder are trained together on what was scored (`nao_model`). The encodings of the best
-architectures are moved up the gradient of the predicted score, by growing steps, until they decode to
-something new; that is trained, and the model learns from it.
-What differs, because a hundred trials must do where the paper has a thousand:
+predictor and a decoder are trained together on the scored architectures (`nao_model`). The encodings of
+the best architectures are moved up the gradient of the predicted score, by growing steps, until they
+decode to new architectures; these are trained, and the model learns from their scores.
+What differs, because a hundred trials must suffice where the paper has a thousand:
 
-* Sizes follow the horizon (`note` says so). A model goes on from the last one with some steps per
+* Sizes follow the horizon (`note` says so). A model continues from the last one with some steps per
   result, instead of 1,000 epochs from scratch.
-* Targets are ranks in the pool, min-max normalised: a few networks that learned nothing leave the
-  plain score no resolution at the top. ``targets="score"`` is the paper's.
-* The decoder also learns from samples that nobody scored, so that it can write what was never asked.
-* The climb begins at the best, as in the paper, and at those of their mutants that promise most
-  (``starts=0`` leaves them out): the gradient moves all outputs of one encoding alike, and soon reaches
-  nothing new. Of all that decodes anew, the most promising is asked first.
+* Targets are ranks in the pool, min-max normalised: with plain scores, a few networks that learned
+  nothing leave no resolution at the top. ``targets="score"`` is the paper's.
+* The decoder also learns from samples without a score, so that it can produce architectures that were
+  never asked.
+* The ascent starts from the best architectures, as in the paper, and from their most promising mutants
+  (``starts=0`` leaves these out), because the gradient moves all outputs of one encoding alike, and
+  soon reaches nothing new. Of the new architectures decoded, the most promising is asked first.
 
-A failed or refused candidate counts as the worst score so far, so that the climb learns to avoid it.
+A failed or refused candidate counts as the worst score so far, so that the model learns to avoid it.
 """
 
 from __future__ import annotations
@@ -37,17 +38,24 @@ if TYPE_CHECKING:
 PAPER_INITIAL, PAPER_BATCH, PAPER_SEEDS = 600, 300, 100
 TARGETS = ("rank", "score")
 
-_FIRST = 150  # least steps of training from scratch
-_ROWS, _FREE_ROWS = 32, 16  # of a step: scored architectures, and samples without a score
+_FIRST = 150  # minimum steps of training from scratch
+_ROWS, _FREE_ROWS = 32, 16  # per training step: scored architectures, and samples without a score
 _FREE = 512  # samples without a score
-_SIZES = (0.2, 0.56, 0.92, 1.28, 1.64, 2.0)  # of the moves, in lengths of an encoder output
-_KNOWN = 10_000  # sequences whose tokens are kept
+_SIZES = (
+    0.2,
+    0.56,
+    0.92,
+    1.28,
+    1.64,
+    2.0,
+)  # step sizes of the ascent, in lengths of an encoder output
+_KNOWN = 10_000  # sequences whose tokens are cached
 _STEPS = 4  # of training per new result, at most
 _TRIES = 50  # samples, or mutants of each of the best, to find one that was not asked before
 
 
 class Proposal(NamedTuple):
-    """An architecture, how it came to be, and the scored ones it descends from."""
+    """An architecture, the operator that made it, and the ids of its scored parents."""
 
     arch: Arch
     operator: str
@@ -55,9 +63,9 @@ class Proposal(NamedTuple):
 
 
 class Vocabulary:
-    """The tokens of a space: one per value of the decisions of equal name; 0 is none of them.
+    """The tokens of a space: one per name and value of a decision; token 0 is reserved.
 
-    Names are met on the way, because a decision may depend on those before it.
+    Names are added when first met, because a decision may depend on those before it.
 
     Args:
         space: gives ``decisions``.
@@ -91,25 +99,25 @@ class Vocabulary:
 
 
 class NAO:
-    """Samples first; then what decodes from the best embeddings, moved up the predicted score.
+    """Samples first; then decodes the best embeddings, moved up the predicted score.
 
-    While more candidates are asked for than a climb gave, it climbs again from the same model: no
-    worker waits. Where nothing new decodes, mutants of the best are asked for, then samples.
+    If more candidates are asked for than an ascent gave, the same model starts another ascent: no
+    worker waits. If it decodes nothing new, mutants of the best are asked for, then samples.
 
     Args:
         space: samples and mutates architectures, gives their decisions and symmetric forms.
         initial: random architectures first; None is the paper's 600, or what the horizon allows.
         batch: new results between two fits; None is the paper's 300, or what the horizon allows.
-        seeds: best architectures to climb from; None is the paper's 100, or a third of `initial`.
-        starts: mutants of them to choose as many further starts from. [count]
-        stay: whether such a mutant is asked for where the climb leaves it as it is. That is a mutation
-            guided by the predictor, often the better search on small spaces, and not the paper's.
+        seeds: best architectures to start from; None is the paper's 100, or a third of `initial`.
+        starts: mutants of these, of which the `seeds` most promising are further starts. [count]
+        stay: whether such a mutant is asked for if the ascent decodes to the mutant itself. This is
+            mutation guided by the predictor: often better on small spaces, but not in the paper.
         members: models trained side by side, whose predictions are averaged. [count]
         width: of the encoder, the decoder and the embedding; the paper has 96. [numbers]
         steps: of training per new result; None is 4, or fewer in a search of more than 250 trials,
             which would take minutes to replay. [count]
-        share: of the predictor in the loss, lambda of the paper. [0..1]
-        targets: ``rank`` or ``score``, what the predictor learns, both scaled to 0..1.
+        share: weight of the predictor in the loss, lambda of the paper. (0..1)
+        targets: of the predictor, ``rank`` or ``score``, both scaled to 0..1.
         epochs: training length of every candidate. [epochs]
         horizon: trials that the search is planned for. [trials]
         seed: same seed and same tells in, same asks out, in any process.
@@ -175,7 +183,7 @@ class NAO:
         self._asked = 0  # also the id of the next candidate
 
     def ask(self) -> Candidate:
-        """Return a sample for the first asks, then the most promising that decodes anew."""
+        """Return a sample for the first asks, then the most promising new architecture decoded."""
         rng = stream(self.seed, "nao", self._asked)
         move = None
         enough = self._asked - self._refused >= self.initial
@@ -193,15 +201,15 @@ class NAO:
         )
 
     def tell(self, result: Result) -> None:
-        """Take a result; one that was cut by the end of the budget says nothing."""
+        """Take a result; one that was cut off by the end of the budget is ignored."""
         self._refused += result.status == "refused"
         if result.status != "cut":
             self._results.append(result)
 
     def draw(self, rngs: Sequence[Random]) -> list[Arch]:
-        """Return an architecture per generator from the pool: what shared weights learn at.
+        """Return one architecture per generator from the pool, to train shared weights at.
 
-        The pool holds as many of the best results as there were random ones first.
+        The pool holds the best `initial` results.
         """
         scored = sorted((r for r in self._results if r.ok), key=lambda r: -r.value)
         pool = [result.candidate.arch for result in scored[: self.initial]]
@@ -216,7 +224,7 @@ class NAO:
         return Proposal(arch, "sample", ())
 
     def _mutant(self, rng: Random) -> Proposal | None:
-        """Return a new mutant of the best, of the next best where it has none, or None."""
+        """Return a new mutant of the best architecture that has one, or None."""
         for leader in self._leaders():
             for _ in range(_TRIES):
                 arch, operator = self.space.mutate(leader.arch, rng)
@@ -225,7 +233,7 @@ class NAO:
         return None
 
     def _leaders(self) -> list[Proposal]:
-        """Return the best architectures, best first, each as the parent of what comes of it."""
+        """Return the best architectures, best first, each with its own id as the parent."""
         scored = sorted(
             (r for r in self._results if r.ok), key=lambda r: (-r.value, r.candidate.id)
         )
@@ -238,7 +246,7 @@ class NAO:
     # -- the model -------------------------------------------------------------------------------
 
     def _fit(self, rng: Random) -> Model:
-        """Return the model, trained on; a new one when there are tokens that the last one lacks."""
+        """Return the model, trained further; a new one if the vocabulary has grown."""
         from .common.threads import one_thread
         from .nao_model import Model
 
@@ -268,7 +276,7 @@ class NAO:
         return model
 
     def _climb(self, model: Model, rng: Random) -> list[Proposal]:
-        """Return the most promising of what decodes anew from moved embeddings, at most a batch."""
+        """Return the most promising new architectures decoded from moved embeddings, up to a batch."""
         from .common.threads import one_thread
         from .nao_model import greedy
 
@@ -292,7 +300,7 @@ class NAO:
             return [move for _, move in self._promising(model, new)[: self.batch]]
 
     def _mutants(self, leaders: list[Proposal], rng: Random) -> dict[Any, Proposal]:
-        """Return new mutants of random ones of the best."""
+        """Return new mutants of leaders drawn at random."""
         found = {}
         for _ in range(self.starts):
             leader = rng.choice(leaders)
@@ -302,7 +310,7 @@ class NAO:
         return found
 
     def _promising(self, model: Model, moves: dict[Any, Proposal]) -> list[tuple[Any, Proposal]]:
-        """Return `moves` by predicted score, highest first."""
+        """Return `moves` sorted by predicted score, highest first."""
         if not moves:
             return []
         expected = model.expect(model.pack([self._tokens(move.arch) for move in moves.values()]))
@@ -322,7 +330,7 @@ class NAO:
 def normalised(scores: Sequence[float], targets: str = "score") -> np.ndarray:
     """Return scores, or with ``rank`` their ranks, scaled to 0..1 [N]; equal scores are all 0.5.
 
-    What has no score (minus infinity) counts as the worst that has.
+    A missing score (minus infinity) counts as the worst score.
     """
     values = np.array(scores)
     values = np.maximum(values, values[np.isfinite(values)].min())

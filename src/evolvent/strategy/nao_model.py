@@ -4,10 +4,10 @@ Source: Luo et al. 2018, "Neural Architecture Optimization" (1808.07233), sectio
 LSTM whose outputs are scaled to length 1; an architecture's embedding is their mean, scaled likewise.
 The predictor reads the embedding; the decoder is an LSTM that starts from it and attends to the
 encoder's outputs.
-What differs: several members of one form and other weights are held in one set of tensors with the
-members in front, which costs little more than one and errs less; every token has its place added, so
-that few architectures suffice to learn from. Numbers are float64, in one thread, and all randomness is
-from a generator of its own: the same calls give the same weights in any process.
+What differs: an ensemble of members with different weights is held in one set of tensors, members in
+front, which costs little more than one model and errs less; the embedding of its place is added to
+every token, so that few architectures suffice to learn from. Numbers are float64, in one thread, and
+all randomness is from a generator of its own: the same calls give the same weights in every process.
 """
 
 from __future__ import annotations
@@ -24,20 +24,22 @@ from torch.nn import functional as F
 
 from ..space import Decision
 
-START = 0  # the token before the first decision, and what fills up short sequences
+START = 0  # the token before the first decision, and the padding of short sequences
 Choices = tuple[int, ...]
 
 _TINY = 1e-12  # a gradient of zero has no direction
-_SPREAD = 0.3  # of the first weights of tokens: small, so that they begin to act almost additively
-_REMEMBER = 1.0  # first bias of the forget gates (Jozefowicz et al. 2015)
+_SPREAD = (
+    0.3  # of the initial weights of tokens: small, so that they act almost additively at first
+)
+_REMEMBER = 1.0  # initial bias of the forget gates (Jozefowicz et al. 2015)
 
 
 class Batch(NamedTuple):
     """Sequences of tokens.
 
     Args:
-        tokens: of N architectures, filled up with `START` [N, T], int64.
-        mask: whether a token stands there [N, T], bool.
+        tokens: of N architectures, padded with `START` [N, T], int64.
+        mask: where there is a token [N, T], bool.
     """
 
     tokens: Tensor
@@ -45,11 +47,11 @@ class Batch(NamedTuple):
 
 
 class Codes(NamedTuple):
-    """What the encoder makes of architectures.
+    """Outputs of the encoder for N architectures.
 
     Args:
-        outputs: of its steps, of length 1 each [members, N, T, width].
-        mask: whether there is such a step [N, T], bool.
+        outputs: one per step, of length 1 each [members, N, T, width].
+        mask: where there is a step [N, T], bool.
     """
 
     outputs: Tensor
@@ -74,13 +76,13 @@ class Model:
 
     Args:
         vocabulary: number of tokens, `START` included. [count]
-        length: places that are told apart; later ones are taken for the last. [count]
-        members: networks of other weights. [count]
+        length: places with embeddings of their own; later places share the last. [count]
+        members: size of the ensemble. [count]
         width: of the LSTMs and of the embedding. [numbers]
         hidden: of the predictor's hidden layer. [numbers]
         rate: Adam's learning rate.
         decay: weight decay, per step in units of `rate`.
-        seed: of the first weights.
+        seed: of the initial weights.
     """
 
     def __init__(
@@ -130,13 +132,13 @@ class Model:
         return Batch(tokens, tokens != START)
 
     def encode(self, batch: Batch) -> Codes:
-        """Return what the encoder makes of a batch of N."""
+        """Return the encoder's outputs for a batch of N architectures."""
         zero = torch.zeros(self.members, len(batch.tokens), self.width, dtype=torch.float64)
         outputs, _ = self._lstm("encoder", batch.tokens, Memory(zero, zero))
         return Codes(F.normalize(outputs, dim=-1), batch.mask)
 
     def predict(self, embedding: Tensor) -> Tensor:
-        """Return the score, 0 to 1, that each member expects [members, N]."""
+        """Return the score predicted by each member, 0 to 1 [members, N]."""
         weights = self.weights
         hidden = embedding @ weights["predictor.hidden"] + weights["predictor.hidden_bias"]
         score = torch.relu(hidden) @ weights["predictor.score"] + weights["predictor.score_bias"]
@@ -144,7 +146,7 @@ class Model:
 
     @torch.no_grad()
     def expect(self, batch: Batch) -> list[float]:
-        """Return the score, 0 to 1, that the members expect on average [N]."""
+        """Return the mean of the scores predicted by the members, 0 to 1 [N]."""
         expected: list[float] = self.predict(self.encode(batch).embedding).mean(dim=0).tolist()
         return expected
 
@@ -176,13 +178,13 @@ class Model:
     def learn(self, batch: Batch, scores: np.ndarray, share: float) -> float:
         """Take one step of training and return the loss, the mean of the members'.
 
-        Encoder input, decoder input and decoder target are the same sequences, so that a symmetric
-        form given in `batch` is one everywhere.
+        Encoder input, decoder input and decoder target are the same sequences, so that all three have
+        the symmetric form given in `batch`.
 
         Args:
             batch: N architectures; those without a score last.
             scores: of the first of them, 0 to 1 [M], M <= N.
-            share: of the predictor in the loss, lambda of the paper. [0..1]
+            share: weight of the predictor in the loss, lambda of the paper. (0..1)
         """
         codes = self.encode(batch)
         expected = self.predict(codes.embedding[:, : len(scores)])
@@ -226,7 +228,7 @@ class Model:
     ) -> tuple[Tensor, Memory]:
         """Return the outputs [members, N, T, width] and the last memory of an LSTM.
 
-        Tokens [N, T] are the same for all members, [members or 1, N, T] need not be.
+        Tokens [N, T] are the same for all members; tokens [members, N, T] may differ.
         """
         table, state = self.weights[f"{part}.token"], self.weights[f"{part}.state"]
         tokens = tokens.expand(self.members, *tokens.shape[-2:])
@@ -251,14 +253,14 @@ def greedy(
     decide: Callable[[Choices], Decision | None],
     first: Mapping[str, int],
 ) -> list[tuple[int, Choices]]:
-    """Return what codes decode to, taking the likeliest legal token at every step.
+    """Decode codes greedily, with the most likely legal token at every step.
 
     Args:
-        model: decodes; each member its own codes.
+        model: its members decode, each its own codes.
         codes: of N architectures.
         decide: returns the decision after some choices, None when they are complete.
-        first: name of a decision -> the token of its value 0. Under a name that is not there the
-            first legal value is taken: the model knows nothing of it.
+        first: name of a decision -> the token of its value 0. For a missing name the first legal
+            value is taken, because the model has no token for it.
 
     Returns:
         (row of the codes, choices), for every row and each of the members in turn.

@@ -1,16 +1,16 @@
-"""NEAT: networks grow from nothing, in species that protect what is new.
+"""NEAT: networks grow from minimal ones, in species that protect new structure.
 
 Source: Stanley & Miikkulainen 2002, "Evolving Neural Networks through Augmenting Topologies", sections
 3 and 4.1, whose settings are the defaults here: 150 members, threshold 3, a species without a better
 member in 15 generations has no children, champions of species with more than 5 members are copied, a
 quarter of the children have one parent, one of a thousand has its second parent in another species.
-From the published settings, where the paper says nothing: the best fifth of a species breeds; a fifth
-of the children of two parents are not mutated.
+From the published settings, where the paper is silent: the best fifth of a species breeds; a fifth of
+the children of two parents are not mutated.
 
-What differs: a species without progress still breeds while it holds the best member of all, so that
-there is always somebody to breed. A generation in which nothing has a score is asked for again from the
-parents before it. Where the space cannot align two architectures, every child has one parent. With a
-short horizon the population shrinks (`note` says so).
+What differs: a species without progress still breeds while it holds the best member of all, so that at
+least one species breeds. A generation without any score is bred again from the same parents. Where the
+space cannot align two architectures, every child has one parent. With a short horizon the population
+shrinks (`note` says so).
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ class NEAT:
         threshold: distance below which two belong to one species; infinity is no speciation.
         survival: share of a species that may breed. (0..1]
         stagnation: generations without a better member after which a species has no children.
-        plateau: generations without a better member of all, after which only two species breed.
-        champions: species with more members than this, now or next, keep their best. [count]
+        plateau: generations without a new best of all members, after which only two species breed.
+        champions: species with more members than this, now or in the next generation, keep their
+            best. [count]
         mutation_only: probability that a child has one parent; 1 is no crossover. [0..1]
         unmutated: probability that a child of two parents is not mutated. [0..1]
         interspecies: probability that the second parent is of another species. [0..1]
-        start: ``minimal`` architectures as in the paper, or ``random`` ones, its ablation.
+        start: ``minimal`` architectures as in the paper, or ``random`` ones as in its ablation.
         epochs: training length of every candidate; 0 where the weights are genes. [epochs]
         horizon: trials that the search is planned for. [trials]
         seed: same seed and same tells in, same asks out, in any process.
@@ -106,11 +107,11 @@ class NEAT:
 
     @property
     def together(self) -> int:
-        """How many it asks for before it waits."""
+        """The number of candidates asked for before it waits: one generation. [count]"""
         return self.size
 
     def ask(self) -> Candidate | None:
-        """Return the next of the generation; None until all of it was told."""
+        """Return the next candidate of the generation; None while results of it are missing."""
         place = self.asked - self.generation * self.size
         if place >= self.size:
             return None
@@ -141,7 +142,7 @@ class NEAT:
         return self._child(id, move.arch, move.operator, (first.id, second.id))
 
     def tell(self, result: Result) -> None:
-        """Take a result; with the last of a generation, settle who breeds the next."""
+        """Take a result; with the last of a generation, form the species that breed the next."""
         self.told.append(result)
         if len(self.told) < self.size:
             return
@@ -176,7 +177,8 @@ class NEAT:
     def _fertile(self) -> list[Species]:
         """Return the species that may have children, at least the one with the best member.
 
-        After a plateau two species start afresh, for one generation: their children may part again.
+        After a plateau only the two best species breed, for one generation; their children may form
+        new species.
         """
         if self.generation - self.improved < self.plateau:
             return fertile(self.species, self.generation, self.stagnation)
@@ -189,7 +191,7 @@ class NEAT:
     # -- children --------------------------------------------------------------------------------
 
     def _breeding(self, species: Species) -> int:
-        """Return how many of a species breed, the fittest: the rest is dropped. [count]"""
+        """Return the number of members that breed, the fittest of a species. [count]"""
         return int(self.survival * len(species.members)) + 1
 
     def _other(self, species: Species, rng: random.Random) -> Species:

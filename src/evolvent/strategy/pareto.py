@@ -5,14 +5,14 @@ for networks NSGA-Net, Lu et al., GECCO 2019 (1810.03522): binary tournament by 
 distance, crossover, mutation, survival of the best ranks, the last one cut by crowding; duplicates
 are not evaluated again.
 
-Of several proposals, children and samples, the one is asked that is best by the same order when its
-objectives are guessed by a linear model of the decisions; NSGANetV2 (Lu et al., ECCV 2020, 2007.10396)
-lets a surrogate choose what is trained in this way. ``proposals=1`` is NSGA-II alone, and so is a
-space without decisions.
+Every ask makes several proposals, children and samples. A linear model of the decisions predicts their
+objectives, and the proposal that ranks best by the same order is asked; NSGANetV2 (Lu et al., ECCV
+2020, 2007.10396) uses a surrogate in this way. ``proposals=1`` is NSGA-II alone, and so is a space
+without decisions.
 
 What differs: steady state, so that results may come in any order and no worker waits for a
 generation. Every result joins the population, which is cut back to its size at once. Crossover is
-the space's own, where it has one; a child that equals something asked before is mutated on.
+the space's own, where it has one; a child that was asked before is mutated further.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from ..errors import SettingError
 from ..space import Move, Space, key
 from ..types import Budget, Candidate, Result, stream
 
-_MEMORY = 500  # results that a guess rests on
+_MEMORY = 500  # latest results that the linear model is fitted to
 _SAMPLES = 3  # random architectures per child among the proposals
-_TRIES = 20  # mutations in a row to get away from what was asked before
+_TRIES = 20  # mutations in a row to find an architecture that was not asked before
 
 
 class Pareto:
@@ -44,8 +44,8 @@ class Pareto:
             cannot be a parent.
         population: members. [count, >= 2]
         proposals: children of which the most promising is asked; three random architectures per
-            child compete with them, which keeps options alive that the population lost. With 1
-            there is neither guess nor competition. [count, >= 1]
+                child compete with them, which keeps options alive that the population lost. With 1
+                there is no linear model and no competition. [count, >= 1]
         crossover: probability that a child has two parents. [0..1]
         mutation: probability that a child of two parents is mutated too. [0..1]
         epochs: training length of every candidate. [epochs]
@@ -87,7 +87,7 @@ class Pareto:
         self.proposals = proposals if "decisions" in space.gives else 1
         self.mutation, self.epochs, self.seed = mutation, epochs, seed
         self.members: list[Result] = []
-        self._known: list[Result] = []  # what the guesses rest on: the latest results
+        self._known: list[Result] = []  # the latest results, for the linear model
         self._fitness: list[tuple[int, float]] = []  # of each member: rank, minus crowding distance
         self._seen: set[Any] = set()
         self._asked = 0
@@ -123,7 +123,7 @@ class Pareto:
             return
         self._known = [*self._known, result][-_MEMORY:]
         self.members.append(result)
-        # Results come in any order: by id the population is the same for the same set of them.
+        # Sorted by id, the population does not depend on the order of the results.
         self.members.sort(key=lambda member: member.candidate.id)
         self._fitness = fitness(self._points(self.members))
         if len(self.members) > self.size:
@@ -135,7 +135,7 @@ class Pareto:
         return np.array([(-r.value, *costs(r, self.objectives)) for r in results])
 
     def _choose(self, rng: random.Random) -> tuple[Move, tuple[int, ...]]:
-        """Return the proposal that would be the best member if its objectives were as guessed."""
+        """Return the proposal with the best predicted objectives, ranked among the members."""
         if self.proposals == 1 or len(self._known) < self.size // 2:
             return self._child(rng)
         found = [self._child(rng) for _ in range(self.proposals)]
@@ -171,7 +171,7 @@ class Pareto:
 
 
 def costs(result: Result, names: Sequence[str]) -> tuple[float, ...]:
-    """Return the metrics `names` of a result; infinity where there is none."""
+    """Return the metrics `names` of a result; infinity for a missing one."""
     own = {"params": result.params, "flops": result.flops, "seconds": result.seconds}
     found = (result.metrics.get(name, own.get(name)) for name in names)
     return tuple(math.inf if value is None else float(value) for value in found)
@@ -187,21 +187,21 @@ def fitness(points: np.ndarray) -> list[tuple[int, float]]:
 
 
 def guess(codes: Sequence[Sequence[int]], points: np.ndarray) -> np.ndarray:
-    """Return guessed objectives of the last architectures, by ridge regression on the others.
+    """Return predicted objectives of the last architectures, by ridge regression on the others.
 
     Args:
-        codes: the decisions of known architectures, then of those to guess [N + M].
+        codes: the decisions of known architectures, then of those to predict [N + M].
         points: objectives of the known ones [N, objectives].
 
     Returns:
-        Guesses [M, objectives].
+        Predictions [M, objectives].
     """
     width = max(map(len, codes))
     places = np.array([(*row, *(-1,) * (width - len(row))) for row in codes])
     chosen = [places == option for option in np.unique(places)]  # each [N + M, decisions]
     features = np.concatenate(chosen, axis=1).astype(float)
     features = features[:, features.any(axis=0)]
-    # A network that did not learn at all says little about how good the good ones are.
+    # Capped: a network that learned nothing says little about differences between good ones.
     middle = np.median(points, axis=0)
     target = np.minimum(points, middle + 2.0 * (middle - points.min(axis=0)))
     centre, known = target.mean(axis=0), features[: len(points)]

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation: several passes over a batch, none too far from where it was drawn.
+"""Proximal policy optimisation: several passes over a batch, with clipped changes of the policy.
 
 Sources: Zoph et al. 2017, "Learning Transferable Architectures" (1707.07012), appendix A: one layer of
 100 units, batches of 20, baseline decay 0.95; the clipped objective is Schulman et al. 2017
@@ -21,15 +21,15 @@ from .reinforce import Reinforce, Searched
 class PPO(Reinforce):
     """REINFORCE that uses every batch several times, with a clipped ratio of probabilities.
 
-    The ratio is that of every single decision now to when it was asked, so it also corrects for
-    candidates that were drawn by an older controller. Failures count as in `Reinforce`.
+    The ratio compares each decision's probability now with that when it was asked, so it also
+    corrects for candidates drawn by an older controller. Failures count as in `Reinforce`.
 
     Args:
         space: gives the decisions to make.
         batch: finished candidates per update; None is a twentieth of the horizon, at least 2 and at
             most the paper's 20. [count, >= 1]
         passes: steps of Adam per batch. [count, >= 1]
-        clip: how far the ratio of probabilities may leave 1 and still be pushed. [> 0]
+        clip: distance of the ratio of probabilities from 1, beyond which it has no gradient. [> 0]
         lr: learning rate of Adam; None lets the steps of the whole horizon add up to 1, but is at
             most 0.7 divided by the units; the paper has 3.5e-4. [> 0]
         entropy: weight of the entropy of the decisions [nat] beside rewards in units of their
@@ -37,7 +37,7 @@ class PPO(Reinforce):
         baseline: decay of the moving averages of the reward and of its squared deviation. [0..1)
         hidden: units per layer of the LSTM. [count, >= 1]
         layers: of the LSTM. [count, >= 1]
-        spread: first weights are uniform between minus this and this. [> 0]
+        spread: initial weights are uniform between -spread and spread. [> 0]
         epochs: training length of every candidate. [epochs]
         horizon: trials that the search is planned for. [trials]
         seed: same seed and same tells in, same asks out, in any process.

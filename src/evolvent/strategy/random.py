@@ -35,4 +35,4 @@ class Random:
         return Candidate(self.asked - 1, arch, budget=self.budget)
 
     def tell(self, result: Result) -> None:
-        """Learn nothing."""
+        """Ignore the result."""

@@ -1,15 +1,16 @@
-"""REINFORCE: a controller learns to make the decisions that earned more than was to be expected.
+"""REINFORCE: a controller learns to repeat decisions whose reward was above a baseline.
 
 Source: Zoph & Le 2016, "Neural Architecture Search with Reinforcement Learning" (1611.01578); the
 gradient is Williams' (Machine Learning 8, 1992): the mean over finished candidates of
-``grad log p(decisions) * (reward - baseline)``, the baseline being the moving average of the rewards
-before, which starts with the first one and so owes nothing to the candidate that it judges.
+``grad log p(decisions) * (reward - baseline)``. The baseline is the moving average of earlier rewards,
+which starts with the first one, so it does not depend on the candidate that it judges.
 What differs: one layer of the LSTM, wider first weights, an entropy bonus, and rewards in units of
 their running deviation, because a search here has hundreds of trials and not 12,800; the learning
 rate and the batch follow from the horizon (`note` says so). The reward is the score itself, not its
-cube. One controller stands for the paper's replicas and parameter servers: any number of candidates
-is in flight, and whatever finishes first makes up the next batch, judged by the controller of that
-moment. The same architecture may be asked again; an optimum reached is asked more and more often.
+cube. One controller replaces the paper's replicas and parameter servers: any number of candidates is
+in flight, and the first to finish form the next batch, with log-probabilities by the controller of that
+moment. The same architecture may be asked again; as the policy converges, its optimum is asked more
+and more often.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from ..space import Decisions, Space
 from ..types import Arch, Budget, Candidate, Result, stream
 from .common.controller import Controller, Path
 
-_TRAVEL = 1.0  # what the paper's 1,600 updates of 6e-4 can move a weight by
+_TRAVEL = 1.0  # largest change of a weight by the paper's 1,600 updates of 6e-4
 _LOOKS = 8  # architectures by which the entropy of the policy is estimated
-_STEP = 0.7  # learning rate times units, which moves a logit; above it the first success decides
+_STEP = (
+    0.7  # maximum of learning rate times units, a logit's step; above it the first success decides
+)
 
 
 class Searched(Space, Decisions, Protocol):
@@ -37,7 +40,7 @@ class Searched(Space, Decisions, Protocol):
 
 
 class Told(NamedTuple):
-    """A finished candidate: its decisions and how much better it was than expected."""
+    """A finished candidate: its decisions and its advantage over the baseline."""
 
     path: Path
     advantage: float
@@ -47,8 +50,8 @@ class Reinforce:
     """Policy gradient on whole architectures.
 
     A candidate that failed or was refused counts as the lowest score so far, so that the controller
-    learns to avoid its like, and leaves the baseline alone; before there is any score it counts
-    nothing. Asking never waits.
+    learns to avoid similar ones; it does not change the baseline. Before there is any score it does
+    not count. Asking never waits.
 
     Args:
         space: gives the decisions to make.
@@ -61,7 +64,7 @@ class Reinforce:
         baseline: decay of the moving averages of the reward and of its squared deviation. [0..1)
         hidden: units per layer of the LSTM. [count, >= 1]
         layers: of the LSTM; the paper has 2. [count, >= 1]
-        spread: first weights are uniform between minus this and this; the paper has 0.08. [> 0]
+        spread: initial weights are uniform between -spread and spread; the paper has 0.08. [> 0]
         epochs: training length of every candidate. [epochs]
         horizon: trials that the search is planned for. [trials]
         seed: same seed and same tells in, same asks out, in any process.
@@ -113,9 +116,9 @@ class Reinforce:
         self.controller = Controller(
             space, hidden=hidden, layers=layers, spread=spread, lr=lr, seed=seed
         )
-        self.baseline: float | None = None  # mean reward of those before
+        self.baseline: float | None = None  # moving average of earlier rewards
         self.square = 0.0  # mean squared deviation from it, not yet divided by `share`
-        self.share = 0.0  # what the weights of that mean add up to
+        self.share = 0.0  # sum of the weights of that mean
         self.lowest = math.inf
         self._flying: dict[int, Path] = {}
         self._drawn: list[Path] = []  # by the present controller, to be asked next
@@ -125,8 +128,8 @@ class Reinforce:
     def ask(self) -> Candidate:
         """Return a candidate drawn from the policy.
 
-        As long as the controller does not learn, a whole batch is drawn at once: it is the same
-        policy, and several times faster. What is left over when it learns is drawn anew.
+        Between two updates of the controller a whole batch is drawn at once: it is the same policy,
+        and several times faster. Draws that are left over at an update are drawn anew.
         """
         id = self._asked
         if not self._drawn:
@@ -147,16 +150,16 @@ class Reinforce:
             self._learn()
 
     def draw(self, rngs: Sequence[random.Random]) -> list[Arch]:
-        """Return an architecture per generator, drawn from the policy: what shared weights learn at."""
+        """Return one architecture per generator, drawn from the policy, to train shared weights at."""
         return [self.space.decode(path.choices) for path in self.controller.sample(rngs)]
 
     def entropy_share(self) -> float:
-        """Return the entropy of the policy's decisions as a share of the largest. [0..1]"""
+        """Return the entropy of the policy's decisions as a share of the maximum. [0..1]"""
         rngs = [stream(self.seed, "entropy", index) for index in range(_LOOKS)]
         return self.controller.entropy_share(self.controller.sample(rngs))
 
     def _advantage(self, result: Result) -> float:
-        """Return the reward above the baseline, which only then learns of it."""
+        """Return the reward minus the baseline, and then update the baseline."""
         if not result.ok:
             assert self.baseline is not None  # there was a score
             return self.lowest - self.baseline
@@ -190,11 +193,11 @@ class Reinforce:
             self.controller.ascend(batch, objective)
 
     def _gain(self, log_probs: Tensor, before: Tensor, advantages: Tensor) -> Tensor:
-        """Return what to raise for every decision.
+        """Return the objective to maximise, for every decision [N, T].
 
         Args:
-            log_probs: by the present controller [N, T].
-            before: when it was asked [N, T].
+            log_probs: by the current controller [N, T].
+            before: log-probabilities at the time of asking [N, T].
             advantages: of the candidates [N, 1].
         """
         return log_probs * advantages

@@ -1,11 +1,11 @@
-"""Of a random pair the worse dies and the better breeds: Large-Scale Evolution.
+"""Large-Scale Evolution: of a random pair the worse is removed and the better breeds.
 
 Source: Real et al. 2017, "Large-Scale Evolution of Image Classifiers" (1703.01041), section 3.1:
 workers take two random individuals, kill the worse at once, and train a mutated copy of the better,
 whose weights it inherits as far as they fit. All start from the simplest network.
 What differs: the paper's workers let the population drift around 1,000. Here members and children in
-flight together are always P: a child that fails or is refused leaves a place, which the next pair fills
-without killing.
+flight together are always P: a child that fails or is refused leaves a free place, so the next pair
+breeds without a removal.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Tournament:
     """Pairwise selection without generations.
 
     Args:
-        space: samples and mutates architectures; their form is never looked at here.
+        space: samples and mutates architectures; this strategy does not depend on their form.
         population: members and children in flight; None is the paper's 1,000, or what the horizon
             allows. [count, >= 2]
         mutations: per child: 1, or 5 to leave a plateau as in the paper's section 5. [count]
         start: ``minimal`` architectures where the space has one, or ``random`` ones.
         inherit: whether children start from their parent's weights.
-        epochs: training length of every candidate, besides what it inherits. [epochs]
+        epochs: training length of every candidate, in addition to inherited training. [epochs]
         horizon: trials that the search is planned for. [trials]
         seed: same seed and same tells in, same asks out, in any process.
 
@@ -104,11 +104,11 @@ class Tournament:
         return frozenset(self.members.keys() | waiting)
 
     def _survivor(self, rng: random.Random) -> Result:
-        """Return the better of a random pair; the worse dies if the population is full."""
+        """Return the better of a random pair; the worse is removed if the population is full."""
         if len(self.members) == 1:
             return next(iter(self.members.values()))
         one, other = (self.members[id] for id in rng.sample(sorted(self.members), 2))
         better, worse = (one, other) if one.value >= other.value else (other, one)
-        if len(self.members) + len(self.open) >= self.size:  # dies now: nobody else may draw it
+        if len(self.members) + len(self.open) >= self.size:  # now: no later ask may draw it
             del self.members[worse.candidate.id]
         return better

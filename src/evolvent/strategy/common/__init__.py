@@ -1,1 +1,1 @@
-"""What several strategies share."""
+"""Code shared by several strategies."""

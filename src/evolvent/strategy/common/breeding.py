@@ -1,4 +1,4 @@
-"""What strategies share that breed: how many members, with whom to begin, and mutants."""
+"""Population sizes, first members and mutants, for strategies that breed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ STARTS = ("minimal", "random")
 
 
 def population_of(paper: int, allowed: int, horizon: int) -> tuple[int, str]:
-    """Return the paper's population, or what the horizon allows, and a note where it is smaller.
+    """Return the population size, and a note if it is smaller than the paper's.
 
     Args:
-        paper: the paper's population. [count]
-        allowed: what the horizon allows. [count]
+        paper: the paper's population size. [count]
+        allowed: largest size that the horizon allows. [count]
         horizon: trials that the search is planned for. [trials]
     """
     if allowed >= paper:
@@ -34,7 +34,7 @@ def first(space: Space, rng: random.Random, *, minimal: bool) -> Move:
 
 
 def mutated(space: Space, arch: Arch, count: int, rng: random.Random, *before: str) -> Move:
-    """Return `arch` after `count` mutations, with their operators behind those `before`."""
+    """Return `arch` after `count` mutations; the operators `before` come first in the name."""
     operators = [*before]
     for _ in range(count):
         arch, operator = space.mutate(arch, rng)

@@ -1,13 +1,13 @@
-"""The controller of strategies that learn a policy: an LSTM that makes one decision after another.
+"""The controller of strategies that learn a policy: an LSTM that makes one decision at a time.
 
 Sources: Zoph & Le 2016 (1611.01578) section 3: every decision is a softmax, whose choice is the next
 input; Pham et al. 2018 (1802.03268) for weights that decisions share. Adam: Kingma & Ba 2014
 (1412.6980).
 What differs: decisions of equal name share their weights, and every place in the sequence has an
-input of its own, by which it can differ from the others, as the papers' separate softmaxes do. A
-pointer is a softmax over the legal states instead of attention to anchor points, because a space says
-which states are legal and not which decisions made them. A bit is a softmax over 0 and 1, which is a
-Bernoulli: zeros and ones have a log-probability alike.
+embedding of its own, so that places can differ as with the papers' separate softmaxes. A pointer is a
+softmax over the legal states instead of attention to anchor points, because a space says which states
+are legal and not which decisions made them. A bit is a softmax over 0 and 1, a Bernoulli variable: a
+zero has a log-probability too, as a one has.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Path(NamedTuple):
 
     Args:
         choices: as the space's `decode` takes them.
-        log_probs: of every choice, given those before it, when it was drawn. [nat]
+        log_probs: log-probability of every choice given those before it, at the time of drawing. [nat]
     """
 
     choices: tuple[int, ...]
@@ -45,11 +45,11 @@ class Path(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Sequences as the network reads them, shorter ones filled up with token 0.
+    """Sequences as the network reads them, shorter ones padded with token 0.
 
     Args:
         tokens: the choices, numbered through all vocabularies [N, T].
-        legal: what every decision could have chosen [N, T, V]; after the end it is token 0 alone.
+        legal: mask of the legal tokens of every decision [N, T, V]; after the end, token 0 alone.
     """
 
     tokens: Tensor
@@ -57,19 +57,19 @@ class Batch(NamedTuple):
 
 
 class Controller:
-    """A policy over the decisions of a space, which grows with the names and places that it meets.
+    """A policy over the decisions of a space; it grows with the names and places that it meets.
 
-    The vocabularies of all names stand side by side, V tokens in all, of which a decision sees its
-    legal ones. So candidates whose decisions differ in number and kind are computed together. It
-    draws from no generator but its own, and its first weights depend on the seed and their own name.
+    The vocabularies of all names are concatenated to V tokens, and a decision sees its legal ones.
+    So sequences whose decisions differ in number and kind form one batch. No global generator is
+    used, and initial weights depend only on the seed and their own name.
 
     Args:
-        space: whose decisions to make.
+        space: gives the decisions to make.
         hidden: units per layer. [count, >= 1]
         layers: of the LSTM. [count, >= 1]
-        spread: the first weights are uniform between minus this and this.
+        spread: initial weights are uniform between -spread and spread.
         lr: learning rate of Adam.
-        seed: of the first weights.
+        seed: of the initial weights.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Controller:
         return [Path(tuple(a), tuple(b)) for a, b in zip(choices, log_probs, strict=True)]
 
     def read(self, sequences: Sequence[Sequence[int]]) -> Batch:
-        """Return complete sequences of choices as the network reads them."""
+        """Return complete sequences of choices as a batch for the network."""
         decisions = [
             [self.space.decision(tuple(choices[:place])) for place in range(len(choices))]
             for choices in sequences
@@ -144,8 +144,8 @@ class Controller:
     def judge(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return log-probability [N, T] and entropy [N, T] of every decision of sequences. [nat]
 
-        Both are 0 after the end. Summed over T, the mean of the entropies over sequences drawn from
-        the policy is that of the policy.
+        Both are 0 after the end. Entropies summed over T and averaged over sequences drawn from the
+        policy estimate the entropy of the policy.
         """
         states, _ = self._run(self._inputs(batch.tokens[:, :-1], 0), self._blank(len(batch.tokens)))
         logs = self._log_probs(states, batch.legal)
@@ -153,9 +153,9 @@ class Controller:
         return logs.gather(2, batch.tokens[:, :, None])[:, :, 0], entropies
 
     def entropy_share(self, paths: Sequence[Path]) -> float:
-        """Return the mean entropy of the decisions of `paths`, as a share of the largest. [0..1]
+        """Return the mean entropy of the decisions of `paths`, as a share of the maximum. [0..1]
 
-        Decisions that leave no choice do not count.
+        Decisions with a single legal value do not count.
         """
         batch = self.read([path.choices for path in paths])
         with one_thread(), torch.no_grad():
@@ -166,7 +166,7 @@ class Controller:
     # -- the network -----------------------------------------------------------------------------
 
     def _inputs(self, tokens: Tensor, place: int) -> Tensor:
-        """Return what is read from `place` on, after `tokens` [N, T]; nothing precedes place 0."""
+        """Return the LSTM's inputs from `place` on, after `tokens` [N, T]; place 0 follows no token."""
         x = self.weights["inputs"][tokens]
         if place == 0:
             x = torch.cat([_zeros(len(tokens), 1, self.hidden), x], 1)
@@ -191,7 +191,7 @@ class Controller:
         return logits.masked_fill(~legal, -math.inf).log_softmax(2)
 
     def _legal(self, sequences: Sequence[Sequence[Decision | None]], place: int = 0) -> Tensor:
-        """Return which tokens the decisions from `place` on may choose [N, T, V]."""
+        """Return the mask of the legal tokens of decisions from `place` on [N, T, V]."""
         for decisions in sequences:
             for at, decision in enumerate(decisions, place):
                 if decision is not None:
@@ -211,7 +211,7 @@ class Controller:
     # -- growth and learning ---------------------------------------------------------------------
 
     def _meet(self, decision: Decision, place: int) -> None:
-        """Make room for a name or a place that was not met before."""
+        """Add weights for a name or a place that was not met before."""
         if decision.name not in self.starts:
             self.starts[decision.name] = len(self.weights["inputs"])
             for side in ("inputs", "outputs"):
@@ -225,7 +225,7 @@ class Controller:
         return (2 * torch.rand(shape, generator=rng, dtype=torch.float64) - 1) * self.spread
 
     def _add(self, name: str, rows: Tensor) -> None:
-        """Append rows to the weight `name`, new or not, and to the moments that Adam keeps of it."""
+        """Append rows to the weight `name`, new or not, and zeros to its moments of Adam."""
         if name not in self.weights:
             self.weights[name] = rows
             self.moments[name] = torch.zeros_like(rows), torch.zeros_like(rows)
@@ -236,7 +236,7 @@ class Controller:
         self.moments[name] = torch.cat([mean, zeros]), torch.cat([square, zeros])
 
     def gradient(self, batch: Batch, objective: Objective) -> dict[str, Tensor]:
-        """Return the gradient, by every weight, of an objective on what `judge` says of a batch."""
+        """Return weight name -> gradient of the objective, applied to `judge(batch)`."""
         with one_thread():
             for weight in self.weights.values():
                 weight.requires_grad_(True)

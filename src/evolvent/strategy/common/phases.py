@@ -1,20 +1,21 @@
-"""Phases: any strategy over architectures, on shared weights that learn in between.
+"""Phases: the search of any strategy, in turn with training of shared weights.
 
-In every epoch the shared weights learn from batch after batch, each at an architecture of its own; then
-the strategy asks for architectures, whose scores with the shared weights it is told as if they had been
+In every epoch the shared weights train on batch after batch, each at one drawn architecture. Then the
+strategy asks for architectures, and is told their scores with the shared weights as if they had been
 trained. So
 
-* ENAS (Pham et al. 2018, 1802.03268) is `reinforce`, its controller drawing what the weights learn at;
-* NAO-WS (Luo et al. 2018, 1808.07233) is `nao`, its pool drawing it, in a few long rounds;
+* ENAS (Pham et al. 2018, 1802.03268) is `reinforce`, whose controller draws the architectures that the
+  weights train at;
+* NAO-WS (Luo et al. 2018, 1808.07233) is `nao`, which draws them from its pool, in a few long rounds;
 * random search with weight sharing (Li & Talwalkar 2019, 1902.07638) is `random`, in one round;
-* single path one-shot (Guo et al. 2019, 1904.00420) is `regularized-evolution` over weights that have
-  learnt at uniform samples, in one round.
+* single path one-shot (SPOS; Guo et al. 2019, 1904.00420) is `regularized-evolution` over weights
+  trained at uniform samples, in one round.
 
-A strategy that has ``draw(rngs)`` says itself which architectures the weights learn at; for others they
-are uniform samples of the space. Scores come from a few batches, so the best of a round are judged
-again, as trials, on the whole validation part.
-What differs: SPOS's evolution has a population of its own kind (the strategy's), and NAO-WS trains at
-its whole pool instead of re-ranking a fixed one.
+A strategy with ``draw(rngs)`` chooses the architectures that the weights train at; for others they are
+uniform samples of the space. Scores come from a few batches, so the best of a round are scored again,
+as trials, on the whole validation part.
+What differs: SPOS evolves with the strategy's population instead of its own, and NAO-WS trains at its
+whole pool instead of re-ranking a fixed one.
 """
 
 from __future__ import annotations
@@ -35,20 +36,20 @@ class Mixed(Space, Mixture, Protocol):
 
 
 class Phases(Sequence):
-    """Turns of training at drawn architectures and of a strategy's own search.
+    """Alternates training at drawn architectures with a strategy's own search.
 
     Args:
-        over: makes the strategy, for so many architectures to be scored.
+        over: number of architectures to be scored -> the strategy.
         space: architectures as rows of operation weights.
-        rounds: of training and scoring, evenly spread; None is one per epoch. [count, >= 1]
+        rounds: of scoring, spread evenly over the epochs; None is one per epoch. [count, >= 1]
         scores: architectures scored per epoch on average; None is a fifth of its batches, at least 5.
             [count, >= 1]
-        judged: batches that a score is from; None is all of that part. [count, >= 1]
-        reference: uniform samples that every round begins with: scores are told relative to their mean,
-            so that weights which have learnt more make no architecture look better than one that was
-            scored before; 0 tells them as they are. [count, >= 0]
-        finalists: best of the last round that are judged again. [count, >= 1]
-        batches: of an epoch. [count, >= 1]
+        judged: batches per score; None is all of the data set aside for scores. [count, >= 1]
+        reference: uniform samples scored at the start of every round: scores are told relative to their
+            mean, so that longer trained weights do not favour architectures that are scored later; 0
+            tells the scores themselves. [count, >= 0]
+        finalists: best of the last round that are scored again as trials. [count, >= 1]
+        batches: per epoch. [count, >= 1]
         horizon: epochs of the shared weights. [epochs]
         seed: same seed and same tells in, same asks out, in any process.
 
@@ -90,12 +91,12 @@ class Phases(Sequence):
         self.note = getattr(self.strategy, "note", "")
         self.train_batches = batches * horizon  # that it will ask for [count]
         self.more_trials = self.finalists - 1  # than epochs
-        self._last = Result(Candidate(-1, kind="step"))  # what was told last
+        self._last = Result(Candidate(-1, kind="step"))  # the latest result
         self._begun = self._entropy()
         super().__init__()
 
     def plan(self) -> Iterator[Candidate]:
-        """Yield what is asked, one after the other."""
+        """Yield the candidates one after the other."""
         done = 0
         for epoch in range(self.horizon):
             archs = self._drawn(epoch)
@@ -110,7 +111,7 @@ class Phases(Sequence):
                 yield self._trial(epoch, inner.arch, "chosen")
 
     def _round(self, epoch: int) -> Generator[Candidate, None, list[Candidate]]:
-        """Yield steps that score what the strategy asks for; return that, best first, each once."""
+        """Yield steps that score the strategy's candidates; return these once each, best first."""
         rngs = [stream(self.seed, "reference", epoch, index) for index in range(self.reference)]
         level = 0.0
         for rng in rngs:
@@ -130,12 +131,12 @@ class Phases(Sequence):
         return [inner for _, inner in sorted(best.values(), key=lambda pair: -pair[0])]
 
     def tell(self, result: Result) -> None:
-        """Take a result; that of a score is the strategy's."""
+        """Take a result; `_round` tells scores to the strategy."""
         super().tell(result)
         self._last = result
 
     def _drawn(self, epoch: int) -> list[Arch]:
-        """Return what the weights learn at in an epoch."""
+        """Return the architectures that the weights train at in an epoch."""
         rngs = [stream(self.seed, "drawn", epoch, index) for index in range(self.batches)]
         if hasattr(self.strategy, "draw"):
             drawn: list[Arch] = self.strategy.draw(rngs)
@@ -154,11 +155,11 @@ class Phases(Sequence):
         note: dict[str, Any] = {"epoch": epoch + 1}
         if self._begun is not None:
             note |= {"begun": self._begun, "entropy": self._entropy()}
-        behind = Budget(epochs=epoch + 1)  # later trials are judged with weights that know more
+        behind = Budget(epochs=epoch + 1)  # later trials are scored with longer trained weights
         return Candidate(self.asked, arch, operator=operator, budget=behind, note=note)
 
     def _entropy(self) -> float | None:
-        """Return how undecided the strategy is, if it can say so. [0..1]"""
+        """Return the strategy's entropy as a share of its maximum, if it reports one. [0..1]"""
         if not hasattr(self.strategy, "entropy_share"):
             return None
         return round(float(self.strategy.entropy_share()), 6)

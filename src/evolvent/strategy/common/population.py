@@ -1,10 +1,10 @@
-"""A population of parts of networks, whose fitness is that of the networks that held them.
+"""A population of parts of networks, whose fitness comes from the networks that held them.
 
 Source: Miikkulainen et al. 2017 (1703.00548), section 3: species, fitness sharing and crossover are
-those of NEAT (`species`), and the fitness of a part is the mean over its networks. Other than there,
-children are sorted into species before anybody knows what they are worth, because networks are
-assembled by species; and fitness is shared from the least fit member upwards, because accuracies lie
-so close together that all species would have about the same number of children.
+those of NEAT (`species`), and the fitness of a part is the mean over its networks. What differs:
+children are sorted into species before they have a fitness, because networks are assembled by species;
+and shared fitness counts from the least fit member, because accuracies lie so close together that
+otherwise all species would have about the same number of children.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from .species import Member, Species, fertile, offspring, speciate_into
 
 
 class Origin(NamedTuple):
-    """Where a member comes from.
+    """The origin of a member.
 
     Args:
-        operator: what made it.
-        networks: the candidate in which it was best, or before it was in any, its parents. [ids]
+        operator: that made it.
+        networks: the candidate in which it was best, or those of its parents before it was in any.
+            [ids]
     """
 
     operator: str
@@ -34,13 +35,13 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class Breeding:
-    """How a generation follows from the one before.
+    """Settings for breeding the next generation.
 
     Args:
         survival: share of a species that may breed. [0..1]
-        elites: best of a species that stay as they are, where it has as many children. [count]
+        elites: best members of a species that survive unchanged, if it has as many children. [count]
         crossover: probability that a child has two parents. [0..1]
-        mutations: of a child. [count]
+        mutations: per child. [count]
         stagnation: generations without a fitter member after which a species has no children.
     """
 
@@ -52,11 +53,11 @@ class Breeding:
 
 
 class Population:
-    """Parts of one kind.
+    """The modules, or the blueprints, of all species.
 
     Args:
-        first: the genes of the first generation, and what made them.
-        species: at most. [count]
+        first: the parts of the first generation, and the operators that made them.
+        species: maximum number of species. [count]
         operators: of the space.
     """
 
@@ -69,7 +70,7 @@ class Population:
 
     @property
     def members(self) -> list[Member]:
-        """All of them, the oldest first."""
+        """All members, the oldest first."""
         every = (member for species in self.species for member in species.members)
         return sorted(every, key=lambda member: member.id)
 
@@ -82,10 +83,10 @@ class Population:
         """Give members their fitness, and rank the species.
 
         Args:
-            held: id of a member -> what came of the networks that held it; one that failed counts as
-                the worst of all. A member without any keeps the fitness that it had; one that never
-                had any gets the mean of the others.
-            generation: number of the present one.
+            held: id of a member -> results of the networks that held it; a failed one counts as the
+                worst score of all. A member without results keeps its fitness; one that never had a
+                fitness gets the mean of the others.
+            generation: number of the current one.
         """
         worst = min(each.value for results in held.values() for each in results if each.ok)
         known: dict[int, Member] = {}

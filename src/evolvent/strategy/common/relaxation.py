@@ -1,15 +1,15 @@
-"""What strategies over the gradient share: logits per operation, Adam, derived trials, a way to stop.
+"""Common base of gradient-based strategies: logits per operation, Adam, derived trials, early stopping.
 
-A space's mixture is relaxed: every row of a group has a logit per column. In every epoch of the shared
-weights come as many rounds of steps as there are batches, then a trial of the architecture that the
-logits stand for. Its note tells how far the search has moved: the entropy of the rows' softmax, now
-and as it was begun, the share of skip connections and of all operations without weights (these and
-poolings), and the softmax itself.
+A space's mixture is relaxed: every row of a group has a logit per column. Every epoch of the shared
+weights has one round of steps per batch, then a trial of the architecture derived from the logits. The
+trial's note shows how far the search has come: the entropy of the rows' softmax, now and at the start;
+the share of skip connections, and of all operations without weights (skips and poolings); and the
+softmax itself.
 
 Sources: Liu et al. 2018 (1806.09055) for the relaxation and its derivation; Liang et al. 2019
 (1909.06035) for stopping at a number of skip connections (DARTS+).
-What differs: in a short search the papers' learning rate would hardly move a logit, so by default the
-steps of the whole horizon may add up to what the paper's do (`note` says so).
+What differs: in a short search the papers' learning rate would hardly move a logit, so by default it is
+raised until the steps of the whole horizon can add up to as much as the paper's (`note` says so).
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ class Relaxable(Space, Mixture, Protocol):
 
 
 class Relaxation(Sequence):
-    """The logits of a mixture, and when what is asked; a subclass says what is sent and learnt.
+    """Logits of a mixture, and the order of steps and trials; subclasses define mixture and gradient.
 
     Args:
         space: gives the groups of rows.
-        lr: learning rate of Adam; None is the paper's 3e-4, or what lets the horizon's steps add up to
-            what the paper's do, at most 0.05. [> 0]
-        betas: decays of Adam's means. [0..1) each
+        lr: learning rate of Adam; None is the paper's 3e-4, or a larger one by which the horizon's
+            steps add up to as much as the paper's, at most 0.05. [> 0]
+        betas: decay rates of Adam's moving averages. [0..1) each
         weight_decay: of the logits. [>= 0]
-        spread: standard deviation of the first logits. [>= 0]
-        warmup: share of the epochs in which only the shared weights learn. [0..1)
-        most_skips: skip connections that the derived architecture may have in its first group; with
-            more, the search ends with what was derived before; None never ends it so. [count]
-        batches: of an epoch. [count]
+        spread: standard deviation of the initial logits. [>= 0]
+        warmup: share of the epochs that train only the shared weights. [0..1)
+        most_skips: maximum skip connections in the first group of the derived architecture; with more,
+            the search ends with the architecture derived before; None sets no maximum. [count]
+        batches: per epoch. [count]
         epochs: not used: steps and trials say how long they train. [epochs]
         horizon: epochs of the shared weights, each followed by a trial. [epochs]
         seed: same seed and same tells in, same asks out, in any process.
@@ -60,8 +60,8 @@ class Relaxation(Sequence):
     """
 
     needs = frozenset({"mixture", "gradient"})
-    rounds: tuple[Budget, ...]  # of the steps that a batch of training takes
-    paper_steps: int  # gradients that the paper's search climbed by [count]
+    rounds: tuple[Budget, ...]  # of the steps per batch of training
+    paper_steps: int  # gradient steps of the paper's search [count]
 
     def __init__(
         self,
@@ -130,13 +130,13 @@ class Relaxation(Sequence):
                     )
             arch = self.space.derive(self.probabilities())
             if epoch > self.warm and self._too_many(arch):
-                return  # with what was tried before
-            behind = Budget(epochs=epoch + 1)  # later trials are judged with weights that know more
+                return  # the architectures tried before stay the result
+            behind = Budget(epochs=epoch + 1)  # later trials are scored with longer trained weights
             note = self._note(epoch, arch)
             yield Candidate(self.asked, arch, operator="derive", budget=behind, note=note)
 
     def tell(self, result: Result) -> None:
-        """Climb down the gradient of a step."""
+        """Descend the gradient of a step."""
         super().tell(result)
         if not result.ok or result.gradient is None:
             return
@@ -155,10 +155,10 @@ class Relaxation(Sequence):
         raise NotImplementedError
 
     def slope(self, name: str, gradient: np.ndarray, id: int) -> np.ndarray:
-        """Return the gradient by the logits of a group, from that by the mixture of step `id`."""
+        """Return the gradient by a group's logits, from the gradient by the mixture of step `id`."""
         raise NotImplementedError
 
-    # -- how far it has moved --------------------------------------------------------------------
+    # -- progress --------------------------------------------------------------------------------
 
     def probabilities(self) -> Rows:
         """Return the softmax of every row of logits."""
@@ -178,11 +178,11 @@ class Relaxation(Sequence):
         }
 
     def _entropy(self) -> float:
-        """Return the mean entropy of the groups, as a share of the largest. [0..1]"""
+        """Return the mean entropy of the groups, as a share of the maximum. [0..1]"""
         return round(float(np.mean([entropy(own) for own in self.probabilities().values()])), 6)
 
     def _operations(self, arch: Arch) -> dict[str, float]:
-        """Return on how many edges of the first group which operation is; ``none`` is left out."""
+        """Return operation -> number of edges of the first group that have it, without ``none``."""
         group = next(iter(self.groups.values()))
         sums = self.space.one_hot(arch)[group.name].sum(0).tolist()
         return {name: n for name, n in zip(group.columns, sums, strict=True) if name != "none"}
@@ -192,7 +192,7 @@ class Relaxation(Sequence):
 
 
 def _skips(counts: Mapping[str, float]) -> float:
-    """Return how many of the counted operations are skip connections."""
+    """Return the number of skip connections among the counted operations."""
     return sum(counts.get(name, 0.0) for name in SKIPS)
 
 
@@ -203,6 +203,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def entropy(rows: np.ndarray) -> float:
-    """Return the mean entropy of rows of probabilities, as a share of the largest. [0..1]"""
+    """Return the mean entropy of rows of probabilities, as a share of the maximum. [0..1]"""
     terms = rows * np.log(np.maximum(rows, 1e-300))
     return float(-terms.sum(1).mean() / math.log(rows.shape[1]))

@@ -1,4 +1,4 @@
-"""What strategies share that train in rungs: lengths, fresh architectures, promotions."""
+"""Rung lengths, new architectures and promotions, for strategies that train in rungs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def ladder(
 
     Args:
         epochs: the full length R. [epochs]
-        minimum: no rung is shorter; None is 1 epoch, or `epochs` where that is less. [epochs]
-        eta: each rung is so many times longer than the one before; None is 3, or the mean ratio
-            of `rungs`.
-        rungs: the lengths themselves, instead of all that. [epochs]
+        minimum: lower bound of the shortest rung; None is 1 epoch, or `epochs` if that is less.
+            [epochs]
+        eta: ratio of the lengths of successive rungs; None is 3, or the mean ratio of `rungs`.
+        rungs: the lengths themselves, in place of the other settings. [epochs]
 
     Raises:
         SettingError: if `eta` is not above 1, or the lengths do not ascend from above 0.
@@ -40,7 +40,7 @@ def ladder(
     least = min(1.0, epochs) if minimum is None else minimum
     if eta <= 1 or not 0 < least <= epochs:
         raise SettingError(
-            f"eta={eta} must be above 1 and minimum={least} in 0..epochs={epochs}, without 0"
+            f"eta={eta} must be above 1 and minimum={least} above 0, at most epochs={epochs}"
         )
     if rungs is not None:
         return [float(length) for length in rungs], eta
@@ -49,13 +49,13 @@ def ladder(
 
 
 def ranked(results: Sequence[Result]) -> list[Result]:
-    """Return the results that have a score, best first; of equal ones the earlier asked."""
+    """Return the results that have a score, best first; ties in the order of asking."""
     scored = [result for result in results if result.ok]
     return sorted(scored, key=lambda result: (-result.value, result.candidate.id))
 
 
 class Fresh:
-    """Where new architectures come from: the space's samples, or an inner strategy.
+    """The source of new architectures: samples of the space, or an inner strategy.
 
     The inner strategy counts its own candidates; here they get the ids of the outer one.
     """
@@ -87,7 +87,7 @@ class Fresh:
 def promote(
     id: int, result: Result, epochs: float, continue_: bool, operator: str = "promote"
 ) -> Candidate:
-    """Return the candidate that goes on from `result`, trained to `epochs` in total."""
+    """Return the candidate that continues from `result`, trained to `epochs` in total."""
     lower = result.candidate
     return Candidate(
         id,

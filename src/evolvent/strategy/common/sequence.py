@@ -1,4 +1,4 @@
-"""A strategy that asks for one candidate after the other, as a plan says them."""
+"""Base of strategies that ask for one candidate at a time, in the order of a plan."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ...types import Candidate, Result
 
 
 class Sequence:
-    """Asks only when the last answer is there; ends with its plan.
+    """Asks for the next candidate only after the last result; ends with its plan.
 
-    What a strategy on shared weights asks next depends on what the last step did to them, so nothing
-    may run beside it.
+    Every step changes the shared weights on which the next one depends, so candidates cannot run in
+    parallel.
     """
 
     needs: frozenset[str] = frozenset()
@@ -23,11 +23,11 @@ class Sequence:
         self._plan = self.plan()
 
     def plan(self) -> Iterator[Candidate]:
-        """Yield what is asked; it goes on after the answer was told."""
+        """Yield the candidates; the plan continues after the result of each was told."""
         raise NotImplementedError
 
     def ask(self) -> Candidate | None:
-        """Return the next candidate of the plan."""
+        """Return the next candidate of the plan; None while a result is missing, or at the end."""
         if self._flying:
             return None
         candidate = next(self._plan, None)
@@ -36,5 +36,5 @@ class Sequence:
         return candidate
 
     def tell(self, result: Result) -> None:
-        """Let the plan go on."""
+        """Take a result, after which the plan continues."""
         self._flying = False

@@ -1,4 +1,4 @@
-"""Species: who is like whom, and how many children each group of alikes is given.
+"""Species: groups of similar members, and the number of children of each group.
 
 Source: Stanley & Miikkulainen 2002, section 3.3: a member joins the first species whose representative,
 a random member of the generation before, is nearer than a threshold; fitness is shared explicitly, so
@@ -16,20 +16,20 @@ import numpy as np
 
 from ...types import Arch
 
-#: (architecture, places of members [K]) -> how far it is from these members [K]
+#: (architecture, places of members [K]) -> distances to these members [K]
 Distances = Callable[[Arch, np.ndarray], np.ndarray]
-_HALVINGS = 30  # of the range in which the threshold is that gives a number of species
+_HALVINGS = 30  # bisection steps for the threshold that gives a number of species
 
 
 @dataclass(frozen=True)
 class Member:
-    """One of a population.
+    """A member of a population.
 
     Args:
         id: unique in the population's history; the older has the lower. [count]
         arch: its genes.
         value: its fitness; higher is better.
-        note: what its population remembers of it.
+        note: data of its population, such as its origin.
     """
 
     id: int
@@ -40,7 +40,7 @@ class Member:
 
 @dataclass
 class Species:
-    """A group of members that are like one representative.
+    """A group of members that are similar to one representative.
 
     Args:
         representative: architecture that decides who belongs to it.
@@ -57,7 +57,7 @@ class Species:
     improved: int = 0
 
     def rank(self, generation: int) -> None:
-        """Put the fittest first, now that all have their values; note it if none was ever fitter."""
+        """Sort the members, the fittest first; record `generation` if the fittest is a new best."""
         self.members.sort(key=lambda member: (-member.value, member.id))
         if self.members[0].value > self.best:
             self.best, self.improved = self.members[0].value, generation
@@ -69,7 +69,7 @@ def speciate(
     distances: Distances,
     threshold: float,
 ) -> list[Species]:
-    """Return the species of a new generation, not ranked yet; those that nobody joins are gone.
+    """Return the species of a new generation, not ranked yet; species without members die out.
 
     Args:
         members: of the new generation.
@@ -79,7 +79,7 @@ def speciate(
     """
     homeless = np.array(sorted(range(len(members)), key=lambda at: members[at].id), int)
     found: list[Species] = []
-    for old in before:  # the first that is near enough wins, and these come first
+    for old in before:  # a member joins the first species near enough
         near = distances(old.representative, homeless) < threshold
         if near.any():
             own = [members[at] for at in homeless[near]]
@@ -97,10 +97,11 @@ def speciate(
 def speciate_into(
     count: int, members: Sequence[Member], before: Sequence[Species], distances: Distances
 ) -> list[Species]:
-    """Return about `count` species, never more, by the threshold that gives so many.
+    """Return at most `count` species, and if possible as many, by a suitable threshold.
 
-    The threshold is halved in, generation by generation, so that neither its scale nor how alike a
-    population has become decides how many species there are. Alikes may give fewer.
+    The threshold is found by bisection in every generation, so that the number of species depends
+    neither on the scale of the distances nor on the diversity of the population. Very similar members
+    may give fewer species.
     """
     low, high = 0.0, 1.0
     while len(found := speciate(members, before, distances, high)) > count:
@@ -118,11 +119,11 @@ def speciate_into(
 
 
 def fertile(species: Sequence[Species], generation: int, stagnation: int) -> list[Species]:
-    """Return the species that may have children: those that made progress, and the one in the lead.
+    """Return the species that may have children: those with recent progress, and the leading one.
 
     Args:
         species: ranked.
-        generation: number of the present one.
+        generation: number of the current one.
         stagnation: generations without a fitter member after which a species has no children.
     """
     first = max(species, key=lambda each: each.members[0].value)
@@ -130,16 +131,16 @@ def fertile(species: Sequence[Species], generation: int, stagnation: int) -> lis
 
 
 def offspring(species: Sequence[Species], total: int, *, relative: bool = False) -> list[int]:
-    """Return how many children each species has, `total` together.
+    """Return the number of children of each species, `total` together.
 
-    Shares are proportional to the mean fitness of the members, which is what it sums to when each
-    divides its own by the size of its species. Where nothing tells species apart, all get the same.
+    Shares are proportional to the mean fitness of the members: that is the sum of their shared
+    fitness, each divided by the size of the species. Species of equal mean get equal shares.
 
     Args:
         species: with members.
         total: of the children. [count]
-        relative: whether the least fit of all counts as 0, which tells scores apart that lie close
-            together; else that is so only where it lies below 0.
+        relative: whether fitness counts from the least fit of all members, which tells scores apart
+            that lie close together; otherwise it does so only if the least fitness is below 0.
     """
     lowest = min(member.value for each in species for member in each.members)
     zero = lowest if relative else min(0.0, lowest)

@@ -1,4 +1,4 @@
-"""How strategies compute that have a network of their own: the same numbers in every process."""
+"""Torch on one thread, so that a strategy's own network gives the same numbers in every process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 def one_thread() -> Iterator[None]:
     """Let torch use one thread and record gradients; leave both as they were.
 
-    With one thread sums are added up in the same order everywhere. Whoever needs no gradients says so
-    within.
+    With one thread, sums are added in the same order everywhere. Code that needs no gradients turns
+    them off inside.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

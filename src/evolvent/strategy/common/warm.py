@@ -3,14 +3,14 @@
 Source: Abdelfattah et al., "Zero-Cost Proxies for Lightweight NAS", ICLR 2021 (2101.08134), section 4:
 N random architectures are scored without training; the best start the search.
 
-How: the N are asked as steps, which an estimator that gives ``proxy`` scores in seconds and which use
-no trial. Then the other strategy begins, over the same space, but where it samples that space it gets
-the N, best first, until they are used up: the first P of regularized evolution are the best P of N,
-random search goes through all N by rank. Nothing in that strategy knows of it; one that never samples
-its space would not notice, and is refused.
+How: the N are asked as steps, which use no trial; an estimator that gives ``proxy`` scores them in
+seconds. Then the other strategy begins on the same space, but its samples are the N, best first, until
+they are used up: the first P of regularized evolution are the best P of N, random search goes through
+all N by rank. The other strategy needs no change. One that never samples its space would gain nothing,
+and is refused.
 
-What differs from the paper: the number that starts is the strategy's own, not a setting; equal networks
-are scored once, as far as the space can tell.
+What differs from the paper: the size of the first population is the strategy's own, not a setting;
+equal networks are scored once, as far as the space can tell.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _TRIES = 100  # samples in a row without a new architecture: then the space has 
 
 
 class Warm:
-    """Scores `count` architectures by a proxy, then is another strategy that begins with the best.
+    """Scores `count` architectures by a proxy, then runs another strategy that begins with the best.
 
     Args:
-        make: returns the other strategy for the space that it is given.
+        make: space -> the other strategy.
         space: is sampled for the proxy.
         count: architectures to score by the proxy; fewer if the space has no more. [count, >= 1]
         seed: same seed and same tells in, same asks out.
@@ -81,7 +81,7 @@ class Warm:
         self._asked = 0
 
     def ask(self) -> Candidate | None:
-        """Return a step for the proxy; after the last one is told, what the other strategy asks."""
+        """Return a step for the proxy; after the last result, a candidate of the other strategy."""
         if self._offset is None:
             if self._taken < self.count and (arch := self._new()) is not None:
                 return self._step(arch)
@@ -103,7 +103,7 @@ class Warm:
         return candidate
 
     def tell(self, result: Result) -> None:
-        """Rank the result of a step; tell any other to the strategy that asked for it."""
+        """Keep the result of a step; tell any other to the other strategy."""
         id = result.candidate.id
         if id not in self._steps:
             self.inner.tell(replace(result, candidate=self._flying.pop(id)))
@@ -136,7 +136,7 @@ class Warm:
         self.best_first.queue.extend(self._from)
 
     def _outer(self, id: int) -> int:
-        """Return the id of an inner candidate as the run counts: after the steps."""
+        """Return the run's id of an inner candidate: inner ids are counted after the steps."""
         return id + (self._offset or 0)
 
     def _alive(self) -> frozenset[int]:
@@ -144,9 +144,10 @@ class Warm:
 
 
 class _BestFirst:
-    """A space whose samples are first those of `queue`, in its order; otherwise the space itself.
+    """The space, but its first samples are those of `queue`, in order.
 
-    Its samples depend on how many were drawn before: replay holds, since whoever draws is replayed too.
+    Samples depend on the number drawn before; replay still holds, since the strategy that draws them
+    is replayed too.
     """
 
     def __init__(self, space: Space) -> None:
