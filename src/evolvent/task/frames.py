@@ -1,8 +1,8 @@
 """Tables of a user's data: CSV and parquet files, and data frames, become columns.
 
 CSV is read with the standard library and not with pandas, because the ``predict.py`` of an exported
-network, which has no pandas, must read the same file to the same cells. Whatever is wrong with a file
-becomes one `DataError` that names the place.
+network, which has no pandas, must read the same cells from the same file. Any error in a file becomes
+one `DataError` that names the place.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 MISSING = frozenset({"", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "NaT"})
 NO_NUMBER = MISSING | {"None", "none", "-"}  # in a column of numbers these are missing, too
 SEPARATORS = (",", ";", "\t", "|")
-MOSTLY = 0.95  # of the filled cells: so many numbers make a column of numbers,
-MANY = 20  # if so many of them differ
+MOSTLY = 0.95  # share of numbers among the filled cells that makes a column of numbers,
+MANY = 20  # if more than so many of the numbers differ
 MOST_CELLS = 100_000_000  # of one table [count]
 _CHUNK = 2**24  # read at a time [bytes]
 _LONGEST_CELL = 2**24  # [characters]
-_SAMPLE = 30  # rows by which the separator is told
+_SAMPLE = 30  # rows from which the separator is found
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Frame:
         """Return a column.
 
         Raises:
-            DataError: if there is none of that name; the nearest is named.
+            DataError: if there is no such column; the nearest name is suggested.
         """
         if name not in self.columns:
             near = difflib.get_close_matches(name, self.columns, n=1, cutoff=0.4)
@@ -74,7 +74,7 @@ class Frame:
         return self.columns[name]
 
     def rows(self, index: np.ndarray) -> Frame:
-        """Return some rows, by their numbers or by a mask."""
+        """Return the rows at these indices, or of a mask."""
         return Frame(self.source, {k: v[index] for k, v in self.columns.items()}, self.note)
 
 
@@ -84,7 +84,7 @@ def is_table(path: str | os.PathLike[str]) -> bool:
 
 
 def missing(column: np.ndarray) -> np.ndarray:
-    """Return which cells of a column are empty [N] bool."""
+    """Return the mask of the empty cells of a column [N] bool."""
     if column.dtype.kind == "f":
         return np.asarray(np.isnan(column))
     return np.fromiter((cell == "" for cell in column), bool, len(column))
@@ -102,7 +102,7 @@ def read_frame(path: str | os.PathLike[str], *, limit: int = LIMIT) -> Frame:
         limit: how much it may take in memory. [bytes]
 
     Raises:
-        DataError: if it is no such file, or damaged, or too large.
+        DataError: if it is not such a file, or damaged, or too large.
     """
     file = existing(path)
     if not is_table(file):
@@ -164,7 +164,7 @@ def _csv(source: str, text: str, notes: list[str]) -> Frame:
 
 
 def _separator(text: str) -> str:
-    """Return what separates cells: what gives most rows the same number of cells, above one."""
+    """Return the separator that gives most rows the same number of cells, above one."""
     best, found = (0.0, 1), ","
     for separator in SEPARATORS:
         counts: list[int] = []
@@ -213,7 +213,7 @@ def _rows(source: str, text: str, separator: str) -> Iterator[tuple[int, list[st
 def _complete(
     source: str, rows: Iterable[tuple[int, list[str]]], width: int
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield rows of `width` cells; empty cells behind them are left out."""
+    """Yield rows of `width` cells; empty cells beyond them are left out."""
     for line, row in rows:
         if len(row) > width and not any(row[width:]):
             row = row[:width]
@@ -226,7 +226,7 @@ def _complete(
 
 
 def _named(source: str, header: Sequence[str], notes: list[str]) -> list[str]:
-    """Return a name for every column, each another."""
+    """Return a distinct name for every column."""
     names: list[str] = []
     for place, given in enumerate(header, start=1):
         name = given or f"column {place}"
@@ -251,7 +251,7 @@ def _no_header(names: Sequence[str]) -> str:
 
 
 def number(cell: str, *, comma: bool = False) -> float | None:
-    """Return the number that a cell holds, or None; what is infinite is NaN, that is missing.
+    """Return the number in a cell, or None; an infinite one becomes NaN, which means missing.
 
     Args:
         cell: without blanks around it.
@@ -269,7 +269,7 @@ def number(cell: str, *, comma: bool = False) -> float | None:
 
 
 def typed(name: str, cells: Sequence[str], notes: list[str], *, comma: bool = False) -> np.ndarray:
-    """Return a column of text as numbers [N] float64 if that is what it holds, else as text [N]."""
+    """Return a column of cells as numbers [N] float64 if it holds numbers, else as text [N]."""
     numbers = [None if cell in NO_NUMBER else number(cell, comma=comma) for cell in cells]
     others = [c for c, n in zip(cells, numbers, strict=True) if n is None and c not in NO_NUMBER]
     known = len(cells) - numbers.count(None)
