@@ -1,7 +1,7 @@
-"""Where calls run: the contract of an executor, and what may become of a call.
+"""Executors: their contract, and the ways in which a call can fail.
 
-`inline` runs calls in this process, `processes` in others of this machine; `together` makes few calls
-of many; `worker` is what runs there.
+`inline` runs calls in this process, `processes` in worker processes of this machine; `together` runs
+calls in batches; `worker` holds the functions that a worker runs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TimedOut(CandidateFailed):
 
 
 class OutOfMemory(CandidateFailed):
-    """The call needs more memory than there is, also when nothing else runs."""
+    """The call ran out of memory, also when it ran alone."""
 
 
 class Cancelled(CandidateFailed):
@@ -34,7 +34,7 @@ class Cancelled(CandidateFailed):
 
 
 class Executor(Protocol):
-    """Runs calls somewhere. Leaving it as a context manager shuts it down.
+    """Runs calls, here or elsewhere. Leaving it as a context manager shuts it down.
 
     Args:
         workers: how many calls run at the same time. [count]
@@ -48,22 +48,22 @@ class Executor(Protocol):
         """Run ``call(context, *args)`` and return the future of its result.
 
         The future's exception is the call's own (if that cannot be pickled, a `CandidateFailed`
-        with its type and text), `TimedOut`, `OutOfMemory`, `WorkerLost` or `Cancelled`. Its
-        ``cancel()`` never succeeds: it could not stop what runs.
+        with its type and text), `TimedOut`, `OutOfMemory`, `WorkerLost` or `Cancelled`. The
+        future's own ``cancel()`` never succeeds, since it cannot stop a running call.
 
         Args:
-            call: a function of a module, not of the script that is run: it is pickled by name.
+            call: a function of an importable module, not of the script: it is pickled by name.
             args: picklable values.
             timeout: longest duration, counted from the start of each attempt. [s, > 0]
 
         Raises:
             RuntimeError: after `shutdown`.
-            Exception: whatever pickle raises for a call or an argument that it refuses.
+            Exception: pickle's own, for a call or an argument that cannot be pickled.
         """
         ...
 
     def cancel(self, future: Future[Any]) -> None:
-        """Kill what runs a call, or forget it if it waits: its future gets `Cancelled`, soon."""
+        """Kill the worker of a running call, or drop a waiting one; its future gets `Cancelled`."""
         ...
 
     def shutdown(self) -> None:
@@ -88,12 +88,12 @@ def pickled(value: Any) -> bytes:
 
 
 def described(error: BaseException) -> str:
-    """Return the type of an error and what it says."""
+    """Return an error as text: its type and its message."""
     return f"{type(error).__name__}: {error}"
 
 
 def guarded(call: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
-    """Return (True, result) or (False, exception): what a call raises ends nothing but itself."""
+    """Run a call; return (True, result) or (False, exception)."""
     try:
         return True, call(*args)
     except SystemExit as error:  # it would end the coordinator when the future is read

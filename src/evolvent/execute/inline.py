@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Inline(Executor):
-    """Runs every call at once in this process: no time-out, no memory limit, no protection.
+    """Runs every call immediately in this process: no time-out, no memory limit, no isolation.
 
     Args:
         factory: makes the context, at the first submit; if it raises, so does every call.

@@ -1,4 +1,4 @@
-"""Processes of this machine that run calls (`LocalSlots`).
+"""Calls that run in worker processes of this machine (`LocalSlots`).
 
 ::
 
@@ -6,8 +6,8 @@
     submit, cancel -->  waiting jobs, slots, clock  -- call -->  call(context, *args)
     future         <--  retries, limits, kills      <- answer -
 
-The supervising thread owns all state; other threads only leave it commands. An attempt that is
-given up is killed and its pipe closed, so that a late answer of it has no way in.
+The supervising thread owns all state; other threads only send it commands. An attempt that is
+given up is killed and its pipe closed, so that its answer cannot arrive late.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from . import Cancelled, Executor, OutOfMemory, TimedOut, WorkerLost, described,
 T = TypeVar("T")
 
 LOSSES = 3  # [count] dead workers after which a call, or the start of workers, is given up
-POLL = 0.25  # [s] between two looks at the memory and the time of what runs
-SHARE = 0.8  # of the memory available at the start: what all workers together may hold
+POLL = 0.25  # [s] between two checks of the memory and the time of running calls
+SHARE = 0.8  # of the memory available at the start, for all workers together
 NEVER_FILLED = 4 << 30  # [bytes] of address space that libraries may map and never fill
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
@@ -64,7 +64,7 @@ class Call:
 
 @dataclass(eq=False)
 class Slot:
-    """A living worker: it starts, loads its context, and is ready for one job after the other."""
+    """A live worker process: it starts, loads its context, then runs one job after another."""
 
     process: SpawnProcess
     pipe: Connection
@@ -76,17 +76,18 @@ class Slot:
 class LocalSlots(Executor):
     """Runs calls in processes of this machine, which start as work arrives and are reused.
 
-    A call that raises, runs over its time or memory, or kills its worker disturbs no other call.
-    One that loses its worker is tried three times; one that runs out of memory twice, the second
-    time alone: after all that run, before all that wait, as the only worker. A worker does not run
-    the user's script again, and it dies with the coordinator, however that ends.
+    A call that raises, exceeds its time or memory, or kills its worker disturbs no other call.
+    A call whose worker died is tried at most three times. A call that ran out of memory is tried
+    once more, alone: as the only worker, after the running calls and before the waiting ones.
+    A worker does not run the user's script again, and it dies with the coordinator, however the
+    coordinator ends.
 
     Args:
         factory: picklable; makes the context, once per worker. If it raises, no further worker is
             started; once none is left, every call gets its exception.
-        workers: at most so many processes. [count, >= 1]
-        memory: that one worker may hold, resident [bytes, >= 1]; by default its share of 80 % of
-            what is available now. A call that runs alone may have all of that.
+        workers: most processes at the same time. [count, >= 1]
+        memory: largest resident memory of one worker [bytes, >= 1]; by default an equal share of
+            80 % of the memory available now. A call that runs alone may use all of those 80 %.
         threads: for the numerical libraries (OpenMP, MKL, OpenBLAS) of one worker. [count, >= 1]
 
     Raises:
@@ -116,7 +117,7 @@ class LocalSlots(Executor):
         self._checked = 0.0  # [s, monotonic] when `_check` last looked
         self._commands: SimpleQueue[Call | Future[Any] | None] = SimpleQueue()
         self._bell, self._ring = _spawn.Pipe(duplex=False)  # wakes the supervising thread
-        self._lock, self._closed = threading.Lock(), False  # of the two lines above
+        self._lock, self._closed = threading.Lock(), False  # guard the two lines above
         self._thread = threading.Thread(target=self._supervise, name="evolvent-slots", daemon=True)
         self._thread.start()
         atexit.register(self.shutdown)  # before multiprocessing's own, which waits for workers
@@ -132,7 +133,7 @@ class LocalSlots(Executor):
         return job.future
 
     def cancel(self, future: Future[Any]) -> None:
-        """Kill what runs a call, or forget it if it waits: its future gets `Cancelled`, soon."""
+        """Kill the worker of a running call, or drop a waiting one; its future gets `Cancelled`."""
         self._tell(future)
 
     def shutdown(self) -> None:
@@ -142,14 +143,14 @@ class LocalSlots(Executor):
         atexit.unregister(self.shutdown)
 
     def _tell(self, command: Call | Future[Any] | None) -> bool:
-        """Leave a command: a job to run, a future to cancel, None to stop. False if too late."""
+        """Queue a command: a job to run, a future to cancel, None to stop. False after `shutdown`."""
         with self._lock:
             if not self._closed:
                 self._commands.put(command)
                 self._ring.send_bytes(b"")
             return not self._closed
 
-    # What follows is run by the supervising thread only.
+    # Only the supervising thread calls the methods below.
 
     def _supervise(self) -> None:
         try:
@@ -166,7 +167,7 @@ class LocalSlots(Executor):
             self._close()
 
     def _obey(self) -> bool:
-        """Take in the commands; return False when told to stop."""
+        """Carry out the queued commands; return False if one of them is to stop."""
         while self._bell.poll():
             self._bell.recv_bytes()
         while not self._commands.empty():
@@ -197,7 +198,7 @@ class LocalSlots(Executor):
             self._write(idle[0], job.data)
 
     def _start(self, wanted: int) -> None:
-        """Start workers until `wanted` are about to be ready, as far as there are slots."""
+        """Start workers until `wanted` of them are starting or loading, as far as slots are free."""
         coming = sum(slot.state != "ready" for slot in self._slots)
         for _ in range(min(wanted - coming, self.workers - len(self._slots))):
             if self._failure:
@@ -221,7 +222,7 @@ class LocalSlots(Executor):
         except (EOFError, OSError):
             self._lose(slot)
             return
-        if slot.state == "starting":  # the message says no more than that it is reading now
+        if slot.state == "starting":  # the message only says that the worker is reading now
             slot.state = "loading"
             self._write(slot, self._factory)
             return
@@ -241,7 +242,7 @@ class LocalSlots(Executor):
         if ok:
             job.future.set_result(value)
         elif is_out_of_memory(value):
-            self._stop(slot)  # a fresh process has no fragments and no cache, also on a GPU
+            self._stop(slot)  # a fresh process has no fragmented or cached memory, also on a GPU
             self._retry_alone(job, described(value))
         else:
             job.future.set_exception(value)
@@ -262,7 +263,7 @@ class LocalSlots(Executor):
             job.future.set_exception(WorkerLost(f"lost {LOSSES} workers; the last {how}"))
 
     def _check(self) -> None:
-        """Every now and then: is what runs alive, within its time, within its memory?"""
+        """At most every `POLL` seconds, check that running calls are alive, in time and in memory."""
         now = time.monotonic()
         if now - self._checked < POLL:
             return
@@ -272,7 +273,7 @@ class LocalSlots(Executor):
             if job is None or slot.pipe.poll():  # its answer, or its end, is about to be read
                 continue
             limit = self.memory_alone if job.alone else self.memory
-            if not slot.process.is_alive():  # and a child of its own holds the pipe open
+            if not slot.process.is_alive():  # but a child process of it holds the pipe open
                 self._lose(slot)
             elif job.timeout is not None and now - slot.began > job.timeout:
                 self._stop(slot)
@@ -307,11 +308,11 @@ class LocalSlots(Executor):
                 future.set_exception(Cancelled("cancelled before it ran"))
 
     def _stop(self, slot: Slot) -> int | None:
-        """Kill a worker, free its slot, return its exit code; its job is the caller's to settle."""
+        """Kill a worker, free its slot, return its exit code; the caller settles its job."""
         self._slots.remove(slot)
         slot.pipe.close()
         slot.process.kill()
-        slot.process.join(10)  # [s] a process that hangs in the kernel is left to itself
+        slot.process.join(10)  # [s] no longer wait for a process that hangs in the kernel
         code = slot.process.exitcode
         if code is not None:
             slot.process.close()
@@ -345,8 +346,8 @@ def _new_slot(threads: int, data_limit: int) -> Slot:
 def _without_main() -> Iterator[None]:
     """Hide the user's script from spawn, which would run it again in the worker.
 
-    Scripts and notebooks then need no ``if __name__ == "__main__"``. A stand-in takes the place of
-    the whole module, so that code of the script that runs meanwhile keeps its globals.
+    Scripts and notebooks then need no ``if __name__ == "__main__"``. The whole module is replaced
+    for a moment, so that code of the script that runs meanwhile keeps its globals.
     """
     with _hiding:
         main = sys.modules["__main__"]
@@ -358,7 +359,7 @@ def _without_main() -> Iterator[None]:
 
 
 def _resident(process: SpawnProcess) -> int:
-    """Return what a process holds in memory; 0 if it has just died [bytes]."""
+    """Return the resident memory of a process; 0 if it has just died. [bytes]"""
     try:
         return int(psutil.Process(process.pid).memory_info().rss)
     except psutil.Error:
@@ -370,19 +371,19 @@ def _gib(size: int) -> str:
 
 
 def _ending(code: int | None) -> str:
-    """Say how a process ended."""
+    """Describe the end of a process by its exit code."""
     if code is None or code >= 0:
         return f"ended with exit code {code}"
     hint = ": if the machine ran out of memory, use fewer workers" if code == -9 else ""
     return f"was killed by signal {-code}{hint}"
 
 
-# What a worker runs.
+# The functions below run in the worker process.
 
 
 def _work(pipe: Connection, threads: int, data_limit: int) -> None:
     """Serve a pipe until it ends: make the context first, then answer calls."""
-    for name in THREAD_VARIABLES:  # before the factory imports what reads them
+    for name in THREAD_VARIABLES:  # before the factory imports libraries that read them
         os.environ[name] = str(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the coordinator
     _die_with_coordinator()
@@ -408,7 +409,7 @@ def _perform(data: bytes, *context: Any) -> Any:
 
 
 def _packed(ok: bool, value: Any) -> bytes:
-    """Pickle an answer; one that cannot travel becomes a `CandidateFailed` that can."""
+    """Pickle an answer; one that cannot be pickled becomes a `CandidateFailed`."""
     if not ok:
         value.add_note("".join(["In the worker:\n", *traceback.format_exception(value)]))
     sendable, data = guarded(pickled, (ok, value))
@@ -421,8 +422,8 @@ def _packed(ok: bool, value: Any) -> bytes:
 def _die_with_coordinator() -> None:
     """End this process when the coordinator ends, however that happens."""
     if sys.platform == "linux":
-        # At once, even while a long computation holds the interpreter. The signal comes when the
-        # thread ends that started this process: the supervising one, which lives as long as we may.
+        # At once, even while a long computation holds the interpreter. The kernel sends the signal
+        # when the thread that started this process ends: the supervising one, which outlives it.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def follow() -> None:  # elsewhere, or if the coordinator ended before the line above
@@ -434,9 +435,9 @@ def _die_with_coordinator() -> None:
 
 
 def _limit_data(size: int) -> None:
-    """Let an absurd allocation fail at once with a MemoryError, before the machine runs dry.
+    """Let a huge allocation fail at once with a MemoryError, before the machine is out of memory.
 
-    The address space as a whole (RLIMIT_AS) says nothing: CUDA reserves far more than it uses.
+    A limit on the address space (RLIMIT_AS) would not do: CUDA reserves far more than it uses.
     """
     if sys.platform == "linux":
         import resource

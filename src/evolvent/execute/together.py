@@ -1,4 +1,4 @@
-"""Few calls of many: what waits at the same time is evaluated together, one batch per worker."""
+"""Batches: items that wait at the same time are evaluated together, one batch per worker."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from . import Cancelled, Executor
 
 
 class Together:
-    """Runs calls that wait at the same time as a few calls of many, one per worker.
+    """Evaluates items that wait at the same time in batches, one call per worker.
 
     Args:
-        executor: where they run.
+        executor: runs the batches.
         call: ``call(context, items)`` returns the answers to the items in their order.
         timeout: longest duration per item. [s, > 0]
 
-    A call of many that fails as a whole (a lost worker, a time-out) is done again item by item, so
-    that one item spoils no other.
+    A batch that fails as a whole (a lost worker, a time-out) is run again item by item, so that one
+    bad item does not fail the others.
     """
 
     def __init__(
@@ -30,21 +30,21 @@ class Together:
         self._batches: dict[Future[Any], Future[list[Any]]] = {}
 
     def submit(self, item: Any) -> Future[Any]:
-        """Let an item wait for `start`; return the future of its answer."""
+        """Queue an item for `start`; return the future of its answer."""
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
         self._waiting.append((item, future))
         return future
 
     def start(self) -> None:
-        """Run what waits, spread evenly over the workers."""
+        """Run the queued items, spread evenly over the workers."""
         waiting, self._waiting = self._waiting, []
         size = -(-len(waiting) // self._executor.workers)
         for first in range(0, len(waiting), max(1, size)):
             self._run(waiting[first : first + size])
 
     def cancel(self, future: Future[Any]) -> None:
-        """Kill what runs an item and all that run with it: their futures get `Cancelled`, soon."""
+        """Cancel the whole batch of an item; the futures of all its items get `Cancelled`."""
         if (batch := self._batches.get(future)) is not None:
             self._executor.cancel(batch)
 

@@ -1,4 +1,4 @@
-"""What runs in a worker: the estimator with the one guard around it, and trainings for delivery.
+"""The functions that a worker runs: guarded evaluation of candidates, and trainings for delivery.
 
 A worker gets everything it needs once, as a `Spec`; after that it is sent candidates and jobs. It
 imports only the standard library, torch, numpy and safetensors.
@@ -36,9 +36,9 @@ REASON = 500  # characters of an exception's text; torch writes pages
 
 @dataclass(frozen=True)
 class Spec:
-    """What a worker needs to evaluate: names and settings, and the task with its data.
+    """The input of a worker: the task with its data, and names and settings of space and estimator.
 
-    Calling it builds the `Context`; that is how a worker makes its own.
+    Calling it builds the `Context`; every worker does so once.
     """
 
     task: Task
@@ -50,7 +50,7 @@ class Spec:
     device: str = "cpu"
 
     def __call__(self) -> Context:
-        """Return space and estimator, built here."""
+        """Build space and estimator in this process."""
         space: Space = registry.make_space(self.space, self.task, self.space_settings)
         return Context(self, space, self.make_estimator(space, self.seed))
 
@@ -58,7 +58,7 @@ class Spec:
         """Return the estimator over `space`, seeded for one search."""
         make = registry.find("estimator", self.estimator)
         settings = dict(self.estimator_settings)
-        if self.device != "cpu":  # an estimator that knows the CPU only need not name it
+        if self.device != "cpu":  # an estimator for the CPU alone needs no such argument
             settings["device"] = self.device
         estimator: Estimator = make(space, self.task, seed=seed, **settings)
         return estimator
@@ -66,7 +66,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Context:
-    """What a worker holds between calls."""
+    """The state of a worker between calls: spec, space and estimator."""
 
     spec: Spec
     space: Space
@@ -74,9 +74,9 @@ class Context:
 
 
 def evaluate(context: Context, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
-    """Evaluate one candidate; whatever goes wrong with it is a failed result with a reason.
+    """Evaluate one candidate; any error becomes a failed result with its reason.
 
-    Running out of memory is passed on: the executor tries such a candidate once more, alone.
+    Out-of-memory errors are passed on: the executor tries such a candidate once more, alone.
     """
     start = time.monotonic()
     try:
@@ -93,9 +93,9 @@ def evaluate(context: Context, candidate: Candidate, inherited: Mapping[int, Sta
 def evaluate_many(
     context: Context, asked: Sequence[tuple[Candidate, Mapping[int, State]]]
 ) -> list[Evaluation]:
-    """Evaluate candidates, each with what it inherits, in one go if the estimator can.
+    """Evaluate candidates with their inherited weights, in one call if the estimator can.
 
-    If that goes wrong each is evaluated by itself, so that one bad candidate spoils no other.
+    If that call fails, each is evaluated by itself, so that one bad candidate does not fail the rest.
     """
     if len(asked) == 1 or not hasattr(context.estimator, "evaluate_many"):
         return [evaluate(context, candidate, inherited) for candidate, inherited in asked]
@@ -156,14 +156,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job gave: plain numbers, and the trained weights."""
+    """The result of a job: plain numbers, and the trained weights."""
 
     numbers: dict[str, Any]
     state: State
 
 
 def fit(context: Context, job: Job) -> Outcome:
-    """Train one network as the job says; its state is that of the network as it is delivered."""
+    """Train one network as `job` says; the returned state is that of the delivered network."""
     task, start = context.spec.task, time.monotonic()
     space = job.space or context.space
     net = build(space, job.arch, task, job.size, seed=job.seed)
@@ -209,9 +209,9 @@ def using_threads(count: int) -> Iterator[None]:
 
 
 def peak_memory() -> float | None:
-    """Return the largest resident set that this process has had, where the system tells. [MiB]
+    """Return the peak resident memory of this process; None where it is not known. [MiB]
 
-    Linux tells it in /proc; `getrusage` would count what the starting process held as well.
+    Linux reports it in /proc; `getrusage` would count the memory of the parent process as well.
     """
     if sys.platform == "win32":
         return None

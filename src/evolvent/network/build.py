@@ -1,6 +1,6 @@
-"""Architecture to module: a family's plan, made real.
+"""From an architecture to a module: the family of its space makes a plan, this module builds it.
 
-`FAMILIES` is the one place that knows which module plans which family of spaces.
+`FAMILIES` is the only list of the families and their modules.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FAMILIES = (
 
 
 class Data(Protocol):
-    """What a network needs to know of a task."""
+    """The shapes that a network takes from its task."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -45,12 +45,12 @@ class Data(Protocol):
 
     @property
     def outputs(self) -> int:
-        """Numbers per input. [count]"""
+        """Outputs per input. [count]"""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a network a cell or a chain is stacked into; families use what concerns them.
+    """Size of a network: cells, width, stages. A family ignores the settings that it has no use for.
 
     Args:
         cells: normal cells per stage. [count, >= 0]
@@ -58,10 +58,10 @@ class Size:
         stages: groups of cells, a reduction between two. [count, >= 1]
         stem_stride: of the first convolution; 2 makes everything behind it four times cheaper. [1, 2]
         reduction: between stages of one cell type: the benchmark's ``residual`` block, or one ``conv``.
-        drop_path: largest probability of leaving out a branch of a cell that is no identity, reached
-            at the end of a training; no part of what is delivered. [0..1)
-        auxiliary: weight of the loss of a classifier behind two thirds of the cells, which helps the
-            training and is no part of what is delivered; 0 is off. [>= 0]
+        drop_path: probability of dropping a branch of a cell, unless it is an identity, at the end
+            of a training; never delivered. [0..1)
+        auxiliary: weight of the loss of an auxiliary classifier behind two thirds of the cells;
+            training only, never delivered; 0 is off. [>= 0]
     """
 
     cells: int = 1
@@ -83,12 +83,12 @@ class Size:
                 raise SettingError(f"{name}={getattr(self, name)!r}: {rule}")
 
     def bare(self) -> Size:
-        """Return the size of the same network without what only its training has."""
+        """Return the same size without training-only modules (drop-path, auxiliary head)."""
         return replace(self, drop_path=0.0, auxiliary=0.0)
 
 
 def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
-    """Return the plan of `arch` for the shapes of `data`: the network as it is delivered.
+    """Return the plan of `arch` for the shapes of `data`, as it is delivered.
 
     Raises:
         InvalidArchitecture: if the architecture cannot be realised for these shapes.
@@ -97,7 +97,7 @@ def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
 
 
 def training_plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
-    """Return the plan of `arch` with what only its training has; weights and outputs are the same.
+    """Return the plan of `arch` with training-only modules; weights and outputs are the same.
 
     Raises:
         InvalidArchitecture: if the architecture cannot be realised for these shapes.
@@ -107,13 +107,13 @@ def training_plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
 
 
 def build(space: Space, arch: Arch, data: Data, size: Size, *, seed: int = 0) -> Assembled:
-    """Return the network of `arch`, to be trained, with fresh weights drawn from `seed`."""
+    """Return the network of `arch` for training, with fresh weights drawn from `seed`."""
     torch.manual_seed(seed)
     return Assembled(training_plan(space, arch, data, size))
 
 
 def weights(space: Space, arch: Arch) -> State:
-    """Return the weights that an architecture of a ``weighted`` space carries, named as its plan's."""
+    """Return the weights that an architecture of a ``weighted`` space carries, named as in its plan."""
     found: State = _module(space).state(space, arch)
     return found
 
@@ -124,10 +124,10 @@ def many(space: Space, archs: Sequence[Arch]) -> Any:
 
 
 def mixed_blocks(space: Space, data: Data, size: Size) -> tuple[MixedBlock, ...]:
-    """Return the blocks of the network that holds all architectures of `space`, itself last.
+    """Return the blocks of the supernet of `space`, the network itself last.
 
     Raises:
-        SettingError: if the space has no mixture, or its family no such network.
+        SettingError: if the space has no mixture, or its family no supernet.
     """
     module = _module(space)
     if "mixture" not in space.gives or not hasattr(module, "mixed"):
@@ -176,7 +176,7 @@ class Assembled(nn.Module):
 
 
 def function(op: str, inputs: Sequence[Tensor]) -> Tensor:
-    """Return what one of the plan's `FUNCTIONS` makes of its inputs."""
+    """Return the value of `op`, one of the plan's `FUNCTIONS`, for `inputs`."""
     match op:
         case "add":
             return sum(inputs[1:], start=inputs[0])

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, FLOPs, latency.
+"""Costs of a network: parameters, FLOPs, latency.
 
 Parameters and FLOPs are counted on the meta device, without any memory or computation, so that an
 oversized candidate can be refused in the coordinator. Auxiliary heads do not count.
@@ -30,7 +30,7 @@ class Cost:
     """Size of a network.
 
     Args:
-        params: trainable numbers. [count]
+        params: trainable parameters. [count]
         flops: of one forward pass of one input; a multiply-add counts as two. [count]
     """
 
@@ -47,15 +47,15 @@ def cost(plan: Plan, data: Data) -> Cost:
 
 
 def params(net: nn.Module) -> int:
-    """Return the number of trainable numbers of `net`, those that are saved with it. [count]"""
+    """Return the number of trainable parameters in the state dict of `net`. [count]"""
     saved = net.state_dict()
     return sum(p.numel() for name, p in net.named_parameters() if p.requires_grad and name in saved)
 
 
 def latency(net: nn.Module, data: Data, *, repeats: int = 20) -> float:
-    """Return the median time of one forward pass of one input, now and where `net` is. [s]
+    """Return the median time of a forward pass of one input, measured on the device of `net`. [s]
 
-    Whatever else the machine does is in it: close networks may change places from call to call.
+    Other load on the machine adds to it: similar networks may change their order from call to call.
     """
     net.eval()
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
@@ -69,16 +69,16 @@ def latency(net: nn.Module, data: Data, *, repeats: int = 20) -> float:
             if device.type == "cuda":  # a pass is only queued there
                 torch.cuda.synchronize(device)
             times.append(time.perf_counter() - start)
-    return statistics.median(times[3:])  # the first few find their memory
+    return statistics.median(times[3:])  # the first three passes allocate their memory
 
 
 @dataclass(frozen=True)
 class MixedCost:
-    """What the operations of a mixture cost, each wherever its network has it.
+    """Costs of the operations of a mixture, each summed over its places in the network.
 
     Args:
-        base: what does not depend on the mixture.
-        params: group -> trainable numbers of every operation [rows, columns].
+        base: the cost that does not depend on the mixture.
+        params: group -> trainable parameters of every operation [rows, columns].
         flops: group -> FLOPs of every operation [rows, columns], for one input.
     """
 
@@ -88,11 +88,11 @@ class MixedCost:
 
 
 def mixed_cost(space: Space, data: Data, size: Size) -> MixedCost:
-    """Return what every operation of the mixture of `space` costs in a network of `size`.
+    """Return the cost of every operation of the mixture of `space` in a network of `size`.
 
-    The states that operations read are brought to shape by convolutions, which count as if all were
-    there: a derived architecture may be a little smaller than what its rows add up to. Norms count with
-    the scale and the offset that they have once they are delivered.
+    Convolutions that bring states to a common shape all count, also those that a derived architecture
+    does not need: it may be a little smaller than the sum of its rows. Norms count with the scale and
+    the offset that they have in the delivered network.
     """
     with torch.device("meta"):
         net = Supernet(space, data, size).eval()
@@ -110,7 +110,7 @@ def mixed_cost(space: Space, data: Data, size: Size) -> MixedCost:
     seen: list[tuple[Term, nn.Module, Tensor]] = []
     mixture = MixtureWeights(ones, device="meta")
     mixture.observe = lambda *run: seen.append(run)
-    # the products of matrices in it mix what poolings make, and are part of no derived network
+    # its matrix products only mix the outputs of poolings: no derived network contains them
     whole = _flops(lambda image: net(image, mixture), x, without={torch.ops.aten.mm})
     known: dict[tuple[Any, ...], int] = {}
     for term, module, read in seen:

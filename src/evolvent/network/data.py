@@ -1,7 +1,7 @@
-"""A part of a task, resident on the device or streamed to it, handed out in batches.
+"""Batches of one part of a task, resident on the device or streamed to it.
 
-Everything that happens per batch (gathering, normalising, augmenting) is a handful of tensor
-operations on the whole batch, on the device, without a word from the host.
+All work on a batch (gathering, normalising, augmenting) is a handful of tensor operations on the
+whole batch, on the device, without a synchronisation with the host.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Resident:
         return x, self.y[index]
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the whole part once, in its order, the last batch as it comes."""
+        """Yield the whole part once, in its order; the last batch may be smaller."""
         for start in range(0, len(self), size):
             yield self.batch(slice(start, start + size))
 
@@ -68,14 +68,14 @@ class Resident:
         shift: bool = True,
         cutout: int | None = None,
     ) -> Shuffled:
-        """Return the part as random batches without an end.
+        """Return an endless stream of random batches of the part.
 
         Args:
             size: of a batch; not more than the part has. [count]
             generator: the only source of randomness, on the CPU.
             augment: whether to change inputs as `Task.augment` says.
             shift: whether that includes shifting and cutting out, which need a long training.
-            cutout: edge to cut out in any training, in place of what the task says. [pixels]
+            cutout: edge of the square to cut out, also without `shift`; None: the task's. [pixels]
         """
         change = None
         if augment and self.task.augment:
@@ -99,9 +99,9 @@ class Resident:
 
 
 class Streamed(Resident):
-    """The inputs of one part where they are, in a file or in the memory of the host.
+    """One part with inputs that stay in a file or in the memory of the host.
 
-    Only a batch at a time is read and brought to the device; batches are those of `Resident`.
+    One batch at a time is read and moved to the device; the batches equal those of `Resident`.
     """
 
     def _hold(self, part: Part) -> None:
@@ -119,20 +119,20 @@ def loader(task: Task, part: Part, *, device: str = "cpu") -> Resident:
 
 
 def _free(device: str) -> float:
-    """Return the memory that is free on a device of its own; what is in host memory fits there."""
+    """Return the free memory of a GPU; infinite for the CPU, which holds the data already. [bytes]"""
     if torch.device(device).type != "cuda":
         return math.inf
     return float(torch.cuda.mem_get_info(device)[0])
 
 
 class Shuffled:
-    """Random batches of a part, every example once per pass; a short rest is left out.
+    """Random batches of a part, every example once per pass; a last, shorter batch is left out.
 
     Args:
         data: the part.
         size: of a batch. [count]
         generator: the only source of randomness, on the CPU.
-        change: what is done to the inputs of every batch.
+        change: augmentation of the inputs of every batch; None is none.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Shuffled:
     ) -> None:
         self.data, self.size, self.generator, self.change = data, size, generator, change
         self.per_pass = len(data) // size  # [count]
-        self.place = self.per_pass  # in the pass: the first batch begins one
+        self.place = self.per_pass  # batches taken in this pass: the first batch begins a new one
         self.order = torch.empty(0, dtype=torch.long)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -160,7 +160,7 @@ class Shuffled:
         return (x if self.change is None else self.change(x)), y
 
     def state(self) -> State:
-        """Return where it stands, as arrays; `restore` goes on from there with the same batches."""
+        """Return the position as arrays; `restore` continues from it with the same batches."""
         return {
             "place": np.array(self.place),
             "order": self.order.numpy().copy(),
@@ -168,7 +168,7 @@ class Shuffled:
         }
 
     def restore(self, state: State) -> None:
-        """Go on from a `state` of the same part."""
+        """Continue from a `state` of the same part."""
         self.place = int(state["place"])
         self.order = torch.from_numpy(np.array(state["order"]))
         self.generator.set_state(torch.from_numpy(np.array(state["generator"])))
@@ -180,12 +180,12 @@ def _channels_first(x: Tensor) -> Tensor:
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """Return an array as a tensor; one that may not be written to is copied, as torch asks for."""
+    """Return an array as a tensor; a read-only array is copied, as torch requires."""
     return torch.from_numpy(np.require(array, requirements="W"))
 
 
 def _shifted(x: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
-    """Move every image by up to `pixels` in both directions; what comes in is zero (the mean)."""
+    """Shift every image by up to `pixels` in both directions; the new border is zero (the mean)."""
     count, _, height, width = x.shape
     padded = torch.nn.functional.pad(x, (pixels,) * 4).permute(0, 2, 3, 1)
     offset = torch.randint(0, 2 * pixels + 1, (2, count, 1), generator=generator).to(x.device)

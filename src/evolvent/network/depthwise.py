@@ -1,8 +1,8 @@
-"""Depthwise convolutions with gradients that are fast on a CPU; the numbers are torch's own.
+"""Depthwise convolutions with gradients that are fast on a CPU; the results are torch's own.
 
 torch hands depthwise convolutions to oneDNN, which has fast code for the forward pass, but for
 gradients neither with dilation nor, by the weights, for kernels wider than 3 pixels; it then takes up
-to twenty times as long. Everything here is written in terms of what is fast:
+to twenty times as long. This module expresses the gradients by fast operations:
 
 - the gradient by the image is a forward pass with the kernel turned by 180 degrees;
 - a dilated kernel sees the pixels of one parity only, so an image is taken apart by parity into four
@@ -26,7 +26,7 @@ class Depthwise(nn.Conv2d):
     """A depthwise convolution without bias, of odd kernel, that keeps the size at stride 1.
 
     Args:
-        like: the convolution whose place it takes, and whose weight it shares.
+        like: the convolution to replace, whose weight it shares.
     """
 
     def __init__(self, like: nn.Conv2d) -> None:
@@ -36,7 +36,7 @@ class Depthwise(nn.Conv2d):
 
     @staticmethod
     def takes(module: nn.Module) -> bool:
-        """Whether `module` is such a convolution."""
+        """Whether `module` is a convolution that this class can replace."""
         if not isinstance(module, nn.Conv2d) or module.groups != module.in_channels:
             return False
         kernel, dilation = module.kernel_size[0], module.dilation[0]
@@ -80,12 +80,12 @@ def depthwise(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
 
 
 def on_cpu(x: Tensor) -> bool:
-    """Whether an image is where what this module knows is true."""
+    """Whether `x` is on the CPU, the only device that needs this module."""
     return x.device.type == "cpu"
 
 
 def with_fast_gradients(module: nn.Module) -> nn.Module:
-    """Return `module` with every such convolution in it, or itself, replaced by a `Depthwise`."""
+    """Return `module` with every convolution that `Depthwise` takes, itself included, replaced."""
     if Depthwise.takes(module):
         return Depthwise(module)  # type: ignore[arg-type]
     for name, child in module.named_children():

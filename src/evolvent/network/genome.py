@@ -1,6 +1,6 @@
 """A genome of the family ``topology`` as a module; `export` copies its source.
 
-What makes it of genes, and runs many side by side, is in `genes`.
+`families.topology` makes it from genes, and runs many side by side.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Genome(nn.Module):
     Sources are the inputs, a constant, and the nodes; of the nodes the first are the outputs.
     ``forward(x)`` takes [B, inputs] where no connection closes a cycle: all nodes are computed `depth`
     times, after which they have settled. A recurrent network takes [B, T, inputs], T moments in a row;
-    ``step`` is one of them, from the values [B, nodes] of the one before.
+    ``step`` computes one moment from the values [B, nodes] of the moment before.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""What is made small, and what is told of it: one class per loss, by the name that a task has it by.
+"""Losses by name: the value to minimise and its metrics.
 
-A loss adds up over the batches of a part (`sums`, on the device, float64), and its metrics are told
-from the sums alone, so that no part need be held twice and the host is asked once.
+A loss is summed over the batches of a part (`sums`, on the device, float64). Its metrics follow from
+the sums alone, so that no outputs are kept and the host is asked once.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from torch import Tensor
 
 
 class Loss(Protocol):
-    """What a training makes small, and the metrics that go with it."""
+    """A value that a training minimises, and its metrics."""
 
     def mean(self, outputs: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Return the mean loss of a batch, to be derived.
+        """Return the mean loss [] of a batch, to be differentiated.
 
         Args:
             outputs: of the network [B, outputs].
             y: targets [B].
-            smoothing: share of the target spread over all classes, where there are some. [0..1)
+            smoothing: share of the target spread over all classes, if y are classes. [0..1)
         """
 
     def sums(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return what adds up over batches [K] float64."""
+        """Return the K sums over a batch [K] float64, to be added up over batches."""
 
     def metrics(self, sums: Sequence[float], count: int, unit: float) -> dict[str, float]:
         """Return name -> value, ``loss`` among them.
@@ -35,12 +35,12 @@ class Loss(Protocol):
         Args:
             sums: added up over a part [K].
             count: examples of the part. [count]
-            unit: what 1 in a target is. [its own unit]
+            unit: the quantity that 1 in a target stands for. [its own unit]
         """
 
 
 class CrossEntropy:
-    """Classes: ``accuracy``, a fraction."""
+    """Classification: ``accuracy``, a fraction."""
 
     def mean(self, outputs: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:
         """Return the mean of the negative log-likelihood. [nats]"""
@@ -57,10 +57,10 @@ class CrossEntropy:
 
 
 class SquaredError:
-    """A quantity: ``r2``, and in its own unit ``rmse`` and ``mae``.
+    """Regression: ``r2``, and in the target's own unit ``rmse`` and ``mae``.
 
-    ``r2`` is the share of the part's own variance that is explained: 0 for its mean, below for worse.
-    Of a part whose targets are all equal it is 0, or 1 if each is met, as scikit-learn has it.
+    ``r2`` is the explained share of the variance of the part: 0 for predicting its mean, negative for
+    worse. If all targets are equal it is 0, or 1 if all are predicted exactly, as in scikit-learn.
     """
 
     def mean(self, outputs: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:

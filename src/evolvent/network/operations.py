@@ -1,6 +1,6 @@
 """The operations that networks are made of. Each class stands alone: `export` copies its source.
 
-`MODULES` also names those of `genome`, and of `helps`, which are there for training only.
+`MODULES` also names the module of `genome`, and the training-only modules of `regularisers`.
 
 All keep the channels-last memory format of their input, which decides the speed of convolutions on a
 CPU; a test asserts it. Images are [B, C, H, W]. ``stride`` 2 gives ceil(H / 2) x ceil(W / 2).
@@ -97,7 +97,7 @@ class FactorizedConv(nn.Sequential):
 
 
 class FactorizedReduce(nn.Module):
-    """Halve the image: two 1 x 1 convolutions of stride 2, the second one pixel further."""
+    """Halve the image: two 1 x 1 convolutions of stride 2, the second shifted by one pixel."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
@@ -115,8 +115,8 @@ class FactorizedReduce(nn.Module):
 class GroupedReduce(nn.Sequential):
     """Halve the image: a 1 x 3 and a 3 x 1 convolution in groups, then a 1 x 1 over all channels.
 
-    Each of the first two halves one axis. Groups are 8, or as many of 4, 2 and 1 as divide the
-    channels.
+    Each of the first two halves one axis. There are 8 groups, or else 4, 2 or 1: the largest of them
+    that divides the channels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -175,7 +175,7 @@ class AvgPool(nn.AvgPool2d):
 
 
 class SameConv(nn.Conv2d):
-    """Convolution with an odd kernel of any two edges that keeps the size at stride 1."""
+    """Convolution with a kernel of any odd height and width that keeps the size at stride 1."""
 
     def __init__(
         self, c_in: int, c_out: int, height: int, width: int, stride: int = 1, bias: bool = True
@@ -210,7 +210,7 @@ class PReLU(nn.Module):
 
 
 class TokenEmbedding(nn.Module):
-    """Look tokens up, channels first as convolutions read them."""
+    """Embed tokens, channels first as convolutions read them."""
 
     def __init__(self, vocabulary: int, dimension: int) -> None:
         super().__init__()
@@ -234,7 +234,7 @@ class GlobalPool1d(nn.Module):
 
 
 class ResidualDense(nn.Module):
-    """Batch norm, a wider or narrower dense layer, ReLU, and back; added to what came in."""
+    """Batch norm, a wider or narrower dense layer, ReLU, and back; added to the input."""
 
     def __init__(self, features: int, hidden: int) -> None:
         super().__init__()
@@ -268,7 +268,7 @@ class RectConv(nn.Sequential):
 
 
 class PadConcat(nn.Module):
-    """Join images of different sizes in depth: smaller ones are framed with zeros."""
+    """Concatenate the channels of images of different sizes: smaller ones are padded with zeros."""
 
     def forward(self, *images: Tensor) -> Tensor:
         """[B, C_i, H_i, W_i] each -> [B, sum of C_i, max of H_i, max of W_i]."""
@@ -314,8 +314,8 @@ class FilterMaps(nn.Module):
     """Maps of one size, each a sum of convolutions of other maps, and a bias for every pixel.
 
     A kernel has |source - target| + 1 pixels in each axis: a valid convolution where the map shrinks, a
-    full one where it grows. All of them together are one product with a matrix that repeats the
-    kernels' numbers, which on a CPU takes a fraction of the time that convolutions of single maps do.
+    full one where it grows. All are computed as one product with a matrix that repeats the kernels'
+    weights, which on a CPU takes a fraction of the time of separate convolutions.
 
     Args:
         edges: ``"x_1x8x8>a x_1x8x8>b c_1x5x4>b"``: name and shape of a source, name of its target.
@@ -340,13 +340,13 @@ class FilterMaps(nn.Module):
             self.kernels[f"{source}_to_{target}"] = nn.Parameter(torch.empty(shape))
             places[source, target] = self.places_of(c_in, rows, columns, height, width, end)
             end += self.kernels[f"{source}_to_{target}"].numel()
-        for target in targets:  # He et al. 2015, over everything that a pixel is a sum of
+        for target in targets:  # He et al. 2015, the fan-in taken over all kernels of a target
             own = [self.kernels[f"{a}_to_{b}"] for a, b in pairs if b == target]
             for kernel in own:
                 nn.init.normal_(kernel, std=(2 / sum(each.numel() for each in own)) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(self.maps * height * width))
         blocks = []
-        for source in sources:  # where no kernel reaches is the place of a 0 behind all of them
+        for source in sources:  # pixels that no kernel joins read the 0 behind all kernels
             inputs = next(len(block) for (a, _), block in places.items() if a == source)
             none = torch.full((inputs, height * width), -1, device="cpu")
             row = [places.get((source, target), none) for target in targets]
@@ -358,7 +358,7 @@ class FilterMaps(nn.Module):
 
     @staticmethod
     def places_of(c_in: int, rows: int, columns: int, height: int, width: int, end: int) -> Tensor:
-        """Return [inputs, outputs]: which of the kernels' numbers joins two pixels, or -1 for none."""
+        """Return [inputs, outputs]: index of the weight that joins two pixels, or -1 for none."""
         pad = max(0, height - rows), max(0, width - columns)
         high, wide = abs(rows - height) + 1, abs(columns - width) + 1
         row, column, channel = (torch.arange(n, device="cpu") for n in (rows, columns, c_in))

@@ -1,7 +1,7 @@
-"""A network as data: what `build` makes a module of, and what `export` prints as plain PyTorch.
+"""A network as data: `build` makes a module of it, `export` prints it as plain PyTorch.
 
-Every family of spaces describes its networks as a `Plan`, and so gets training, counting, export and
-drawing from one place. A plan is a list of blocks; a block is a class, its calls the lines of its
+Every family of spaces describes its networks as a `Plan`, so that training, counting, export and
+drawing are written once. A plan is a list of blocks; a block is a class, its calls the lines of its
 ``forward``. The last block is the network itself.
 """
 
@@ -25,7 +25,7 @@ class Call:
             names. Families derive it from the identifiers of genes, never from a running number.
         op: an operation of `operations.MODULES`, one of `FUNCTIONS`, or the name of a block.
         inputs: variables it reads.
-        args: constructor arguments by name; a text that is a parameter of the block stands for it.
+        args: constructor arguments by name; the name of a parameter of the block stands for its value.
     """
 
     out: str
@@ -55,10 +55,10 @@ class Block:
     doc: str = ""
 
     def pruned(self, *, inputs: bool = True) -> Block:
-        """Return the block without what its output does not depend on.
+        """Return the block with only the calls and parameters that its output depends on.
 
         Args:
-            inputs: whether an argument of the forward may go too, as calls and parameters do.
+            inputs: whether unused arguments of the forward are removed too.
         """
         needed, kept = {self.output}, []
         for call in reversed(self.calls):
@@ -74,7 +74,7 @@ class Block:
         )
 
     def _fitting(self, pruned: dict[str, tuple[Block, Block]]) -> Block:
-        """Return the block with its calls of other blocks cut down to what those still take."""
+        """Return the block; its calls pass only arguments that the pruned blocks still take."""
 
         def fitted(call: Call) -> Call:
             if call.op not in pruned:
@@ -92,7 +92,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Plan:
-    """The blocks of a network, the network itself last; whatever is not used is left out.
+    """The blocks of a network, the network itself last; unused blocks and calls are left out.
 
     A cell that reads only one of its two inputs may leave a whole cell before it without a reader:
     that one is left out too, so that neither time nor parameters are spent on it.
@@ -133,7 +133,7 @@ class Term:
         out: the attribute that holds the operation.
         op: an operation of `operations.MODULES`; ``identity``; or ``none``, which adds nothing.
         source: the variable it reads.
-        args: constructor arguments, as those of a `Call`.
+        args: constructor arguments, as of a `Call`.
     """
 
     group: str
@@ -151,8 +151,8 @@ class Mix:
 
     Args:
         out: the variable that it sets.
-        terms: what is added up.
-        like: a variable of as many channels; zeros of its size stand for an empty sum.
+        terms: the summands.
+        like: a variable of as many channels; an empty sum is zeros of its size.
         stride: by which the sum is smaller than `like`. [pixels]
     """
 
@@ -164,9 +164,9 @@ class Mix:
 
 @dataclass(frozen=True)
 class MixedBlock:
-    """A `Block` whose lines may be `Mix`; nothing is left out of it.
+    """A block of a supernet: its lines are calls and mixes, and it is never pruned.
 
-    Calls know one function more here: ``loose`` concatenates those of its inputs that no term of
+    Its calls have one more function: ``loose`` concatenates those of its inputs that no term of
     the block reads under the present mixture.
     """
 

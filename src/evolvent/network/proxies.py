@@ -1,12 +1,12 @@
-"""Zero-cost proxies: what one batch says about a network that has not been trained.
+"""Zero-cost proxies: scores of an untrained network from one batch.
 
-All follow Abdelfattah et al., "Zero-Cost Proxies for Lightweight NAS", ICLR 2021 (2101.08134), where
-nothing else is said: fresh weights, batch norm with the statistics of the batch, the mean loss of the
+Unless stated otherwise they follow Abdelfattah et al., "Zero-Cost Proxies for Lightweight NAS", ICLR
+2021 (2101.08134): fresh weights, batch norm with the statistics of the batch, the mean loss of the
 batch, sums over the weights of convolutions and linear layers. Higher is better for each.
 
-What they say is mostly how large a network is and how well signals pass through it: `params` and
-`flops` are proxies too, and any other has to beat them. `jacob_cov` and `nwot` grow with the batch,
-so that only values of equal batches compare; the same batch for all is better still.
+Most of them mainly measure the size of a network and how well signals pass through it: `params` and
+`flops` are proxies too, and any other has to beat them. `jacob_cov` and `nwot` grow with the batch:
+compare values of batches of equal size only, better of the same batch.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _K = 1e-5  # keeps the logarithm of jacob_cov's eigenvalues finite; the source's
 def score(
     proxy: str, net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = F.cross_entropy
 ) -> float:
-    """Return what a proxy says of `net`; higher is better. The network is not changed.
+    """Return the score of `net` by one proxy; higher is better. The network is not changed.
 
     Args:
         proxy: a name of `PROXIES`.
@@ -52,11 +52,11 @@ def score(
         loss: of outputs and targets, the mean of the batch.
 
     Returns:
-        The value, which is not finite where the proxy has none for this network.
+        The score; not finite if the proxy is undefined for this network.
 
     Raises:
         SettingError: for an unknown proxy.
-        CandidateFailed: if the network has nothing that the proxy looks at.
+        CandidateFailed: if the network has none of the layers that the proxy reads.
     """
     if proxy not in PROXIES:
         raise unknown("proxy", proxy, PROXIES)
@@ -65,11 +65,11 @@ def score(
         return PROXIES[proxy](scratch, x, y, loss)
 
 
-# Each function below is handed a copy, in training mode, with which it may do what it likes.
+# Each function below gets a copy of the network in training mode, and may change it.
 
 
 def params(net: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> float:
-    """Trainable numbers. [count] The baseline of all proxies."""
+    """Trainable parameters. [count] The baseline of all proxies."""
     return float(cost.params(net))
 
 
@@ -122,7 +122,7 @@ def fisher(net: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> float:
 
     def keep(layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         kept.append((layer, output))
-        return output.clone()  # an activation in place must not write into what was kept
+        return output.clone()  # an activation in place must not overwrite the kept output
 
     for layer in net.modules():
         if isinstance(layer, _LAYERS):
@@ -161,7 +161,7 @@ def synflow(net: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> float:
 
 
 def jacob_cov(net: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> float:
-    """How little correlated the gradients by different inputs are: -sum(log(v + k) + 1 / (v + k)).
+    """Decorrelation of the gradients by different inputs: -sum(log(v + k) + 1 / (v + k)).
 
     Here v are the eigenvalues of the correlation matrix of the rows d(sum of outputs)/dx, one per
     input, and k = 1e-5. Source: Mellor et al., "Neural Architecture Search without Training", first
@@ -170,7 +170,7 @@ def jacob_cov(net: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> float:
     x = x.detach().clone().requires_grad_()
     (rows,) = torch.autograd.grad(net(x).sum(), x, materialize_grads=True)
     correlation = torch.corrcoef(rows.flatten(1).double())
-    if not bool(torch.isfinite(correlation).all()):  # a row without variation correlates with none
+    if not bool(torch.isfinite(correlation).all()):  # a constant row has no correlation
         return math.nan
     v = torch.linalg.eigvalsh(correlation) + _K
     return -float((v.log() + 1 / v).sum())
@@ -208,7 +208,7 @@ PROXIES: dict[str, Proxy] = {
 
 
 class _Codes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sums the kernel of nwot over every ReLU that runs meanwhile.
+    """Sums the kernel of nwot over every ReLU that runs within the context.
 
     Args:
         count: inputs of the batch.

@@ -1,4 +1,4 @@
-"""What helps a training and is no part of the network: `regularised` puts these modules into plans."""
+"""Training-only modules (drop-path, auxiliary head); `families.regularised` adds them to plans."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class DropPath(nn.Module):
-    """Leave a path out at random, for each image by itself; only in training.
+    """Drop a path at random, for each image by itself; in training only.
 
     Larsson, Maire, Shakhnarovich 2016 (1605.07648), with the schedule of Zoph et al. 2017: the
-    probability grows linearly from 0 to `rate` over the training (ScheduledDropPath). What is kept
-    is divided by the probability of keeping it, so that its expectation stays. No parameters.
+    probability grows linearly from 0 to `rate` over the training (ScheduledDropPath). A kept path is
+    divided by the probability of keeping it, so that its expectation stays. No parameters.
     """
 
     def __init__(self, rate: float) -> None:
@@ -21,7 +21,7 @@ class DropPath(nn.Module):
         self.rate, self.share = rate, 0.0
 
     def reach(self, share: float) -> None:
-        """Take note that `share` of the training is done. [0..1]"""
+        """Set the share of the training that is done. [0..1]"""
         self.share = share
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,19 +33,19 @@ class DropPath(nn.Module):
 
 
 class Auxiliary(nn.Module):
-    """Let an image pass as it is; in training, also classify it by a small head of its own.
+    """Identity with an auxiliary head: in training, the head also classifies the images.
 
     The head is that of Liu et al. 2018 for CIFAR-10: pooled to 2 x 2, 128 and 768 channels. It pools
-    whatever size comes (there windows of 5 for images of 8), and has no norm where one pixel is
-    left, which could not train on a batch of one. It is a help for training and no part of the
-    network: its weights are never saved, and loading leaves them as they are.
+    any size (in the paper windows of 5 for images of 8), and has no norm where one pixel is left:
+    a norm could not train there on a batch of one. The head is training-only and no part of the
+    network: its weights are never saved, and loading leaves them unchanged.
     """
 
     def __init__(self, c_in: int, outputs: int, weight: float) -> None:
         super().__init__()
         self.weight = weight
         self.logits: Tensor | None = None
-        with torch.random.fork_rng(devices=()):  # the network's own weights are as without it
+        with torch.random.fork_rng(devices=()):  # the network's own weights stay the same
             self.head = nn.Sequential(
                 nn.ReLU(),
                 nn.AdaptiveAvgPool2d(2),
@@ -74,7 +74,7 @@ class Auxiliary(nn.Module):
 
 
 def _forget(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
-    """Take the weights of `module` out of a state dictionary."""
+    """Remove the weights of `module` from a state dictionary."""
     for name in [name for name in state if name.startswith(prefix)]:
         del state[name]
 
@@ -82,6 +82,6 @@ def _forget(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any
 def _keep(
     module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any, strict: bool, *lists: Any
 ) -> None:
-    """Let `module` find its own weights in a state dictionary that has none for it."""
+    """Put the present weights of `module` into a state dictionary, which has none for it."""
     own = [*module.named_parameters(prefix[:-1]), *module.named_buffers(prefix[:-1])]
     state.update((name, value.detach().clone()) for name, value in own)

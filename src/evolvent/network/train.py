@@ -1,8 +1,8 @@
-"""The training loop: the only one. Every estimator and the final training call it.
+"""The one training loop: every estimator and the final training call it.
 
 A training is a number of steps with its own full learning-rate schedule: a short run is a short
-schedule, never the beginning of a long one. The host is not asked for anything between two steps;
-the loss is looked at some twenty times per training, which is also when a NaN is noticed.
+schedule, never the beginning of a long one. Steps do not synchronise with the host; the loss is read
+about twenty times per training, which is also when a NaN is noticed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOOKS = 20  # points of a training curve
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """How a network is trained; equal for all candidates of a run.
+    """Hyperparameters of a training; equal for all candidates of a run.
 
     Args:
         optimizer: ``sgd`` (Nesterov momentum) or ``adamw``.
@@ -37,12 +37,12 @@ class Hyperparameters:
         batch: examples per step. [count]
         schedule: ``one-cycle`` (linear up, linear down to 0), ``cosine`` or ``constant``.
         warmup: share of the steps in which the rate rises. [0..1)
-        label_smoothing: share of the target spread over all classes, if there are. [0..1)
+        label_smoothing: share of the target spread over all classes, if targets are classes. [0..1)
         clip: largest norm of the gradient; 0 is off.
         augment: whether to change inputs as the task allows.
-        shift_from: training length from which images are also shifted and cut out: a short training
-            only loses by it. [epochs]
-        cutout: edge of the square that is blanked in every image; None is what the task says, in a
+        shift_from: training length from which images are also shifted and cut out, which makes the
+            result of a shorter training worse. [epochs]
+        cutout: edge of the square that is blanked in every image; None is the task's own, in a
             training that is long enough (`shift_from`). [pixels]
         precision: ``float32``, or ``bfloat16`` for autocast where the processor is fast at it.
     """
@@ -85,7 +85,7 @@ class Hyperparameters:
 
 @dataclass
 class Training:
-    """What a training did.
+    """The record of a training.
 
     Args:
         epochs: passes over the part, as trained. [epochs]
@@ -213,7 +213,7 @@ class Trainer:
         if self.hyper.clip:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.hyper.clip)
         if not self.optimizer.state and self.hyper.optimizer == "sgd" and self.hyper.momentum:
-            # the fused step wants a velocity of all weights or of none, but some may join late
+            # the fused step needs a velocity for all weights or for none, but some may join late
             for group in self.optimizer.param_groups:
                 for weight in group["params"]:
                     velocity = torch.zeros_like(weight)
@@ -234,10 +234,10 @@ class Trainer:
         return self._ahead[1]
 
     def planned(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """Return by how much the next step would move every weight if it met these gradients.
+        """Return the change of every weight in the next step, if it had these gradients.
 
         Args:
-            gradients: in the order of the network's parameters; None for one that has no part in it.
+            gradients: in the order of the network's parameters; None for an unused parameter.
         """
         groups = {id(p): group for group in self.optimizer.param_groups for p in group["params"]}
         moves: list[Tensor | None] = []
@@ -255,11 +255,11 @@ class Trainer:
 
     @property
     def response(self) -> float:
-        """How strongly the planned move of a weight follows its gradient."""
+        """Derivative of a weight's `planned` change by its gradient."""
         return -self.lr * (1 + self.hyper.momentum)
 
     def state(self) -> State:
-        """Return all that a training goes on from, but for the weights, as arrays."""
+        """Return the state of the training as arrays, without the weights."""
         batches = self._ahead[0] if self._ahead else self.batches.state()
         state = {f"batches.{name}": value for name, value in batches.items()}
         for name, weight in self.net.named_parameters():
@@ -269,7 +269,7 @@ class Trainer:
         return state | {"done": np.array(self.done)}
 
     def restore(self, state: State) -> None:
-        """Go on from a `state`; the weights are restored by whoever kept them."""
+        """Continue from a `state`; the caller restores the weights."""
         self.done, self._ahead = int(state["done"]), None
         self.batches.restore(_under("batches.", state))
         self.optimizer.state.clear()
@@ -282,7 +282,7 @@ class Trainer:
             self.optimizer.state[weights[name]][what] = tensor
 
     def calm(self, times: int) -> None:
-        """Learn half as fast for each of some times, and from the batches in another order."""
+        """Halve the learning rate `times` times, and draw the batches in another order."""
         self.hyper = replace(self.hyper, lr=self.hyper.lr / 2**times)
         self.batches.generator.manual_seed(self.batches.generator.initial_seed() + times)
         self.batches.place, self._ahead = self.batches.per_pass, None
@@ -293,7 +293,7 @@ class Trainer:
 
 
 def _under(prefix: str, state: State) -> State:
-    """Return what `state` holds below a prefix, without it."""
+    """Return the entries of `state` under a prefix, with the prefix removed."""
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 

@@ -1,4 +1,4 @@
-"""The page of a comparison: curves with bands, a table with intervals, and how it was made."""
+"""The page of a comparison: curves with bands, a table with intervals, and the command line."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .reading import set_options
 
 
 def body(told: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
-    """Return a comparison as markup; every name is escaped.
+    """Return a comparison as HTML; every name is escaped.
 
     Args:
-        told: what `Comparison.to_json` returns.
+        told: the comparison as from `Comparison.to_json`.
         plan: the ``config.yaml`` of its folder.
     """
     what = "test" if told["tests_on"] == "test" else "validation"

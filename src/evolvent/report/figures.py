@@ -1,9 +1,9 @@
 """Figures of a comparison as SVG text, without dependencies: read only, for pages and files.
 
-An axis shows what the data need: the vertical one leaves out the first tenth of the trials, where
-every curve is steep, so that late differences can be seen. Colours are those of Okabe & Ito, "Color
-Universal Design" (2008), which the colour-blind can tell apart; dashes and shapes say the same a
-second time. Text and lines follow the reader's light or dark scheme; on a narrow screen text grows.
+Axes span the data, but the vertical one leaves out the first tenth of the trials, where every curve
+is steep, so that late differences can be seen. Colours are those of Okabe & Ito, "Color Universal
+Design" (2008), which the colour-blind can distinguish; dashes and shapes distinguish the strategies
+too. Text and lines follow the reader's light or dark scheme; on a narrow screen text grows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 384, 92, 18, 20, 66  # of the plo
 ROW = 30  # height of a row of the legend [px]
 LONGEST = 25  # characters of a name that fit the legend
 
-#: of a figure that is a file of its own; on a page style.css says the same with the page's colours
+#: style of a figure in a file of its own; on a page style.css has the same with the page's colours
 _STYLE = (
     "<style>"
     ".ev-figure{--ev-ink:#1b2126;--ev-faint:#e2e3df;--ev-paper:#fff;"
@@ -41,8 +41,8 @@ def curves(told: Mapping[str, Any], *, page: bool = False) -> str:
     """Return the score over trials of every strategy, with the 95 % interval of its mean.
 
     Args:
-        told: what `Comparison.to_json` returns.
-        page: whether it stands on a page, which brings the styles.
+        told: the comparison as from `Comparison.to_json`.
+        page: whether the figure is part of a page, which has the styles.
 
     Returns:
         An SVG element; empty text if no strategy has a curve.
@@ -79,8 +79,8 @@ def tradeoff(told: Mapping[str, Any], *, page: bool = False) -> str:
     """Return the score of every seed's choice against its FLOPs.
 
     Args:
-        told: what `Comparison.to_json` returns.
-        page: whether it stands on a page, which brings the styles.
+        told: the comparison as from `Comparison.to_json`.
+        page: whether the figure is part of a page, which has the styles.
 
     Returns:
         An SVG element; empty text if no choice has FLOPs.
@@ -154,7 +154,7 @@ def _known(value: Any) -> bool:
 
 
 def _curve(curve: Mapping[str, Sequence[float | None]]) -> list[_Point]:
-    """Return the points that have a mean; an interval without ends is the mean alone."""
+    """Return the points that have a mean; a missing end of the interval becomes the mean."""
     points = []
     for x, y, low, high in zip(
         curve["trial"], curve["mean"], curve["low"], curve["high"], strict=True
@@ -166,7 +166,7 @@ def _curve(curve: Mapping[str, Sequence[float | None]]) -> list[_Point]:
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:
-    """Return a range somewhat larger, and never empty."""
+    """Return a somewhat larger range, which is never empty."""
     room = 0.05 * (high - low) or max(abs(high) * 0.01, 1e-3)
     return low - room, high + room
 
@@ -178,7 +178,7 @@ def _measure(told: Mapping[str, Any], shown: str = "tests_on") -> str:
 
 
 def _optimum(told: Mapping[str, Any]) -> float | None:
-    """Return the best score of a table, which is a mean and its regret, if there is one."""
+    """Return the best score of a table, a mean plus its regret; None without a regret."""
     what = "test" if told["tests_on"] == "test" else "val"
     for row in told["strategies"].values():
         if _known(row.get("regret")) and _known(row[what]["mean"]):
@@ -196,7 +196,7 @@ def _look(told: Mapping[str, Any], name: str) -> _Look:
 
 
 def _ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Return round numbers in a range, at most so many."""
+    """Return round numbers in a range, with at most `most` steps between them."""
     raw = (high - low) / most
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * (1 - 1e-9))
@@ -216,7 +216,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _number(value: float) -> str:
-    """Return a count with its thousands as a letter: 1500000 is 1.5 M."""
+    """Return a count with a letter for its power of 1,000: 1500000 is 1.5 M."""
     for size, letter in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
         if value >= size:
             return f"{value / size:.3g}{letter}"
@@ -277,7 +277,7 @@ def _line(frame: _Frame, points: Sequence[_Point], look: _Look) -> str:
 
 
 def _clipped(parts: Sequence[str]) -> str:
-    """Return parts of a figure without what lies outside the plot."""
+    """Return parts of a figure, clipped to the plot."""
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     box = f'x="{LEFT}" y="{TOP}" width="{wide}" height="{high}"'
     return f'<svg {box} viewBox="{LEFT} {TOP} {wide} {high}">{"".join(parts)}</svg>'

@@ -1,4 +1,4 @@
-"""Pages as files: of a run, of a comparison, or of a folder of them."""
+"""Pages written to files: of a run, of a comparison, or of a folder of them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .page import page
 from .pictures import FORMS
 from .reading import Reader, read, reading
 
-NAME = "report.html"  # within the folder that it is about
+NAME = "report.html"  # in the folder of the run or comparison
 
 
 def write(folder: Path) -> Path:
-    """Write the page of a run or a comparison into its folder, or one of each and a list of them.
+    """Write the page of a run or a comparison into its folder; for a folder of them, all and a list.
 
     Args:
         folder: of a run, of a comparison, or one that holds such folders.
@@ -32,7 +32,7 @@ def write(folder: Path) -> Path:
         The file to open.
 
     Raises:
-        RunError: if there is nothing to show, or what there is cannot be read.
+        RunError: if the folder holds no run or comparison, or it cannot be read.
     """
     folder = Path(folder)
     kind = kind_of(folder)
@@ -60,11 +60,11 @@ def picture(folder: Path, candidate: int | None, form: str) -> str:
 
     Args:
         folder: of the run.
-        candidate: its id; None is the one that was delivered.
+        candidate: its id; None is the delivered one.
         form: ``svg``, ``mermaid`` or ``dot``.
 
     Raises:
-        RunError: if there is no such candidate, or nothing draws it.
+        RunError: if there is no such candidate, or it cannot be drawn.
     """
     with reading(folder) as reader:
         if candidate is None:
@@ -77,7 +77,7 @@ def picture(folder: Path, candidate: int | None, form: str) -> str:
 
 
 def kind_of(folder: Path) -> str:
-    """Return whether a folder is a ``run``, a ``comparison`` or a ``folder`` of such.
+    """Return the kind of a folder: ``run``, ``comparison``, or ``folder`` of runs and comparisons.
 
     Raises:
         RunError: if it is none of these.
@@ -117,7 +117,7 @@ def comparison(folder: Path) -> str:
 
 
 def index(folder: Path) -> list[dict[str, Any]]:
-    """Return a row per run and comparison within a folder; what cannot be read says why."""
+    """Return a row per run and comparison within a folder; an unreadable one states the reason."""
     rows = []
     for name, path in found(folder).items():
         row: dict[str, Any] = {
@@ -151,11 +151,11 @@ def _row(reader: Reader) -> dict[str, Any]:
 
 
 def listed(rows: list[dict[str, Any]], link: Callable[[str], str]) -> str:
-    """Return a list of runs as markup.
+    """Return a list of runs as HTML.
 
     Args:
         rows: from `index`.
-        link: the address of a name.
+        link: returns the address of a name.
     """
     return (
         "<h1>Searches</h1><section class='panel'><div class='scroll'><table><thead><tr>"

@@ -1,6 +1,6 @@
-"""Where the boxes of a drawing stand in a file: in layers from the inputs down, with few crossings.
+"""The layout of a drawing in a file: boxes in layers from the inputs down, with few crossings.
 
-The steps are those of Sugiyama, Tagawa & Toda 1981: every node gets a layer below all that it reads
+The steps are those of Sugiyama, Tagawa & Toda 1981: every node gets a layer below all nodes it reads
 (an arrow that closes a cycle counts backwards), long arrows get a place in every layer they pass, the
 order within a layer follows the mean of the neighbours, and so do the coordinates, as far as
 the distances between boxes allow (least squares under order: pool adjacent violators).
@@ -22,7 +22,7 @@ Ends = tuple[str, str]
 
 @dataclass(frozen=True)
 class Layout:
-    """A picture without its looks.
+    """The positions of the boxes and arrows of a drawing.
 
     Args:
         places: id -> middle of its box. [px]
@@ -38,10 +38,10 @@ class Layout:
 
 
 def layout(widths: Mapping[str, float], edges: Sequence[Ends], rise: float = RISE) -> Layout:
-    """Return where boxes and arrows go.
+    """Return the positions of boxes and arrows.
 
     Args:
-        widths: id -> width of its box, in the order in which boxes are preferred from the left. [px]
+        widths: id -> width of its box, in the preferred order from the left. [px]
         edges: (source, target), each once.
         rise: from layer to layer; more where arrows are labelled. [px]
     """
@@ -93,7 +93,7 @@ def _route(
 
 
 def _acyclic(names: Sequence[str], edges: Sequence[Ends]) -> dict[Ends, Ends]:
-    """Return every edge -> itself, or turned round where it would close a cycle."""
+    """Return every edge -> itself, or reversed where it would close a cycle."""
     targets: dict[str, list[str]] = {name: [] for name in names}
     for source, target in edges:
         targets[source].append(target)
@@ -118,7 +118,7 @@ def _acyclic(names: Sequence[str], edges: Sequence[Ends]) -> dict[Ends, Ends]:
 
 
 def _layers(names: Sequence[str], edges: Sequence[Ends]) -> dict[str, int]:
-    """Return the layer of every node: below all that lead to it; what nothing leads to sinks down."""
+    """Return the layer of every node: below its sources; one without sources, just above its readers."""
     layer = dict.fromkeys(names, 0)
     for _ in names:
         before = dict(layer)
@@ -165,7 +165,7 @@ def _across(
 
 
 def _apart(wishes: list[float], row: Sequence[str], wide: Mapping[str, float]) -> list[float]:
-    """Return the places nearest to `wishes` at which the boxes of a row do not touch."""
+    """Return the positions nearest to `wishes` at which the boxes of a row do not overlap."""
     offsets = [0.0] if row else []
     for left, right in itertools.pairwise(row):
         offsets.append(offsets[-1] + (wide[left] + wide[right]) / 2 + GAP)

@@ -1,7 +1,7 @@
-"""One HTML file with everything in it: it opens offline and asks nothing of any network.
+"""One HTML file with everything in it: it opens offline and makes no request to any other site.
 
-What a page shows is data in a JSON element, in which ``<`` is written as an escape, so that no name can
-end it; scripts put it on the page as text. The policy in the head allows the page's own script and
+Its data are a JSON element, in which ``<`` is written as an escape, so that no name can end the
+element; scripts put them on the page as text. The policy in the head allows the page's own script and
 styles, by their hashes, and nothing from outside.
 """
 
@@ -29,13 +29,13 @@ SCRIPTS = (
 
 
 def page(data: Any, *, title: str, body: str = "", live: bool = False) -> str:
-    """Return a page.
+    """Return a page as HTML.
 
     Args:
-        data: what its scripts show, as JSON; of a run, or None where `body` is all.
+        data: of a run, for the scripts, as JSON; None if `body` is the whole page.
         title: of the window.
-        body: markup that is there without any script.
-        live: whether it asks the server that it came from for more.
+        body: HTML that needs no script.
+        live: whether the page asks its server for news.
     """
     script, style = _joined(*SCRIPTS), _joined("style.css")
     parts = {
@@ -63,7 +63,7 @@ def _policy(script: str, style: str, live: bool) -> str:
 
 
 def _inert(data: Any) -> str:
-    """Return JSON that cannot end the element that it stands in."""
+    """Return JSON that cannot end the HTML element around it."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.replace("<", "\\u003c")
 

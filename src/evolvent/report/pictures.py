@@ -122,7 +122,7 @@ def dot(drawing: Drawing) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-#: how a drawing can be written, by the name of the option
+#: the writers of a drawing, by the name of the option
 FORMS: Mapping[str, Callable[[Drawing], str]] = {"svg": svg, "mermaid": mermaid, "dot": dot}
 
 
@@ -138,7 +138,7 @@ def _short(label: str) -> str:
 
 
 def _text(words: str) -> str:
-    """Return words for an XML file, which knows no control characters."""
+    """Return words for an XML file, which allows no control characters."""
     return escape("".join(c if c.isprintable() else "�" for c in _short(words)))
 
 
@@ -170,7 +170,7 @@ def _beside(edge: Edge, found: Layout, *, bow: bool) -> tuple[Point, ...]:
 
 
 def _smooth(points: tuple[Point, ...]) -> str:
-    """Return a path that leaves and enters boxes upright, through the points between."""
+    """Return a path that leaves and enters boxes vertically, through the points between."""
     path = f"M{points[0][0]:g} {points[0][1]:g}"
     for (ax, ay), (bx, by) in itertools.pairwise(points):
         bend = (by - ay) / 2
@@ -179,7 +179,7 @@ def _smooth(points: tuple[Point, ...]) -> str:
 
 
 def _middle(points: tuple[Point, ...]) -> Point:
-    """Return where a label stands: beyond the middle, since arrows from one box part late."""
+    """Return the place of a label: beyond the middle, since arrows from one box separate late."""
     place = len(points) // 2
     (ax, ay), (bx, by) = points[place - 1], points[place]
     return 0.35 * ax + 0.65 * bx, 0.4 * ay + 0.6 * by

@@ -1,11 +1,11 @@
-"""What a page shows of a run, as plain JSON: read from its folder, also while it is searched.
+"""The data of a run's page as plain JSON, read from the run's folder, also during its search.
 
-The overview has one short row per candidate (`FIELDS`); what is shown of one candidate alone is its
+The overview has one short row per candidate (`FIELDS`); everything else about a candidate is in its
 details. `read` returns the whole of a run for a file: the overview as it stands, the details packed,
 since a page with 20,000 candidates opens few of them.
 
-Weight-sharing runs have more: `steps`, the curves of the shared weights and of what the strategy notes
-of its trials (rows ``{"index", "seconds", "metrics": {name: number}}``), `alarms` (``{"candidate",
+Weight-sharing runs have more: `steps`, the curves of the shared weights and of the strategy's notes
+on its trials (rows ``{"index", "seconds", "metrics": {name: number}}``), `alarms` (``{"candidate",
 "name", "text", "advice"}``) and the `mixture` of the last trial (``{"group", "rows", "columns",
 "values"}``).
 """
@@ -35,8 +35,8 @@ from ..ranking import best, rank
 from ..space.drawing import Drawing
 from ..types import Budget, Candidate, Result, freeze
 
-#: of a row of the overview; `told` is when its result came [s since the epoch], `metrics` those beside
-#: the score that are numbers, `inherits` the candidates whose weights it began with
+#: of a row of the overview; `told` is the time of its last event [s since the epoch], `metrics` the
+#: numeric metrics beside the score, `inherits` the candidates that it took its first weights from
 FIELDS = (
     "id",
     "status",
@@ -78,20 +78,20 @@ class Reader:
         self.config = read_config(self.folder)
         self.setup = Setup.from_json(self.config)
         self._store = Store(self.folder / "run.db")
-        self._asked: dict[int, Any] = {}  # what was asked and not yet told
+        self._asked: dict[int, Any] = {}  # candidates that were asked and not yet told
         self._notes: dict[int, Mapping[str, Any]] = {}  # of the trials of a weight-sharing run
-        self._noted = 0  # last row of the log that was looked at for them
+        self._noted = 0  # last row of the log that was searched for notes
 
     def close(self) -> None:
         """Close the store."""
         self._store.close()
 
     def news(self, after: int = 0, most: int = -1) -> dict[str, Any]:
-        """Return what was recorded behind row `after` of the log.
+        """Return the rows and steps that were recorded after row `after` of the log.
 
         Returns:
-            ``seq``: the last row of it; ``rows`` of the overview, of which a later one of a
-            candidate replaces an earlier one; ``steps``.
+            ``seq``: number of the last row of the log; ``rows`` of the overview, where a later row
+            of a candidate replaces an earlier one; ``steps``.
         """
         rows: dict[int, Row] = {}
         steps: list[dict[str, Any]] = []
@@ -113,7 +113,7 @@ class Reader:
         return {"seq": seq, "rows": list(rows.values()), "steps": steps}
 
     def state(self) -> dict[str, Any]:
-        """Return what changes while a search runs, beside its candidates."""
+        """Return the changing state of a run: phases, delivery, alarms and mixture."""
         card = self.folder / "best" / "card.json"
         delivered = json.loads(card.read_text()) if card.is_file() else None
         first = next(iter(self._store.log(0, 1)), None)
@@ -126,7 +126,7 @@ class Reader:
         }
 
     def _shared(self) -> dict[str, Any]:
-        """Return alarms and mixture, by the notes of the trials so far."""
+        """Return alarms and mixture, from the notes of the trials so far."""
         for row in self._store.asked_trials(self._noted):
             self._noted = row.seq
             if _note(row.data):
@@ -146,7 +146,7 @@ class Reader:
         return best(self._store.results())
 
     def head(self) -> dict[str, Any]:
-        """Return what never changes: what the run is called, and what it was settled on."""
+        """Return the constant data of a run: its name, configuration and command line."""
         return {
             "name": self.folder.resolve().name,
             "folder": str(self.folder),
@@ -170,10 +170,10 @@ class Reader:
         return _details(asked, self._store.row("told", id) or {}, self.painter(), points)
 
     def drawing(self, id: int) -> Drawing:
-        """Return what one candidate looks like.
+        """Return the drawing of one candidate.
 
         Raises:
-            RunError: if there is no such candidate, or nothing draws it.
+            RunError: if there is no such candidate, or it cannot be drawn.
         """
         asked, painter = self._store.row("asked", id), self.painter()
         if asked is None:
@@ -204,7 +204,7 @@ class Reader:
 
 @contextmanager
 def reading(folder: Path) -> Iterator[Reader]:
-    """Open the folder of a run, and close it again."""
+    """Open the folder of a run for a ``with`` block."""
     reader = Reader(folder)
     try:
         yield reader
@@ -213,7 +213,7 @@ def reading(folder: Path) -> Iterator[Reader]:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return everything that the page of a run shows, as JSON.
+    """Return all data of the page of a run, as JSON.
 
     Raises:
         RunError: if the folder is not that of a run, or damaged.
@@ -247,7 +247,7 @@ def command(request: Request) -> str:
 
 
 def set_options(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the ``--set`` options that say `settings`, part -> name -> value."""
+    """Return the ``--set`` options for `settings`, part -> name -> value."""
     words = []
     for part, values in settings.items():
         for name, value in values.items():
@@ -293,9 +293,9 @@ class Painter:
             self.problem = f"space {name} cannot be made: {error}"
 
     def draw(self, arch: Any) -> Drawing | None:
-        """Return what an architecture looks like, or None if nothing draws it.
+        """Return the drawing of an architecture, or None if it cannot be drawn.
 
-        A log may hold what the space of today does not know: the page then shows it as text.
+        A log may hold architectures that the space no longer knows: the page shows them as text.
         """
         if self._space is None:
             return None
@@ -321,7 +321,7 @@ class Painter:
 
 
 class _Described:
-    """Stands for a task where its data are not at hand: the facts that the run keeps of it."""
+    """Stands in for a task without its data: the description of the data that the run stores."""
 
     def __init__(self, setup: Setup, store: Store) -> None:
         self.__dict__.update(freeze(dict(setup.data)))
@@ -329,7 +329,7 @@ class _Described:
 
     @property
     def archs(self) -> tuple[str, ...]:
-        """The architectures that were tried, distinct: all that is known of a list here."""
+        """The distinct architectures that were tried, in place of the list of a ``listed`` space."""
         rows = (row.data["arch"] for row in self._store.log() if row.kind == "asked")
         return tuple(dict.fromkeys(arch for arch in rows if isinstance(arch, str)))
 
@@ -373,11 +373,11 @@ def _ranked(asked: Mapping[str, Any], told: Mapping[str, Any]) -> list[float] | 
 
 
 def _numbers(told: Mapping[str, Any]) -> dict[str, float]:
-    """Return the metrics that can be an axis: numbers, and not the score once more."""
+    """Return the metrics that can be an axis: numbers other than the score."""
     return {
         name: short
         for name, value in told.get("metrics", {}).items()
-        if name not in ("params", "flops", "seconds")  # a table says them twice
+        if name not in ("params", "flops", "seconds")  # a table gives them twice
         and value != told["score"]
         and (short := _short(value, 4)) is not None
     }
@@ -397,7 +397,7 @@ def _step_metrics(told: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _note(asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a strategy on shared weights notes of a trial, which has an epoch; else nothing."""
+    """Return the note of a trial if it has an epoch, as in weight sharing; else an empty one."""
     note = asked.get("note")
     return note if isinstance(note, dict) and "epoch" in note else {}
 
@@ -444,7 +444,7 @@ def _is_curve(value: Any) -> bool:
 
 
 def _thinned(curve: Sequence[Sequence[float]], points: int) -> list[list[Any]]:
-    """Return a curve at no more than `points` of its places, the first and the last among them."""
+    """Return at most `points` points of a curve, the first and the last among them."""
     last = len(curve) - 1
     places = range(last + 1)
     if last + 1 > points:
@@ -453,7 +453,7 @@ def _thinned(curve: Sequence[Sequence[float]], points: int) -> list[list[Any]]:
 
 
 def _short(value: Any, digits: int) -> float | int | None:
-    """Return a number with so many digits; None for what is none."""
+    """Return a number with `digits` significant digits; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     if isinstance(value, int):
@@ -463,7 +463,7 @@ def _short(value: Any, digits: int) -> float | int | None:
 
 
 def _packed(details: Sequence[dict[str, Any] | None]) -> str:
-    """Return details as text: JSON, gzip, base64; nodes and edges of drawings once for all."""
+    """Return details as text: JSON, gzip, base64; equal nodes and edges of drawings only once."""
     parts: dict[str, dict[tuple[Any, ...], int]] = {"nodes": {}, "edges": {}}
     rows = []
     for one in details:

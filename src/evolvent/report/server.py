@@ -1,13 +1,13 @@
-"""The same page, live: a small server that reads the run's folder and never writes to it.
+"""The live page: a small server that reads the run's folder and never writes to it.
 
-A page listens to ``events`` (server-sent events): the first brings what there is, later ones what is
-new. The id of an event is the number of the last row of the log in it, so that a browser that was cut
-off goes on exactly there, also with a server that was started again. Only folders found at the start
+A page listens to ``events`` (server-sent events): the first holds all rows so far, later ones the new
+rows. The id of an event is the number of its last row of the log, so that a browser that lost the
+connection continues exactly there, also after a restart of the server. Only folders found at the start
 of a request are served, by their names: no path of a request ever becomes a path of a file.
 
-It listens at this machine's own address and answers only requests that name it as the host, which keeps
-pages of other sites from reaching it through a name of theirs. Elsewhere a token is needed, which the
-first address carries and a cookie keeps.
+It listens at this machine's own address and answers only requests with that host name, so that pages
+of other sites cannot reach it through a host name of their own. At any other address a token is
+needed: the printed address contains it, and then a cookie keeps it.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from .files import comparison, found, index, kind_of, listed
 from .page import page
 from .reading import Reader
 
-POLL = 0.3  # [s] between two looks at the log
-TICK = 2.0  # [s] between two events that only say how time passes
+POLL = 0.3  # [s] between two reads of the log
+TICK = 2.0  # [s] between two events that only update the times
 ALIVE = (
-    15.0  # [s] between two signs of life where nothing happens: a closed page is noticed by them
+    15.0  # [s] between two keep-alive messages without news: sending them reveals closed pages
 )
 BATCH = 2000  # rows per event: a long log comes in parts, and others are served between them
 COOKIE = "evolvent"
@@ -64,11 +64,11 @@ def serve(
         folder: to show.
         host: address to listen at.
         port: to listen at; 0 is any that is free.
-        token: that a page needs; None makes one where `host` is not this machine's own.
-        say: is told the address.
+        token: that a page needs; None makes one if `host` is not this machine's own address.
+        say: called with the address to open.
 
     Raises:
-        UserError: if there is nothing to show, or the address cannot be used.
+        UserError: if the folder holds no run or comparison, or the address cannot be used.
     """
     serving = Serving(folder, host=host, port=port, token=token)
     say(f"{serving.address}  (Ctrl-C ends it)")
@@ -95,7 +95,7 @@ class Serving:
         self.port = self._socket.getsockname()[1]
         named = f"[{host}]" if ":" in host else host
         secret = f"?token={quote(token)}" if token else ""
-        #: where a page finds it, the token included [URL]
+        #: address of the page, the token included [URL]
         self.address = f"http://{named}:{self.port}/{secret}"
         hosts = {named, "localhost", "127.0.0.1", "[::1]"} if own else None
         config = uvicorn.Config(
@@ -137,9 +137,9 @@ def application(
 
     Args:
         folder: of a run, or of runs.
-        hosts: names that a request may use for this machine; None does not look.
+        hosts: host names that a request may use; None allows any.
         token: that every request needs; None needs none.
-        over: whether streams of events are to end: the server waits for them.
+        over: returns whether streams of events must end, since the server waits for them to stop.
     """
     shown = _Shown(folder, over)
     routes = [
@@ -155,7 +155,7 @@ def application(
 
 
 class _Guard:
-    """Refuses what comes under a foreign name, or without the token."""
+    """Refuses requests with a foreign host name, without the token, or that would write."""
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str] | None, token: str | None) -> None:
         self.app, self.hosts, self.token = app, hosts, token
@@ -184,23 +184,23 @@ class _Guard:
 
 
 class _Shown:
-    """What there is to show.
+    """The routes of the server, over one shown folder.
 
     Args:
         folder: of a run, of a comparison, or of such folders.
-        over: whether streams of events are to end.
+        over: returns whether streams of events must end.
     """
 
     def __init__(self, folder: Path, over: Callable[[], bool]) -> None:
         self.folder, self.over = folder, over
 
     def _find(self, request: Request) -> Path | None:
-        """Return the folder that a request is about: the one that is shown, or one in it by name."""
+        """Return the folder of a request: the shown one, or one in it by name; None if unknown."""
         name = request.path_params.get("name")
         return self.folder if name is None else found(self.folder).get(name)
 
     async def slash(self, request: Request) -> Response:
-        """Send to the address that ends in a slash: the page asks for what lies below it."""
+        """Redirect to the address with a slash at its end, since the page's requests are relative."""
         if self._find(request) is None:
             return _missing()
         return RedirectResponse(quote(f"/{request.path_params['name']}/"), 307)
@@ -226,7 +226,7 @@ class _Shown:
         return _html(page(head | {"live": True}, title=head["name"], live=True))
 
     async def details(self, request: Request) -> Response:
-        """Return what one candidate is, as JSON."""
+        """Return the details of one candidate as JSON."""
         folder = self._find(request)
         if folder is None:
             return _missing()
@@ -239,7 +239,7 @@ class _Shown:
         return _missing() if told is None else JSONResponse(told)
 
     async def events(self, request: Request) -> Response:
-        """Return what there is and then what is new, as it comes."""
+        """Stream the rows so far, and then new ones as they come."""
         folder = self._find(request)
         if folder is None:
             return _missing()
@@ -258,10 +258,10 @@ class _Shown:
 async def news(
     reader: Reader, after: int, over: Callable[[], bool] = lambda: False
 ) -> AsyncGenerator[str, None]:
-    """Yield events: what is behind row `after` of the log, and the state when it changes."""
+    """Yield events: the rows after row `after` of the log, and the state when it changes."""
     told: dict[str, Any] = {}
     clock: dict[str, float] = {}
-    quiet = 0.0  # [s] since something was said
+    quiet = 0.0  # [s] since the last message
     try:
         yield "retry: 1000\n\n"
         while not over():

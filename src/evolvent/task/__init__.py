@@ -1,4 +1,4 @@
-"""What is to be learnt: the contract of a task, in numpy arrays and a specification.
+"""The contract of a task: data in numpy arrays, and the specification of what to learn.
 
 A task is data with one fixed train, validation and test split, made once from the task's own seed and
 equal for every candidate and worker. A search sees `train` and `validation` only. Readers of files
@@ -24,7 +24,7 @@ class Part:
 
     Args:
         x: inputs; images are [N, H, W, C], uint8 or float32.
-            numbers are [N, F] float32, tokens [N, T] int32. What is too large for memory is
+            numbers are [N, F] float32, tokens [N, T] int32. Inputs too large for memory are
             `rows.Rows`, which are read when they are indexed.
         y: targets; classes are [N] int64 in ``range(outputs)``, quantities [N] float32 in units of
             `Task.unit` from their mean.
@@ -37,7 +37,7 @@ class Part:
         return len(self.y)
 
     def taken(self, index: np.ndarray) -> Part:
-        """Return some of the examples, by their numbers."""
+        """Return the examples at the indices `index`."""
         from .rows import taken
 
         return Part(taken(self.x, index), self.y[index])
@@ -45,15 +45,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Task:
-    """Data with one fixed split, and what is to be learnt from it.
+    """Data with one fixed split, and the specification of what to learn from them.
 
     Args:
         name: how the user called it.
-        kind: what a network gets: ``"image"``, ``"numbers"`` or ``"text"``.
+        kind: of the inputs: ``"image"``, ``"numbers"`` or ``"text"``.
         input_shape: of one input as the network sees it; images are (C, H, W), numbers (F,), tokens
             (T,).
         outputs: numbers that the network returns per input; classes: one per class. [count]
-        classes: the names of the classes, in the order of the outputs; none of a quantity.
+        classes: the names of the classes, in the order of the outputs; empty for a quantity.
         train: what candidates learn from.
         validation: what candidates are scored on; decides everything.
         test: read once, for the winner and its controls; None where there is none.
@@ -61,11 +61,11 @@ class Task:
             are. [C]
         std: per channel, of the training part, after `scale`; never 0. [C]
         scale: raw inputs are divided by this first: 255 for uint8 images. [raw units]
-        augment: ``flip`` (bool), ``shift`` (pixels), ``cutout`` (pixels): what leaves a label true.
+        augment: changes that keep the label: ``flip`` (bool), ``shift`` and ``cutout`` [pixels].
         loss: ``"cross-entropy"``, or ``"mse"`` for a quantity.
         metric: the score, higher is better: ``"accuracy"``, a fraction, 0 to 1; ``"r2"``, the share
             of a quantity's variance that is explained, at most 1.
-        vocabulary: different tokens that inputs are made of; 0 if they are no tokens. [count]
+        vocabulary: number of different tokens; 0 if inputs are not tokens. [count]
         unit: of a quantity: its standard deviation in the training part. [its own unit]
         seed: of the split.
         note: what a user should know about how the data were read, one line each.
@@ -94,7 +94,7 @@ class Task:
     reading: Mapping[str, Any] = field(default_factory=dict)
 
     trainable = True  # a table is not: it answers without a network
-    charged = False  # a table's results say what they cost, whatever the look-up took
+    charged = False  # a table charges the measured cost of its results, not the time of a look-up
 
     @property
     def counts(self) -> dict[str, int]:
@@ -103,7 +103,7 @@ class Task:
         return {"train": len(self.train), "validation": len(self.validation), "test": test}
 
     def describe(self) -> str:
-        """Return what there is, for a line of output."""
+        """Return the sizes of the parts and the kind of target, in one line."""
         aim = f"{self.outputs} classes" if self.classes else "a quantity"
         return (
             f"{len(self.train):,} training, {len(self.validation):,} validation, "
@@ -125,7 +125,7 @@ class Task:
 
     @property
     def everything(self) -> Part:
-        """Training and validation data together, for the final training of what won."""
+        """Training and validation data together, for the final training of the winner."""
         from .rows import joined
 
         return Part(
@@ -143,7 +143,7 @@ def stratified(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, n
         seed: of the choice.
 
     Raises:
-        DataError: if a class has a single example, which cannot be on both sides.
+        DataError: if a class has a single example, which cannot be in both parts.
     """
     rng = np.random.default_rng(seed)
     chosen = []

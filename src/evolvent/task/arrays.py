@@ -25,7 +25,7 @@ from .images import Images
 from .labels import as_text
 from .rows import Mapped, Rows
 
-_GZIP_MOST = 1100  # bytes that one byte of gzip can stand for, a little rounded up
+_GZIP_MOST = 1100  # bytes that one byte of gzip unpacks to at most, a little rounded up
 STREAMED = "{size:,.2f} GiB of images stay in their file and are read batch by batch"
 STREAM = (
     "store the images uncompressed (numpy.savez, plain idx files), to have them read batch by batch"
@@ -57,11 +57,11 @@ def read_npz(
     Args:
         path: a file that ``numpy.savez`` or ``numpy.savez_compressed`` wrote.
         limit: how much all arrays together may take in memory. [bytes]
-        memory: from where on images stay in the file and are read as they are needed, which takes
-            arrays that are not compressed; None: never. [bytes]
+        memory: above this size uncompressed images stay in the file and are read as they are
+            needed; None: never. [bytes]
 
     Raises:
-        DataError: if it is no such file, lacks an array, holds pickled objects or is too large.
+        DataError: if it is not an .npz file, lacks an array, holds pickled objects or is too large.
     """
     file = existing(path)
     with (
@@ -92,7 +92,7 @@ def read_npz(
 
 
 def _members(file: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the arrays of an archive by name; the ones that are always needed are there."""
+    """Return the arrays of an archive by name, after checking that no needed one is missing."""
     infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
     members = {info.filename.removesuffix(".npy"): info for info in infos}
     if len(members) < len(infos):
@@ -110,7 +110,7 @@ def _members(file: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
 
 
 def _declared(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
-    """Return how many bytes one array takes as its header says, after checking it."""
+    """Return the size of one array by its header, after checking the header. [bytes]"""
     name = info.filename.removesuffix(".npy")
     with archive.open(info) as stream:
         version = np.lib.format.read_magic(stream)
@@ -145,12 +145,12 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
 
 
 def _is_stored(key: str, info: zipfile.ZipInfo) -> bool:
-    """Whether an array of images stands in the archive as it is."""
+    """Whether an array of images is stored in the archive uncompressed."""
     return key.startswith("x_") and info.compress_type == zipfile.ZIP_STORED
 
 
 def _mapped(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Rows:
-    """Return one array as rows that are read from the archive when they are needed."""
+    """Return one array as rows that are read from the archive when indexed."""
     with file.open("rb") as stream:
         stream.seek(info.header_offset)
         head = stream.read(30)
@@ -199,7 +199,7 @@ def read_idx(
     Args:
         path: the folder that holds the files, or one of the files.
         limit: how much all arrays together may take in memory. [bytes]
-        memory: from where on the images of plain files stay there; None: never. [bytes]
+        memory: above this size the images of plain files stay there; None: never. [bytes]
 
     Raises:
         DataError: if a file is missing, damaged or too large.

@@ -1,7 +1,7 @@
-"""Control tasks: no data to learn from, but a world to act in. They bring their own `score`.
+"""Control tasks: a simulated world to act in, in place of data. They have their own `score`.
 
-Networks are scored side by side, a whole generation at once. What a network scores does not depend,
-to the last bit, on which others are scored with it.
+Networks are scored side by side, a whole generation at once. The score of a network does not depend,
+to the last bit, on the other networks that are scored with it.
 
 Sources: XOR and its fitness, Stanley & Miikkulainen 2002, section 4.2; two poles on a cart, Wieland
 1991, with the constants, the scaled inputs and the start (the long pole at 0.07 rad, about 4 degrees,
@@ -30,19 +30,19 @@ NAMES = {
 class Controllers(Protocol):
     """Networks that run side by side, each on an input of its own."""
 
-    values: np.ndarray  # [nodes, P] what their nodes are
+    values: np.ndarray  # [nodes, P] the values of their nodes
 
     def __len__(self) -> int:
-        """How many networks. [count]"""
+        """Number of networks. [count]"""
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Return the outputs [outputs, P] for inputs [inputs, P]; recurrent ones remember them."""
+        """Return the outputs [outputs, P] for inputs [inputs, P]; node values are kept for the next."""
 
     def reset(self) -> None:
-        """Forget what was."""
+        """Set all node values to 0."""
 
     def take(self, which: np.ndarray) -> Self:
-        """Return the networks at these places, which may repeat."""
+        """Return the networks at the indices `which`, which may repeat."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Control:
 
     Args:
         name: how the user called it.
-        input_shape: what a network sees: (numbers,), or (moments, numbers) of one with a memory.
+        input_shape: of a network's input: (numbers,), or (moments, numbers) if it is recurrent.
         outputs: numbers that it returns. [count]
         metric: name of the score.
-        recurrent: whether what a network sees is not the whole state of the world.
+        recurrent: whether networks see only a part of the state of the world, and need a memory.
     """
 
     name: str
@@ -67,9 +67,9 @@ class Control:
     trainable = False
     charged = False
     epochs = 0.0
-    tests = True  # whether there is anything that a network was not scored on
+    tests = True  # whether `test` has cases that networks are not scored on
     classes: tuple[str, ...] = ()
-    mean: tuple[float, ...] = ()  # what is seen is scaled already
+    mean: tuple[float, ...] = ()  # inputs are scaled already
     note: tuple[str, ...] = ()
 
     @property
@@ -79,7 +79,7 @@ class Control:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of what decides the scores: two runs can be compared if it is equal."""
+        """Hash of the task and its physics: two runs can be compared if it is equal."""
         return hashlib.sha256(f"{self!r} {PHYSICS!r}".encode()).hexdigest()[:16]
 
     def score(self, nets: Controllers) -> list[dict[str, float]]:
@@ -87,19 +87,19 @@ class Control:
         raise NotImplementedError
 
     def solved(self, metrics: Mapping[str, float]) -> bool | None:
-        """Whether these metrics leave nothing to search for; None: only `confirmed` tells."""
+        """Whether these metrics solve the task; None: only `confirmed` can tell."""
         raise NotImplementedError
 
     def confirmed(self, nets: Controllers) -> bool:
-        """Whether a network, the only one of `nets`, leaves nothing to search for."""
+        """Whether a network, the only one of `nets`, solves the task."""
         raise NotImplementedError
 
     def test(self, nets: Controllers) -> float:
-        """Return how a network, the only one of `nets`, does where it was not scored."""
+        """Return the test result of a network, the only one of `nets`."""
         raise NotImplementedError
 
     def describe(self) -> str:
-        """Return what there is, for a line of output."""
+        """Return a description of the task in one line."""
         raise NotImplementedError
 
 
@@ -127,7 +127,7 @@ class Xor(Control):
         return metrics["right"] == len(self.TARGETS)
 
     def describe(self) -> str:
-        """Return what there is, for a line of output."""
+        """Return a description of the task in one line."""
         return "four cases, score (4 - sum of errors) squared, 16 at best"
 
 
@@ -144,12 +144,12 @@ MASS, HALF = np.array(POLES)[:, None], np.array(LENGTHS)[:, None]
 MOMENT = MASS * HALF
 
 X, V, ANGLES, SPINS = 0, 1, slice(2, 4), slice(4, 6)  # rows of a state [6, P]
-SEEN = {  # what a network sees: rows, and what they are divided by
+SEEN = {  # with velocities, or without: the rows that a network sees, and their divisors
     True: ((0, 4.8), (1, 2.0), (2, 0.52), (4, 2.0), (3, 0.52), (5, 2.0)),
     False: ((0, 4.8), (2, 0.52), (3, 0.52)),
 }
 LONG, SHORT, WINDOW = 100_000, 1_000, 100  # [actions]
-MOMENTS = 8  # in a row, where an example of what a recurrent network sees is needed
+MOMENTS = 8  # in a row, in an example input of a recurrent network
 #: The starts of the generalisation test: five places in the range of cart and long pole each.
 PLACES = (0.05, 0.25, 0.5, 0.75, 0.95)
 RANGES = (2.16, 1.35, math.radians(3.6), math.radians(8.6))  # [m], [m/s], [rad], [rad/s]
@@ -177,13 +177,13 @@ class DoublePole(Control):
         ]
 
     def solved(self, metrics: Mapping[str, float]) -> bool | None:
-        """Whether the poles stay up; without velocities that takes more than a score."""
+        """Whether the poles stay up; without velocities the score alone cannot tell."""
         if self.recurrent:
             return None if metrics["steps"] == SHORT else False
         return metrics["steps"] == LONG
 
     def confirmed(self, nets: Controllers) -> bool:
-        """Whether the poles stay up for 100,000 actions, and that generalises."""
+        """Whether the poles stay up for 100,000 actions, and from 200 of the 625 other starts."""
         if self.generalisation(nets) < ENOUGH:
             return False
         return bool(self.balance(nets, _starts(1), LONG)[0][0] == LONG)
@@ -193,7 +193,7 @@ class DoublePole(Control):
         return self.generalisation(nets) / float(len(PLACES) ** len(RANGES))
 
     def generalisation(self, nets: Controllers) -> int:
-        """Return from how many of the 625 starts the poles stay up for 1,000 actions."""
+        """Return the number of the 625 starts from which the poles stay up for 1,000 actions."""
         grid = np.array(list(itertools.product(PLACES, repeat=len(RANGES)))).T
         state = np.zeros((6, grid.shape[1]))
         for row, place, reach in zip((0, 1, 2, 4), grid, RANGES, strict=True):
@@ -202,17 +202,17 @@ class DoublePole(Control):
         return int((lasted == SHORT).sum())
 
     def describe(self) -> str:
-        """Return what there is, for a line of output."""
+        """Return a description of the task in one line."""
         seen = "positions and angles only" if self.recurrent else "the whole state"
         return f"two poles on a cart, a network sees {seen}; test: 625 other starts"
 
     def balance(
         self, nets: Controllers, state: np.ndarray, actions: int, *, watch: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return for how many actions the poles stayed up, and how much moved at the end.
+        """Return the actions for which the poles stayed up, and the motion at the end.
 
-        A world that comes back to a state that it was in before, networks included, will go round for
-        ever: such a network has lasted, without being followed any further.
+        A world that returns to an earlier state, networks included, repeats itself for ever: such a
+        network counts as having lasted, and is not simulated any further.
 
         Args:
             nets: P networks.
@@ -275,14 +275,14 @@ def _starts(count: int) -> np.ndarray:
 
 
 def _fallen(state: np.ndarray) -> np.ndarray:
-    """Whether the cart left its track, or a pole its bounds; a state that is no number did too. [P]"""
+    """Whether the cart left its track or a pole its bounds, or a state is NaN [P] bool."""
     cart, long, short = np.abs(state[[0, 2, 3]])
     inside: np.ndarray = (cart <= TRACK) & (long <= BOUND) & (short <= BOUND)
     return ~inside
 
 
 def _calm(steps: int, motion: float) -> float:
-    """Return Gruau's second term: what rewards a cart that stands still."""
+    """Return Gruau's second term, which rewards a cart that stands still."""
     return 0.75 / motion if steps >= WINDOW and motion > 0 else 0.0
 
 

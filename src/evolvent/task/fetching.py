@@ -1,8 +1,8 @@
 """Public data sets, fetched once from their official site or a mirror into a cache, hashes checked.
 
-Of an archive only the members that are named here are taken, one by one, as files of the names given
-here, so that no path in an archive decides where anything is written. Only binary and text versions
-are listed, never pickled ones.
+Only the archive members that are named here are extracted, each to the file name given here, so that
+no path in an archive decides where a file is written. Only binary and text versions are listed, never
+pickled ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .files import reading, why
 
 CACHE = "EVOLVENT_CACHE"  # the environment variable that names another cache
 OWN = "EVOLVENT_DATA"  # the one that names the user's own folder of data sets
-TIMEOUT = 30.0  # without a word from a server [s]
+TIMEOUT = 30.0  # without an answer from a server [s]
 _REVIEW = re.compile(r"aclImdb/(train|test)/(neg|pos)/(\d{1,6})_(\d{1,2})\.txt")
 _LONGEST = 2**20  # of a review [bytes]
 
@@ -51,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Public:
-    """A data set: the folder of the cache that it has, its files there, and where they come from."""
+    """A data set: its folder in the cache, its files there, and their sources."""
 
     folder: str
     files: tuple[str, ...]
@@ -208,10 +208,10 @@ def fetch(name: str, wanted: str) -> Path:
 
     Args:
         name: a name of `SETS`.
-        wanted: which files would do, in words, for whoever has no network.
+        wanted: the needed files in words, for the error message.
 
     Raises:
-        DataError: if they cannot be had from any place, or are not what they should be.
+        DataError: if no place provides the files, or their hashes differ.
     """
     public = SETS[name]
     folder = cache() / public.folder
@@ -228,19 +228,19 @@ def fetch(name: str, wanted: str) -> Path:
         ) from error
     missing = [file for file in public.files if not (folder / file).is_file()]
     if missing:
-        raise DataError(f"what was fetched of {name!r} holds no {missing[0]}: report this")
+        raise DataError(f"the files fetched for {name!r} lack {missing[0]}: report this")
     return folder
 
 
 def _own_place(name: str) -> str:
-    """Return where a user's own copy of a set is looked for, in words."""
+    """Return the place of a user's own copy of a set, in words."""
     if root := os.environ.get(OWN):
         return f"{str(Path(root) / name)!r} ({OWN}={root!r})"
     return f"a folder DATA{os.sep}{name} and set the environment variable {OWN}=DATA"
 
 
 def _get(source: Source, folder: Path) -> None:
-    """Fetch one source from the first place that has it, and take out of it what is needed.
+    """Fetch one source from the first place that has it, and extract the needed files.
 
     Raises:
         OSError: if no place answers.
@@ -272,7 +272,7 @@ def _get(source: Source, folder: Path) -> None:
 
 
 def _short(error: Exception) -> str:
-    """Return why a place did not give a file; what requests says of it is long."""
+    """Return the reason of a failed download in a few words; the message of requests is long."""
     if isinstance(error, ValueError) and "hash" in str(error):
         return "it is not the file that is known by its hash"
     response = getattr(error, "response", None)
@@ -305,7 +305,7 @@ def _copy(stream: IO[bytes], file: Path) -> None:
 
 
 class _written:
-    """A file to write, which takes its name only when it is whole."""
+    """A context that writes a file, which gets its name only when it is complete."""
 
     def __init__(self, file: Path) -> None:
         self.file, self.part = file, file.with_name(f".{file.name}.part")

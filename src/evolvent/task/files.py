@@ -1,4 +1,4 @@
-"""Opening what a user names: paths, what a data set may take, and reasons in one line."""
+"""Reading files of the user: existing paths, memory limits, and errors in one line."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ try:
 except ImportError:  # a Python built without liblzma
     LZMAError = zlib.error  # type: ignore[misc,assignment]
 
-LIMIT = 8 * 2**30  # what one data set may take in memory [bytes]
+LIMIT = 8 * 2**30  # largest size of one data set in memory [bytes]
 
-# What the standard library, numpy and Pillow raise on damaged files, as fuzzing them shows.
+# Errors that the standard library, numpy and Pillow raise on damaged files, found by fuzzing.
 _DAMAGED: tuple[type[Exception], ...] = (
     OSError,
     EOFError,
@@ -45,7 +45,7 @@ def existing(path: str | os.PathLike[str]) -> Path:
     """Return `path`, with ``~`` replaced.
 
     Raises:
-        DataError: if there is nothing, or nothing that may be looked at.
+        DataError: if there is no such file or folder, or it may not be read.
     """
     try:
         if not os.fspath(path):
@@ -62,7 +62,7 @@ def existing(path: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def reading(file: Path, kind: str, advice: str, *also: type[Exception]) -> Iterator[None]:
-    """Turn whatever a damaged file causes within the block into one line that names the file.
+    """Turn any error of a damaged file within the block into one line that names the file.
 
     Args:
         file: what is read within the block; anything but a regular file is refused at once.
@@ -87,10 +87,10 @@ def reading(file: Path, kind: str, advice: str, *also: type[Exception]) -> Itera
 def check_memory(
     file: Path, size: int, limit: int, advice: str = "make the images smaller or fewer"
 ) -> None:
-    """Refuse what would take more than `limit` in memory. [bytes]
+    """Refuse a file of more than `limit` in memory. [bytes]
 
     Raises:
-        DataError: if it would.
+        DataError: if `size` is above `limit`.
     """
     if size > limit:
         raise DataError(
@@ -106,6 +106,6 @@ def why(error: BaseException) -> str:
 
 
 def some(names: Sequence[object], most: int = 5) -> str:
-    """Return the first few names, quoted, and how many more there are."""
+    """Return the first few names, quoted, and the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(repr(name) for name in names[:most]) + more

@@ -1,7 +1,7 @@
-"""The reader of pictures that lie in folders, one folder per class.
+"""The reader of pictures in folders, one folder per class.
 
-Pillow reads every common format; the rules by which pictures of all kinds become one array stand in
-`read_folder`. Sizes and colours are taken from the headers first, so that memory is asked for once.
+Pillow reads every common format; `read_folder` states the rules by which all pictures become one
+array. Sizes and colours are read from the headers first, so that memory is allocated once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _MAX_PIXELS = 2**30 // 12  # per picture, as in Pillow: a gigabyte of four-byte colours
-_AT_ONCE = 512  # pictures decoded to see whether they can be
+_AT_ONCE = 512  # pictures decoded at a time when all of them are checked
 _MAX_EDGE = 64  # unless a size is given [pixels]
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _EXTENSIONS = frozenset(
@@ -67,7 +67,7 @@ def read_folder(
             are if all have one size of at most 64 pixels, else their median height and width,
             scaled so that the longer is at most 64.
         limit: how much all images together may take in memory. [bytes]
-        memory: from where on pictures are decoded whenever they are needed; None: never. [bytes]
+        memory: above this size pictures are decoded whenever they are needed; None: never. [bytes]
 
     Raises:
         SettingError: if `size` is not one or two numbers from 1 to 4096.
@@ -164,7 +164,7 @@ def _pictures(folder: Path, root: Path, part: str, notes: list[str]) -> list[tup
     links: list[str] = []
     classes = _folders(folder, root, links)
     if folder != root:
-        notes += links  # those of the root itself are told already
+        notes += links  # those of the root itself are noted already
     if not classes:
         extra = f"it holds {loose} images" if loose else "it is empty of images"
         extra += "; links that leave the folder are not followed" if links else ""
@@ -269,7 +269,7 @@ def _decode_all(
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures that are decoded whenever they are asked for: a source of `Rows`."""
+    """Pictures that are decoded whenever they are read: a source of `Rows`."""
 
     files: tuple[Path, ...]
     target: tuple[int, int]
@@ -286,7 +286,7 @@ class Pictures:
         return self.told(index, Counter())
 
     def told(self, index: np.ndarray, seen: Counter[str]) -> np.ndarray:
-        """Return some pictures, counting in `seen` what was done to them."""
+        """Return some pictures [B, H, W, C]; count in `seen` those that were converted."""
         x = np.empty((len(index), *self.shape[1:]), np.uint8)
         for row, each in zip(x, index.tolist(), strict=True):
             with _picture(self.files[each]) as image:
@@ -295,7 +295,7 @@ class Pictures:
 
 
 def _decode_later(files: list[Path], target: tuple[int, int], grey: bool, notes: list[str]) -> Rows:
-    """Return the pictures as rows, after decoding each of them once to see that it can be."""
+    """Return the pictures as rows, after decoding each of them once as a check."""
     source, seen, colourless = Pictures(tuple(files), target, grey), Counter[str](), True
     for start in range(0, len(files), _AT_ONCE):
         x = source.told(np.arange(start, min(start + _AT_ONCE, len(files))), seen)
@@ -309,7 +309,7 @@ def _decode_later(files: list[Path], target: tuple[int, int], grey: bool, notes:
 
 
 def _tell(seen: Counter[str], notes: list[str]) -> None:
-    """Note what was done to some of the pictures."""
+    """Add notes about pictures that were converted."""
     if seen["transparent"]:
         notes.append(f"{seen['transparent']} images with transparency were laid over white")
     if seen["deep"]:
@@ -348,7 +348,7 @@ def _decode(
 
 @contextmanager
 def _picture(file: Path) -> Iterator[Image.Image]:
-    """Open one picture; whatever goes wrong with it names the file."""
+    """Open one picture; every error within the block names the file."""
     from PIL import Image
 
     # Given a path, Pillow (11 to 13 at least) maps the file and garbles turned TIFFs.

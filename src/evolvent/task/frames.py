@@ -54,7 +54,7 @@ class Frame:
         """Return a column.
 
         Raises:
-            DataError: if there is none of that name; the nearest is named.
+            DataError: if there is no such column; the nearest name is suggested.
         """
         if name not in self.columns:
             near = difflib.get_close_matches(name, self.columns, n=1, cutoff=0.4)
@@ -66,7 +66,7 @@ class Frame:
         return self.columns[name]
 
     def rows(self, index: np.ndarray) -> Frame:
-        """Return some rows, by their numbers or by a mask."""
+        """Return the rows at these indices, or of a mask."""
         return Frame(self.source, {k: v[index] for k, v in self.columns.items()}, self.note)
 
 
@@ -76,7 +76,7 @@ def is_table(path: str | os.PathLike[str]) -> bool:
 
 
 def missing(column: np.ndarray) -> np.ndarray:
-    """Return which cells of a column are empty [N] bool."""
+    """Return the mask of the empty cells of a column [N] bool."""
     if column.dtype.kind == "f":
         return np.asarray(np.isnan(column))
     return np.fromiter((cell == "" for cell in column), bool, len(column))
@@ -94,7 +94,7 @@ def read_frame(path: str | os.PathLike[str], *, limit: int = LIMIT) -> Frame:
         limit: how much it may take in memory. [bytes]
 
     Raises:
-        DataError: if it is no such file, or damaged, or too large.
+        DataError: if it is not such a file, or damaged, or too large.
     """
     file = existing(path)
     if not is_table(file):
@@ -123,7 +123,7 @@ def _no_header(names: Sequence[str]) -> str:
 
 
 def typed(name: str, cells: Sequence[str], notes: list[str], *, comma: bool = False) -> np.ndarray:
-    """Return a column of text as numbers [N] float64 if that is what it holds, else as text [N]."""
+    """Return a column of cells as numbers [N] float64 if it holds numbers, else as text [N]."""
     numbers = [None if cell in NO_NUMBER else number(cell, comma=comma) for cell in cells]
     others = [c for c, n in zip(cells, numbers, strict=True) if n is None and c not in NO_NUMBER]
     known = len(cells) - numbers.count(None)

@@ -1,7 +1,7 @@
 """Image tasks: raw images and labels are checked, split and measured, and become one `Task`.
 
 The readers of files (`arrays.read_npz`, `arrays.read_idx`, `folders.read_folder`) return `Images`: raw
-arrays as they were given. Whatever is wrong with the data becomes a `DataError` of one line.
+arrays as they were given. Any error in the data becomes a `DataError` of one line.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .labels import class_indices, name_classes
 from .rows import Rows, blocks
 
 TEST_SHARE = 0.15  # of the data, where no test part is given
-UNEVEN = 3.0  # so many times as many images of one class as of another are worth a word
+UNEVEN = 3.0  # ratio of the largest class to the smallest from which on a note is made
 _BLOCK = 2**24  # summed at a time [bytes]
 
 
 @dataclass(frozen=True)
 class Images:
-    """What a reader found, as it was found; `image_task` checks and splits it.
+    """Raw images and labels from a reader; `image_task` checks and splits them.
 
     Args:
         x: training images [N, H, W] or [N, H, W, C].
@@ -71,7 +71,7 @@ def image_task(
     note: Sequence[str] = (),
     reading: Mapping[str, Any] | None = None,
 ) -> Task:
-    """Return the task of telling the classes of images apart.
+    """Return the task of classifying images.
 
     Every split is stratified. The validation part depends on `seed` alone and not on `fraction`, so
     that a proxy is scored on the same examples as the full data. A test part that has to be split
@@ -83,9 +83,9 @@ def image_task(
             float32 are kept, other integers become uint8 if they lie in 0..255, else float32.
         y: their labels [N]: integers, text, or floats that are whole numbers.
         x_test: test images of the same kind and size; None: 15 % of the data are kept for it.
-        y_test: their labels, all of them known in `y`.
+        y_test: their labels, all of which occur in `y`.
         x_validation: validation images, if the data bring their own; None: split from `x`.
-        y_validation: their labels, all of them known in `y`.
+        y_validation: their labels, all of which occur in `y`.
         seed: of the split between training and validation. [>= 0]
         validation: share of the training data to validate on. (0..0.5]
         fraction: share of the remaining training data to keep, for proxies. (0..1]
@@ -168,7 +168,7 @@ def check_settings(seed: Any, validation: Any, fraction: Any, flip: Any) -> None
 
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Let every refusal within the block begin with the name of the data."""
+    """Put the name of the data before the text of every `DataError` within the block."""
     try:
         yield
     except DataError as error:
@@ -239,7 +239,7 @@ def _channels_last(part: str, x: Any) -> np.ndarray:
 
 
 def _pixels(images: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], float]:
-    """Return the images as uint8 or as finite float32, contiguous, and what to divide them by."""
+    """Return the images as uint8 or as finite float32, contiguous, and their scale."""
     kinds = {"i" if x.dtype.kind == "u" else x.dtype.kind for x in images.values()}
     if len(kinds) > 1 or not kinds <= set("bif"):
         types = ", ".join(f"{part} {x.dtype}" for part, x in images.items())
@@ -263,7 +263,7 @@ def _pixels(images: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], fl
 
 
 def _small(x: np.ndarray) -> bool:
-    """Whether all values are bytes."""
+    """Whether all values fit in a byte."""
     if x.dtype == np.uint8 or x.dtype.kind == "b":
         return True
     return all(block.min() >= 0 and block.max() <= 255 for block in blocks(x))
@@ -292,7 +292,7 @@ def _part(part: str, x: np.ndarray, y: np.ndarray) -> Part:
 
 
 def _check_counts(parts: Mapping[str, Part], classes: tuple[str, ...]) -> None:
-    """Refuse what cannot be split with every class on every side."""
+    """Refuse data with too few examples of a class to put one in every part."""
     if len(classes) < 2:
         raise DataError(f"there is one class only, {classes[0]!r}: at least 2 are needed")
     to_split_off = {"validation": "validate", "test": "test"}
@@ -308,7 +308,7 @@ def _check_counts(parts: Mapping[str, Part], classes: tuple[str, ...]) -> None:
 
 
 def _note_imbalance(y: np.ndarray, classes: tuple[str, ...], notes: list[str]) -> None:
-    """Tell of classes that are much rarer than others: accuracy says little of them."""
+    """Note classes that are much rarer than others: accuracy says little about them."""
     counts = np.bincount(y, minlength=len(classes))
     least, most = int(counts.argmin()), int(counts.argmax())
     if counts[most] >= UNEVEN * counts[least]:
@@ -374,13 +374,13 @@ def _statistics(x: np.ndarray, scale: float) -> tuple[tuple[float, ...], tuple[f
     found = []
     for mean, square in zip(means.tolist(), squares.tolist(), strict=True):
         std = math.sqrt(square / count)
-        # Less than float32 can tell apart is a constant channel, which must not be blown up.
+        # A channel that varies by less than float32 resolves is constant: do not scale it up.
         found.append((mean / scale, std / scale if std > 1e-7 * abs(mean) else 1.0))
     return tuple(mean for mean, _ in found), tuple(std for _, std in found)
 
 
 def _augmentation(edge: int, channels: int, flip: bool | None, notes: list[str]) -> dict[str, Any]:
-    """Return what may be done to an image without making its label wrong."""
+    """Return the augmentations that keep the label of an image."""
     if flip is None:
         flip = channels >= 3
         notes.append(

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import DataError
 from .files import some
 
-_GREATEST = 2**53  # up to which floats name whole numbers exactly
+_GREATEST = 2**53  # up to which floats hold whole numbers exactly
 
 
 def class_indices(given: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -78,7 +78,7 @@ def name_classes(
     known = [str(each) for each in given]
     doubles = [each for each, count in Counter(known).items() if count > 1]
     if doubles:
-        raise DataError(f"class_names has {some(doubles)} twice: every name needs one")
+        raise DataError(f"class_names has {some(doubles)} twice: give every class its own name")
     text = values.dtype.kind == "U"
     names = {each: each for each in known} if text else dict(enumerate(known))
     unnamed = [label for label in labels if label not in names]

@@ -1,4 +1,4 @@
-"""Image tasks by name or by path: what a user writes after ``evolvent search``."""
+"""Image tasks by name or by path, as a user writes them after ``evolvent search``."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def load(
         fraction: share of the remaining training data to keep, for proxies. (0..1]
         flip: whether a mirrored image keeps its label; None: yes for colour images and clothes.
         size: edge, or (height, width), to bring the images of a folder to. [pixels]
-        memory: what images at a path may take; more stay in their files and are read batch by batch.
-            None is a fifth of the memory that is free. [GiB]
+        memory: for the images at a path; larger data stay in their files and are read batch by batch.
+            None is a fifth of the free memory. [GiB]
 
     Raises:
         SettingError: for an unknown name, or a setting outside its rule.
@@ -154,10 +154,10 @@ def _with_note(images: Images, line: str) -> Images:
 
 
 def _room(memory: float | None) -> int:
-    """Return what the examples of a task may take in memory. [bytes]
+    """Return the memory limit for the examples of a task. [bytes]
 
     Args:
-        memory: what the user allows; None is a fifth of what is free now. [GiB]
+        memory: as set by the user; None is a fifth of the free memory. [GiB]
     """
     if memory is not None:
         return int(memory * 2**30)
@@ -172,7 +172,7 @@ def _room(memory: float | None) -> int:
 def _at_path(
     name: str, spec: str | os.PathLike[str], size: tuple[int, int] | None, memory: int
 ) -> Images:
-    """Return the data at a path; what does not look like a path is a misspelt name."""
+    """Return the data at a path; a text that does not look like a path is a misspelt name."""
     try:
         path = existing(spec)
     except DataError:

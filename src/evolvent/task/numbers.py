@@ -24,7 +24,7 @@ CLIP = 8.0  # standard deviations that a number never quite exceeds
 CATEGORIES = 40  # of a column; rarer ones share a place [count]
 LEAST_ROWS = 3  # of a category that has a place of its own [count]
 MOST_FEATURES = 20_000  # inputs of a network [count]
-NAME_LIKE = 0.5  # of the filled cells: so many different texts are names and no categories
+NAME_LIKE = 0.5  # of the filled cells: a column with more different texts holds no categories
 
 
 def numbers_task(
@@ -38,12 +38,12 @@ def numbers_task(
     validation: float = 0.2,
     fraction: float = 1.0,
 ) -> Task:
-    """Return the task of telling one column of a table from the others.
+    """Return the task of predicting one column of a table from the others.
 
     Args:
         name: how the user called the data.
         frame: the table.
-        target: the column to tell.
+        target: the column to predict.
         kind: ``classification`` or ``regression``.
         test: a table of the same columns, whose rows are the test part; None splits it off.
         seed: of the split between training and validation.
@@ -51,7 +51,7 @@ def numbers_task(
         fraction: share of the remaining training rows to keep. (0..1]
 
     Raises:
-        DataError: if the table cannot be used so.
+        DataError: if the table cannot be used.
     """
     notes = list(frame.note)
     frame = with_target(frame, target, notes)
@@ -115,7 +115,7 @@ def with_target(frame: Frame, target: str, notes: list[str]) -> Frame:
 def target_of(
     frame: Frame, test: Frame | None, target: str, kind: str, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
-    """Return the target of both tables, as classes [N] int64 or as numbers [N], and what it is."""
+    """Return the target of both tables, classes [N] int64 or numbers [N], and its `reading`."""
     given = frame.column(target)
     given_test = None if test is None else test.column(target)
     if kind == "classification":
@@ -150,7 +150,7 @@ def _part(frame: Frame, y: np.ndarray, reading: Mapping[str, Any], scale: dict[s
 
 
 def _same_columns(test: Frame, frame: Frame) -> Frame:
-    """Return the test table with the columns of the other, of the same type."""
+    """Return the test table with the columns of `frame`, of the same types."""
     columns = {}
     for name, own in frame.columns.items():
         column = test.column(name)
@@ -170,11 +170,11 @@ def _same_columns(test: Frame, frame: Frame) -> Frame:
 
 
 def learnt(frame: Frame, target: str, notes: list[str]) -> dict[str, Any]:
-    """Return what the training rows say of every column, as plain values.
+    """Return the preprocessing of every column, fitted to the training rows, as plain values.
 
-    Numbers: the median that stands for a missing one, mean and standard deviation, and whether a
-    missing one is told by an input of its own. Texts: the categories that have an input each, and
-    whether the rare ones share one. Columns that say nothing are left out.
+    Numbers: the median that replaces a missing one, mean and standard deviation, and whether an
+    input of its own marks a missing one. Texts: the categories that have an input each, and
+    whether the rare ones share one. Columns without information are left out.
 
     Raises:
         DataError: if no column is left.

@@ -1,4 +1,4 @@
-"""From what the user calls a task to the task: a table, a named data set, or a path."""
+"""Open a task by the user's name for it: a table, a public data set, or a path."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def settings_of(name: str) -> dict[str, Any]:
 
 
 def names() -> dict[str, str]:
-    """Return every built-in and public task by name, and what it is."""
+    """Return name -> description of every built-in and public task."""
     from .named import NAMES
 
     return NAMES | TEXTS | control.NAMES
@@ -60,7 +60,7 @@ def with_columns(name: str, settings: Mapping[str, Any], **columns: str | None) 
     """Return the settings of a task with the columns that options name: ``target``, ``text``, ``kind``.
 
     Raises:
-        SettingError: if the task is no table of the user's, or a setting says otherwise.
+        SettingError: if the task is not a table of the user, or a setting contradicts an option.
     """
     said = {key: value for key, value in columns.items() if value is not None}
     if said and _form(name) != "frame":
@@ -74,7 +74,7 @@ def with_columns(name: str, settings: Mapping[str, Any], **columns: str | None) 
 
 
 def open_task(name: str | os.PathLike[str], settings: Mapping[str, Any]) -> Task:
-    """Return the task that the user means by `name`, read with `settings`."""
+    """Return the task called `name`, read with `settings`."""
     text = os.fspath(name)
     match _form(text):
         case "control":
@@ -92,16 +92,16 @@ def open_task(name: str | os.PathLike[str], settings: Mapping[str, Any]) -> Task
     return load(text, **settings)
 
 
-# ---- tables of the user's ------------------------------------------------------------------------
+# ---- the user's tables ---------------------------------------------------------------------------
 
 
 def unnamed_kind(name: str, settings: Mapping[str, Any]) -> bool:
-    """Whether it is not said if the target of a table is a class or a quantity."""
+    """Whether the kind of a table's target, a class or a quantity, must still be inferred."""
     return _form(name) == "frame" and not ("kind" in settings or "text" in settings)
 
 
 def frame_with_target(name: str, settings: Mapping[str, Any]) -> tuple[Frame, str]:
-    """Return the table that `name` is the path of, and the column that is its target.
+    """Return the table at the path `name`, and the name of its target column.
 
     Raises:
         DataError: if it cannot be read.
@@ -148,7 +148,7 @@ def _from_frame(name: str, settings: Mapping[str, Any]) -> Task:
 
 
 def _imdb(settings: Mapping[str, Any]) -> Task:
-    """Return the reviews of IMDB (Maas et al. 2011), 1 is a good one."""
+    """Return the task of IMDB's reviews (Maas et al. 2011); class 1 is a good review."""
     from .fetching import OWN, fetch
     from .images import check_settings
     from .text import text_task

@@ -1,8 +1,8 @@
-"""Examples that stay in their files: an array too large for memory, read where it is asked for.
+"""Arrays too large for memory, which stay in their files: rows are read when they are indexed.
 
-`Rows` has what the users of an image task's arrays need of them, and no more; they are declared as
-arrays, whatever they are. It travels to a worker as the
-names of its files. Every part of a task, and every batch, is the same as that of the array in memory.
+`Rows` has the part of numpy's interface that image tasks use; signatures declare it as an array. A
+worker receives the names of its files. Every part of a task, and every batch, equals that of an array
+in memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BLOCK = 2**24  # read at a time [bytes]
 
 
 class Source(Protocol):
-    """Where rows come from; it can be pickled, and holds no data."""
+    """The source of `Rows`: picklable, without data of its own."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -30,15 +30,15 @@ class Source(Protocol):
 
     @property
     def dtype(self) -> np.dtype:
-        """Of what `read` returns."""
+        """Type of the rows that `read` returns."""
 
     def read(self, index: np.ndarray) -> np.ndarray:
-        """Return the rows of these numbers."""
+        """Return the rows at the indices `index`."""
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """An array in a file, from a byte on, uncompressed.
+    """An uncompressed array in a file, from the byte `offset` on.
 
     Args:
         file: as it was when `stamp` was taken; a file that has changed is not read any more.
@@ -63,11 +63,11 @@ class Mapped:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the file."""
+        """Type of the numbers in the file."""
         return np.dtype(self.type)
 
     def read(self, index: np.ndarray) -> np.ndarray:
-        """Return the rows of these numbers."""
+        """Return the rows at the indices `index`."""
         found: np.ndarray = _mapped(self)[index]
         return found
 
@@ -88,7 +88,7 @@ def _mapped(source: Mapped) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Joined:
-    """Rows of several, one after another."""
+    """The rows of several `Rows`, one after another."""
 
     parts: tuple[Rows, ...]
 
@@ -99,11 +99,11 @@ class Joined:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of all of them."""
+        """Type of the rows, the same in all parts."""
         return self.parts[0].dtype
 
     def read(self, index: np.ndarray) -> np.ndarray:
-        """Return the rows of these numbers."""
+        """Return the rows at the indices `index`."""
         found = np.empty((len(index), *self.shape[1:]), self.dtype)
         start = 0
         for part in self.parts:
@@ -119,9 +119,9 @@ class Rows:
     """Some rows of a source, as images [N, H, W, C] where `layout` makes them so.
 
     Args:
-        source: where they come from.
-        index: their numbers there [N].
-        dtype: what they are turned into.
+        source: of the rows.
+        index: of the rows in the source [N].
+        dtype: to which they are converted.
         layout: ``""``; ``"grey"`` adds the axis of one channel, ``"turned"`` moves channels last.
     """
 
@@ -147,26 +147,26 @@ class Rows:
 
     @property
     def ndim(self) -> int:
-        """How many axes there are. [count]"""
+        """Number of axes. [count]"""
         return len(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """What the whole would take in memory. [bytes]"""
+        """Size of the whole array in memory. [bytes]"""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
-        """Read rows, by a slice or by their numbers."""
+        """Read the rows of a slice, or at these indices."""
         found = self.source.read(self.index[index])
         if self.layout:
             found = found[..., None] if self.layout == "grey" else np.moveaxis(found, 1, 3)
         return np.ascontiguousarray(found, self.dtype)
 
     def taken(self, index: np.ndarray) -> Rows:
-        """Return some of the rows, without reading them."""
+        """Return the rows at the indices `index`, without reading them."""
         return replace(self, index=self.index[index])
 
     def astype(self, dtype: Any) -> Rows:

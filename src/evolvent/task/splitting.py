@@ -24,10 +24,10 @@ def three_parts(
     examples, and the validation part does not depend on `fraction`.
 
     Args:
-        y: classes [N] int64, every class in its share on both sides; or quantities [N].
+        y: classes [N] int64, every class split by the same share; or quantities [N].
         classes: whether they are classes; one with too few rows stays whole in the training part.
         seed: of the split between training and validation.
-        validation: share of what is not test. (0..0.5]
+        validation: share of the rows that are not test. (0..0.5]
         fraction: share of the training part to keep. (0..1]
         test: whether to split a test part off.
 
@@ -65,7 +65,7 @@ def _divided(
 
 
 def _repeated(y: np.ndarray) -> np.ndarray:
-    """Return where the class of an example occurs more than once [N] bool."""
+    """Return the mask of the examples with a class that occurs more than once [N] bool."""
     _, inverse, counts = np.unique(y, return_inverse=True, return_counts=True)
     return np.asarray(counts[inverse] > 1)
 
@@ -78,7 +78,7 @@ def classes_of(
     Args:
         training: labels [N] of the file, numbers or text.
         test: labels of the test file, or None.
-        notes: is told of classes with a single row.
+        notes: gets a line about classes with a single row.
 
     Raises:
         DataError: if there is one class only, or a class occurs in the test file alone.

@@ -1,8 +1,8 @@
 """Tabular benchmarks: every architecture of a small space with its measured results.
 
 A table comes from one of three places: a public benchmark under ``$EVOLVENT_DATA``, the package
-itself, or a file that the user imported. Where it is kept by us it is two plain files, NAME.csv.gz
-(the columns) and NAME.json (what they mean). Accuracies are fractions, whatever the source used.
+itself, or a file that the user imported. evolvent stores a table as two plain files, NAME.csv.gz
+(the columns) and NAME.json (their meaning). Accuracies are fractions, whatever the source used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHIPPED = Path(__file__).parent.parent / "data"
-_METRICS = ("params", "flops", "latency")  # what fronts are made of
+_METRICS = ("params", "flops", "latency")  # the objectives of fronts
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Table:
         archs: the architectures [N], text, distinct.
         columns: name -> values [N] float64; NaN where something was not measured.
         score: the column a search sees: validation, higher is better, never NaN.
-        test: the column read for what validation chose; None where there is none.
+        test: the column read for the architecture that validation chose; None where there is none.
         cost: the column with the seconds that an evaluation took; None where there is none. [s]
         units: column -> unit, such as ``"fraction"``, ``"count"`` or ``"s"``.
     """
@@ -60,7 +60,7 @@ class Table:
 
     @property
     def note(self) -> tuple[str, ...]:
-        """What a user should know, one line each."""
+        """Notes for the user, one line each."""
         if self.test is not None:
             return ()
         return (
@@ -74,11 +74,11 @@ class Table:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many architectures there are. [count]"""
+        """Number of architectures. [count]"""
         return {"architectures": len(self)}
 
     def describe(self) -> str:
-        """Return what there is, for a line of output."""
+        """Return the size of the table and its columns in one line."""
         return f"{len(self):,} architectures, score {self.score}, test {self.test or 'none'}"
 
     @cached_property
@@ -91,12 +91,12 @@ class Table:
 
     @property
     def epochs(self) -> float:
-        """Training length of the score's column. [epochs], 1 where its name does not say"""
+        """Training length of the score's column; 1 if its name has no length. [epochs]"""
         return next((e for e, name in self.fidelities.items() if name == self.score), 1.0)
 
     @property
     def costs(self) -> dict[float, str]:
-        """Training length [epochs] -> column of its seconds, where the cost's name says a length."""
+        """Training length [epochs] -> column of its seconds, if the cost's name has a length."""
         return _lengths(self.cost, self.columns)
 
     def optimum(self, what: str) -> float:
@@ -111,7 +111,7 @@ class Table:
 
     @property
     def fidelities(self) -> dict[float, str]:
-        """Training length [epochs] -> column, where the score's name ends in ``_12ep`` or so."""
+        """Training length [epochs] -> column, if the score's name ends in a length as ``_12ep``."""
         return _lengths(self.score, self.columns)
 
     @property
@@ -130,7 +130,7 @@ class Table:
 
 
 def _lengths(name: str | None, columns: Iterable[str]) -> dict[float, str]:
-    """Return training length -> column, of the columns named like `name` but for their length."""
+    """Return training length -> column, of the columns named as `name` except for the length."""
     stem = re.fullmatch(r"(.+_)\d+ep", name or "")
     if stem is None:
         return {}
@@ -153,8 +153,8 @@ def load_table(
     not given, test becomes the one of the same data set.
 
     Raises:
-        SettingError: if there is no such table; the nearest is named.
-        DataError: if there is no such column, the nearest is named; or the file cannot be used.
+        SettingError: if there is no such table; the nearest name is suggested.
+        DataError: if there is no such column (the nearest is suggested), or the file is unusable.
     """
     if name in _PUBLIC:
         table = _PUBLIC[name](score)
@@ -198,7 +198,7 @@ def import_table(
         name: how it will be called: letters, digits, ``_``, ``-`` and ``.``.
         arch: the column of architectures, read as text.
         score: the column a search sees; higher is better.
-        test: the column read for what validation chose.
+        test: the column read for the architecture that validation chose.
         cost: the column with the seconds of an evaluation. [s]
         folder: where the copy is kept; `home` by default.
         percent: columns to divide by 100.

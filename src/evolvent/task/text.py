@@ -1,8 +1,8 @@
 """Texts and their classes: words become tokens, by a vocabulary of the training part.
 
-The words of a text are its runs of letters and digits in lower case, without HTML tags; signs of
-scripts that are written without blanks are words each. The first token is what fills a short text up,
-the second any word that is not in the vocabulary.
+The words of a text are its runs of letters and digits in lower case, without HTML tags; in scripts
+that are written without blanks every sign is a word. The first token pads short texts, the second
+stands for any word outside the vocabulary.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def text_task(
     length: int = LENGTH,
     note: Iterable[str] = (),
 ) -> Task:
-    """Return the task of telling the class of a text.
+    """Return the task of classifying texts.
 
     Args:
         name: how the user called the data.
@@ -52,10 +52,10 @@ def text_task(
         fraction: share of the remaining training rows to keep. (0..1]
         vocabulary: most tokens; the most frequent words have one each. [count]
         length: tokens of every text; of a longer one, the first and the last. [count]
-        note: what else a user should know.
+        note: further lines for the user.
 
     Raises:
-        DataError: if the table cannot be used so.
+        DataError: if the table cannot be used.
     """
     notes = [*frame.note, *note]
     frame = with_target(frame, target, notes)

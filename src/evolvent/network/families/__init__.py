@@ -1,1 +1,1 @@
-"""How each family of spaces becomes a network: one module per family, named as its space."""
+"""Plans of networks: one module per family of spaces, named as the space."""

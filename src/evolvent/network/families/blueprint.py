@@ -15,7 +15,7 @@ from ..plan import Block, Call, Plan, call
 def plan(space: Blueprint, arch: Arch, data: Data, size: Size) -> Plan:
     """Return the plan of an assembled network; its size is in its genes, so `size` is not used.
 
-    A module that reads different numbers of channels at different nodes is a block for each.
+    A module that reads different numbers of channels at different nodes becomes a block for each.
     """
     modules, blocks = dict(arch[3]), dict[str, Block]()
     graph, calls, values = Dag(*arch[:2]), list[Call](), {INPUT: "x"}
@@ -46,7 +46,7 @@ def plan(space: Blueprint, arch: Arch, data: Data, size: Size) -> Plan:
             out_features=data.outputs,
         ),
     ]
-    whole = Block("Network", ("x",), "logits", tuple(calls), doc="What the blueprint assembles.")
+    whole = Block("Network", ("x",), "logits", tuple(calls), doc="The assembled blueprint.")
     return Plan((*blocks.values(), whole))
 
 

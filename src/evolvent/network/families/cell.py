@@ -1,4 +1,4 @@
-"""The family ``cell``: a normal and a reduction cell, both searched or the latter fixed, stacked.
+"""The family ``cell``: stacked normal and reduction cells; the reduction cell is searched or fixed.
 
 Skeleton: stem, then `stages` groups of `cells` normal cells, a reduction cell between two groups,
 global average pooling, a linear classifier. Channels double at every reduction. Sources: Zoph et al.
@@ -18,7 +18,7 @@ from ..build import Data, Size
 from ..plan import Block, Call, Mix, MixedBlock, Plan, Term, Value, call
 from .regularised import dropped, with_auxiliary
 
-#: operation of the space -> (module, kernel); poolings have no channels to be told.
+#: operation of the space -> (module, kernel); poolings take no numbers of channels.
 CONVOLUTIONS = {
     "conv_1x1": ("ReLUConvBN", 1),
     "conv_3x3": ("ReLUConvBN", 3),
@@ -38,7 +38,7 @@ POOLINGS = {
     "max_pool_5x5": ("MaxPool", 5),
     "max_pool_7x7": ("MaxPool", 7),
 }
-#: searched cell of the space -> (its block, by which it divides the image)
+#: searched cell of the space -> (its block, its stride)
 BLOCKS = {"normal": ("NormalCell", 1), "reduction": ("ReductionCell", 2)}
 PARAMS = ("c_before_last", "c_last", "c", "twice_c", "stride")  # of a cell's block
 FIXED_OUTPUTS = 4  # images of `c` channels that the fixed reduction cell concatenates
@@ -60,7 +60,7 @@ def plan(space: Cell, arch: Arch, data: Data, size: Size) -> Plan:
 
 
 def mixed(space: Cell, data: Data, size: Size) -> tuple[MixedBlock, ...]:
-    """Return the blocks of the network that holds every cell of `space`, the network itself last."""
+    """Return the blocks of the supernet of `space`, the network itself last."""
     blocks = [_mixed_cell(group, space) for group in space.groups()]
     outputs = [space.nodes for _ in blocks]
     if "reduction" not in space.cells:
@@ -114,7 +114,7 @@ def _cell_block(name: str, cell: Arch, space: Cell, rate: float) -> Block:
 
 
 def _fixed_reduction(rate: float) -> Block:
-    """Return GDAS's fixed reduction cell; as elsewhere, every branch is dropped at `rate`."""
+    """Return GDAS's fixed reduction cell, with drop-path of `rate` on every branch."""
     calls = _aligned()
     halves = []
     for name, state in (("x0", "s0"), ("x1", "s1")):
@@ -137,9 +137,9 @@ def _branch(
     """Append the calls of one branch and return the variable that holds its value.
 
     The operation is part of the name: another operation in its place is another gene, and must not
-    inherit its weights where shapes happen to agree. All but an identity is dropped at `rate`.
+    inherit its weights where shapes happen to agree. Drop-path of `rate` follows all but an identity.
     """
-    step = stride if state < INPUTS else 1  # only what reads the cell's inputs is strided
+    step = stride if state < INPUTS else 1  # only operations on the cell's inputs are strided
     source, out = f"s{state}", f"{out}_{operation}"
     op, args = _operation(operation, step)
     if op == "identity":

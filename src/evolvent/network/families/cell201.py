@@ -2,7 +2,7 @@
 
 Stem, three stages of `cells` cells with a residual block of stride 2 between two stages, BN-ReLU,
 global average pooling, a linear classifier. The benchmark's own size is 5 cells and width 16.
-Source: Dong & Yang 2020 (2001.00326) section 2.1. Drop-path, which the benchmark has not, leaves out
+Source: Dong & Yang 2020 (2001.00326) section 2.1. Drop-path, which the benchmark does not use, drops
 an edge only where another one enters the same node: a cell may be a single chain of edges.
 """
 
@@ -26,7 +26,7 @@ def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
 
 
 def mixed(space: Space, data: Data, size: Size) -> tuple[MixedBlock, ...]:
-    """Return the blocks of the network that holds all cells, the network itself last."""
+    """Return the blocks of the supernet of `space`, the network itself last."""
     lines = []
     for target in (1, 2, 3):
         terms = [
@@ -41,7 +41,7 @@ def mixed(space: Space, data: Data, size: Size) -> tuple[MixedBlock, ...]:
 
 
 def _operation(name: str, source: str) -> tuple[str, str, tuple[tuple[str, Value], ...]]:
-    """Return the module of an operation, what it reads, and its arguments."""
+    """Return the module of an operation, its input, and its arguments."""
     if name in CONVOLUTIONS:
         return "ReLUConvBN", source, (("c_in", "c"), ("c_out", "c"), ("kernel", CONVOLUTIONS[name]))
     if name == "avg_pool_3x3":

@@ -21,7 +21,7 @@ def plan(space: Chain, arch: Arch, data: Data, size: Size) -> Plan:
     """Return the plan of a chain; its size is in its genes, so `size` is not used.
 
     Raises:
-        InvalidArchitecture: where a layer cannot take what it is given.
+        InvalidArchitecture: if a layer cannot take its input.
     """
     layers = arch[1]
     signals = space.signals(layers, signal(data.input_shape, space.vocabulary))

@@ -1,7 +1,7 @@
 """The family ``filters``: single maps joined by convolutions whose kernels follow from their sizes.
 
-Names carry the sizes of both ends, so that a kernel is inherited only where neither has changed: two
-pairs of sizes may have kernels of equal shape, and yet other meanings.
+Names contain the sizes of both ends, so that a kernel is inherited only where neither has changed:
+kernels of equal shape mean something else between maps of other sizes.
 """
 
 from __future__ import annotations

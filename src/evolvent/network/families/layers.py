@@ -1,13 +1,13 @@
 """The family ``layers``: layer upon layer, with skip connections.
 
-A layer is convolution, batch norm, ReLU, or a named operation on what a 1 x 1 convolution makes of its
-inputs. Sources: Zoph & Le 2016 (1611.01578) section 3.3 for the rules that repair a network (a layer
-without input takes the image; what no layer reads goes to the classifier; images of different sizes
-are brought to the largest by zeros); Pham et al. 2018 (1802.03268) section 2.3 for layers whose skips
-are added.
-What differs: a max-pool layer halves all that crosses it, the image too, so that sizes differ by the
-layers' own strides only; images are padded on all sides; a global average stands before the classifier;
-separable convolutions are those of DARTS, two in a row.
+A layer is convolution, batch norm, ReLU, or a named operation on the output of a 1 x 1 convolution.
+Sources: Zoph & Le 2016 (1611.01578) section 3.3 for the rules that repair a network (a layer
+without input takes the image; outputs that no layer reads go to the classifier; images of different
+sizes are padded with zeros to the largest); Pham et al. 2018 (1802.03268) section 2.3 for layers with
+added skips.
+What differs: a max-pool layer halves every state that crosses it, the image too, so that sizes differ
+by the layers' own strides only; images are padded on all sides; a global average stands before the
+classifier; separable convolutions are those of DARTS, two in a row.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def plan(space: Layers, arch: Arch, data: Data, size: Size) -> Plan:
 
 
 def mixed(space: Layers, data: Data, size: Size) -> tuple[MixedBlock, ...]:
-    """Return the blocks of the network that holds all layers, the network itself last.
+    """Return the blocks of the supernet of `space`, the network itself last.
 
-    A block is what a layer's norm reads: the operations, each behind a 1 x 1 convolution of its own,
-    and the skips. The max-pool layers stand between blocks, where all later layers share them.
+    A block computes the input of a layer's norm: the operations, each behind its own 1 x 1
+    convolution, and the skips. Max-pool layers stand between blocks, shared by all later layers.
     """
     (depth,), (c,) = space.depths, space.options["filters"]
     lines = _Lines(data)
@@ -101,7 +101,7 @@ class _Lines:
         self.stages = {"x": 0}  # variable -> max-pool layers before it
 
     def add(self, line: Call, channels: int, strides: tuple[int, int] = (1, 1)) -> str:
-        """Append a line whose output has `channels`, and its inputs' largest size by `strides`."""
+        """Append a line; its output has `channels`, and the inputs' largest size over `strides`."""
         sizes = [self.shapes[name][1:] for name in line.inputs]
         height, width = (
             -(-max(edges) // step)
@@ -113,7 +113,7 @@ class _Lines:
         return line.out
 
     def stem(self, c: int, size: Size) -> str:
-        """Append the convolution that layers whose skips are added begin with."""
+        """Append the stem: the first convolution of a network with added skips."""
         stride, args = size.stem_stride, {"c_in": self.shapes["x"][0], "c_out": c, "kernel": 3}
         return self.add(call("stem", "ConvBN", "x", **args, stride=stride), c, (stride, stride))
 
@@ -147,7 +147,7 @@ class _Lines:
         return self.add(call(out, op, *names), sum(self.shapes[name][0] for name in names))
 
     def computed(self, name: str, source: str, values: dict[str, Value], stride: int = 1) -> str:
-        """Append what the layer `name` of `values` makes of `source`, and return its variable.
+        """Append the layer `name`, described by `values`, on `source`; return its variable.
 
         The operation is part of the variable, and so of the parameters' names: another operation
         in its place must not inherit its weights where shapes happen to agree.

@@ -17,7 +17,7 @@ from ..plan import Block, Call, Plan, call
 def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
     """Return the plain network of width ``arch[0]`` for inputs like those of `data`.
 
-    Of `size` images use the stages and the stem, others nothing.
+    Networks for images use the stages and the stem of `size`, others nothing of it.
     """
     vocabulary = getattr(data, "vocabulary", 0)
     if len(data.input_shape) == 3:

@@ -1,9 +1,9 @@
-"""What helps a training and is no part of the network: put into a plan, and never delivered.
+"""Add training-only modules (drop-path, auxiliary head) to plans; they are never delivered.
 
-`helps.DropPath` stands behind the branches of cells, `helps.Auxiliary` behind one of the
-cells. Both let everything pass outside of training. They ask the training loop for what they need
-by having a method: ``reach(share)`` is told how much of the training is done, ``offer()`` gives
-further logits and the weight of their loss.
+`regularisers.DropPath` follows the branches of cells, `regularisers.Auxiliary` one of the cells.
+Outside of training both are the identity. The training loop calls the methods that it finds on a
+module: ``reach(share)`` sets the share of the training that is done, ``offer()`` returns further
+logits and the weight of their loss.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def with_auxiliary(plan: Plan, cells: Mapping[str, int], outputs: int, weight: f
     """Return `plan` with an auxiliary classifier behind two thirds of its cells.
 
     Args:
-        plan: of a network; cells that nobody reads are left out of it.
+        plan: of a network; unused cells are left out of it.
         cells: the variables that hold the outputs of all cells, in their order -> their channels.
         outputs: of the classifier. [count]
         weight: of its loss; 0 is no classifier.
 
-    The cell is number 2 * count // 3, from 0, as in Liu et al. 2018; where nobody reads it, the next
-    one before it. A network without cells stays as it is.
+    The cell is number 2 * count // 3, from 0, as in Liu et al. 2018; if that cell is unused, the
+    nearest used one before it. A network without cells stays as it is.
     """
     last = 2 * len(cells) // 3
     read = {each.out for each in plan.network.calls}

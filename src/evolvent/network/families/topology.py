@@ -1,8 +1,8 @@
 """The family ``topology``: genomes as networks, one to deliver or many side by side.
 
 `genome.Genome` is the module that is exported, in float32. `Many` runs a whole population in float64
-numpy: a node's sum is taken source by source, so that what a network answers does not depend, to the
-last bit, on which others are evaluated with it.
+numpy: a node's sum is taken source by source, so that the outputs of a network do not depend, to the
+last bit, on the other networks that are evaluated with it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def plan(space: Topology, arch: Arch, data: Data, size: Size) -> Plan:
 
 
 def state(space: Topology, arch: Arch) -> State:
-    """Return the weights that the genes of `arch` hold, as the module of its plan has them."""
+    """Return the weights that the genes of `arch` hold, named as in its plan."""
     nodes = [*space.outputs, *hidden(arch)]
     sources = {name: at for at, name in enumerate([*space.inputs, *nodes])}
     targets = {name: at for at, name in enumerate(nodes)}
@@ -56,7 +56,7 @@ def many(space: Topology, archs: Sequence[Arch]) -> Many:
 
 
 def _computing(arch: Arch) -> list[Gene]:
-    """Return the enabled genes; of a genome that has none, one whose weight is 0."""
+    """Return the enabled genes; if there are none, the first gene with weight 0."""
     return [gene for gene in arch if gene[3]] or [(*arch[0][:2], 0.0, True)]
 
 
@@ -68,7 +68,7 @@ class Many:
         archs: P genomes.
 
     ``given`` [nodes, inputs + 1, P] and ``passed`` [nodes, nodes, P] hold the weights, absent and
-    disabled ones 0; ``values`` [nodes, P] what the nodes were after the last call.
+    disabled ones 0; ``values`` [nodes, P] the node values after the last call.
     """
 
     def __init__(self, space: Topology, archs: Sequence[Arch]) -> None:
@@ -112,11 +112,11 @@ class Many:
         return depth
 
     def _tidy(self) -> None:
-        """Note which nodes are read at all: only their columns are added up."""
+        """List the nodes that other nodes read: only their columns are added up."""
         self._read = [at for at in range(len(self.passed)) if self.passed[:, at].any()]
 
     def reset(self) -> None:
-        """Forget what the nodes were."""
+        """Set all node values to 0."""
         self.values = np.zeros((len(self.passed), len(self)))
 
     def take(self, which: np.ndarray) -> Self:
@@ -131,7 +131,7 @@ class Many:
         return other
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Return what every network answers to its own input.
+        """Return the outputs of every network for its own input.
 
         Args:
             x: [inputs, P]
@@ -154,7 +154,7 @@ class Many:
 
 def _sigmoid(total: np.ndarray) -> np.ndarray:
     np.multiply(total, -STEEPNESS, out=total)
-    np.minimum(total, 500.0, out=total)  # exp of more is infinite, and its answer 0 all the same
+    np.minimum(total, 500.0, out=total)  # exp of more may overflow, and the sigmoid is 0 anyway
     np.exp(total, out=total)
     total += 1.0
     np.reciprocal(total, out=total)

@@ -1,4 +1,4 @@
-"""Concatenations and weighted sums of images whose gradients cost no more than they must."""
+"""Concatenations and weighted sums of images with cheap gradients."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def concat(images: Sequence[Tensor]) -> Tensor:
 
 
 class _Mixed(torch.autograd.Function):
-    """Sums of images times numbers, as one product of matrices; so are both of its gradients.
+    """Weighted sums of images as one product of matrices; both gradients are such products too.
 
-    Image by image, torch would write every product down, for the gradients once more, and add up.
+    Image by image, torch would store every product, and once more for the gradients, and then add up.
     """
 
     @staticmethod
@@ -57,18 +57,18 @@ class _Mixed(torch.autograd.Function):
 
 
 def mixed(images: Sequence[Tensor], gates: Tensor) -> tuple[Tensor, ...]:
-    """Return E sums of the same K images times numbers.
+    """Return E weighted sums of the same K images.
 
     Args:
         images: K times [B, C, H, W].
-        gates: the numbers [E, K].
+        gates: the weights [E, K].
 
     Returns:
-        E times [B, C, H, W], which may share memory: nothing may be done to them in place.
+        E times [B, C, H, W], which may share memory: do not change them in place.
     """
     device = images[0].device.type
     known = torch.amp.is_autocast_available(device)
-    if known and torch.is_autocast_enabled(device):  # it would round the products
+    if known and torch.is_autocast_enabled(device):  # autocast would round the products
         with torch.autocast(device, enabled=False):
             return mixed(images, gates)
     sums: tuple[Tensor, ...] = _Mixed.apply(gates, *images)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The weights of operations, on a device: what a supernet takes beside its input."""
+"""Mixture weights on a device: the second argument of a supernet."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..plan import Term
 
 
 class MixtureWeights:
-    """Rows of operation weights, on a device, with what is 0 known to the host.
+    """Rows of operation weights on a device; the host knows which of them are 0.
 
     Args:
         weights: group -> [rows, columns].
         device: where to hold them.
         dtype: in which to compute.
-        gradient: whether they can be differentiated by.
+        gradient: whether gradients by the weights can be computed.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class MixtureWeights:
         made._hold({name: t.detach().cpu().numpy() for name, t in tensors.items()}, dict(tensors))
         return made
 
-    #: is told every operation that is run, and what it reads
+    #: called with the term, the module and the input of every operation that is run
     observe: Callable[[Term, nn.Module, Tensor], None] | None = None
 
     def _hold(self, values: Mapping[str, np.ndarray], tensors: dict[str, Tensor]) -> None:
@@ -56,7 +56,7 @@ class MixtureWeights:
 
     @property
     def differentiable(self) -> bool:
-        """Whether a gradient by the weights can be asked for."""
+        """Whether gradients by the weights can be computed."""
         return any(tensor.requires_grad for tensor in self.tensors.values())
 
     def active(self, term: Term) -> bool:

@@ -2,19 +2,19 @@
 
 ``forward(x, mixture)`` takes the weights of the operations as an argument: a softmax (DARTS), a one-hot
 sample (ENAS, GDAS, single paths), or any other rows of a space's groups. An operation whose weight is
-exactly 0 is not run; its zero is added as a number, so that a gradient by it is that of the sum which
-it would be part of (Dong & Yang 2019). The operations are those of `operations.py`, so a one-hot
-mixture computes what the stand-alone network does with the same weights.
+exactly 0 is not run; the weight itself is added to the sum, so that its gradient is the gradient of
+the sum (Dong & Yang 2019). The operations are those of `operations.py`, so the output at a one-hot
+mixture is that of the stand-alone network with the same weights.
 
-Batch norms use the statistics of their batch: those that a running mean collects over many
-mixtures fit none of them. `calibrated` measures the statistics of one mixture instead (Guo et al. 2019,
+Batch norms use the statistics of their batch: running means over many mixtures fit none of them.
+`calibrated` measures the statistics of one mixture instead (Guo et al. 2019,
 1904.00420). Norms beside a mixture have neither scale nor offset, which would compete with it
 (Liu et al. 2018, section 3.1).
 
-What makes it fast, without changing a number: whatever several edges do to the same state is done once
-(the first ReLU, poolings and their norms) or as one (equal operations, see `weighted`), the weight of
-an edge is the scale of its last norm instead of one more pass over its output, sums are made in place,
-states that nothing reads are not computed, and all stays channels-last.
+It is fast, without changing a number, because edges on the same state share their work: it is done once
+(the first ReLU, poolings and their norms) or as one (equal operations, see `weighted`); the weight of
+an edge is the scale of its last norm instead of one more pass over its output; sums are made in place;
+states that nothing reads are not computed; and all tensors stay channels-last.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Supernet(nn.Module):
         return result
 
     def operations(self) -> Iterator[tuple[Term, nn.Module]]:
-        """Yield every operation that has weights of its own, with the term that it is run for."""
+        """Yield every operation that has weights of its own, with its term."""
         for block in self.modules():
             for term in block.terms if isinstance(block, _Block) else ():
                 if (module := getattr(block, term.out, None)) is not None:
@@ -100,7 +100,7 @@ class Supernet(nn.Module):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Let nothing that is computed within be differentiable by the weights."""
+        """Compute no gradients by the shared weights within the context."""
         learnt = [weight for weight in self.parameters() if weight.requires_grad]
         for weight in learnt:
             weight.requires_grad_(False)
@@ -112,7 +112,7 @@ class Supernet(nn.Module):
 
     @contextmanager
     def calibrated(self, mixture: MixtureWeights, batches: Iterable[Tensor]) -> Iterator[None]:
-        """Let norms use, within, the mean statistics of some batches [B, C, H, W] at `mixture`."""
+        """Within the context, norms use the mean statistics of `batches` [B, C, H, W] at `mixture`."""
         self._switch("measure")
         try:
             with torch.no_grad():
@@ -141,7 +141,7 @@ class _At(nn.Module):
 
 
 class _Block(nn.Module):
-    """A mixed block as a module; what its output does not depend on is not computed."""
+    """A mixed block as a module; it computes only the states that its output depends on."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class _Block(nn.Module):
                 self.add_module(_pooling(term), nn.Sequential(pool, *norm))
         #: state -> the operations that read it, and the sums they are part of
         self.outgoing: dict[str, list[tuple[str, Term]]] = {}
-        #: operation with weights of its own -> what it shares with those that it can run as one with
+        #: operation with weights of its own -> a key; operations with equal keys can run as one
         self.kinds: dict[str, object] = {}
         for line in block.lines:
             for term in line.terms if isinstance(line, Mix) else ():
@@ -179,7 +179,7 @@ class _Block(nn.Module):
                     self.kinds[term.out] = (term.op, term.args) if joinable(module) else term.out
 
     def forward(self, inputs: Sequence[Callable[[], State]], mixture: MixtureWeights) -> State:
-        """Return the output for inputs that are computed when they are asked for."""
+        """Return the output; an input is a function that is called when something reads it."""
         return _Pass(self, inputs, mixture).state(self.block.output)
 
 
@@ -258,7 +258,7 @@ class _Pass:
         return [name for name in line.inputs if name not in read]
 
     def _side_by_side(self, line: Call) -> Partial:
-        """Return the inputs that no operation reads, side by side."""
+        """Return the inputs that no operation reads, concatenated in their channels."""
         loose = self._loose(line)
         images = [self.tensor(name) for name in loose]
         channels = images[0].shape[1]
@@ -282,7 +282,7 @@ class _Pass:
         return total + torch.stack(idle).sum() if idle else total
 
     def _from(self, source: str) -> Mapping[str, list[Tensor]]:
-        """Return what the operations on a state add to each sum, all of them computed at once."""
+        """Return sum -> the weighted outputs of the operations on a state, computed together."""
         if source not in self.parts:
             reading = [
                 (out, term)
@@ -300,10 +300,9 @@ class _Pass:
         return self.parts[source]
 
     def _learning(self, source: str, reading: Reading) -> Iterator[Parts]:
-        """Yield what operations with weights of their own add to sums.
+        """Yield the weighted outputs of operations with weights of their own, by the sums.
 
-        Equal operations run as one, and what leads to the same sums is added up before it is divided
-        among them.
+        Equal operations run as one. Outputs for the same sums are added up before they are split.
         """
         alike: dict[object, list[tuple[str, Term]]] = {}
         for out, term in reading:
@@ -319,7 +318,7 @@ class _Pass:
             yield sums, y.chunk(len(sums), 1) if len(sums) > 1 else [y]
 
     def _passing(self, reading: Reading) -> Iterator[Parts]:
-        """Yield what poolings and the state itself add to sums."""
+        """Yield the weighted outputs of poolings and identities, by the sums."""
         terms: dict[str, list[Term]] = {}
         for out, term in reading:
             terms.setdefault(out, []).append(term)
@@ -359,9 +358,9 @@ class _Pass:
 
 
 def _aligned(module: Align, value: Partial) -> Tensor:
-    """Return the output of a module for some channels, or for all.
+    """Return the output of a module for an image that may hold only some of its channels.
 
-    It is that for zeros in the place of the others, without computing with them.
+    Missing channels count as zeros, without computing with them.
     """
     x, index = F.relu(value.x), value.index
     change: Any = module.change
@@ -372,7 +371,7 @@ def _aligned(module: Align, value: Partial) -> Tensor:
 
 
 def _made(line: Call | Term, outer: Mapping[str, Value], *, affine: bool) -> nn.Module:
-    """Return the module of a line, with norms of our kind."""
+    """Return the module of a line, its batch norms replaced by `Norm`."""
     constructor: Any = MODULES[line.op]
     module: nn.Module = constructor(**_values(line.args, outer))
     return _renormed(with_fast_gradients(module), affine=affine)
@@ -392,5 +391,5 @@ def _pooling(term: Term) -> str:
 
 
 def _values(args: tuple[tuple[str, Value], ...], outer: Mapping[str, Value]) -> dict[str, Value]:
-    """Return constructor arguments; a text that is a parameter of the block stands for it."""
+    """Return constructor arguments; names of parameters of the block become their values."""
     return {name: outer.get(str(value), value) for name, value in args}

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..depthwise import LAST, Depthwise, depthwise, on_cpu
 from ..operations import FactorizedReduce
 
-#: On a CPU several edges pay together as long as what they make stays in its nearer caches. [bytes]
+#: On a CPU it pays to compute several edges as one while their outputs stay in the caches. [bytes]
 CACHE = 1 << 20
 
 
@@ -44,20 +44,20 @@ class Norm(nn.Module):
         return normed([self], x, None if gate is None else [gate])
 
     def measured(self) -> tuple[Tensor, Tensor]:
-        """Return the mean [C] of the means and that of the variances that were measured."""
+        """Return the mean [C] of the measured means, and of the measured variances."""
         assert self.sums is not None, "nothing was measured with this operation"
         means, variances, number = self.sums
         return means / number, variances / number
 
     def measure(self, x: Tensor) -> None:
-        """Take the statistics of images [B, C, H, W] into account."""
+        """Add the statistics of images [B, C, H, W] to the measured ones."""
         variance, mean = torch.var_mean(x.float() if x.dtype == torch.bfloat16 else x, (0, 2, 3))
         means, variances, number = self.sums or (0.0, 0.0, 0)
         self.sums = means + mean, variances + variance, number + 1
 
 
 def normed(norms: Sequence[Norm], x: Tensor, gates: Sequence[Tensor] | None = None) -> Tensor:
-    """Return the outputs of equal norms for what stands side by side.
+    """Return the outputs of equal norms for inputs that are concatenated in their channels.
 
     Args:
         norms: E of them, of C channels each.
@@ -81,7 +81,7 @@ def normed(norms: Sequence[Norm], x: Tensor, gates: Sequence[Tensor] | None = No
 
 
 def together(x: Tensor) -> int:
-    """Return how many edges that read images [B, C, H, W] are best computed as one. [count]"""
+    """Return the best number of edges on images [B, C, H, W] to compute as one. [count]"""
     if not on_cpu(x):
         return 1 << 20
     return max(1, CACHE // (x.numel() * x.element_size()))
@@ -133,7 +133,7 @@ def joinable(module: nn.Module) -> bool:
 
 
 def halves(module: FactorizedReduce, x: Tensor, index: Tensor | None = None) -> Tensor:
-    """Return what `module` does between its ReLU and its norm, for some channels or for all.
+    """Return the joint output of the two convolutions of `module`, for some channels or for all.
 
     Its two convolutions are the two corners of one kernel of 2 x 2, so that no image is shifted, and
     neither outputs nor their gradients have to be put together from halves.
@@ -164,7 +164,7 @@ def _convolved(layers: Sequence[nn.Conv2d], x: Tensor, *, wide: bool) -> Tensor:
 
 
 def _side_by_side(gates: Sequence[Tensor], channels: int) -> Tensor:
-    """Return numbers [] for as many channels each, one after the other."""
+    """Return E numbers [] as [E channels], each repeated for its channels."""
     if len(gates) == 1:
         return gates[0].expand(channels).contiguous()
     return torch.stack(list(gates)).repeat_interleave(channels)

@@ -1,4 +1,4 @@
-// What every part of the page uses: elements (text is text, never markup), numbers with units, theme.
+// Shared helpers of the page: elements (text is text, never markup), numbers with units, theme.
 "use strict";
 const ev = {};
 

@@ -8,8 +8,8 @@ class CandidatePanel {
     this.facts = ev.el("div", { class: "facts" });
     this.pictures = ev.el("div", { class: "pictures" });
     this.curve = new Plot({ height: 170, label: "Training curve" });
-    this.shown = null; // id of the candidate whose numbers stand there
-    this.drawn = null; // and of the one whose architecture does
+    this.shown = null; // id of the candidate whose numbers are shown
+    this.drawn = null; // id of the candidate whose architecture is shown
   }
 
   async show(id) {

@@ -14,7 +14,7 @@ const Drawing = {
     };
   },
 
-  // What became of the parent's drawing: for ids of nodes and edges "added", "removed" or "changed".
+  // Changes from the parent's drawing: id of a node or edge -> "added", "removed" or "changed".
   changes(parent, child) {
     const found = { nodes: new Map(), edges: new Map(), facts: new Map() };
     const differ = {

@@ -28,7 +28,7 @@ class Run {
     if (rows.length || steps.length || state) this.kept.clear();
   }
 
-  // Return what `make` gives, made once until something changes.
+  // Return the value of `make`, computed once until something changes.
   once(name, make) {
     if (!this.kept.has(name)) this.kept.set(name, make());
     return this.kept.get(name);
@@ -129,7 +129,7 @@ class Run {
     if (["score", "params", "flops", "seconds", "epochs"].includes(name)) return row[name];
     return row.metrics[name];
   }
-  // What can be an axis: name -> label.
+  // The measures that can be an axis: name -> label.
   get measures() {
     return this.once("measures", () => {
       const found = { params: "parameters [count]", flops: "FLOPs of one input [count]", seconds: "time of the candidate [s]" };

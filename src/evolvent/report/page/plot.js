@@ -2,7 +2,7 @@
 "use strict";
 
 class Plot {
-  // size: {height [px], label: what it shows, for those who cannot see it}
+  // size: {height [px], label: a description for screen readers}
   constructor({ height, label, pick = null, tell = null, keys = null }) {
     this.height = height;
     this.base = ev.el("canvas", { "aria-hidden": "true" });
@@ -138,7 +138,7 @@ class Plot {
     for (let tick = Math.ceil(low / step - 1e-9); tick <= high / step + 1e-9; tick += 1) found.push(+(tick * step).toPrecision(12));
     return found;
   }
-  // How to write numbers that are so far apart.
+  // The number format for ticks at this distance.
   static decimals(step) {
     const digits = Math.min(6, Math.max(0, -Math.floor(Math.log10(step || 1) + 1e-9)));
     return (value) => (step >= 1000 ? ev.number(value) : value.toFixed(digits));
