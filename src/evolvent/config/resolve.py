@@ -80,8 +80,8 @@ def _without_schedule(parts: Parts) -> tuple[Parts, Asked]:
     )
     bare = Parts(
         parts.space,
-        dataclasses.replace(parts.strategy, settings=strategy),
-        dataclasses.replace(parts.estimator, settings=estimator),
+        parts.strategy.with_settings(strategy),
+        parts.estimator.with_settings(estimator),
     )
     return bare, asked
 

@@ -53,8 +53,12 @@ class Component:
 
     def having(self, **settings: Any) -> Component:
         """Return the same part with further settings."""
-        changed = dataclasses.replace(self, settings={**self.settings, **settings})
-        vars(changed).update({"make": self.make})  # as looked up
+        return self.with_settings({**self.settings, **settings})
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Component:
+        """Return the same part with these settings alone."""
+        changed = dataclasses.replace(self, settings=settings)
+        vars(changed)["make"] = self.make  # looked up once
         return changed
 
     def to_json(self) -> dict[str, Any]:
