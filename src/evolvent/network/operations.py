@@ -115,8 +115,8 @@ class FactorizedReduce(nn.Module):
 class GroupedReduce(nn.Sequential):
     """Halve the image: a 1 x 3 and a 3 x 1 convolution in groups, then a 1 x 1 over all channels.
 
-    Each of the first two halves one axis. There are 8 groups, or else 4, 2 or 1: the largest of them
-    that divides the channels.
+    Each of the first two halves one axis. The number of groups is the largest of 8, 4, 2 and 1 that
+    divides the channels.
     """
 
     def __init__(self, channels: int) -> None:

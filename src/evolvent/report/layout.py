@@ -118,7 +118,7 @@ def _acyclic(names: Sequence[str], edges: Sequence[Ends]) -> dict[Ends, Ends]:
 
 
 def _layers(names: Sequence[str], edges: Sequence[Ends]) -> dict[str, int]:
-    """Return the layer of every node: below its sources; one without sources, just above its readers."""
+    """Return the layer of every node: below its sources, or without sources just above its readers."""
     layer = dict.fromkeys(names, 0)
     for _ in names:
         before = dict(layer)

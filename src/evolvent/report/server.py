@@ -42,9 +42,7 @@ from .reading import Reader
 
 POLL = 0.3  # [s] between two reads of the log
 TICK = 2.0  # [s] between two events that only update the times
-ALIVE = (
-    15.0  # [s] between two keep-alive messages without news: sending them reveals closed pages
-)
+ALIVE = 15.0  # [s] between two keep-alive messages without news: sending them reveals closed pages
 BATCH = 2000  # rows per event: a long log comes in parts, and others are served between them
 COOKIE = "evolvent"
 Answer = Callable[[Request], Awaitable[Response]]

@@ -228,7 +228,7 @@ def fetch(name: str, wanted: str) -> Path:
         ) from error
     missing = [file for file in public.files if not (folder / file).is_file()]
     if missing:
-        raise DataError(f"the files fetched for {name!r} lack {missing[0]}: report this")
+        raise DataError(f"the download of {name!r} holds no {missing[0]}: report this")
     return folder
 
 

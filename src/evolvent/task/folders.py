@@ -118,7 +118,7 @@ def check_size(size: Any) -> tuple[int, int] | None:
     return int(edges[0]), int(edges[1])
 
 
-# ---- which files there are -----------------------------------------------------------------------
+# ---- the files -----------------------------------------------------------------------------------
 
 
 def _part_folders(root: Path, notes: list[str]) -> dict[str, Path]:
@@ -217,7 +217,7 @@ def _utf8(folder: Path) -> str:
     return folder.name
 
 
-# ---- what is in them -----------------------------------------------------------------------------
+# ---- the pictures --------------------------------------------------------------------------------
 
 
 def _survey(

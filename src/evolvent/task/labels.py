@@ -45,7 +45,7 @@ def _plain(what: str, y: np.ndarray) -> np.ndarray:
         return as_text(what, y)
     if y.dtype.kind not in "biuf":
         raise DataError(f"{what} are of type {y.dtype}: integers or text are needed")
-    # A NaN fails the comparison, and what is not larger than _GREATEST can be made an integer.
+    # A NaN fails the comparison, and a float of at most _GREATEST can be made an integer.
     if len(y) and not (
         y.min() >= -_GREATEST and y.max() <= _GREATEST and np.array_equal(y, y.astype(np.int64))
     ):

@@ -323,7 +323,7 @@ def _read(path: Path, text: Sequence[str]) -> pd.DataFrame:
         raise DataError(f"{path}: there is no such file") from None
     except ImportError:
         raise DataError(f"{path}: parquet needs pyarrow: pip install 'evolvent[parquet]'") from None
-    except (ValueError, OSError) as error:  # what pandas raises for damaged and empty files
+    except (ValueError, OSError) as error:  # pandas raises these for damaged and empty files
         line = str(error).splitlines()[0]
         raise DataError(f"{path}: cannot be read as a table ({line})") from error
 

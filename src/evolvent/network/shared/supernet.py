@@ -55,8 +55,8 @@ class Partial:
 
 
 State = Tensor | Partial
-Reading = Sequence[tuple[str, Term]]  # sums, and operations that are part of them
-Parts = tuple[Sequence[str], Sequence[Tensor]]  # sums, and what is added to each
+Reading = Sequence[tuple[str, Term]]  # (sum, operation that is one of its terms)
+Parts = tuple[Sequence[str], Sequence[Tensor]]  # sums, and the part that is added to each
 
 
 class Supernet(nn.Module):
