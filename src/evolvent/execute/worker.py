@@ -21,14 +21,13 @@ from torch import nn
 from .. import registry
 from ..errors import EvolventError, is_out_of_memory
 from ..estimator import Estimator, Evaluation
-from ..estimator.full import load, state_of, with_own_training
-from ..network.build import Size, build
+from ..network.build import Size
 from ..network.cost import params
-from ..network.data import loader
-from ..network.train import Hyperparameters, train
-from ..network.train import evaluate as evaluate_on
+from ..network.fit import Beginning, load, scored, state_of
+from ..network.fit import fit as fit_network
+from ..network.train import Hyperparameters
 from ..space import Space
-from ..task import Part, Task
+from ..task import Task
 from ..types import Arch, Candidate, State, failed
 
 REASON = 500  # characters of an exception's text; torch writes pages
@@ -167,31 +166,39 @@ def fit(context: Context, job: Job) -> Outcome:
     """Train one network as the job says; its state is that of the network as it is delivered."""
     task, start = context.spec.task, time.monotonic()
     space = registry.make_space(job.space, task, job.space_settings)
-    net = build(space, job.arch, task, job.size, seed=job.seed)
-    if job.state is not None:
-        load(net, job.state)
-    hyper = with_own_training(job.hyper, space, job.arch)
     part = task.everything if job.everything else task.train
     device = context.spec.device
-    done = train(
-        net,
-        loader(task, part, device=device),
+
+    def begin(net: nn.Module, epochs: float) -> Beginning:
+        if job.state is not None:
+            load(net, job.state)
+        return Beginning(job.before, epochs)
+
+    made = fit_network(
+        space,
+        job.arch,
+        task,
+        part,
+        size=job.size,
+        hyper=job.hyper,
         epochs=job.epochs,
-        hyper=hyper,
+        begin=begin,
         seed=job.seed,
         deadline=job.deadline,
+        device=device,
     )
+    net, done = made.net, made.done
     numbers = {
         "epochs": done.epochs,
-        "total_epochs": job.before + done.epochs,
+        "total_epochs": made.total_epochs,
         "examples": len(part),
         "train_seconds": round(done.seconds, 3),
         "curve": done.curve,
         "cut": done.cut,
         "params": params(net),
         "seed": job.seed,
-        "val": None if job.everything else _scored(net, task, task.validation, device),
-        "test": _scored(net, task, task.test, device) if job.test and task.test else None,
+        "val": None if job.everything else scored(net, task, task.validation, device=device),
+        "test": scored(net, task, task.test, device=device) if job.test and task.test else None,
         "threads": torch.get_num_threads(),
         "peak_mib": peak_memory(),
     }
@@ -225,7 +232,3 @@ def peak_memory() -> float | None:
 
         largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return round(largest / (2**20 if sys.platform == "darwin" else 2**10), 1)
-
-
-def _scored(net: nn.Module, task: Task, part: Part, device: str) -> dict[str, float]:
-    return evaluate_on(net, loader(task, part, device=device))
