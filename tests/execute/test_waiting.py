@@ -1,17 +1,18 @@
 """Jobs are submitted a few at a time, and each answer is taken as it comes."""
 
 from concurrent.futures import Future
+from typing import Any
 
 import pytest
 from tests import helpers_execute as calls
 
-from evolvent.execute import Executor, waiting
+from evolvent.execute import waiting
 from evolvent.execute.inline import Inline
 from evolvent.execute.processes import LocalSlots
 from evolvent.execute.waiting import as_done
 
 
-class Desk(Executor):
+class Desk:
     """An executor whose jobs end in the order that it is told, one a tick."""
 
     def __init__(self, workers, order):
@@ -20,8 +21,7 @@ class Desk(Executor):
         self.sizes: list[int] = []
         self.submitted: list[int] = []
 
-    def submit(self, call, /, *args, timeout=None):
-        (number,) = args
+    def submit(self, call, number, timeout=None):
         self.open[number] = Future()
         self.submitted.append(number)
         self.sizes.append(len(self.open))
@@ -44,7 +44,7 @@ def jobs(count):
 
 @pytest.mark.parametrize(("workers", "most"), [(1, None), (2, None), (9, None), (1, 3)])
 def test_every_job_is_answered_and_never_too_many_run(workers, most, impatient):
-    desk = Desk(workers, order=[4, 1, 0, 3, 2])
+    desk: Any = Desk(workers, order=[4, 1, 0, 3, 2])
     found = [
         (name, future.result())
         for name, future in as_done(desk, calls.same, jobs(5), most=most, tick=desk.tick)
@@ -55,7 +55,7 @@ def test_every_job_is_answered_and_never_too_many_run(workers, most, impatient):
 
 
 def test_answers_come_as_jobs_end(impatient):
-    desk = Desk(3, order=[2, 0, 1])
+    desk: Any = Desk(3, order=[2, 0, 1])
     found = [name for name, _ in as_done(desk, calls.same, jobs(3), tick=desk.tick)]
     assert found == ["job 2", "job 0", "job 1"]
 
