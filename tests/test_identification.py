@@ -1,5 +1,6 @@
 """Regression or classification? The decision, the evidence, and how runs use it."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -11,15 +12,14 @@ from evolvent import identification as identify
 from evolvent.cli import verbs as cli
 from evolvent.engine.events import Say
 from evolvent.errors import CandidateFailed, DataError, SettingError
-from evolvent.identification import (
-    ClassReading,
-    QuantityReading,
-    Rows,
-    chosen_rows,
-    code_lengths,
-    identify_column,
-)
+from evolvent.identification import identify_column
+from evolvent.identification.evolution import CodeLength, evolved, task_of
+from evolvent.identification.readings import ClassReading, QuantityReading, code_lengths
+from evolvent.identification.rows import EACH, ROWS, Rows, chosen_rows, drawn, frequencies
+from evolvent.network.train import Training
+from evolvent.registry import make_space
 from evolvent.task.frames import Frame
+from evolvent.types import Budget, Candidate
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(240, 3))
@@ -118,16 +118,93 @@ def test_networks_that_fail_are_passed_over(quick, monkeypatch):
     def train(*args, **options):
         if next(count) % 4 < 2:  # every second network of either reading
             raise CandidateFailed("the training loss became nan")
+        return Training()
 
-    monkeypatch.setattr(identify, "train", train)
+    monkeypatch.setattr("evolvent.network.fit.train", train)
     assert identify_column(frame(TARGETS["counts"][0]), "y").trials == 16
 
     def never(*args, **options):
         raise CandidateFailed("the training loss became nan")
 
-    monkeypatch.setattr(identify, "train", never)
+    monkeypatch.setattr("evolvent.network.fit.train", never)
     with pytest.raises(SettingError, match="say --kind classification"):
         identify_column(frame(TARGETS["counts"][0]), "y")
+
+
+def test_the_readings_have_as_many_networks_when_time_is_up(quick, monkeypatch):
+    """The second has less time than the first: only as many of the first count."""
+    counts, seen = {"class": 7, "quantity": 4}, {}
+
+    def few(reading, *, trials, until, **options):
+        given = {"trials": min(trials, counts[reading.name]), "until": float("inf")}
+        results = evolved(reading, **options, **given)
+        seen[reading.name] = sorted(results, key=lambda result: result.value)  # the best come last
+        return seen[reading.name]
+
+    monkeypatch.setattr(identify, "evolved", few)
+    found = identify_column(frame(TARGETS["classes without an order"][0], blobs()), "y")
+    assert {name: len(results) for name, results in seen.items()} == counts
+    assert found.trials == 11
+    fourth, last = seen["class"][3], seen["class"][-1]
+    assert fourth.value < last.value
+    assert found.archs is not None
+    assert found.archs["class"] == fourth.candidate.arch != last.candidate.arch
+
+
+# ---- the evolution -------------------------------------------------------------------------------
+
+
+def reading_of(y):
+    rng = np.random.default_rng(0)
+    return QuantityReading(drawn(frame(y), "y", rng))
+
+
+def search(reading, **options):
+    given: dict[str, Any] = {
+        "horizon": 18,
+        "trials": 8,
+        "least": 3,
+        "until": float("inf"),
+        "seed": "0",
+    }
+    return evolved(reading, **(given | options))
+
+
+def told(results):
+    return [(r.candidate.id, r.candidate.arch, r.score, r.metrics["codes"]) for r in results]
+
+
+def test_a_search_makes_its_trials_or_ends_when_it_is_late():
+    reading = reading_of(TARGETS["a quantity"][0])
+    whole = search(reading)
+    assert [result.candidate.id for result in whole] == list(range(8))
+    late = search(reading, until=0.0)
+    assert told(late) == told(whole[:3])
+    assert told(search(reading, until=0.0, trials=2)) == told(whole[:2])
+
+
+def test_a_network_is_scored_by_the_code_of_the_choosing_rows():
+    reading = reading_of(TARGETS["a quantity"][0])
+    task = task_of(reading)
+    space = make_space("chain", task, {"depth": 2, "units": (8, 16), "lrs": (1e-3, 2e-2)})
+    estimator = CodeLength(space, task, reading, seed="0")
+    candidate = Candidate(4, (0.01, (("a", "dense", 16, "relu"),)), budget=Budget(epochs=60.0))
+    result = estimator.evaluate(candidate, {}).result
+    assert result.score is not None
+    assert result.score < 0
+    assert (result.epochs, result.total_epochs) == (60.0, 60.0)
+    assert len(result.metrics["codes"]) == (reading.rows.part == 2).sum()
+    again = estimator.evaluate(candidate, {}).result
+    assert told([again]) == told([result])
+    json.dumps(result.to_json())
+    # what a judging row holds changes its own code, and no score
+    part = reading.rows.part
+    moved = dataclasses.replace(reading.rows, place=reading.rows.place.copy())
+    moved.place[part == 2] = moved.place[part == 2][::-1]
+    other = CodeLength(space, task, QuantityReading(moved), seed="0")
+    judged = other.evaluate(candidate, {}).result
+    assert judged.score == result.score
+    assert judged.metrics["codes"] != result.metrics["codes"]
 
 
 # ---- rows and readings ---------------------------------------------------------------------------
@@ -139,15 +216,15 @@ def test_few_rows_of_every_value_are_looked_at():
     many = chosen_rows(np.repeat(np.arange(40.0), 100), rng)
     all_differ = chosen_rows(np.arange(5000.0), rng)
     assert np.bincount(few // 500).tolist() == [100, 100, 100]
-    assert len(many) == 40 * identify.EACH
-    assert len(all_differ) == identify.ROWS
+    assert len(many) == 40 * EACH
+    assert len(all_differ) == ROWS
     for found in (few, many, all_differ):
         assert len(set(found.tolist())) == len(found)
 
 
 def test_values_that_were_not_seen_are_as_probable_as_good_and_turing_expect():
-    assert identify.frequencies(np.arange(6), 12) == pytest.approx([1 / 12] * 12)
-    seen = identify.frequencies(np.array([0, 0, 0, 1, 1, 2]), 4)
+    assert frequencies(np.arange(6), 12) == pytest.approx([1 / 12] * 12)
+    seen = frequencies(np.array([0, 0, 0, 1, 1, 2]), 4)
     assert seen == pytest.approx(np.array([5, 10 / 3, 5 / 3, 0]) / 12 + 1 / 24)
     assert seen.sum() == pytest.approx(1)
 

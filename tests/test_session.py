@@ -15,6 +15,7 @@ from evolvent.engine.events import Say
 from evolvent.engine.store import Store
 from evolvent.errors import RunError, SettingError, UserError
 from evolvent.execute import worker
+from evolvent.network.fit import scored
 from evolvent.types import Result
 
 TINY = {"estimator": {"epochs": 3.0, "width": 4}, "train": {"epochs": 8.0}}
@@ -137,13 +138,13 @@ def test_the_answer_never_depends_on_test_data(go, toy, tmp_path, unbroken):
 
 
 def test_test_data_are_read_once_for_the_winner_and_each_control(go, monkeypatch):
-    read, scored = [], worker._scored
+    read: list[str] = []
 
-    def counting(net, task, part, device):
+    def counting(net, task, part, **options):
         read.extend(["test"] if part is task.test else [])
-        return scored(net, task, part, device)
+        return scored(net, task, part, **options)
 
-    monkeypatch.setattr(worker, "_scored", counting)
+    monkeypatch.setattr(worker, "scored", counting)
     card = go().card
     assert len(read) == 1 + len(card["controls"])
 

@@ -17,9 +17,9 @@ from safetensors.numpy import save_file
 from evolvent.deliver import export as exporting
 from evolvent.deliver.export import CHECK, export, load, source
 from evolvent.errors import EvolventError
-from evolvent.estimator.full import state_of
 from evolvent.network.build import Assembled, Size, plan
 from evolvent.network.data import Resident
+from evolvent.network.fit import state_of
 from evolvent.network.operations import MODULES
 from evolvent.network.plan import Block, Plan, Value, call
 from evolvent.space import Space

@@ -336,7 +336,7 @@ def test_never_more_trainings_run_than_there_are_workers(delivery, workers, monk
         sizes.append(len(running))
         return wait(running, **options)
 
-    monkeypatch.setattr(deliver, "wait", waiting)
+    monkeypatch.setattr("evolvent.execute.waiting.wait", waiting)
     delivery(Trainings(), workers=workers).run()
     assert max(sizes) == min(workers, 4)  # at most four finalists, later three networks
 

@@ -13,8 +13,8 @@ from evolvent.deliver import onnx as onnx_export
 from evolvent.deliver.export import export
 from evolvent.deliver.onnx import Conversion, convert
 from evolvent.errors import EvolventError
-from evolvent.estimator.full import state_of
 from evolvent.network.build import Assembled, Size, plan, weights
+from evolvent.network.fit import state_of
 from evolvent.registry import make_space
 from evolvent.space.plain import Plain
 from evolvent.space.topology import Topology

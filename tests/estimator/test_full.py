@@ -3,15 +3,14 @@
 import dataclasses
 import json
 
-import numpy as np
 import pytest
-import torch
 from tests.helpers import elsewhere
 
 from evolvent.errors import SettingError
-from evolvent.estimator.full import TRAINED, Full, load, state_of, with_own_training
+from evolvent.estimator.full import Full
 from evolvent.network.build import Size, build, plan
 from evolvent.network.cost import cost, params
+from evolvent.network.fit import TRAINED
 from evolvent.network.train import Hyperparameters
 from evolvent.space.cell201 import Cell201, parse
 from evolvent.space.plain import Plain
@@ -162,20 +161,6 @@ def test_a_candidate_continues_from_inherited_weights(toy):
     assert again.metrics["loss"] == first.result.metrics["loss"]
 
 
-def test_states_are_copies(toy):
-    net = build(Cell201(), ARCH, toy, SIZE)
-    state = state_of(net)
-    with torch.no_grad():
-        for weight in net.parameters():
-            weight.zero_()
-    assert state["logits.weight"].any()
-    load(net, state)
-    for value in state.values():
-        value[...] = 0
-    assert net.get_parameter("logits.weight").abs().sum() > 0
-    assert all(isinstance(value, np.ndarray) for value in state.values())
-
-
 # ---- what an architecture says itself ------------------------------------------------------------
 
 
@@ -186,12 +171,6 @@ class Willed(Plain):
 
     def training(self, arch):
         return {"lr": arch[1], "optimizer": "adamw"}
-
-
-def test_an_architectures_own_training_overrides_the_settings():
-    hyper = with_own_training(HYPER, Willed(), (4, 0.03))
-    assert hyper == dataclasses.replace(HYPER, lr=0.03, optimizer="adamw")
-    assert with_own_training(HYPER, Plain(), (4,)) == HYPER
 
 
 def test_an_architectures_own_training_is_what_it_is_trained_with(toy):

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from evolvent.estimator.full import TRAINED, Full, state_of
+from evolvent.estimator.full import Full
 from evolvent.estimator.inherit import Inherit, inherit
 from evolvent.network.build import Size, build
+from evolvent.network.fit import TRAINED, state_of
 from evolvent.network.train import Hyperparameters, train
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201, parse

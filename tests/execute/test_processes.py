@@ -21,7 +21,9 @@ from evolvent.execute import Cancelled, OutOfMemory, TimedOut, WorkerLost
 from evolvent.execute.inline import Inline
 from evolvent.execute.processes import LocalSlots
 
-sys.path.insert(0, str(Path(__file__).parent))  # workers get this path too, and import the calls
+sys.path.insert(
+    0, str(Path(__file__).parent.parent)
+)  # workers get this path too, and import the calls
 helpers = importlib.import_module("helpers_execute")
 
 PATIENCE = 60  # [s] long enough for a busy machine; no test depends on it
@@ -72,7 +74,7 @@ def all_ready(executor):
 
 def run_script(path, text, **options):
     path.write_text(textwrap.dedent(text))
-    places = [str(Path(__file__).parent), *sys.path]
+    places = [str(Path(__file__).parent.parent), *sys.path]
     with heeding_interrupts():
         return subprocess.Popen(
             [sys.executable, str(path)],

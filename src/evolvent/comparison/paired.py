@@ -11,7 +11,6 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from ..errors import CandidateFailed, EvolventError, RunError, SettingError, unk
 from ..execute import cores
 from ..execute.inline import Inline
 from ..execute.processes import LocalSlots
+from ..execute.waiting import as_done
 from ..files import write_atomically
 from ..identification import settings_with_kind
 from ..task import Task
@@ -37,6 +37,7 @@ from .play import Trace, play
 
 CONTROL = "random"
 CHUNK = 25  # seeds per call on a table, where one search takes milliseconds
+AHEAD = 4  # calls per worker that are submitted at a time, so that none waits for its next
 
 
 def compare(
@@ -169,26 +170,22 @@ def _played(
     missing = [(name, rest) for name, rest in missing if rest]
     spec = dataclasses.replace(next(iter(setups.values())).spec, seed=0)
     executor = LocalSlots(spec, workers=workers) if workers and missing else Inline(spec)
-    start = time.monotonic()
+    start, left = time.monotonic(), len(missing)
+    searches = [(name, (setups[name], rest)) for name, rest in missing]
     try:
-        running: dict[Future[list[Trace]], str] = {}
-        for name, rest in missing:
-            running[executor.submit(play, setups[name], rest)] = name
-        while running:
-            done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
-            for future in done:
-                name = running.pop(future)
-                try:
-                    traces = future.result()
-                except CandidateFailed as error:
-                    raise EvolventError(f"a search of {name} failed: {error}") from error
-                for trace in traces:
-                    known[name, trace.seed] = trace
-                    if store:
-                        store.note(f"{name}/{trace.seed}", dataclasses.asdict(trace))
-                if task.trainable:
-                    passed = time.monotonic() - start
-                    say(f"{passed:6.0f} s  {name}: {len(traces)} more, {len(running)} left")
+        for name, future in as_done(executor, play, searches, most=max(1, AHEAD * workers)):
+            try:
+                traces = future.result()
+            except CandidateFailed as error:
+                raise EvolventError(f"a search of {name} failed: {error}") from error
+            for trace in traces:
+                known[name, trace.seed] = trace
+                if store:
+                    store.note(f"{name}/{trace.seed}", dataclasses.asdict(trace))
+            left -= 1
+            if task.trainable:
+                passed = time.monotonic() - start
+                say(f"{passed:6.0f} s  {name}: {len(traces)} more, {left} left")
     finally:
         executor.shutdown()
     return {name: [known[name, seed] for seed in range(seeds)] for name in setups}

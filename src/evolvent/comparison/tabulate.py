@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ..engine.store import Store
 from ..errors import RunError, SettingError
 from ..execute.inline import Inline
 from ..execute.processes import LocalSlots
+from ..execute.waiting import as_done
 from ..execute.worker import Context, Job, fit
 from ..network.build import plan
 from ..network.cost import cost
@@ -31,6 +31,7 @@ from ..task.tables import Table, home, save_table
 from ..types import Arch, stream
 
 LARGEST = 1_000_000  # architectures; a larger space is no table
+AHEAD = 4  # rows per worker that are submitted at a time, so that none waits for its next
 
 
 def build(
@@ -162,34 +163,32 @@ def _fill(
 ) -> None:
     space, data, network = draft.space, draft.task, draft.network
     missing = [row for row in distinct if store.meta(f"row/{row}") is None]
-    start, done = time.monotonic(), 0
+
+    def jobs(row: int) -> list[Job]:
+        return [
+            Job(
+                f"{row}/{length:g}",
+                epochs=length,
+                test=True,
+                seed=stream(seed, "table", row, length).getrandbits(31),
+                arch=archs[row],
+                size=network.size,
+                hyper=network.hyper,
+            )
+            for length in epochs
+        ]
+
+    start, most = time.monotonic(), max(1, AHEAD * workers)
+    rows = ((row, (jobs(row),)) for row in missing)  # made as they are submitted
     with LocalSlots(draft.spec, workers=workers) if workers else Inline(draft.context) as executor:
-        running: dict[Future[dict[str, float]], int] = {}
-        while missing or running:
-            while missing and len(running) < max(1, 4 * workers):
-                row = missing.pop(0)
-                jobs = [
-                    Job(
-                        f"{row}/{length:g}",
-                        epochs=length,
-                        test=True,
-                        seed=stream(seed, "table", row, length).getrandbits(31),
-                        arch=archs[row],
-                        size=network.size,
-                        hyper=network.hyper,
-                    )
-                    for length in epochs
-                ]
-                running[executor.submit(measure, jobs)] = row
-            ready, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in ready:
-                row, done = running.pop(future), done + 1
-                flops = cost(plan(space, archs[row], data, network.size), data).flops
-                store.note(f"row/{row}", future.result() | {"flops": flops})
-                if done % 100 == 0:
-                    pace = (time.monotonic() - start) / done
-                    left = pace * (len(missing) + len(running))
-                    say(f"{done:,} rows, about {left / 60:.0f} minutes left")
+        trained = as_done(executor, measure, rows, most=most)
+        for done, (row, future) in enumerate(trained, start=1):
+            flops = cost(plan(space, archs[row], data, network.size), data).flops
+            store.note(f"row/{row}", future.result() | {"flops": flops})
+            if done % 100 == 0:
+                pace = (time.monotonic() - start) / done
+                left = pace * (len(missing) - done)
+                say(f"{done:,} rows, about {left / 60:.0f} minutes left")
 
 
 def _chosen(draft: Draft) -> dict[str, Any]:

@@ -282,14 +282,15 @@ def pace(
     threads: int = 1,
 ) -> float:
     """Return the training time per example, measured over a few steps now. [s]"""
-    from ..network.build import build
     from ..network.data import loader
+    from ..network.fit import fit
     from ..network.train import train
 
     count = min(len(task.train), 8 * hyper.batch)
     part = Part(task.train.x[:count], task.train.y[:count])
-    net, data = build(space, arch, task, size), loader(task, part, device=device)
+    data = loader(task, part, device=device)
     with using_threads(threads):  # as a worker has; what runs in this process keeps its own
-        train(net, data, epochs=0.25, hyper=hyper, seed=0)  # the first steps find their memory
-        done = train(net, data, epochs=1, hyper=hyper, seed=0)
+        # a few steps that are not measured: they find their memory
+        made = fit(space, arch, task, data, size=size, hyper=hyper, epochs=0.25)
+        done = train(made.net, data, epochs=1, hyper=made.hyper, seed=0)
     return float(done.seconds / (done.epochs * count))

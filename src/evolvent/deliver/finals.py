@@ -16,7 +16,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from ..engine.store import Store
 from ..engine.weights import Weights
 from ..errors import CandidateFailed, EvolventError, RunError
 from ..execute import Executor
+from ..execute.waiting import as_done
 from ..execute.worker import Job, Outcome, fit
 from ..network.build import plan
 from ..network.cost import Cost, cost
@@ -365,24 +366,12 @@ class Delivery:
 
     def _fit(self, jobs: list[Job]) -> dict[str, dict[str, Any]]:
         """Run jobs that are not done yet; return name -> numbers of those that succeeded."""
-        running: dict[Future[Outcome], str] = {}
-        done: dict[str, dict[str, Any]] = {}
-        left = []
-        for job in jobs:
-            if (known := self.store.meta(f"trained/{job.name}")) is not None:
-                done[job.name] = known
-            else:
-                left.append(job)
-        while running or left:
-            while left and len(running) < self.workers:  # one by one, so that each is kept at once
-                job = left.pop(0)
-                running[self.executor.submit(fit, job)] = job.name
-            ready, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
-            self.tick()
-            for future in ready:
-                name = running.pop(future)
-                if numbers := self._kept(name, future):
-                    done[name] = numbers
+        known = {job.name: self.store.meta(f"trained/{job.name}") for job in jobs}
+        done = {name: numbers for name, numbers in known.items() if numbers is not None}
+        left = [(job.name, (job,)) for job in jobs if job.name not in done]
+        for name, future in as_done(self.executor, fit, left, most=self.workers, tick=self.tick):
+            if numbers := self._kept(name, future):
+                done[name] = numbers
         return done
 
     def _kept(self, name: str, future: Future[Outcome]) -> dict[str, Any] | None:

@@ -17,10 +17,10 @@ import numpy as np
 from ..config.setup import Setup
 from ..engine.weights import Weights
 from ..errors import RunError
-from ..estimator.full import TRAINED
 from ..files import write_atomically
 from ..network.build import plan, weights
 from ..network.cost import cost
+from ..network.fit import TRAINED
 from ..ranking import rung
 from ..strategy.pareto import costs
 from ..types import Result, State

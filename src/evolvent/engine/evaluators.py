@@ -10,7 +10,7 @@ from typing import Any
 from ..estimator import Evaluation
 from ..execute import Executor
 from ..execute.together import Together
-from ..execute.worker import Context, evaluate_many
+from ..execute.worker import Evaluating, evaluate_many
 from ..types import Candidate, Result, State
 from .weights import Weights
 
@@ -79,11 +79,11 @@ class InMemory:
     """Evaluates at once in this process; weights live and die with it.
 
     Args:
-        context: space and estimator.
+        context: holds the estimator.
         slots: candidates that are evaluated together. [count]
     """
 
-    def __init__(self, context: Context, *, slots: int = 1) -> None:
+    def __init__(self, context: Evaluating, *, slots: int = 1) -> None:
         self.slots, self.context = slots, context
         self._states: dict[int, State] = {}
         self._waiting: list[tuple[Candidate, Mapping[int, State]]] = []

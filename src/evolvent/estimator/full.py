@@ -8,40 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from ..errors import unknown
-from ..network.build import Size, build, plan
+from ..network.build import Size, plan
 from ..network.cost import cost, latency, params
 from ..network.data import loader
-from ..network.train import Hyperparameters, evaluate, train
-from ..space import Space, training
+from ..network.fit import Beginning, fit, load, scored, trained_epochs
+from ..network.train import Hyperparameters
+from ..space import Space
 from ..task import Task
 from ..types import Candidate, Result, State, stream
 from . import Evaluation
 
 MEASURES = ("flops", "latency_ms")  # of a trained network, if asked for
-TRAINED = "trained_epochs"  # key of a state: epochs that its weights were trained for
-
-
-@dataclass(frozen=True)
-class Beginning:
-    """The start of a network's training, and the epochs still to train.
-
-    Args:
-        before: epochs that its initial weights were already trained for. [epochs]
-        epochs: epochs to train now. [epochs]
-        metrics: metrics of the start for the result, such as the names of inherited parameters.
-    """
-
-    before: float
-    epochs: float
-    metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Full:
@@ -93,11 +76,19 @@ class Full:
         """Train for the epochs that `begin` returns, then score on the validation part."""
         start = time.monotonic()
         seed = stream(self.seed, "train", candidate.id).getrandbits(31)
-        net = build(self.space, candidate.arch, self.task, self.size, seed=seed)
-        begun = self.begin(net, candidate, inherited)
-        hyper = with_own_training(self.hyper, self.space, candidate.arch)
-        done = train(net, self.train, epochs=begun.epochs, hyper=hyper, seed=seed)
-        metrics: dict[str, Any] = dict(evaluate(net, self.validation))
+        made = fit(
+            self.space,
+            candidate.arch,
+            self.task,
+            self.train,
+            size=self.size,
+            hyper=self.hyper,
+            epochs=candidate.budget.epochs,
+            begin=lambda net, epochs: self.begin(net, epochs, inherited),
+            seed=seed,
+        )
+        net, done = made.net, made.done
+        metrics: dict[str, Any] = dict(scored(net, self.task, self.validation))
         score = metrics[self.task.metric]
         more: dict[str, Any] = {"curve": done.curve, "train_seconds": round(done.seconds, 4)}
         if "latency_ms" in self.measures:
@@ -108,23 +99,19 @@ class Full:
         result = Result(
             candidate,
             score,
-            metrics=metrics | more | dict(begun.metrics),
+            metrics=metrics | more | dict(made.begun.metrics),
             seconds=time.monotonic() - start,
             params=params(net),
             flops=flops,
             epochs=done.epochs,
-            total_epochs=begun.before + done.epochs,
+            total_epochs=made.total_epochs,
             seed=seed,
             threads=torch.get_num_threads(),
         )
-        if not self.keep:
-            return Evaluation(result)
-        return Evaluation(result, state_of(net) | {TRAINED: np.array(result.total_epochs)})
+        return Evaluation(result, made.state if self.keep else None)
 
-    def begin(
-        self, net: nn.Module, candidate: Candidate, inherited: Mapping[int, State]
-    ) -> Beginning:
-        """Load the inherited checkpoint into `net`, if there is one; return the epochs to train.
+    def begin(self, net: nn.Module, epochs: float, inherited: Mapping[int, State]) -> Beginning:
+        """Load a checkpoint into `net`, if there is one; train up to so many epochs in all.
 
         Fresh weights train for all of the candidate's epochs. A checkpoint trains only for the
         epochs that it lacks, with a learning-rate schedule of its own.
@@ -133,26 +120,4 @@ class Full:
         for state in inherited.values():
             before = max(before, trained_epochs(state))
             load(net, state)
-        return Beginning(before, max(0.0, candidate.budget.epochs - before))
-
-
-def trained_epochs(state: State) -> float:
-    """Return the epochs that the weights of `state` were trained for. [epochs]"""
-    return float(state.get(TRAINED, np.zeros(())))
-
-
-def with_own_training(hyper: Hyperparameters, space: Space, arch: Any) -> Hyperparameters:
-    """Return `hyper`, overridden by the training settings that the architecture carries."""
-    return replace(hyper, **training(space, arch))
-
-
-def state_of(net: nn.Module) -> State:
-    """Return a copy of the weights and statistics of `net` as arrays."""
-    return {name: value.detach().cpu().numpy().copy() for name, value in net.state_dict().items()}
-
-
-def load(net: nn.Module, state: State) -> None:
-    """Load weights of the same architecture into `net`."""
-    net.load_state_dict(
-        {name: torch.from_numpy(np.array(v)) for name, v in state.items() if name != TRAINED}
-    )
+        return Beginning(before, max(0.0, epochs - before))

@@ -20,11 +20,12 @@ import torch
 from torch import nn
 
 from ..network.build import Size
+from ..network.fit import TRAINED, Beginning, trained_epochs
 from ..network.train import Hyperparameters
 from ..space import Space
 from ..task import Task
-from ..types import Candidate, State
-from .full import TRAINED, Beginning, Full, trained_epochs
+from ..types import State
+from .full import Full
 
 
 class Inherit(Full):
@@ -62,14 +63,12 @@ class Inherit(Full):
         super().__init__(space, task, seed=seed, device=device, **own)
         self.statistics = statistics
 
-    def begin(
-        self, net: nn.Module, candidate: Candidate, inherited: Mapping[int, State]
-    ) -> Beginning:
-        """Copy the weights that fit into `net`; return all of the candidate's epochs."""
+    def begin(self, net: nn.Module, epochs: float, inherited: Mapping[int, State]) -> Beginning:
+        """Copy what fits into `net`; train for the whole of `epochs`."""
         copied, fresh = inherit(net, list(inherited.values()), statistics=self.statistics)
         before = max(map(trained_epochs, inherited.values()), default=0.0) if copied else 0.0
         record: dict[str, Any] = {"inherited": copied, "fresh": fresh}
-        return Beginning(before, candidate.budget.epochs, record)
+        return Beginning(before, epochs, record)
 
 
 def inherit(

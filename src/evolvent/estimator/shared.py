@@ -33,6 +33,7 @@ from ..errors import CandidateFailed, SettingError
 from ..network.build import Size, plan
 from ..network.cost import cost
 from ..network.data import loader
+from ..network.fit import load, state_of
 from ..network.losses import LOSSES
 from ..network.shared.mixture import MixtureWeights
 from ..network.shared.supernet import Supernet
@@ -41,7 +42,6 @@ from ..space import Space
 from ..task import Task, stratified
 from ..types import Candidate, Result, State, stream
 from . import Evaluation
-from .full import load, state_of
 from .penalty import Penalty
 
 Rows = Mapping[str, np.ndarray]  # of a mixture or its gradient: group -> [rows, columns]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -21,14 +21,13 @@ from torch import nn
 from .. import registry
 from ..errors import EvolventError, is_out_of_memory
 from ..estimator import Estimator, Evaluation
-from ..estimator.full import load, state_of, with_own_training
-from ..network.build import Size, build
+from ..network.build import Size
 from ..network.cost import params
-from ..network.data import loader
-from ..network.train import Hyperparameters, train
-from ..network.train import evaluate as evaluate_on
+from ..network.fit import Beginning, load, scored, state_of
+from ..network.fit import fit as fit_network
+from ..network.train import Hyperparameters
 from ..space import Space
-from ..task import Part, Task
+from ..task import Task
 from ..types import Arch, Candidate, State, failed
 
 REASON = 500  # characters of an exception's text; torch writes pages
@@ -73,7 +72,17 @@ class Context:
     estimator: Estimator
 
 
-def evaluate(context: Context, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
+class Evaluating(Protocol):
+    """Anything that holds an estimator, such as a `Context`."""
+
+    @property
+    def estimator(self) -> Estimator:
+        """The estimator that evaluates."""
+
+
+def evaluate(
+    context: Evaluating, candidate: Candidate, inherited: Mapping[int, State]
+) -> Evaluation:
     """Evaluate one candidate; any error becomes a failed result with its reason.
 
     Out-of-memory errors are passed on: the executor tries such a candidate once more, alone.
@@ -91,7 +100,7 @@ def evaluate(context: Context, candidate: Candidate, inherited: Mapping[int, Sta
 
 
 def evaluate_many(
-    context: Context, asked: Sequence[tuple[Candidate, Mapping[int, State]]]
+    context: Evaluating, asked: Sequence[tuple[Candidate, Mapping[int, State]]]
 ) -> list[Evaluation]:
     """Evaluate candidates with their inherited weights, in one call if the estimator can.
 
@@ -166,31 +175,39 @@ def fit(context: Context, job: Job) -> Outcome:
     """Train one network as `job` says; the returned state is that of the delivered network."""
     task, start = context.spec.task, time.monotonic()
     space = job.space or context.space
-    net = build(space, job.arch, task, job.size, seed=job.seed)
-    if job.state is not None:
-        load(net, job.state)
-    hyper = with_own_training(job.hyper, space, job.arch)
     part = task.everything if job.everything else task.train
     device = context.spec.device
-    done = train(
-        net,
-        loader(task, part, device=device),
+
+    def begin(net: nn.Module, epochs: float) -> Beginning:
+        if job.state is not None:
+            load(net, job.state)
+        return Beginning(job.before, epochs)
+
+    made = fit_network(
+        space,
+        job.arch,
+        task,
+        part,
+        size=job.size,
+        hyper=job.hyper,
         epochs=job.epochs,
-        hyper=hyper,
+        begin=begin,
         seed=job.seed,
         deadline=job.deadline,
+        device=device,
     )
+    net, done = made.net, made.done
     numbers = {
         "epochs": done.epochs,
-        "total_epochs": job.before + done.epochs,
+        "total_epochs": made.total_epochs,
         "examples": len(part),
         "train_seconds": round(done.seconds, 3),
         "curve": done.curve,
         "cut": done.cut,
         "params": params(net),
         "seed": job.seed,
-        "val": None if job.everything else _scored(net, task, task.validation, device),
-        "test": _scored(net, task, task.test, device) if job.test and task.test else None,
+        "val": None if job.everything else scored(net, task, task.validation, device=device),
+        "test": scored(net, task, task.test, device=device) if job.test and task.test else None,
         "threads": torch.get_num_threads(),
         "peak_mib": peak_memory(),
     }
@@ -224,7 +241,3 @@ def peak_memory() -> float | None:
 
         largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return round(largest / (2**20 if sys.platform == "darwin" else 2**10), 1)
-
-
-def _scored(net: nn.Module, task: Task, part: Part, device: str) -> dict[str, float]:
-    return evaluate_on(net, loader(task, part, device=device))

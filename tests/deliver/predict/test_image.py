@@ -16,9 +16,9 @@ from tests.task.helpers import idx
 
 from evolvent.deliver import export as exporting
 from evolvent.deliver.export import export, load
-from evolvent.estimator.full import state_of
 from evolvent.network.build import Size, build, plan
 from evolvent.network.data import Resident
+from evolvent.network.fit import state_of
 from evolvent.space.plain import Plain
 from evolvent.task.folders import read_folder
 from evolvent.task.images import image_task

@@ -11,10 +11,10 @@ from safetensors.torch import save
 from torch import nn
 
 from evolvent.deliver.export import export
-from evolvent.estimator.full import state_of
 from evolvent.estimator.inherit import inherit
 from evolvent.network.build import Assembled, Size, build, plan
 from evolvent.network.cost import cost
+from evolvent.network.fit import state_of
 from evolvent.network.operations import FilterMaps
 from evolvent.space.filters import IMAGE, Edge, Filters, Genome, Map, genome, kernel
 

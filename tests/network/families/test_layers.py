@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from evolvent.deliver.export import export
-from evolvent.estimator.full import Full, state_of
+from evolvent.estimator.full import Full
 from evolvent.network.build import Assembled, Size, build, plan
 from evolvent.network.data import Resident
+from evolvent.network.fit import state_of
 from evolvent.network.operations import PadConcat, RectConv
 from evolvent.network.train import Hyperparameters
 from evolvent.space.layers import OPERATIONS, Layers

@@ -1,0 +1,51 @@
+"""Waiting for calls: submit a few at a time, and take each answer as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from itertools import islice
+from typing import Any, TypeVar
+
+from . import Executor
+
+K = TypeVar("K")
+T = TypeVar("T")
+POLL = 1.0  # [s] between two ticks
+
+
+def as_done(
+    executor: Executor,
+    call: Callable[..., T],
+    jobs: Iterable[tuple[K, Sequence[Any]]],
+    *,
+    most: int | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[K, Future[T]]]:
+    """Run ``call(context, *args)`` for every job, and yield name and future of each as it ends.
+
+    The next job is submitted when those that ended have been taken, so that whoever takes them can
+    keep each before more is done. Jobs may be made lazily: each is drawn when it is submitted. What
+    still runs when the caller stops taking is the executor's to end.
+
+    Args:
+        executor: where they run.
+        call: a function of a module, as `Executor.submit` wants it.
+        jobs: name and arguments of each, in the order in which they are submitted.
+        most: submitted at a time; None is one per worker. [count, >= 1]
+        tick: is called whenever something ended, and about once a second while nothing does.
+
+    Raises:
+        RuntimeError: if the executor was shut down.
+    """
+    left, running = iter(jobs), dict[Future[T], K]()
+    most = executor.workers if most is None else most
+    while True:
+        for name, args in islice(left, most - len(running)):
+            running[executor.submit(call, *args)] = name
+        if not running:
+            return
+        done, _ = wait(running, timeout=POLL, return_when=FIRST_COMPLETED)
+        tick()
+        for future in [each for each in running if each in done]:  # in the order of the jobs
+            yield running.pop(future), future

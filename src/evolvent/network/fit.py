@@ -1,0 +1,163 @@
+"""From an architecture to a trained network: build it, load what it inherits, train it, score it.
+
+Every estimator and every training outside a search goes this way, so that an architecture's own
+training settings, its seed and its inherited weights mean the same everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..space import Space, training
+from ..task import Part, Task
+from ..types import Arch, State
+from .build import Assembled, Size, build
+from .data import Resident, loader
+from .train import Hyperparameters, Training, evaluate, train
+
+TRAINED = "trained_epochs"  # a state says beside its weights how long they were trained
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a network has before its training, and how long that is to be.
+
+    Args:
+        before: how long the weights that it starts from were trained. [epochs]
+        epochs: how long it trains now. [epochs]
+        metrics: what there is to say about its beginning.
+    """
+
+    before: float
+    epochs: float
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+Begin = Callable[[nn.Module, float], Beginning]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network and how it came to be.
+
+    Args:
+        net: as it is after its training, on the device.
+        hyper: what it was trained with, the architecture's own settings included.
+        begun: what it had before.
+        done: what its training did.
+    """
+
+    net: Assembled
+    hyper: Hyperparameters
+    begun: Beginning
+    done: Training
+
+    @property
+    def total_epochs(self) -> float:
+        """How long its weights were trained, before and now. [epochs]"""
+        return self.begun.before + self.done.epochs
+
+    @property
+    def state(self) -> State:
+        """A copy of its weights and statistics, with how long they were trained."""
+        return state_of(self.net) | {TRAINED: np.array(self.total_epochs)}
+
+
+def fresh(net: nn.Module, epochs: float) -> Beginning:
+    """Leave the weights as they were drawn."""
+    return Beginning(0.0, epochs)
+
+
+def fit(
+    space: Space,
+    arch: Arch,
+    task: Task,
+    part: Part | Resident,
+    *,
+    size: Size = Size(),
+    hyper: Hyperparameters = Hyperparameters(),
+    epochs: float = 1.0,
+    begin: Begin = fresh,
+    seed: int = 0,
+    deadline: float | None = None,
+    device: str = "cpu",
+) -> Fitted:
+    """Build the network of an architecture, load what it begins with, and train it.
+
+    Args:
+        space: of the architecture; it says what the architecture sets in its own training.
+        arch: what to build.
+        task: shapes and loss.
+        part: what to learn from; one that is resident already is used where it is.
+        size: of the network.
+        hyper: how to train, where the architecture does not say it itself.
+        epochs: the training length that is asked for. [epochs, >= 0]
+        begin: is given the fresh network and `epochs`; it may load weights, and says how long the
+            network then trains.
+        seed: of fresh weights, order and augmentation.
+        deadline: `time.monotonic()` at which to stop. [s]
+        device: where to bring a `part` that is not resident.
+
+    Raises:
+        InvalidArchitecture: if the architecture cannot be realised for these shapes.
+        CandidateFailed: when the loss is no longer a finite number.
+    """
+    net = build(space, arch, task, size, seed=seed)
+    begun = begin(net, epochs)
+    own = with_own_training(hyper, space, arch)
+    data = _resident(task, part, device)
+    done = train(net, data, epochs=begun.epochs, hyper=own, seed=seed, deadline=deadline)
+    return Fitted(net, own, begun, done)
+
+
+def scored(
+    net: nn.Module, task: Task, part: Part | Resident, *, device: str = "cpu"
+) -> dict[str, float]:
+    """Return the metrics of `net` on the whole of a part, its mean loss among them.
+
+    Args:
+        net: returns logits or quantities [B, outputs] for inputs [B, *input_shape].
+        task: loss and metric.
+        part: what to score on; one that is resident already is used where it is.
+        device: where to bring a `part` that is not resident.
+
+    Raises:
+        CandidateFailed: when the outputs are no longer finite numbers.
+    """
+    return evaluate(net, _resident(task, part, device))
+
+
+def _resident(task: Task, part: Part | Resident, device: str) -> Resident:
+    return part if isinstance(part, Resident) else loader(task, part, device=device)
+
+
+def with_own_training(hyper: Hyperparameters, space: Space, arch: Arch) -> Hyperparameters:
+    """Return `hyper` with what the architecture says about its own training."""
+    return replace(hyper, **training(space, arch))
+
+
+def trained_epochs(state: State) -> float:
+    """Return how long the weights of `state` were trained. [epochs]"""
+    return float(state.get(TRAINED, np.zeros(())))
+
+
+def state_of(net: nn.Module) -> State:
+    """Return a copy of the weights and statistics of `net` as arrays."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in net.state_dict().items()}
+
+
+def load(net: nn.Module, state: State) -> None:
+    """Put weights of the same architecture into `net`.
+
+    Raises:
+        RuntimeError: if names or shapes are not those of `net`.
+    """
+    net.load_state_dict(
+        {name: torch.from_numpy(np.array(v)) for name, v in state.items() if name != TRAINED}
+    )
