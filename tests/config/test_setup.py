@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from tests.helpers_resolve import resolved, settled
 
+import evolvent as ev
 from evolvent import registry
 from evolvent.config.config_file import check_format, read_config, write_config
 from evolvent.config.defaults import at_most
 from evolvent.config.recipes import RECIPES
 from evolvent.config.setup import Setup
 from evolvent.errors import RunError
+from evolvent.space.cell201 import Cell201
 
 IMAGES = [name for name, row in RECIPES.items() if row.estimator in ("full", "inherit", "shared")]
 
@@ -68,25 +70,23 @@ def test_it_comes_back_from_json_as_it_was(toy, recipe):
     assert asked[0] == asked[1]
 
 
-def test_space_and_classes_are_looked_up_and_made_once(toy, monkeypatch):
+def test_a_search_looks_its_parts_up_and_makes_its_space_once(toy, tmp_path, monkeypatch):
     found, made = [], []
-    find, make = registry.find, registry.make_space
+    find, init = registry.find, Cell201.__init__
 
     def counted(axis, name):
         found.append((axis, name))
         return find(axis, name)
 
-    def built(*args):
-        made.append(args[0])
-        return make(*args)
+    def built(self, *args, **settings):
+        made.append(self)
+        init(self, *args, **settings)
 
     monkeypatch.setattr(registry, "find", counted)
-    monkeypatch.setattr(registry, "make_space", built)
-    setup = settled(toy, budget="4t")
-    for _ in range(3):
-        setup.strategy()
-        setup.context()
-    assert made == ["cell201"]
+    monkeypatch.setattr(Cell201, "__init__", built)
+    little = {"estimator": {"epochs": 0.2, "width": 4}, "train": {"epochs": 0.2, "proof": False}}
+    ev.search(toy, budget="4t", workers=0, out=tmp_path / "run", settings=little)
+    assert len(made) == 1
     assert len(found) <= 6
 
 

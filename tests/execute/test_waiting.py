@@ -4,7 +4,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from tests import helpers_execute as calls
+import tests.helpers_execute as calls
 
 from evolvent.execute import waiting
 from evolvent.execute.inline import Inline
