@@ -12,7 +12,7 @@ from typing import Any
 from ..config.parts import in_space, make_strategy, network_settings
 from ..engine.loop import Search
 from ..engine.store import Memory
-from ..estimator import Estimator, Evaluation
+from ..estimator import Estimator, Evaluation, tested
 from ..execute.worker import Context, Job, evaluate_many, fit
 from ..ranking import rank
 from ..types import Candidate, Result, State
@@ -130,12 +130,12 @@ class _Test:
         estimator: Estimator = self.context.estimator
         if not chosen or chosen[-1] is None:
             return []
-        if "test" in estimator.gives:
+        if (known := tested(estimator)) is not None:
             scores: dict[Any, float] = {}
             for result in chosen:
                 if result is not None and result.candidate.arch not in scores:
                     arch = result.candidate.arch
-                    scores[arch] = estimator.test(arch)  # type: ignore[attr-defined]
+                    scores[arch] = known.test(arch)
             return [math.nan if r is None else scores[r.candidate.arch] for r in chosen]
         if not self.context.spec.task.trainable or self.context.spec.task.test is None:
             return []

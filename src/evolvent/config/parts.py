@@ -149,4 +149,4 @@ def objectives(chosen: Mapping[str, Any], task: Task) -> tuple[str, ...]:
     if not hasattr(registry.find("strategy", chosen["strategy"]["name"]), "objectives"):
         return ()
     strategy = make_strategy(chosen, make_space(chosen, task), 0)
-    return tuple(strategy.objectives)  # type: ignore[attr-defined]
+    return tuple(getattr(strategy, "objectives", ()))

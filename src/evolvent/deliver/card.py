@@ -13,6 +13,7 @@ from ..engine import alarms as motion
 from ..engine.store import Event, Store
 from ..engine.weights import Weights
 from ..errors import RunError
+from ..estimator import tested
 from ..files import new_folder, write_atomically
 from ..network.build import plan, weights
 from ..network.cost import cost
@@ -133,7 +134,7 @@ def write_as_is(
     solved = store.meta("solved")
     best = max(scored, key=lambda result: (result.candidate.id == solved, rank(result)))
     estimator = make_spec(config, task, config["seed"])().estimator
-    test = estimator.test(best.candidate.arch) if "test" in estimator.gives else None  # type: ignore[attr-defined]
+    test = known.test(best.candidate.arch) if (known := tested(estimator)) else None
     card = {
         "task": config["request"]["task"],
         "recipe": config["recipe"],

@@ -19,7 +19,7 @@ import inspect
 import json
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -426,9 +426,9 @@ def _is_curve(value: Any) -> bool:
 def _thinned(curve: Sequence[Sequence[float]], points: int) -> list[list[Any]]:
     """Return a curve at no more than `points` of its places, the first and the last among them."""
     last = len(curve) - 1
-    places = range(last + 1)
+    places: Iterable[int] = range(last + 1)
     if last + 1 > points:
-        places = sorted({round(place * last / (points - 1)) for place in range(points)})  # type: ignore[assignment]
+        places = sorted({round(place * last / (points - 1)) for place in range(points)})
     return [[_short(curve[place][0], 4), _short(curve[place][1], 4)] for place in places]
 
 

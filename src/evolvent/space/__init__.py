@@ -2,7 +2,8 @@
 
 A space is small: `sample`, `mutate` and `family` (the module of `network/` that builds its
 architectures, so that spaces stay free of torch). Everything else is a capability, named in `gives`
-and asked for by that name, never by the type of a space:
+and asked for by that name, never by the type of a space (`capabilities` returns a space as what it
+gives):
 
 ========== ======================================================================================
 crossover  ``crossover(a, b, rng) -> Move``
@@ -23,7 +24,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -152,6 +153,20 @@ class Drawn(Protocol):
         """Return boxes and arrows, equal genes under equal ids; `Sketch` helps to make them."""
 
 
+class Canonical(Protocol):
+    """Capability ``canonical``; `key` asks for it."""
+
+    def canonical(self, arch: Arch) -> Any:
+        """Return a hashable value that is equal for equal networks."""
+
+
+class Training(Protocol):
+    """Capability ``training``; `training` asks for it."""
+
+    def training(self, arch: Arch) -> Mapping[str, Any]:
+        """Return the training settings that `arch` carries, name -> value."""
+
+
 class Start(Protocol):
     """Capability ``start``."""
 
@@ -191,15 +206,14 @@ class Mixture(Protocol):
 def key(space: Space, arch: Arch) -> Any:
     """Return a hashable value that is equal for equal networks where the space can tell."""
     if "canonical" in space.gives:
-        return space.canonical(arch)  # type: ignore[attr-defined]
+        return cast(Canonical, space).canonical(arch)
     return arch
 
 
 def training(space: Space, arch: Arch) -> Mapping[str, Any]:
     """Return the training settings that the architecture carries itself, mostly none."""
     if "training" in space.gives:
-        found: Mapping[str, Any] = space.training(arch)  # type: ignore[attr-defined]
-        return found
+        return cast(Training, space).training(arch)
     return {}
 
 

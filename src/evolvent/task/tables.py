@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -358,8 +359,7 @@ def _archs(values: Sequence[str] | pd.Series, where: str, column: str) -> tuple[
     if empty is not None:
         raise DataError(f"{where}: column {column!r} is empty in data row {empty + 1}")
     if len(set(archs)) < len(archs):
-        seen: set[str] = set()
-        twice = next(arch for arch in archs if arch in seen or seen.add(arch))  # type: ignore[func-returns-value]
+        twice = next(arch for arch, count in Counter(archs).items() if count > 1)
         raise DataError(f"{where}: architecture {twice!r} is listed twice: keep one row of it")
     return archs
 
