@@ -314,7 +314,7 @@ class Population:
             loss=measured(KINDS[reading.name])["loss"],
         )
         epochs = STEPS / max(1, len(own) // HYPER.batch)
-        self.space: Space = registry.make_space(row.space, self.task, row.settings["space"])
+        self.space: Space = registry.make_space(row.space, self.task.facts, row.settings["space"])
         make = registry.find("strategy", row.strategy)
         number = stream("identify", seed, reading.name).getrandbits(31)
         settings = row.settings["strategy"]

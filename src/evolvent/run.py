@@ -19,6 +19,7 @@ from .engine.store import Store
 from .errors import RunError
 from .files import new_folder
 from .ranking import best, ranked
+from .task import for_networks
 from .task.opening import open_task
 from .types import Result
 
@@ -154,7 +155,9 @@ class Run:
             )
         state = weights_of(self.folder, self.config, task, result)
         new_folder(Path(to))
-        card = export_candidate(self.folder, self.config, task, result, state, Path(to), onnx=onnx)
+        card = export_candidate(
+            self.folder, self.config, for_networks(task), result, state, Path(to), onnx=onnx
+        )
         return float(card[PARITY])
 
 

@@ -36,21 +36,21 @@ from .files import write_atomically
 from .identification import Identified, settings_with_kind
 from .report import files as report
 from .run import Run
+from .task import data_of
 from .task.opening import open_task, settings_of, with_columns
 from .types import Result
 
 if TYPE_CHECKING:
     from .execute.worker import Spec
-    from .task import Task
+    from .task import AnyTask
 
 #: what a reader of the run wants to know of a task without opening its data
-FACTS = ("metric", "input_shape", "outputs", "vocabulary", "recurrent")
 Say = Callable[[str], None]
 Listen = Callable[[Result], None]
 
 
 def search(
-    task: str | os.PathLike[str] | Task,
+    task: str | os.PathLike[str] | AnyTask,
     *,
     recipe: str | None = None,
     space: str | None = None,
@@ -166,7 +166,7 @@ class _Session:
         listen: Listen,
         callbacks: Callbacks,
         began: float,
-        task: Task | None = None,
+        task: AnyTask | None = None,
     ) -> None:
         if workers is not None and workers < 0:
             raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
@@ -201,7 +201,7 @@ class _Session:
         self.say(f"page: {report.write(self.folder)}")
         return run
 
-    def _check_data(self, before: Mapping[str, Any], task: Task) -> None:
+    def _check_data(self, before: Mapping[str, Any], task: AnyTask) -> None:
         if before["data"]["fingerprint"] != task.fingerprint:
             raise RunError(
                 f"the data of {self.request.task} are not those that {self.folder} began with: "
@@ -244,7 +244,7 @@ class _Session:
             )
         return config
 
-    def _load_task(self, before: Mapping[str, Any] | None) -> Task:
+    def _load_task(self, before: Mapping[str, Any] | None) -> AnyTask:
         if self.task is not None:
             return self.task
         name = self.request.task
@@ -266,7 +266,7 @@ class _Session:
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.request)))
         return plain
 
-    def _first_config(self, task: Task) -> dict[str, Any]:
+    def _first_config(self, task: AnyTask) -> dict[str, Any]:
         """Return the resolved settings of a new run, refusing what could not be built."""
         chosen = choose(self.request, task)
         if is_stateful(chosen) and (self.asked_workers or 0) > 1:
@@ -282,10 +282,8 @@ class _Session:
             "request": self._plain_request,
             "seed": self.request.seed,
             "data": {
-                "kind": task.kind,
                 "fingerprint": task.fingerprint,
-                **task.counts,
-                **{name: getattr(task, name) for name in FACTS if hasattr(task, name)},
+                **task.facts.to_json(),
                 "notes": list(task.note),
             },
             "versions": versions(),
@@ -297,7 +295,7 @@ class _Session:
         plain: dict[str, Any] = json.loads(json.dumps(config))
         return plain
 
-    def _work(self, config: dict[str, Any], task: Task, store: Store) -> None:
+    def _work(self, config: dict[str, Any], task: AnyTask, store: Store) -> None:
         space = make_space(config, task)
         strategy = make_strategy(config, space, config["seed"])
         self._announce(config, task, getattr(strategy, "note", ""))
@@ -322,7 +320,7 @@ class _Session:
                 searching.run(strategy, executor)
             self._deliver(config, task, store, executor)
 
-    def _announce(self, config: Mapping[str, Any], task: Task, note: str) -> None:
+    def _announce(self, config: Mapping[str, Any], task: AnyTask, note: str) -> None:
         named = self.request.recipe or config["recipe"] not in recipes.RECIPES
         said = "" if named else " (the default for this kind of data)"
         self.say(
@@ -350,7 +348,7 @@ class _Session:
         self.callbacks("on_result", result)
 
     def _deliver(
-        self, config: Mapping[str, Any], task: Task, store: Store, executor: Executor
+        self, config: Mapping[str, Any], task: AnyTask, store: Store, executor: Executor
     ) -> None:
         seconds = config["budget"]["seconds"]
         before = store.spent("deliver")
@@ -368,7 +366,7 @@ class _Session:
             store=store,
             weights=Weights(self.folder / "weights"),
             config=config,
-            task=task,
+            task=data_of(task),
             space=make_space(config, task),
             executor=executor,
             workers=max(1, self.workers),
@@ -380,7 +378,7 @@ class _Session:
             outcome = delivery.run()
             self.say(f"writing the network to {self.folder / 'best'} and proving it")
             spare = None if left is None else left + LATENESS * seconds - (time.monotonic() - start)
-            cards.write(self.folder, config, task, store, outcome, patience=spare)
+            cards.write(self.folder, config, data_of(task), store, outcome, patience=spare)
         finally:
             tick()
         store.note("state", "done")
@@ -408,7 +406,7 @@ def _executor(spec: Spec, workers: int) -> Executor:
     return LocalSlots(spec, workers=workers) if workers else Inline(spec)
 
 
-def _task_name(task: str | os.PathLike[str] | Task) -> str:
+def _task_name(task: str | os.PathLike[str] | AnyTask) -> str:
     """Return the name of a task as it is stored: paths whole, so that a run can be resumed."""
     from .task.opening import names
 

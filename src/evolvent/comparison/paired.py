@@ -29,7 +29,7 @@ from ..execute.inline import Inline
 from ..execute.processes import LocalSlots
 from ..files import write_atomically
 from ..identification import settings_with_kind
-from ..task import Task
+from ..task import AnyTask
 from ..task.opening import open_task, settings_of, with_columns
 from . import statistics
 from .play import Trace, play
@@ -136,7 +136,7 @@ def _open(folder: Path, plan: Mapping[str, Any]) -> Store:
 
 def _played(
     configs: Mapping[str, dict[str, Any]],
-    task: Task,
+    task: AnyTask,
     seeds: int,
     workers: int,
     store: Store | None,
@@ -202,7 +202,7 @@ class Comparison:
     budget: str
     seeds: int
     traces: Mapping[str, list[Trace]]
-    data: Task
+    data: AnyTask
     configs: Mapping[str, Mapping[str, Any]]
 
     def finals(self, what: str) -> dict[str, np.ndarray]:

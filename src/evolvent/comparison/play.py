@@ -15,6 +15,7 @@ from ..engine.store import Memory
 from ..estimator import Estimator, Evaluation, tested
 from ..execute.worker import Context, Job, evaluate_many, fit
 from ..ranking import rank
+from ..task import data_of
 from ..types import Candidate, Result, State
 
 
@@ -137,7 +138,8 @@ class _Test:
                     arch = result.candidate.arch
                     scores[arch] = known.test(arch)
             return [math.nan if r is None else scores[r.candidate.arch] for r in chosen]
-        if not self.context.spec.task.trainable or self.context.spec.task.test is None:
+        task = self.context.spec.task
+        if not task.trainable or data_of(task).test is None:
             return []
         return [self._trained(chosen[-1])]
 

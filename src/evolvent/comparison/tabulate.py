@@ -26,6 +26,7 @@ from ..network.build import plan
 from ..network.cost import cost
 from ..space import Decisions, key
 from ..space.capabilities import decisions
+from ..task import data_of
 from ..task.opening import open_task, settings_of
 from ..task.tables import Table, home, save_table
 from ..types import Arch, stream
@@ -99,7 +100,7 @@ def build(
         tuple("".join(map(str, coded.encode(arch))) for arch in archs),
         columns,
         score=f"val_{longest}",
-        test=f"test_{longest}" if data.test is not None else None,
+        test=f"test_{longest}" if data_of(data).test is not None else None,
         cost=f"seconds_{longest}",
         units={column: _unit(column) for column in columns},
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import registry
-from ..task import Task
+from ..task import AnyTask, Task, data_of
 from . import recipes
 from .parts import known
 
@@ -18,7 +18,7 @@ EPOCHS = {"trials": 5.0, "least": 0.05, "most": 20.0, "final": 60.0}
 STEPS = {"trials": 200.0, "most": 800.0, "final": 2400.0}
 
 
-def suggested(part: str, task: Task, settable: Mapping[str, Any]) -> dict[str, Any]:
+def suggested(part: str, task: AnyTask, settable: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the data themselves suggest, for the settings that the part has.
 
     Args:
@@ -28,7 +28,7 @@ def suggested(part: str, task: Task, settable: Mapping[str, Any]) -> dict[str, A
     """
     if part != "estimator" or task.kind not in _SUGGESTED:
         return {}
-    found = _SUGGESTED[task.kind](task)
+    found = _SUGGESTED[task.kind](data_of(task))
     return {name: value for name, value in found.items() if name in settable}
 
 
@@ -72,7 +72,7 @@ def _for_texts(task: Task) -> dict[str, Any]:
 _SUGGESTED = {"image": _for_images, "numbers": _for_numbers, "text": _for_texts}
 
 
-def adapted(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
+def adapted(config: Mapping[str, Any], task: AnyTask) -> dict[str, Any]:
     """Return the settings of a run's final training for other data.
 
     What the data themselves suggest is suggested anew, unless the user or the recipe had said it:

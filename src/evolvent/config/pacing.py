@@ -17,7 +17,7 @@ from ..errors import CandidateFailed, InvalidArchitecture, SettingError
 from ..execute import cores
 from ..execute.worker import evaluate, using_threads
 from ..space import Space
-from ..task import Part, Task
+from ..task import AnyTask, Part, Task, data_of
 from ..types import Arch, Candidate, Result, stream
 from . import rehearsal as sharing
 from .defaults import EPOCHS, at_most
@@ -39,7 +39,7 @@ DELIVERY_SHARE = 0.45  # of a budget in seconds: final training, controls and ex
 TRIALS_AIMED_AT = 50  # with a budget in seconds, epochs shrink until about so many fit: `aim`
 
 
-def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -> dict[str, Any]:
+def settle(chosen: dict[str, Any], request: Request, task: AnyTask, workers: int) -> dict[str, Any]:
     """Return `chosen` with everything that depends on the budget and the clock.
 
     A budget in trials needs no clock. For one in seconds three random architectures train a few
@@ -62,17 +62,18 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
         estimator.setdefault("timeout", 60.0)
         horizon = _trials_of_a_table(budget, task)
     elif budget.seconds is None:
-        estimator.setdefault("epochs", at_most("trials", task, _batch(chosen)))
+        estimator.setdefault("epochs", at_most("trials", data_of(task), _batch(chosen)))
         estimator.setdefault("timeout", 600.0)
         horizon = budget.trials or TRIALS_AIMED_AT
     else:
         search = budget.seconds * _search_share(chosen)
         plan["search_seconds"] = search  # a table's whole budget is for the search
-        per_example = _typical_pace(chosen, task, request.device)
-        epoch = per_example * len(task.train)
+        data = data_of(task)
+        per_example = _typical_pace(chosen, data, request.device)
+        epoch = per_example * len(data.train)
         core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates
         aimed = core_seconds / estimator.get("aim", TRIALS_AIMED_AT) / epoch
-        most = at_most("most", task, _batch(chosen))
+        most = at_most("most", data, _batch(chosen))
         estimator.setdefault("epochs", round(min(max(aimed, EPOCHS["least"]), most), 3))
         each = estimator["epochs"] * epoch
         estimator.setdefault("timeout", round(max(20.0, 10 * each), 1))
@@ -84,12 +85,12 @@ def settle(chosen: dict[str, Any], request: Request, task: Task, workers: int) -
     return settled
 
 
-def _settle_sharing(settled: dict[str, Any], request: Request, task: Task) -> dict[str, Any]:
+def _settle_sharing(settled: dict[str, Any], request: Request, task: AnyTask) -> dict[str, Any]:
     """Return `settled` with the epochs of the shared weights, and how many batches these have."""
     estimator, strategy, plan = settled["estimator"], settled["strategy"], settled["budget"]
     space = make_space(settled, task)
     batches = strategy.setdefault(
-        "batches", sharing.per_epoch(len(task.train), estimator, default=0.5)
+        "batches", sharing.per_epoch(len(data_of(task).train), estimator, default=0.5)
     )
     given = estimator.get("epochs")
     settled["threads"] = 1  # two on a busy machine may take ten times as long as one
@@ -141,7 +142,7 @@ def _search_share(chosen: Mapping[str, Any]) -> float:
     return 1 - float(chosen["train"].get("share", DELIVERY_SHARE))
 
 
-def _link_measures(settled: dict[str, Any], task: Task) -> None:
+def _link_measures(settled: dict[str, Any], task: AnyTask) -> None:
     """Have what the strategy's objectives ask for measured, and only that: it takes time.
 
     Raises:
@@ -160,7 +161,9 @@ def _link_measures(settled: dict[str, Any], task: Task) -> None:
         )
 
 
-def _trials_of_a_world(settled: dict[str, Any], task: Task, request: Request, workers: int) -> int:
+def _trials_of_a_world(
+    settled: dict[str, Any], task: AnyTask, request: Request, workers: int
+) -> int:
     """Return how many trials a budget allows where nothing is trained, by how long some take now."""
     plan = settled["budget"]
     if plan["seconds"] is None:

@@ -14,7 +14,7 @@ from ..space import Space
 from ..strategy import Strategy
 from ..strategy.common.phases import Phases
 from ..strategy.common.warm import Warm
-from ..task import Task
+from ..task import AnyTask
 from ..types import Arch
 from .settings import fields, grouped
 
@@ -92,10 +92,10 @@ def network_settings(chosen: Mapping[str, Any], part: str) -> dict[str, Any]:
     return made
 
 
-def make_space(chosen: Mapping[str, Any], task: Task) -> Space:
+def make_space(chosen: Mapping[str, Any], task: AnyTask) -> Space:
     """Return the space of a resolved configuration."""
     settings = dict(chosen["space"])
-    space: Space = registry.make_space(settings.pop("name"), task, settings)
+    space: Space = registry.make_space(settings.pop("name"), task.facts, settings)
     return space
 
 
@@ -135,7 +135,7 @@ def make_strategy(chosen: Mapping[str, Any], space: Space, seed: int) -> Strateg
     return Warm(over, space, count=warm, seed=seed) if warm else over(space)
 
 
-def make_spec(chosen: Mapping[str, Any], task: Task, seed: int, device: str = "cpu") -> Spec:
+def make_spec(chosen: Mapping[str, Any], task: AnyTask, seed: int, device: str = "cpu") -> Spec:
     """Return what a worker needs."""
     space, estimator = dict(chosen["space"]), dict(chosen["estimator"])
     make = registry.find("estimator", estimator["name"])
@@ -144,7 +144,7 @@ def make_spec(chosen: Mapping[str, Any], task: Task, seed: int, device: str = "c
     return Spec(task, name, estimator["name"], space, grouped(make, own), seed, device)
 
 
-def objectives(chosen: Mapping[str, Any], task: Task) -> tuple[str, ...]:
+def objectives(chosen: Mapping[str, Any], task: AnyTask) -> tuple[str, ...]:
     """Return the metrics that the strategy of a settled configuration keeps low beside the score."""
     if not hasattr(registry.find("strategy", chosen["strategy"]["name"]), "objectives"):
         return ()

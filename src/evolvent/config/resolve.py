@@ -14,7 +14,7 @@ from .. import registry
 from ..errors import SettingError
 from ..strategy.common.phases import Phases
 from ..strategy.common.warm import Warm
-from ..task import Task
+from ..task import AnyTask
 from . import recipes
 from .defaults import suggested
 from .parts import OF_PHASES, in_phases, known, make_space, network_settings
@@ -59,7 +59,7 @@ def task_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return dict(config["request"]["set"].get("task", {})) | dict(config.get("task", {}))
 
 
-def choose(request: Request, task: Task) -> dict[str, Any]:
+def choose(request: Request, task: AnyTask) -> dict[str, Any]:
     """Return the names and validated settings of every part, as plain data for ``config.yaml``.
 
     Raises:
@@ -148,7 +148,7 @@ def _link_weights(chosen: dict[str, Any]) -> None:
         estimator["keep"] = True
 
 
-def _check(chosen: Mapping[str, Any], task: Task) -> None:
+def _check(chosen: Mapping[str, Any], task: AnyTask) -> None:
     names = tuple(chosen[part]["name"] for part in ("space", "strategy", "estimator"))
     registry.check_kind(names[2], task.kind)
     needs = registry.find("strategy", names[1]).needs

@@ -18,7 +18,7 @@ from ..files import new_folder, write_atomically
 from ..network.build import plan, weights
 from ..network.cost import cost
 from ..ranking import rank
-from ..task import Task
+from ..task import AnyTask, NetworkTask, Task, for_networks
 from ..types import Candidate, Result
 from . import export
 from . import front as candidates
@@ -118,7 +118,7 @@ def write(
 def write_as_is(
     folder: Path,
     config: Mapping[str, Any],
-    task: Task,
+    task: AnyTask,
     store: Store,
     patience: float | None = None,
 ) -> dict[str, Any]:
@@ -158,7 +158,9 @@ def write_as_is(
     if "goal" in estimator.gives:
         card["solved"] = solved is not None
     if "network" in estimator.gives:
-        card |= _export_as_is(folder / "best", config, task, best, card["trials"], patience)
+        card |= _export_as_is(
+            folder / "best", config, for_networks(task), best, card["trials"], patience
+        )
     write_atomically(folder / "best" / "card.md", text(card))
     write_atomically(folder / "best" / "card.json", json.dumps(card, indent=1))
     return card
@@ -167,7 +169,7 @@ def write_as_is(
 def _export_as_is(
     folder: Path,
     config: Mapping[str, Any],
-    task: Task,
+    task: NetworkTask,
     best: Result,
     trials: int,
     patience: float | None,

@@ -23,7 +23,7 @@ from ..network.build import plan, weights
 from ..network.cost import cost
 from ..ranking import rung
 from ..strategy.pareto import costs
-from ..task import Task
+from ..task import AnyTask, NetworkTask
 from ..types import Result, State
 from . import export
 
@@ -54,7 +54,7 @@ def front(results: Sequence[Result], minimise: Sequence[str]) -> dict[int, tuple
     return dict(sorted(found.items(), key=lambda item: (item[1][0], item[0])))
 
 
-def of_card(config: Mapping[str, Any], task: Task, results: Sequence[Result]) -> dict[str, Any]:
+def of_card(config: Mapping[str, Any], task: AnyTask, results: Sequence[Result]) -> dict[str, Any]:
     """Return what a card says of the front; nothing for a search with one goal."""
     minimise = objectives(config, task)
     if not minimise:
@@ -102,7 +102,7 @@ def _shown(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
-def weights_of(run: Path, config: Mapping[str, Any], task: Task, result: Result) -> State:
+def weights_of(run: Path, config: Mapping[str, Any], task: AnyTask, result: Result) -> State:
     """Return the weights that the search gave a candidate.
 
     Raises:
@@ -131,7 +131,7 @@ def weights_of(run: Path, config: Mapping[str, Any], task: Task, result: Result)
 def export_candidate(
     run: Path,
     config: Mapping[str, Any],
-    task: Task,
+    task: NetworkTask,
     result: Result,
     state: State,
     to: Path,

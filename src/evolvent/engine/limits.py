@@ -10,7 +10,7 @@ from ..errors import EvolventError
 from ..network.build import build, plan
 from ..network.cost import cost, latency
 from ..space import Space
-from ..task import Task
+from ..task import AnyTask
 from ..types import Candidate
 
 
@@ -29,14 +29,14 @@ class Limits:
     def __init__(
         self,
         space: Space,
-        task: Task,
+        task: AnyTask,
         config: Mapping[str, Any],
         *,
         max_params: int | None = None,
         max_flops: int | None = None,
         max_latency_ms: float | None = None,
     ) -> None:
-        self.space, self.task = space, task
+        self.space, self.facts = space, task.facts
         self.size = network_settings(config, "train")["size"]
         self.max_params, self.max_flops = max_params, max_flops
         self.max_latency_ms = max_latency_ms
@@ -44,7 +44,7 @@ class Limits:
     def reason(self, candidate: Candidate) -> str | None:
         """Return why `candidate` may not be trained, or None."""
         try:
-            made = cost(plan(self.space, candidate.arch, self.task, self.size), self.task)
+            made = cost(plan(self.space, candidate.arch, self.facts, self.size), self.facts)
         except (EvolventError, RuntimeError) as error:  # torch's, for shapes that do not fit
             return f"it cannot be built: {error}"
         if self.max_params is not None and made.params > self.max_params:
@@ -52,7 +52,7 @@ class Limits:
         if self.max_flops is not None and made.flops > self.max_flops:
             return f"it takes {made.flops:,} FLOPs, the limit is {self.max_flops:,}"
         if self.max_latency_ms is not None:
-            net = build(self.space, candidate.arch, self.task, self.size)
-            if (took := 1000 * latency(net, self.task)) > self.max_latency_ms:
+            net = build(self.space, candidate.arch, self.facts, self.size)
+            if (took := 1000 * latency(net, self.facts)) > self.max_latency_ms:
                 return f"it takes {took:.2f} ms, the limit is {self.max_latency_ms:g} ms"
         return None

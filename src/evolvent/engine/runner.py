@@ -21,7 +21,7 @@ from ..execute.together import Together
 from ..execute.worker import Spec, evaluate_many, using_threads
 from ..ranking import distinct
 from ..space import Space
-from ..task import Task
+from ..task import AnyTask
 from ..types import Candidate, Result, State
 from . import alarms as motion
 from .checkpoints import Checkpoints
@@ -50,7 +50,7 @@ class Searching:
     store: Store
     folder: Path
     config: Mapping[str, Any]
-    task: Task
+    task: AnyTask
     space: Space
     workers: int
     say: Callable[[str], None]
@@ -201,7 +201,7 @@ class _Best:
 class _Goal:
     """Whether a candidate solves the task, where an estimator can tell: then the search is over."""
 
-    def __init__(self, store: Store, config: Mapping[str, Any], task: Task) -> None:
+    def __init__(self, store: Store, config: Mapping[str, Any], task: AnyTask) -> None:
         self.store, self.best = store, -math.inf
         estimator = registry.find("estimator", config["estimator"]["name"])
         self.judge: Any = None

@@ -28,7 +28,7 @@ from ..network.data import loader
 from ..network.train import Hyperparameters, train
 from ..network.train import evaluate as evaluate_on
 from ..space import Space
-from ..task import Part, Task
+from ..task import AnyTask, Part, Task, data_of
 from ..types import Arch, Candidate, State, failed
 
 REASON = 500  # characters of an exception's text; torch writes pages
@@ -41,7 +41,7 @@ class Spec:
     Calling it builds the `Context`; that is how a worker makes its own.
     """
 
-    task: Task
+    task: AnyTask
     space: str
     estimator: str
     space_settings: Mapping[str, Any] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Spec:
 
     def __call__(self) -> Context:
         """Return space and estimator, built here."""
-        space: Space = registry.make_space(self.space, self.task, self.space_settings)
+        space: Space = registry.make_space(self.space, self.task.facts, self.space_settings)
         return Context(self, space, self.make_estimator(space, self.seed))
 
     def make_estimator(self, space: Space, seed: int) -> Estimator:
@@ -165,8 +165,8 @@ class Outcome:
 
 def fit(context: Context, job: Job) -> Outcome:
     """Train one network as the job says; its state is that of the network as it is delivered."""
-    task, start = context.spec.task, time.monotonic()
-    space = registry.make_space(job.space, task, job.space_settings)
+    task, start = data_of(context.spec.task), time.monotonic()
+    space = registry.make_space(job.space, task.facts, job.space_settings)
     net = build(space, job.arch, task, job.size, seed=job.seed)
     if job.state is not None:
         load(net, job.state)

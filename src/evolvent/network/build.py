@@ -37,7 +37,7 @@ FAMILIES = (
 
 
 class Data(Protocol):
-    """What a network needs to know of a task."""
+    """What a network needs to know of a task; its `Facts` say it, and so does a `Task` itself."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:

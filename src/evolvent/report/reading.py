@@ -30,7 +30,7 @@ from ..engine.alarms import alarms
 from ..engine.store import LogRow, Store
 from ..errors import EvolventError, RunError
 from ..space.drawing import Drawing
-from ..types import Candidate, Result, freeze
+from ..types import Candidate, Facts, Result, freeze
 
 #: of a row of the overview; `told` is when its result came [s since the epoch], `metrics` those beside
 #: the score that are numbers, `inherits` the candidates whose weights it began with
@@ -273,12 +273,11 @@ class Painter:
             # A name is any attribute that can be imported: nothing but what draws is called.
             if not (isinstance(make, type) and hasattr(make, "drawing")):
                 self.problem = f"space {name} has no drawing"
-            elif hasattr(make, "of") and "input_shape" not in config["data"] and name != "listed":
-                self.problem = (
-                    "the run does not say what its inputs are: an earlier version made it"
-                )
             else:
-                self._space = registry.make_space(name, _Described(config, store), settings)
+                facts = Facts.from_json(config["data"])
+                if "listed" in registry.gives("space", name):
+                    facts = dataclasses.replace(facts, archs=_tried(store))
+                self._space = registry.make_space(name, facts, settings)
         except (EvolventError, TypeError) as error:
             self.problem = f"space {name} cannot be made: {error}"
 
@@ -290,9 +289,10 @@ class Painter:
         if self._space is None:
             return None
         try:
-            return self._space.drawing(freeze(arch))  # type: ignore[no-any-return]
+            found: Drawing = self._space.drawing(freeze(arch))
         except (EvolventError, LookupError, TypeError, ValueError):
             return None
+        return found
 
     def mixture(self, weights: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return mixture weights, group name -> [rows, columns], with the labels of the space."""
@@ -310,18 +310,10 @@ class Painter:
         ]
 
 
-class _Described:
-    """Stands for a task where its data are not at hand: the facts that the run keeps of it."""
-
-    def __init__(self, config: Mapping[str, Any], store: Store) -> None:
-        self.__dict__.update(freeze(config["data"]))
-        self.name, self._store = config["request"]["task"], store
-
-    @property
-    def archs(self) -> tuple[str, ...]:
-        """The architectures that were tried, distinct: all that is known of a list here."""
-        rows = (row.data["arch"] for row in self._store.log() if row.kind == "asked")
-        return tuple(dict.fromkeys(arch for arch in rows if isinstance(arch, str)))
+def _tried(store: Store) -> tuple[str, ...]:
+    """Return the architectures that were tried, distinct: all that is known of a list here."""
+    rows = (row.data["arch"] for row in store.log() if row.kind == "asked")
+    return tuple(dict.fromkeys(arch for arch in rows if isinstance(arch, str)))
 
 
 def drawn(drawing: Drawing) -> dict[str, Any]:

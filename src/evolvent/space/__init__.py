@@ -15,6 +15,7 @@ training   ``training(arch)``: what the architecture itself says about its train
 aligned    ``alignment(archs)``, and ``crossover(fitter, other, rng, equal=...)``, gene by gene
 weighted   the architecture carries its weights: it is not trained
 parts      ``modules`` and ``blueprints(kinds)``, with operators of their own, and ``assemble``
+listed     its architectures are those of a table and no others, in ``Facts.archs``
 drawing    ``drawing(arch) -> Drawing``: boxes and arrows named by genes; every registered space has it
 ========== ======================================================================================
 """

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DataError, unknown
+from ..types import Facts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +78,11 @@ class Table:
     def counts(self) -> dict[str, int]:
         """How many architectures there are. [count]"""
         return {"architectures": len(self)}
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of it without its columns."""
+        return Facts(self.kind, self.metric, counts=self.counts, archs=self.archs)
 
     def describe(self) -> str:
         """Return what there is, for a line of output."""
