@@ -282,8 +282,8 @@ class _Session:
             "request": self._plain_request,
             "seed": self.request.seed,
             "data": {
-                "fingerprint": task.fingerprint,
                 **task.facts.to_json(),
+                "fingerprint": task.fingerprint,
                 "notes": list(task.note),
             },
             "versions": versions(),

@@ -52,7 +52,7 @@ def test_what_has_no_data_is_refused_where_data_are_needed(task):
 
 def test_networks_are_for_all_but_tables(task):
     if task.kind == "table":
-        with pytest.raises(SettingError, match="--space listed"):
+        with pytest.raises(SettingError, match="no inputs for a network"):
             for_networks(task)
         return
     made: NetworkTask = for_networks(task)

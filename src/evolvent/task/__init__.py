@@ -132,8 +132,10 @@ def for_networks(task: AnyTask) -> NetworkTask:
     Raises:
         SettingError: if it has no inputs for them.
     """
-    if not task.facts.shape:
-        raise SettingError(f"{task.name} is a table, which has no networks: use other data")
+    if not task.facts.input_shape:
+        raise SettingError(
+            f"{task.name} is of kind {task.kind}, which has no inputs for a network: use a data set"
+        )
     return cast(NetworkTask, task)
 
 
