@@ -68,7 +68,7 @@ def search(case: str, seed: int, trials: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     population, inherited, epochs = CASES[case]
     task, begun = data(), time.monotonic()
-    space = Graph.of(task, least_channels=16, multiply_adds=1_500_000)
+    space = Graph.of(task.facts, least_channels=16, multiply_adds=1_500_000)
     strategy = Tournament(
         space, population=population, inherit=inherited, epochs=epochs, horizon=trials, seed=seed
     )

@@ -135,7 +135,7 @@ def search(
     to_the_end: bool = False,
 ) -> Outcome:
     task = load(name)
-    genomes = Topology.of(task, **(space or {}))
+    genomes = Topology.of(task.facts, **(space or {}))
     estimator = Simulation(genomes, task)
     neat = NEAT(genomes, seed=seed, **({"population": 150} | (strategy or {})))
     start = time.process_time()
@@ -202,7 +202,7 @@ def solve(name: str, options: argparse.Namespace, own: dict[str, Any]) -> None:
     task = load(name)
     found = [each for each in outcomes if each.arch is not None]
     if task.tests and found:
-        estimator = Simulation(Topology.of(task), task)
+        estimator = Simulation(Topology.of(task.facts), task)
         scores = [round(625 * estimator.test(each.arch)) for each in found]
         print(f"other starts balanced, of 625: mean {statistics.mean(scores):.0f}, {scores}")
 
@@ -222,7 +222,7 @@ def ours(population: int) -> tuple[float, float]:
     """Return seconds per generation: without a store, and of a whole search with its loop and store."""
     bare = search("xor", 0, GENERATIONS, {}, {"population": population}, to_the_end=True)
     task = load("xor")
-    genomes = Topology.of(task)
+    genomes = Topology.of(task.facts)
     estimator, neat = Simulation(genomes, task), NEAT(genomes, population=population, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "run.db", write=True)

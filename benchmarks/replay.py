@@ -28,7 +28,7 @@ def main() -> None:
     print(f"{'recipe':10} {'search [s]':>10} {'replay [s]':>10}")
     for name in given.recipes.split(","):
         recipe = RECIPES[name]
-        space = make_space(recipe.space, task, recipe.settings.get("space", {}))
+        space = make_space(recipe.space, task.facts, recipe.settings.get("space", {}))
         settings = recipe.settings.get("strategy", {})
 
         def fresh(recipe=recipe, space=space, settings=settings):  # type: ignore[no-untyped-def]

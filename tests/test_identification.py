@@ -186,7 +186,7 @@ def test_a_search_makes_its_trials_or_ends_when_it_is_late():
 def test_a_network_is_scored_by_the_code_of_the_choosing_rows():
     reading = reading_of(TARGETS["a quantity"][0])
     task = task_of(reading)
-    space = make_space("chain", task, {"depth": 2, "units": (8, 16), "lrs": (1e-3, 2e-2)})
+    space = make_space("chain", task.facts, {"depth": 2, "units": (8, 16), "lrs": (1e-3, 2e-2)})
     estimator = CodeLength(space, task, reading, seed="0")
     candidate = Candidate(4, (0.01, (("a", "dense", 16, "relu"),)), budget=Budget(epochs=60.0))
     result = estimator.evaluate(candidate, {}).result

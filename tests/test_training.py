@@ -15,6 +15,7 @@ from evolvent.deliver import export
 from evolvent.deliver.export import load
 from evolvent.errors import CandidateFailed, DataError, RunError, SettingError
 from evolvent.execute.inline import Inline
+from evolvent.task import data_of
 from evolvent.task.opening import open_task
 from evolvent.training import train
 
@@ -85,7 +86,7 @@ def test_it_is_transferred_to_data_of_another_form(run, other, tmp_path, monkeyp
     assert card["parity_max_abs_diff"] < 1e-4
     net = load(tmp_path / "net")
     assert net(torch.zeros(2, 3, 12, 12)).shape == (2, 5)
-    source, data = (tmp_path / "net" / "model.py").read_text(), open_task(other, {})
+    source, data = (tmp_path / "net" / "model.py").read_text(), data_of(open_task(other, {}))
     assert f"MEAN = {list(data.mean)}" in source  # as the new data are, not those of the search
 
 
@@ -222,7 +223,7 @@ def test_the_same_seed_gives_the_same_network(run, tmp_path):
 def test_a_time_may_be_given_instead(run, tmp_path, monkeypatch):
     monkeypatch.setattr(full_training, "pace", lambda *args, **options: 0.01)
     card = train(run, out=tmp_path / "net", budget="20s")
-    examples = len(open_task(card["task"], {}).train)
+    examples = len(data_of(open_task(card["task"], {})).train)
     assert card["train_epochs"] == pytest.approx(0.9 * 20 / 0.01 / examples, rel=0.1)
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import SettingError, unknown
+
+if TYPE_CHECKING:
+    from .types import Facts  # at run time that would load numpy
 
 SPACES = {
     "blueprint": "space.blueprint:Blueprint",
@@ -77,16 +80,26 @@ def find(axis: str, name: str) -> Any:
         raise SettingError(f"{axis} {name!r} cannot be imported: {error}") from error
 
 
-def make_space(name: str, task: Any, settings: Mapping[str, Any]) -> Any:
-    """Return the space `name`; one that is read from a task (`of`) is given the task."""
+def make_space(name: str, task: Facts, settings: Mapping[str, Any]) -> Any:
+    """Return the space `name` for a task; one that is read from the task (`of`) is given its facts.
+
+    Raises:
+        SettingError: for an unknown name or setting, or a space that is not for such a task.
+    """
     make = find("space", name)
-    _check_input(name, make, task)
+    _check_input(name, make, task.kind)
     return make.of(task, **settings) if hasattr(make, "of") else make(**settings)
 
 
-def _check_input(name: str, make: Any, task: Any) -> None:
+def gives(axis: str, name: str) -> frozenset[str]:
+    """Return what a part gives whatever its settings, as far as its class says it."""
+    given = getattr(find(axis, name), "gives", None)
+    return given if isinstance(given, frozenset) else frozenset()
+
+
+def _check_input(name: str, make: Any, kind: str) -> None:
     """Refuse a space whose networks do not read what the task has; most read images, or none."""
-    kind, read = getattr(task, "kind", None), getattr(make, "kinds", frozenset({"image"}))
+    read = getattr(make, "kinds", frozenset({"image"}))
     if kind in ("numbers", "text") and kind not in read:
         fitting = [each for each in SPACES if kind in getattr(find("space", each), "kinds", ())]
         raise SettingError(
@@ -140,20 +153,15 @@ def check(
 
 
 def _nearest(missing: list[str], given: set[str], kind: str) -> str:
-    spaces = [name for name in SPACES if set(missing) <= _static_gives("space", name) | given]
+    spaces = [name for name in SPACES if set(missing) <= gives("space", name) | given]
     estimators = [
         name
         for name in ESTIMATORS
         if kind in find("estimator", name).kinds
-        and set(missing) <= _static_gives("estimator", name) | given
+        and set(missing) <= gives("estimator", name) | given
     ]
     if spaces:
         return f"use one of the spaces {', '.join(spaces)}"
     if estimators:
         return f"use one of the estimators {', '.join(estimators)}"
     return "use another strategy, such as random or regularized-evolution"
-
-
-def _static_gives(axis: str, name: str) -> set[str]:
-    gives = getattr(find(axis, name), "gives", None)
-    return set(gives) if isinstance(gives, frozenset) else set()

@@ -37,14 +37,11 @@ from .run import Run
 from .task.opening import names, open_task, settings_of, with_columns
 
 if TYPE_CHECKING:
-    from .task import Task
-
-#: what a reader of the run wants to know of a task without opening its data
-FACTS = ("metric", "input_shape", "outputs", "vocabulary", "recurrent")
+    from .task import AnyTask
 
 
 def search(
-    task: str | os.PathLike[str] | Task,
+    task: str | os.PathLike[str] | AnyTask,
     *,
     recipe: str | None = None,
     space: str | None = None,
@@ -150,7 +147,7 @@ class _Session:
         workers: int | None,
         events: Events,
         began: float | None,
-        task: Task | None = None,
+        task: AnyTask | None = None,
     ) -> None:
         if workers is not None and workers < 0:
             raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
@@ -186,7 +183,7 @@ class _Session:
         self.events.say(f"page: {report.write(self.folder)}")
         return run
 
-    def _check_data(self, before: Setup, task: Task) -> None:
+    def _check_data(self, before: Setup, task: AnyTask) -> None:
         if before.data["fingerprint"] != task.fingerprint:
             raise RunError(
                 f"the data of {self.request.task} are not those that {self.folder} began with: "
@@ -230,7 +227,7 @@ class _Session:
             )
         return Setup.from_json(config)
 
-    def _load_task(self, before: Setup | None) -> Task:
+    def _load_task(self, before: Setup | None) -> AnyTask:
         if self.task is not None:
             return self.task
         name = self.request.task
@@ -246,7 +243,7 @@ class _Session:
         )
         return open_task(name, said)
 
-    def _first_setup(self, task: Task) -> Setup:
+    def _first_setup(self, task: AnyTask) -> Setup:
         """Return the setup of a new run, refusing what could not be built."""
         draft = resolve(self.request, task)
         if draft.parts.stateful and (self.asked_workers or 0) > 1:
@@ -257,11 +254,8 @@ class _Session:
         setup = settle(draft, workers=max(1, self.workers))
         for part in (setup.strategy, lambda: setup.spec, lambda: setup.train.network):
             part()  # refuses now what it would refuse later
-        data = {
-            "kind": task.kind,
+        data = task.facts.to_json() | {
             "fingerprint": task.fingerprint,
-            **task.counts,
-            **{name: getattr(task, name) for name in FACTS if hasattr(task, name)},
             "notes": list(task.note),
         }
         found = self.identified
@@ -346,7 +340,7 @@ def _executor(setup: Setup, workers: int) -> Executor:
     return LocalSlots(setup.spec, workers=workers) if workers else Inline(setup.context)
 
 
-def _task_name(task: str | os.PathLike[str] | Task) -> str:
+def _task_name(task: str | os.PathLike[str] | AnyTask) -> str:
     """Return the name of a task as it is stored: paths whole, so that a run can be resumed."""
     if not isinstance(task, str | os.PathLike):
         return task.name

@@ -224,7 +224,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
 
     def _plan(self) -> Plan:
         task, made = _described(self.reading_), self.design_
-        space = registry.make_space(made["space"], task, made["settings"])
+        space = registry.make_space(made["space"], task.facts, made["settings"])
         return plan(space, freeze(made["arch"]), task, Size(**made["size"]))
 
     def _outputs(self, X: Any) -> np.ndarray:

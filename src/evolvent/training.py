@@ -30,7 +30,7 @@ from .network.build import Size, plan, training_plan
 from .network.cost import cost
 from .network.plan import Plan
 from .run import Run
-from .task import Task
+from .task import Task, data_of
 from .task.frames import is_table
 from .task.opening import COLUMNS, open_task, settings_of, with_columns
 from .types import Result
@@ -207,7 +207,7 @@ def _data(setup: Setup, task: str | None, settings: Settings, **columns: str | N
             f"{', '.join(sorted(kinds))} ({setup.request.task}): choose data of that kind, or search "
             "anew"
         )
-    return data
+    return data_of(data)
 
 
 def _candidate(run: Run, id: int | None) -> Result:

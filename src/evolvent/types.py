@@ -15,9 +15,20 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .errors import SettingError
+
 Arch = Any  # tuples, strings, numbers, nested; typed loosely because mypy has no recursive JSON
 State = dict[str, np.ndarray]  # the weights of one network: parameter name -> array
 Kind = Literal["trial", "step"]
+NAMED = (
+    "kind",
+    "metric",
+    "input_shape",
+    "outputs",
+    "vocabulary",
+    "recurrent",
+)  # of `Facts`, as its JSON says them
+COUNTED = ("train", "validation", "test", "architectures")  # what a task may have counts of
 Status = Literal["ok", "failed", "refused", "cut"]
 
 
@@ -37,6 +48,64 @@ def stream(*key: object) -> random.Random:
     process and on every platform, and there is no generator state to save.
     """
     return random.Random("/".join(str(part) for part in key))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a task without its data: what spaces, networks and pages need.
+
+    A run keeps them in its config.yaml, so that what reads the run needs no data.
+
+    Args:
+        kind: what a network gets: ``image``, ``numbers``, ``text``; ``control`` is a world to act in,
+            ``table`` a list of measured architectures.
+        metric: the name of the score.
+        input_shape: of one input: (C, H, W), (F,), (T,), or (moments, numbers); () is not known.
+        outputs: numbers that a network returns per input. [count]
+        vocabulary: different tokens that inputs are made of; 0 if they are no tokens. [count]
+        recurrent: whether an input is less than the whole state of the world.
+        counts: examples per part, or architectures. [count]
+        archs: the architectures of a table. They are no part of the JSON: whoever reads that gives
+            those that it knows.
+    """
+
+    kind: str
+    metric: str
+    input_shape: tuple[int, ...] = ()
+    outputs: int = 0
+    vocabulary: int = 0
+    recurrent: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
+    archs: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one input.
+
+        Raises:
+            SettingError: if it is not known.
+        """
+        if not self.input_shape:
+            raise SettingError(
+                f"the shape of the inputs is not known of this task, of kind {self.kind}: a table has "
+                "none, use --space listed; a run that does not say it is of an earlier version"
+            )
+        return self.input_shape
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a flat JSON-able dictionary without defaults; `from_json` is its inverse."""
+        empty = Facts("", "")
+        said = {name: getattr(self, name) for name in NAMED}
+        said = {name: value for name, value in said.items() if value != getattr(empty, name)}
+        return said | dict(self.counts)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Facts:
+        """Return the facts that `to_json` wrote; other entries are passed over."""
+        said = {name: freeze(data[name]) for name in NAMED if name in data}
+        counts = {name: data[name] for name in COUNTED if name in data}
+        first = {"kind": "image", "metric": ""}  # what the first versions had, and did not say
+        return Facts(**{**first, **said, "counts": counts})
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,8 @@ def test_it_keeps_the_contract(case):
     assert isinstance(space, Space)
     assert isinstance(space.gives, frozenset)
     known = {"canonical", "crossover", "decisions", "mixture", "parts", "start", "training"}
-    assert space.gives <= known | {"aligned", "drawing", "weighted"}
+    assert space.gives <= known | {"aligned", "drawing", "listed", "weighted"}
+    assert ("listed" in space.gives) == hasattr(space, "archs")
     assert space.family
 
 

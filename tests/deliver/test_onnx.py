@@ -18,6 +18,7 @@ from evolvent.network.fit import state_of
 from evolvent.registry import make_space
 from evolvent.space.plain import Plain
 from evolvent.space.topology import Topology
+from evolvent.task import data_of
 from evolvent.task.control import load as world
 from evolvent.task.opening import open_task
 
@@ -70,7 +71,7 @@ IMAGES: dict[str, dict] = {  # space -> settings
 
 @pytest.mark.parametrize("family", IMAGES)
 def test_every_family_of_networks_agrees(family, toy, tmp_path):
-    space, rng = make_space(family, toy, IMAGES[family]), random.Random(3)
+    space, rng = make_space(family, toy.facts, IMAGES[family]), random.Random(3)
     arch = space.sample(rng)
     for _ in range(8):
         arch, _ = space.mutate(arch, rng)
@@ -86,7 +87,7 @@ def test_every_family_of_networks_agrees(family, toy, tmp_path):
 @pytest.mark.parametrize("name", ["xor", "double-pole-no-velocity"])
 def test_evolved_networks_agree(name, tmp_path):
     task = world(name)
-    space, rng = Topology.of(task), random.Random(0)
+    space, rng = Topology.of(task.facts), random.Random(0)
     arch = space.sample(rng)
     for _ in range(20):
         arch, _ = space.mutate(arch, rng)
@@ -221,8 +222,8 @@ def tables(tmp_path_factory):
 )
 def test_networks_of_tables_agree(tables, settings, wanted, tmp_path):
     file = tables / ("texts.csv" if "text" in settings else "numbers.csv")
-    task = open_task(str(file), settings)
-    space, rng = make_space("chain", task, {"units": (8, 16)}), random.Random(1)
+    task = data_of(open_task(str(file), settings))
+    space, rng = make_space("chain", task.facts, {"units": (8, 16)}), random.Random(1)
     arch = space.sample(rng)
     for _ in range(60):
         if all(word in json.dumps(arch) for word in wanted):

@@ -314,7 +314,7 @@ def test_an_edge_of_cell201_is_all_that_another_operation_leaves_fresh(toy):
 
 
 def test_an_altered_layer_of_a_chain_keeps_what_fits(toy):
-    space = Chain.of(toy)
+    space = Chain.of(toy.facts)
     layers = (("aaaa", "conv2d", 6, 3, "prelu"), ("bbbb", "conv2d", 5, 3, "relu"))
     old = trained(toy, space, (0.01, layers))
     another = ("aaaa", "conv2d", 6, 3, "sigmoid")
@@ -471,7 +471,7 @@ def test_regularized_evolution_keeps_the_weights_of_members_and_of_parents_in_fl
 
 def search(task, trials, *, epochs, seed):
     """Evolve graphs from nothing by hand, keeping the weights that are alive."""
-    space = Graph.of(task, least_channels=8)  # one grey channel tells nothing apart
+    space = Graph.of(task.facts, least_channels=8)  # one grey channel tells nothing apart
     strategy = Tournament(space, population=6, inherit=True, epochs=epochs, seed=seed)
     estimator, told = make(task, space), []
     states: dict[int, Any] = {}

@@ -30,7 +30,7 @@ def plain(evaluation):
 
 @pytest.mark.parametrize("task", [XOR, POLES, BLIND], ids=["xor", "poles", "blind"])
 def test_many_in_one_call_are_scored_as_each_is_alone(task):
-    space = Topology.of(task)
+    space = Topology.of(task.facts)
     estimator = Simulation(space, task)
     asked = candidates(space, 12)
     together = estimator.evaluate_many([(each, {}) for each in asked])
@@ -45,12 +45,15 @@ def test_many_in_one_call_are_scored_as_each_is_alone(task):
 
 
 def test_none_at_all_are_none():
-    assert Simulation(Topology.of(XOR), XOR).evaluate_many([]) == []
+    assert Simulation(Topology.of(XOR.facts), XOR).evaluate_many([]) == []
 
 
 def test_it_says_what_is_solved_and_what_a_closer_look_must_tell():
     candidate = Candidate(0, ())
-    xor, blind = Simulation(Topology.of(XOR), XOR), Simulation(Topology.of(BLIND), BLIND)
+    xor, blind = (
+        Simulation(Topology.of(XOR.facts), XOR),
+        Simulation(Topology.of(BLIND.facts), BLIND),
+    )
     assert xor.solved(Result(candidate, 5.0, metrics={"right": 4.0})) is True
     assert xor.solved(Result(candidate, 9.0, metrics={"right": 3.0})) is False
     assert blind.solved(Result(candidate, 0.9, metrics={"steps": 1000.0})) is None
@@ -59,14 +62,14 @@ def test_it_says_what_is_solved_and_what_a_closer_look_must_tell():
 
 
 def test_test_is_given_where_there_is_something_that_was_not_scored():
-    assert "test" not in Simulation(Topology.of(XOR), XOR).gives
-    poles = Simulation(Topology.of(POLES), POLES)
+    assert "test" not in Simulation(Topology.of(XOR.facts), XOR).gives
+    poles = Simulation(Topology.of(POLES.facts), POLES)
     assert "test" in poles.gives
     assert 0 <= poles.test((("bias", "y0", 0.0, True),)) < 0.1
 
 
 def test_a_bad_candidate_in_the_middle_spoils_no_other():
-    context = Spec(XOR, "topology", "simulation")()  # type: ignore[arg-type]
+    context = Spec(XOR, "topology", "simulation")()
     good = candidates(context.space, 4)
     bad = Candidate(99, (("x0", "y7", 1.0, True),))  # an output that there is not
     asked: list[tuple[Candidate, dict]] = [(each, {}) for each in (*good[:2], bad, *good[2:])]

@@ -9,7 +9,7 @@ import yaml
 
 from evolvent import registry
 from evolvent.engine.store import Store
-from evolvent.types import Budget, Candidate, Result, stream
+from evolvent.types import Budget, Candidate, Facts, Result, stream
 
 CELL = {"name": "cell", "operations": "amoebanet", "nodes": 5, "output": "loose"}
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u202e" + "x" * 10_000
@@ -64,7 +64,7 @@ def make_run(folder: Path, **config: Any) -> Path:
 def results(count: int, space: dict[str, Any] = CELL, seed: int = 0, curve: int = 30) -> Any:
     """Yield (candidate, result) as an evolution would make them, some of them failed."""
     settings = dict(space)
-    made = registry.make_space(settings.pop("name"), None, settings)
+    made = registry.make_space(settings.pop("name"), Facts("image", "accuracy"), settings)
     rng = stream(seed, "page")
     archs: list[Any] = []
     for id in range(count):

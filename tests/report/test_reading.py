@@ -218,6 +218,13 @@ def test_a_list_is_drawn_by_what_was_tried(tmp_path):
     assert labels[2][0].startswith("field 1: </script>")
 
 
+def test_a_run_that_does_not_say_the_shape_of_its_inputs_says_why_it_is_not_drawn(tmp_path):
+    folder = make_run(tmp_path / "run", space={"name": "chain"}, data={"kind": "image"})
+    fill(folder, [(c := Candidate(0, (("l0", "dense"),)), Result(c, 0.5))])
+    (one,) = unpacked(read(folder))
+    assert one["drawing"] is None and "of an earlier version" in one["undrawn"]
+
+
 def test_the_command_line_makes_the_same_request_again(run):
     with reading(run) as reader:
         words = reader.head()["command"]

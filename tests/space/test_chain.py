@@ -413,7 +413,7 @@ def test_where_nothing_fits_a_child_is_a_mutation_of_the_first():
 
 
 def test_chains_of_a_task_have_its_shapes(toy):
-    space = Chain.of(toy, depth=3)
+    space = Chain.of(toy.facts, depth=3)
     assert (space.input_shape, space.outputs, space.vocabulary) == (toy.input_shape, 3, 0)
     assert space.depth == 3
 

@@ -194,7 +194,7 @@ def test_room_for_one_convolution_is_room_enough():
 
 
 def test_graphs_of_a_task_have_its_shape(toy):
-    space = Graph.of(toy, least_channels=8)
+    space = Graph.of(toy.facts, least_channels=8)
     assert (space.input_shape, space.least) == (toy.input_shape, 8)
 
 

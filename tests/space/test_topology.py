@@ -7,12 +7,12 @@ import pytest
 
 from evolvent.errors import SettingError
 from evolvent.space.topology import BIAS, Topology, hidden
+from evolvent.types import Facts
 
 START = (("x0", "y0", 0.5, True), ("x1", "y0", -0.5, True), (BIAS, "y0", 0.1, True))
 
 
-class Task:
-    input_shape, outputs, recurrent = (8, 3), 2, True
+TASK = Facts("control", "fitness", (8, 3), 2, recurrent=True)
 
 
 def only(**rates):
@@ -52,7 +52,7 @@ def has_cycle(arch):
 
 
 def test_it_starts_with_every_input_connected_to_every_output_and_nothing_else():
-    arch = Topology.of(Task).start(rng())
+    arch = Topology.of(TASK).start(rng())
     assert [gene[:2] for gene in arch] == [
         (source, target) for target in ("y0", "y1") for source in ("x0", "x1", "x2", BIAS)
     ]
@@ -61,8 +61,8 @@ def test_it_starts_with_every_input_connected_to_every_output_and_nothing_else()
 
 
 def test_a_space_is_recurrent_where_the_task_hides_something_unless_told_otherwise():
-    assert Topology.of(Task).recurrent
-    assert not Topology.of(Task, recurrent=False).recurrent
+    assert Topology.of(TASK).recurrent
+    assert not Topology.of(TASK, recurrent=False).recurrent
 
 
 def test_a_new_node_takes_the_place_of_a_connection_and_changes_nothing_yet():

@@ -173,7 +173,7 @@ def test_nine_of_ten_failures_end_nothing():
 def test_it_solves_xor():
     """In the paper 100 of 100 runs do, after 32 generations on average and 90 at most."""
     task = load("xor")
-    space = Topology.of(task)
+    space = Topology.of(task.facts)
     strategy = NEAT(space, population=150, seed=5)
     for _ in range(120):
         asked = generation(strategy)

@@ -19,11 +19,11 @@ HOLD = (("x2", "y0", 6.0, True), ("x3", "y0", 3.0, True), ("bias", "y0", 0.0, Tr
 
 
 def nets(task, *archs):
-    return Many(Topology.of(task), archs)
+    return Many(Topology.of(task.facts), archs)
 
 
 def random_archs(task, count, moves=12):
-    space, draw = Topology.of(task), random.Random(1)
+    space, draw = Topology.of(task.facts), random.Random(1)
     found = []
     for _ in range(count):
         arch = space.start(draw)
@@ -167,7 +167,7 @@ def test_a_world_that_stands_still_is_not_followed_to_the_end():
             calls.append(1)
             return super().__call__(x)
 
-    still = Counted(Topology.of(POLES), [(("x0", "y0", 0.0, True),)])
+    still = Counted(Topology.of(POLES.facts), [(("x0", "y0", 0.0, True),)])
     lasted, _ = POLES.balance(still, np.zeros((6, 1)), 100_000)
     assert lasted[0] == 100_000
     assert len(calls) < 10

@@ -7,6 +7,7 @@ import pytest
 from tests.task.helpers import refusal
 
 from evolvent.errors import DataError, SettingError, UserError
+from evolvent.task import data_of
 from evolvent.task.opening import names, open_task, settings_of, unnamed_kind, with_columns
 
 
@@ -35,7 +36,9 @@ def refused(name, settings, error=SettingError):
 
 def test_a_table_is_a_task_of_numbers_by_its_target_and_kind(folder):
     path = str(folder / "data.csv")
-    made = open_task(path, {"target": "y", "kind": "classification", "validation": 0.3, "seed": 2})
+    made = data_of(
+        open_task(path, {"target": "y", "kind": "classification", "validation": 0.3, "seed": 2})
+    )
     assert (made.name, made.kind, made.seed) == (path, "numbers", 2)
     assert len(made.validation) == pytest.approx(0.3 * 51, abs=1)
     assert open_task(path, {"target": "a", "kind": "regression"}).metric == "r2"
@@ -47,14 +50,15 @@ def test_a_table_is_a_task_of_numbers_by_its_target_and_kind(folder):
 
 def test_a_table_with_a_text_column_is_a_task_of_texts(folder):
     path = str(folder / "films.csv")
-    made = open_task(path, {"target": "label", "text": "text", "length": 5, "vocabulary": 10})
+    settings = {"target": "label", "text": "text", "length": 5, "vocabulary": 10}
+    made = data_of(open_task(path, settings))
     assert (made.kind, made.input_shape) == ("text", (5,))
     assert made.vocabulary <= 10
 
 
 def test_imdb_is_read_from_the_folder_of_data_sets(folder, monkeypatch):
     monkeypatch.setenv("EVOLVENT_DATA", str(folder))
-    made = open_task("imdb", {"length": 6})
+    made = data_of(open_task("imdb", {"length": 6}))
     assert made.counts == {"train": 36, "validation": 4, "test": 40}
     assert (made.classes, made.note) == (("0", "1"), ())
     monkeypatch.setenv("EVOLVENT_DATA", str(folder / "imdb"))

@@ -30,7 +30,7 @@ from ..execute.processes import LocalSlots
 from ..execute.waiting import as_done
 from ..files import write_atomically
 from ..identification import settings_with_kind
-from ..task import Task
+from ..task import AnyTask
 from ..task.opening import open_task, settings_of, with_columns
 from . import statistics
 from .play import Trace, play
@@ -146,7 +146,7 @@ def _open(folder: Path, plan: Mapping[str, Any]) -> Store:
 
 def _played(
     setups: Mapping[str, Setup],
-    task: Task,
+    task: AnyTask,
     seeds: int,
     workers: int,
     store: Store | None,
@@ -208,7 +208,7 @@ class Comparison:
     budget: str
     seeds: int
     traces: Mapping[str, list[Trace]]
-    data: Task
+    data: AnyTask
     setups: Mapping[str, Setup]
 
     def finals(self, what: str) -> dict[str, np.ndarray]:

@@ -12,9 +12,10 @@ from ..config.setup import Setup
 from ..engine.evaluators import InMemory, slots_of
 from ..engine.loop import Search
 from ..engine.store import Memory
-from ..estimator import Estimator
+from ..estimator import Estimator, tested
 from ..execute.worker import Context, Job, fit
 from ..ranking import rank
+from ..task import data_of
 from ..types import Result
 
 
@@ -104,14 +105,15 @@ class _Test:
         estimator: Estimator = self.context.estimator
         if not chosen or chosen[-1] is None:
             return []
-        if "test" in estimator.gives:
+        if (known := tested(estimator)) is not None:
             scores: dict[Any, float] = {}
             for result in chosen:
                 if result is not None and result.candidate.arch not in scores:
                     arch = result.candidate.arch
-                    scores[arch] = estimator.test(arch)  # type: ignore[attr-defined]
+                    scores[arch] = known.test(arch)
             return [math.nan if r is None else scores[r.candidate.arch] for r in chosen]
-        if not self.context.spec.task.trainable or self.context.spec.task.test is None:
+        task = self.context.spec.task
+        if not task.trainable or data_of(task).test is None:
             return []
         return [self._trained(chosen[-1])]
 

@@ -26,6 +26,8 @@ from ..execute.worker import Context, Job, fit
 from ..network.build import plan
 from ..network.cost import cost
 from ..space import Decisions, key
+from ..space.capabilities import decisions
+from ..task import data_of
 from ..task.opening import open_task, settings_of
 from ..task.tables import Table, home, save_table
 from ..types import Arch, stream
@@ -71,7 +73,8 @@ def build(
     made = draft.space
     if "decisions" not in made.gives:
         raise SettingError(f"space {space} has no decisions to list: use cell201, say")
-    archs = every(made)  # type: ignore[arg-type]
+    coded = decisions(made)
+    archs = every(coded)
     first: dict[Any, int] = {}
     represented = [first.setdefault(key(made, arch), row) for row, arch in enumerate(archs)]
     distinct = sorted(set(represented))
@@ -99,13 +102,12 @@ def build(
         for column in rows[distinct[0]]
     }
     longest = f"{max(epochs):g}ep"
-    encode = made.encode  # type: ignore[attr-defined]
     table = Table(
         name,
-        tuple("".join(map(str, encode(arch))) for arch in archs),
+        tuple("".join(map(str, coded.encode(arch))) for arch in archs),
         columns,
         score=f"val_{longest}",
-        test=f"test_{longest}" if data.test is not None else None,
+        test=f"test_{longest}" if data_of(data).test is not None else None,
         cost=f"seconds_{longest}",
         units={column: _unit(column) for column in columns},
     )

@@ -19,6 +19,7 @@ from ..space import Space
 from ..strategy import Strategy
 from ..strategy.common.phases import Phases
 from ..strategy.common.warm import Warm
+from ..types import Facts
 from .config_file import FORMAT
 from .request import Request
 from .settable import OF_THE_RUN
@@ -230,8 +231,14 @@ class Draft:
     def space(self) -> Space:
         """The space, made once."""
         part = self.parts.space
-        made: Space = registry.make_space(part.name, self.task, part.settings)
+        made: Space = registry.make_space(part.name, self.facts, part.settings)
         return made
+
+    @property
+    def facts(self) -> Facts:
+        """The facts of the data."""
+        found: Facts = self.task.facts
+        return found
 
     @cached_property
     def network(self) -> NetworkSettings:
@@ -330,6 +337,11 @@ class Setup(Draft):
             epochs=self.schedule.epochs,
             horizon=self.schedule.horizon,
         )
+
+    @property
+    def facts(self) -> Facts:
+        """The facts of the data, also where these are not at hand."""
+        return Facts.from_json(self.data) if self.task is None else super().facts
 
     @cached_property
     def objectives(self) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from ..files import write_atomically
 from ..network.build import Assembled
 from ..network.operations import MODULES
 from ..network.plan import Block, Call, Plan, Value
-from ..task import Task
+from ..task import NetworkTask
 from ..types import State
 from .onnx import Conversion
 from .script import compose
@@ -121,7 +121,7 @@ def export(
     *,
     plan: Plan,
     state: State,
-    task: Task,
+    task: NetworkTask,
     title: str,
     provenance: str,
     onnx: bool = False,
@@ -173,12 +173,12 @@ def export(
             conversion.stop()
 
 
-def reading(task: Task) -> dict[str, Any]:
+def reading(task: NetworkTask) -> dict[str, Any]:
     """Return the steps from a raw example to an input, and the form of inputs: ``reading.json``."""
     inputs: dict[str, Any] = {"shape": list(task.input_shape), "type": "float32"}
-    if vocabulary := getattr(task, "vocabulary", 0):
-        inputs |= {"type": "int64", "below": vocabulary}
-    return {"kind": task.kind, "input": inputs, **getattr(task, "reading", {})}
+    if task.vocabulary:
+        inputs |= {"type": "int64", "below": task.vocabulary}
+    return {"kind": task.kind, "input": inputs, **task.reading}
 
 
 def _check(state: State, plan: Plan) -> None:
@@ -195,7 +195,7 @@ def _check(state: State, plan: Plan) -> None:
             )
 
 
-def parity(folder: Path, plan: Plan, state: State, task: Task) -> float:
+def parity(folder: Path, plan: Plan, state: State, task: NetworkTask) -> float:
     """Return the largest absolute difference between the exported network and the one in memory."""
     from safetensors.torch import save_file
 
@@ -217,15 +217,15 @@ def parity(folder: Path, plan: Plan, state: State, task: Task) -> float:
     return difference
 
 
-def _inputs(task: Task) -> torch.Tensor:
+def _inputs(task: NetworkTask) -> torch.Tensor:
     """Return seven random inputs of the form that the network takes."""
     rng, shape = np.random.default_rng(0), (7, *task.input_shape)
-    if vocabulary := getattr(task, "vocabulary", 0):
-        return torch.from_numpy(rng.integers(0, vocabulary, shape))
+    if task.vocabulary:
+        return torch.from_numpy(rng.integers(0, task.vocabulary, shape))
     return torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
 
 
-def source(plan: Plan, task: Task, *, title: str, provenance: str) -> str:
+def source(plan: Plan, task: NetworkTask, *, title: str, provenance: str) -> str:
     """Return the source of `plan` as one readable module."""
     from .. import __version__
 

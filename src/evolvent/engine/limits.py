@@ -17,7 +17,7 @@ class Limits:
     """
 
     def __init__(self, setup: Draft) -> None:
-        self.space, self.task = setup.space, setup.task
+        self.space, self.facts = setup.space, setup.facts
         self.size = setup.train.network.size
         self.request = setup.request
 
@@ -25,7 +25,7 @@ class Limits:
         """Return why `candidate` may not be trained, or None."""
         limits = self.request
         try:
-            made = cost(plan(self.space, candidate.arch, self.task, self.size), self.task)
+            made = cost(plan(self.space, candidate.arch, self.facts, self.size), self.facts)
         except (EvolventError, RuntimeError) as error:  # torch's, for shapes that do not fit
             return f"it cannot be built: {error}"
         if limits.max_params is not None and made.params > limits.max_params:
@@ -33,7 +33,7 @@ class Limits:
         if limits.max_flops is not None and made.flops > limits.max_flops:
             return f"it takes {made.flops:,} FLOPs, the limit is {limits.max_flops:,}"
         if limits.max_latency_ms is not None:
-            net = build(self.space, candidate.arch, self.task, self.size)
-            if (took := 1000 * latency(net, self.task)) > limits.max_latency_ms:
+            net = build(self.space, candidate.arch, self.facts, self.size)
+            if (took := 1000 * latency(net, self.facts)) > limits.max_latency_ms:
                 return f"it takes {took:.2f} ms, the limit is {limits.max_latency_ms:g} ms"
         return None

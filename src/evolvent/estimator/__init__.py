@@ -24,9 +24,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
-from ..types import Candidate, Result, State
+from ..types import Arch, Candidate, Result, State
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,15 @@ class Estimator(Protocol):
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
         """Return the score of `candidate` on validation data, and the cost of the evaluation."""
+
+
+class Tested(Protocol):
+    """Capability ``test``."""
+
+    def test(self, arch: Arch) -> float:
+        """Return how `arch` does on what it was not scored on, in the unit of the score."""
+
+
+def tested(estimator: Estimator) -> Tested | None:
+    """Return `estimator` if it knows test scores, else None."""
+    return cast(Tested, estimator) if "test" in estimator.gives else None

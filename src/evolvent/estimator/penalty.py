@@ -14,6 +14,7 @@ import numpy as np
 from ..network.build import Data, Size
 from ..network.cost import mixed_cost
 from ..space import Space
+from ..space.capabilities import mixture
 from ..types import stream
 
 Rows = Mapping[str, np.ndarray]  # group -> [rows, columns]
@@ -55,7 +56,7 @@ class Penalty:
             if limit is not None
         ]
         arch = space.sample(stream("penalty"))
-        one_hot: Rows = space.one_hot(arch)  # type: ignore[attr-defined]
+        one_hot = mixture(space).one_hot(arch)
         self.operations = {name: float(rows.sum()) for name, rows in one_hot.items()}
 
     def __call__(self, rows: Rows) -> tuple[float, dict[str, np.ndarray]]:

@@ -38,7 +38,7 @@ from ..network.losses import LOSSES
 from ..network.shared.mixture import MixtureWeights
 from ..network.shared.supernet import Supernet
 from ..network.train import Hyperparameters, Trainer, evaluate
-from ..space import Space
+from ..space import Space, capabilities
 from ..task import Task, stratified
 from ..types import Candidate, Result, State, stream
 from . import Evaluation
@@ -113,6 +113,7 @@ class Shared:
         if unrolled and hyper.precision != "float32":
             hyper = replace(hyper, precision="float32")  # finite differences drown in less
         self.space, self.task, self.size, self.hyper = space, task, size, hyper
+        self.mixture = capabilities.mixture(space)
         self.gradient, self.unrolled, self.calibrate = gradient, unrolled, calibrate
         self.device = torch.device(device)
         weights, judges = task.train, task.validation
@@ -161,7 +162,7 @@ class Shared:
             self.restore(state)
         rows = candidate.mixture
         if rows is None:
-            rows = self.space.one_hot(candidate.arch)  # type: ignore[attr-defined]
+            rows = self.mixture.one_hot(candidate.arch)
         if candidate.kind == "trial":
             result = self._trial(candidate, rows)
         else:

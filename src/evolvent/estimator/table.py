@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import CandidateFailed, SettingError, unknown
 from ..space import Space
+from ..space.capabilities import decisions
 from ..types import Arch, Candidate, Result, State
 from . import Evaluation
 
@@ -167,7 +168,7 @@ class TableEstimator:
     def _text(self, arch: Arch) -> str:
         if isinstance(arch, str):
             return arch
-        return "".join(map(str, self.space.encode(arch)))  # type: ignore[attr-defined]
+        return "".join(map(str, decisions(self.space).encode(arch)))
 
     def _value(self, column: str, row: int) -> float:
         return float(self.table.columns[column][row])

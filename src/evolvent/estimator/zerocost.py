@@ -18,6 +18,7 @@ from ..network.cost import cost
 from ..network.data import loader
 from ..network.losses import LOSSES
 from ..network.proxies import PROXIES, score
+from ..network.train import place
 from ..space import Space
 from ..task import Part, Task
 from ..types import Candidate, Result, State, stream
@@ -78,7 +79,7 @@ class ZeroCost:
         start = time.monotonic()
         seed = stream(self.seed, "train", candidate.id).getrandbits(31)
         net = build(self.space, candidate.arch, self.task, self.size, seed=seed)
-        net.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        place(net, self.device)
         value = score(self.proxy, net, self.x, self.y, loss=LOSSES[self.task.loss].mean)
         if not math.isfinite(value):
             raise CandidateFailed(f"{self.proxy} is {value} for this network, not a finite number")

@@ -27,7 +27,7 @@ from ..network.fit import Beginning, load, scored, state_of
 from ..network.fit import fit as fit_network
 from ..network.train import Hyperparameters
 from ..space import Space
-from ..task import Task
+from ..task import AnyTask, data_of
 from ..types import Arch, Candidate, State, failed
 
 REASON = 500  # characters of an exception's text; torch writes pages
@@ -40,7 +40,7 @@ class Spec:
     Calling it builds the `Context`; every worker does so once.
     """
 
-    task: Task
+    task: AnyTask
     space: str
     estimator: str
     space_settings: Mapping[str, Any] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Spec:
 
     def __call__(self) -> Context:
         """Build space and estimator in this process."""
-        space: Space = registry.make_space(self.space, self.task, self.space_settings)
+        space: Space = registry.make_space(self.space, self.task.facts, self.space_settings)
         return Context(self, space, self.make_estimator(space, self.seed))
 
     def make_estimator(self, space: Space, seed: int) -> Estimator:
@@ -173,7 +173,7 @@ class Outcome:
 
 def fit(context: Context, job: Job) -> Outcome:
     """Train one network as `job` says; the returned state is that of the delivered network."""
-    task, start = context.spec.task, time.monotonic()
+    task, start = data_of(context.spec.task), time.monotonic()
     space = job.space or context.space
     part = task.everything if job.everything else task.train
     device = context.spec.device

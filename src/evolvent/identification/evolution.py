@@ -132,7 +132,7 @@ def evolved(
         seed: of the networks and their evolution.
     """
     task, row = task_of(reading), recipes.find("identify")
-    space: Space = registry.make_space(row.space, task, row.settings["space"])
+    space: Space = registry.make_space(row.space, task.facts, row.settings["space"])
     strategy = registry.find("strategy", row.strategy)(
         space,
         epochs=STEPS / max(1, len(task.train) // HYPER.batch),

@@ -171,7 +171,8 @@ class Assembled(nn.Module):
     def _run(self, call: Call, inputs: list[Tensor]) -> Tensor:
         if call.op in FUNCTIONS:
             return function(call.op, inputs)
-        result: Tensor = self._modules[call.out](*inputs)  # type: ignore[misc]
+        module: Any = self._modules[call.out]  # a module; torch's type would allow None
+        result: Tensor = module(*inputs)
         return result
 
 

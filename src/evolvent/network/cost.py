@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..space import Space
+from ..space import Space, capabilities
 from .build import Assembled, Data, Size
 from .plan import Plan, Term
 from .shared.mixture import MixtureWeights
@@ -102,7 +102,8 @@ def mixed_cost(space: Space, data: Data, size: Size) -> MixedCost:
         norms = [norm for norm in module.modules() if isinstance(norm, Norm)]
         return params(module) + sum(2 * norm.channels for norm in norms if norm.weight is None)
 
-    ones = {g.name: np.ones((len(g.rows), len(g.columns))) for g in space.groups()}  # type: ignore[attr-defined]
+    groups = capabilities.mixture(space).groups()
+    ones = {g.name: np.ones((len(g.rows), len(g.columns))) for g in groups}
     numbers = {name: np.zeros(rows.shape) for name, rows in ones.items()}
     for term, module in net.operations():
         numbers[term.group][term.row, term.column] += size_of(module)

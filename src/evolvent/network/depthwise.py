@@ -12,7 +12,8 @@ to twenty times as long. This module expresses the gradients by fast operations:
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +36,7 @@ class Depthwise(nn.Conv2d):
         self.weight = like.weight
 
     @staticmethod
-    def takes(module: nn.Module) -> bool:
+    def takes(module: nn.Module) -> TypeGuard[nn.Conv2d]:
         """Whether `module` is a convolution that this class can replace."""
         if not isinstance(module, nn.Conv2d) or module.groups != module.in_channels:
             return False
@@ -75,8 +76,7 @@ def depthwise(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
         x, stride, dilation = x[:, :, ::2, ::2].contiguous(memory_format=LAST), 1, 1
     if stride == 2:
         return _convolved(x, weight, dilation, stride)
-    found: Tensor = _Same.apply(x, weight, dilation)  # type: ignore[no-untyped-call]
-    return found
+    return _same(x, weight, dilation)
 
 
 def on_cpu(x: Tensor) -> bool:
@@ -87,7 +87,7 @@ def on_cpu(x: Tensor) -> bool:
 def with_fast_gradients(module: nn.Module) -> nn.Module:
     """Return `module` with every convolution that `Depthwise` takes, itself included, replaced."""
     if Depthwise.takes(module):
-        return Depthwise(module)  # type: ignore[arg-type]
+        return Depthwise(module)
     for name, child in module.named_children():
         setattr(module, name, with_fast_gradients(child))
     return module
@@ -115,6 +115,9 @@ class _Same(torch.autograd.Function):
                 x, slope = _by_parity(x), _by_parity(slope)
             by_weight = _by_weight(x, slope, weight)
         return by_image, by_weight, None
+
+
+_same: Callable[[Tensor, Tensor, int], Tensor] = _Same.apply
 
 
 def _convolved(x: Tensor, weight: Tensor, dilation: int, stride: int = 1) -> Tensor:

@@ -109,7 +109,8 @@ class FactorizedReduce(nn.Module):
         """[B, C, H, W] -> [B, c_out, ceil(H / 2), ceil(W / 2)]."""
         x = F.relu(x)
         shifted = F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
-        return self.norm(torch.cat([self.even(x), self.odd(shifted)], dim=1))  # type: ignore[no-any-return]
+        normed: Tensor = self.norm(torch.cat([self.even(x), self.odd(shifted)], dim=1))
+        return normed
 
 
 class GroupedReduce(nn.Sequential):
@@ -141,7 +142,8 @@ class Align(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, c_in, H, W] -> [B, c_out, ceil(H / stride), ceil(W / stride)]."""
-        return self.change(x)  # type: ignore[no-any-return]
+        changed: Tensor = self.change(x)
+        return changed
 
 
 class ResidualBlock(nn.Module):
@@ -157,7 +159,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, c_in, H, W] -> [B, c_out, ceil(H / 2), ceil(W / 2)]."""
-        return self.shortcut(x) + self.second(self.first(x))  # type: ignore[no-any-return]
+        added: Tensor = self.shortcut(x) + self.second(self.first(x))
+        return added
 
 
 class MaxPool(nn.MaxPool2d):
@@ -218,7 +221,8 @@ class TokenEmbedding(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[B, T] -> [B, dimension, T]."""
-        return self.table(tokens.long()).transpose(1, 2)  # type: ignore[no-any-return]
+        vectors: Tensor = self.table(tokens.long())
+        return vectors.transpose(1, 2)
 
 
 class GlobalPool1d(nn.Module):
@@ -244,7 +248,8 @@ class ResidualDense(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, features] -> [B, features]."""
-        return x + self.second(F.relu(self.first(self.norm(x))))  # type: ignore[no-any-return]
+        change: Tensor = self.second(F.relu(self.first(self.norm(x))))
+        return x + change
 
 
 class RectConv(nn.Sequential):

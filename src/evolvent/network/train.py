@@ -173,7 +173,7 @@ class Trainer:
         shift: bool = False,
     ) -> None:
         net.train()
-        net.to(device=data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        place(net, data.device)
         self.net, self.data, self.steps, self.hyper, self.done = net, data, steps, hyper, 0
         self.optimizer = _optimizer(net, hyper)
         self.loss = LOSSES[data.task.loss].mean
@@ -209,7 +209,7 @@ class Trainer:
             weight, logits = helper.offer()
             everything = everything + weight * self._smoothed(logits, y)
         self.optimizer.zero_grad(set_to_none=True)
-        everything.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(everything)
         if self.hyper.clip:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.hyper.clip)
         if not self.optimizer.state and self.hyper.optimizer == "sgd" and self.hyper.momentum:
@@ -325,6 +325,12 @@ def _optimizer(net: nn.Module, hyper: Hyperparameters) -> torch.optim.Optimizer:
     )
 
 
+def place(net: nn.Module, device: str | torch.device) -> None:
+    """Move `net` to `device`, its weights channels-last: images are kept in that order too."""
+    move: Any = net.to  # torch's type leaves out that both are said at once
+    move(device=device, memory_format=torch.channels_last)
+
+
 def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, float]:
     """Return the metrics of `net` on the whole of `data`, its mean loss among them.
 
@@ -332,7 +338,7 @@ def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, f
         CandidateFailed: when the outputs are no longer finite numbers, which argmax would not show.
     """
     net.eval()
-    net.to(device=data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    place(net, data.device)
     measure = LOSSES[data.task.loss]
     sums = torch.zeros((), device=data.device)
     with torch.inference_mode():

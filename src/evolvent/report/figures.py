@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, TypeGuard
 
 CONTROL = "random"  # drawn in the colour of the text
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
@@ -149,7 +149,7 @@ class _Frame:
         return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
 
 
-def _known(value: Any) -> bool:
+def _known(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
@@ -160,8 +160,8 @@ def _curve(curve: Mapping[str, Sequence[float | None]]) -> list[_Point]:
         curve["trial"], curve["mean"], curve["low"], curve["high"], strict=True
     ):
         if _known(x) and _known(y):
-            ends = [float(end) if _known(end) else float(y) for end in (low, high)]  # type: ignore[arg-type]
-            points.append(_Point(float(x), float(y), *ends))  # type: ignore[arg-type]
+            least, most = (end if _known(end) else y for end in (low, high))
+            points.append(_Point(float(x), float(y), float(least), float(most)))
     return points
 
 

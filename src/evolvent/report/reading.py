@@ -19,7 +19,7 @@ import inspect
 import json
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -283,12 +283,11 @@ class Painter:
             # A name is any attribute that can be imported: nothing but what draws is called.
             if not (isinstance(make, type) and hasattr(make, "drawing")):
                 self.problem = f"space {name} has no drawing"
-            elif hasattr(make, "of") and "input_shape" not in setup.data and name != "listed":
-                self.problem = (
-                    "the run does not say what its inputs are: an earlier version made it"
-                )
             else:
-                self._space = setup.on(_Described(setup, store)).space
+                facts = setup.facts
+                if "listed" in getattr(make, "gives", ()):
+                    facts = dataclasses.replace(facts, archs=_tried(store))
+                self._space = registry.make_space(name, facts, part.settings)
         except (EvolventError, TypeError) as error:
             self.problem = f"space {name} cannot be made: {error}"
 
@@ -300,9 +299,10 @@ class Painter:
         if self._space is None:
             return None
         try:
-            return self._space.drawing(freeze(arch))  # type: ignore[no-any-return]
+            found: Drawing = self._space.drawing(freeze(arch))
         except (EvolventError, LookupError, TypeError, ValueError):
             return None
+        return found
 
     def mixture(self, weights: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return mixture weights, group name -> [rows, columns], with the labels of the space."""
@@ -320,18 +320,10 @@ class Painter:
         ]
 
 
-class _Described:
-    """Stands in for a task without its data: the description of the data that the run stores."""
-
-    def __init__(self, setup: Setup, store: Store) -> None:
-        self.__dict__.update(freeze(dict(setup.data)))
-        self.name, self._store = setup.request.task, store
-
-    @property
-    def archs(self) -> tuple[str, ...]:
-        """The distinct architectures that were tried, in place of the list of a ``listed`` space."""
-        rows = (row.data["arch"] for row in self._store.log() if row.kind == "asked")
-        return tuple(dict.fromkeys(arch for arch in rows if isinstance(arch, str)))
+def _tried(store: Store) -> tuple[str, ...]:
+    """Return the architectures that were tried, distinct: all that is known of a list here."""
+    rows = (row.data["arch"] for row in store.log() if row.kind == "asked")
+    return tuple(dict.fromkeys(arch for arch in rows if isinstance(arch, str)))
 
 
 def drawn(drawing: Drawing) -> dict[str, Any]:
@@ -446,9 +438,9 @@ def _is_curve(value: Any) -> bool:
 def _thinned(curve: Sequence[Sequence[float]], points: int) -> list[list[Any]]:
     """Return at most `points` points of a curve, the first and the last among them."""
     last = len(curve) - 1
-    places = range(last + 1)
+    places: Iterable[int] = range(last + 1)
     if last + 1 > points:
-        places = sorted({round(place * last / (points - 1)) for place in range(points)})  # type: ignore[assignment]
+        places = sorted({round(place * last / (points - 1)) for place in range(points)})
     return [[_short(curve[place][0], 4), _short(curve[place][1], 4)] for place in places]
 
 

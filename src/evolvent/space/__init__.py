@@ -2,7 +2,8 @@
 
 A space needs only `sample`, `mutate` and `family` (the module of `network/` that builds its
 architectures, so that spaces stay free of torch). Everything else is a capability, named in `gives`
-and checked by that name, never by the type of a space:
+and asked for by that name, never by the type of a space (`capabilities` returns a space as what it
+gives):
 
 ========== ======================================================================================
 crossover  ``crossover(a, b, rng) -> Move``
@@ -14,6 +15,7 @@ training   ``training(arch)``: training settings that the architecture carries
 aligned    ``alignment(archs)``, and ``crossover(fitter, other, rng, equal=...)``, gene by gene
 weighted   the architecture carries its weights: it is not trained
 parts      ``modules`` and ``blueprints(kinds)``, with operators of their own, and ``assemble``
+listed     its architectures are those of a table and no others, in ``Facts.archs``
 drawing    ``drawing(arch) -> Drawing``: boxes and arrows named by genes; every registered space has it
 ========== ======================================================================================
 """
@@ -23,7 +25,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -152,6 +154,20 @@ class Drawn(Protocol):
         """Return boxes and arrows; equal genes have equal ids. `Sketch` builds a drawing."""
 
 
+class Canonical(Protocol):
+    """Capability ``canonical``; `key` asks for it."""
+
+    def canonical(self, arch: Arch) -> Any:
+        """Return a hashable value that is equal for equal networks."""
+
+
+class Training(Protocol):
+    """Capability ``training``; `training` asks for it."""
+
+    def training(self, arch: Arch) -> Mapping[str, Any]:
+        """Return the training settings that `arch` carries, name -> value."""
+
+
 class Start(Protocol):
     """Capability ``start``."""
 
@@ -191,15 +207,14 @@ class Mixture(Protocol):
 def key(space: Space, arch: Arch) -> Any:
     """Return a hashable value that is equal for equal networks where the space can tell."""
     if "canonical" in space.gives:
-        return space.canonical(arch)  # type: ignore[attr-defined]
+        return cast(Canonical, space).canonical(arch)
     return arch
 
 
 def training(space: Space, arch: Arch) -> Mapping[str, Any]:
     """Return the training settings that the architecture carries; usually there are none."""
     if "training" in space.gives:
-        found: Mapping[str, Any] = space.training(arch)  # type: ignore[attr-defined]
-        return found
+        return cast(Training, space).training(arch)
     return {}
 
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from ..errors import SettingError
-from ..types import Arch
+from ..types import Arch, Facts
 from . import Move
 from .dag import INPUT, OUTPUT, Dag, Node, canonical, network
 from .drawing import Drawing, Sketch
@@ -121,9 +121,9 @@ class Blueprint:
         self.nodes, self.modules = nodes, Modules(self.ranges, self.growth, layers)
 
     @classmethod
-    def of(cls, task: Any, **settings: Any) -> Self:
+    def of(cls, task: Facts, **settings: Any) -> Self:
         """Return the space for the images of `task`."""
-        return cls(task.input_shape, task.outputs, **settings)
+        return cls(task.shape, task.outputs, **settings)
 
     # -- parts -----------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
 from ..errors import InvalidArchitecture, SettingError
-from ..types import Arch
+from ..types import Arch, Facts
 from . import Move
 from .drawing import Drawing, Sketch, kind_of
 from .genes import fresh
@@ -154,9 +154,9 @@ class Chain:
             )
 
     @classmethod
-    def of(cls, task: Any, **settings: Any) -> Self:
+    def of(cls, task: Facts, **settings: Any) -> Self:
         """Return the space for the input and output of `task`."""
-        return cls(task.input_shape, getattr(task, "vocabulary", 0), task.outputs, **settings)
+        return cls(task.shape, task.vocabulary, task.outputs, **settings)
 
     # -- what is valid ---------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from ..errors import SettingError
-from ..types import Arch
+from ..types import Arch, Facts
 from . import Move
 from .dag import told_apart
 from .drawing import Drawing, Sketch
@@ -188,9 +188,9 @@ class Filters:
             raise SettingError(f"not even the linear classifier fits: {problem}")
 
     @classmethod
-    def of(cls, task: Any, **settings: Any) -> Self:
+    def of(cls, task: Facts, **settings: Any) -> Self:
         """Return the space for the images of `task`."""
-        return cls(task.input_shape, task.outputs, **settings)
+        return cls(task.shape, task.outputs, **settings)
 
     # -- sample and move -------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from ..errors import SettingError
-from ..types import Arch
+from ..types import Arch, Facts
 from . import Move
 from .drawing import Drawing, Sketch
 from .genes import fresh
@@ -137,9 +137,9 @@ class Graph:
         }
 
     @classmethod
-    def of(cls, task: Any, **settings: Any) -> Self:
+    def of(cls, task: Facts, **settings: Any) -> Self:
         """Return the space for the images of `task`."""
-        return cls(task.input_shape, **settings)
+        return cls(task.shape, **settings)
 
     def start(self, rng: random.Random) -> Arch:
         """Return the minimal architecture: no hidden layer, a linear classifier of pooled pixels."""

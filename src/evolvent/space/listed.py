@@ -10,12 +10,12 @@ from __future__ import annotations
 import random
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from ..errors import DataError, InvalidArchitecture, SettingError
-from ..types import Arch
+from ..types import Arch, Facts
 from . import Decision, Move
 from .drawing import Drawing, Sketch
 
@@ -57,7 +57,7 @@ class Listed:
     """
 
     family = "listed"
-    gives = frozenset({"decisions", "crossover", "drawing"})
+    gives = frozenset({"decisions", "crossover", "drawing", "listed"})
 
     def __init__(self, archs: Sequence[str]) -> None:
         self.archs = tuple(archs)
@@ -90,15 +90,15 @@ class Listed:
         self._codes: np.ndarray | None = None
 
     @classmethod
-    def of(cls, task: Any) -> Self:
+    def of(cls, task: Facts) -> Self:
         """Return the space of a table.
 
         Raises:
             SettingError: if the task is not a table.
         """
-        if not hasattr(task, "archs"):
+        if not task.archs and task.kind != "table":
             raise SettingError(
-                f"space listed is read from a table (table:NAME), not from {task.name}"
+                f"space listed is read from a table (table:NAME), this task is of kind {task.kind}"
             )
         return cls(task.archs)
 

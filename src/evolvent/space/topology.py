@@ -32,7 +32,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..errors import SettingError
-from ..types import Arch
+from ..types import Arch, Facts
 from . import Move
 from .drawing import Drawing, Sketch
 
@@ -126,10 +126,9 @@ class Topology:
         self.small, self.hidden = small, hidden
 
     @classmethod
-    def of(cls, task: Any, **settings: Any) -> Self:
+    def of(cls, task: Facts, **settings: Any) -> Self:
         """Return the space for the inputs and outputs of `task`, recurrent if the task needs it."""
-        recurrent = getattr(task, "recurrent", False)
-        return cls(task.input_shape, task.outputs, **({"recurrent": recurrent} | settings))
+        return cls(task.shape, task.outputs, **({"recurrent": task.recurrent} | settings))
 
     # -- sample and move ---------------------------------------------------------------------------
 

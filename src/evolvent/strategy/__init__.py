@@ -39,3 +39,10 @@ class Strategy(Protocol):
 
     def tell(self, result: Result) -> None:
         """Take a result, in any order, failed ones included."""
+
+
+class Inheriting(Protocol):
+    """What a strategy whose children inherit weights has beside the rest."""
+
+    def alive(self) -> frozenset[int]:
+        """Return the ids whose weights may still be inherited."""

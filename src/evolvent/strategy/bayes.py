@@ -23,6 +23,7 @@ from scipy.special import ndtr
 
 from ..errors import SettingError
 from ..space import Space, key
+from ..space.capabilities import decisions
 from ..types import Arch, Budget, Candidate, Result, stream
 
 _NOISES = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3)  # noise, in shares of the scores' variance
@@ -70,7 +71,7 @@ class Bayes:
             raise SettingError(
                 f"initial={initial} must be at least 2, memory={memory} at least twice that"
             )
-        self.space, self.memory = space, memory
+        self.space, self.decisions, self.memory = space, decisions(space), memory
         self.initial = min(initial, max(2, horizon // 3))
         self.epochs, self.seed = epochs, seed
         self._results: list[Result] = []
@@ -170,7 +171,7 @@ class Bayes:
         return Surrogate(codes, target, *self._weights)
 
     def _codes(self, archs: Sequence[Arch]) -> Codes:
-        rows = [self.space.encode(arch) for arch in archs]  # type: ignore[attr-defined]
+        rows = [self.decisions.encode(arch) for arch in archs]
         self._width = max(self._width, *map(len, rows))
         columns = np.full((len(rows), self._width), -1)
         for row, choices in enumerate(rows):
@@ -189,7 +190,8 @@ class Bayes:
         if len(choices) not in self._by_length:
             starts = []
             for place in range(len(choices)):
-                decision = self.space.decision(choices[:place])  # type: ignore[attr-defined]
+                decision = self.decisions.decision(choices[:place])
+                assert decision is not None  # `choices` are complete
                 if decision.name not in self._by_name:
                     self._by_name[decision.name] = self._options
                     self._options += decision.size

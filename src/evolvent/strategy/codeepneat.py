@@ -20,12 +20,12 @@ import math
 import random
 from collections import Counter, defaultdict
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from ..errors import SettingError
-from ..space import Move, Space
+from ..space import Move, PartSpace, Space
+from ..space.capabilities import parts
 from ..types import Budget, Candidate, Result, stream
 from .common.population import Breeding, Population
 from .common.species import Member
@@ -115,15 +115,15 @@ class CoDeepNEAT:
                 raise SettingError(f"{name}={value}: from {low} to {high}")
         if start not in STARTS:
             raise SettingError(f"start={start!r}: one of {', '.join(STARTS)}")
-        self.space: Any = space
+        self.space = parts(space)
         self.networks, self.budget, self.seed = networks, Budget(epochs=epochs), seed
         self.breeding = Breeding(survival, elites, crossover, mutations, stagnation)
         self.generation, self.asked = 0, 0  # `asked` is also the id of the next candidate
         rng = stream(seed, "codeepneat", "start")
         self.modules = Population(
-            self._first(space.modules, modules, start, rng),  # type: ignore[attr-defined]
+            self._first(self.space.modules, modules, start, rng),
             min(module_species, modules // 2),
-            space.modules,  # type: ignore[attr-defined]
+            self.space.modules,
         )
         self.blueprints = Population(
             self._first(self._pointing, blueprints, start, rng),
@@ -155,11 +155,13 @@ class CoDeepNEAT:
     # -- one generation after the other ----------------------------------------------------------
 
     @property
-    def _pointing(self) -> Any:
+    def _pointing(self) -> PartSpace:
         """The operators of blueprints that point to the current species of modules."""
         return self.space.blueprints(self.modules.kinds)
 
-    def _first(self, operators: Any, count: int, start: str, rng: random.Random) -> list[Move]:
+    def _first(
+        self, operators: PartSpace, count: int, start: str, rng: random.Random
+    ) -> list[Move]:
         make = operators.start if start == "minimal" else operators.sample
         operator = "start" if start == "minimal" else "sample"
         return [Move(make(rng), operator) for _ in range(count)]

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..errors import SettingError
 from ..space import Move, Space, key
+from ..space.capabilities import crossover
 from ..types import Budget, Candidate, Result, stream
 from .common.breeding import STARTS, first, mutated, population_of
 
@@ -140,6 +141,6 @@ class Exact:
         if len(members) > 1 and rng.random() < self.crossover:
             pair = sorted(rng.sample(members, 2), key=lambda member: -member.value)
             fitter, other = (member.candidate.arch for member in pair)
-            return self.space.crossover(fitter, other, rng), pair  # type: ignore[attr-defined]
+            return crossover(self.space).crossover(fitter, other, rng), pair
         parent = rng.choice(members)
         return mutated(self.space, parent.candidate.arch, self.mutations, rng), [parent]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from ..errors import SettingError
 from ..space import Space
+from ..space.capabilities import crossover
 from ..types import Arch, Budget, Candidate, Result, stream
 
 PAPER_GENERATIONS = 10
@@ -155,7 +156,7 @@ class Genetic:
             move = self.space.mutate(mother.arch, rng)
             return move.arch, (mother.id,), move.operator
         father = parent()
-        move = self.space.crossover(mother.arch, father.arch, rng)  # type: ignore[attr-defined]
+        move = crossover(self.space).crossover(mother.arch, father.arch, rng)
         operator = move.operator
         if rng.random() < self.mutation:
             move = self.space.mutate(move.arch, rng)

@@ -29,7 +29,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from ..errors import SettingError, unknown
-from ..space import Decision, Space, key
+from ..space import Decisions, Space, key
+from ..space.capabilities import decisions
 from ..types import Arch, Budget, Candidate, Result, stream
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Vocabulary:
         space: gives ``decisions``.
     """
 
-    def __init__(self, space: Any) -> None:
+    def __init__(self, space: Decisions) -> None:
         self.space = space
         self.first: dict[str, int] = {}  # name of a decision -> the token of its value 0
         self.size = 1
@@ -89,7 +90,8 @@ class Vocabulary:
     def _spell(self, choices: tuple[int, ...]) -> tuple[int, ...]:
         found = []
         for place, choice in enumerate(choices):
-            decision: Decision = self.space.decision(choices[:place])
+            decision = self.space.decision(choices[:place])
+            assert decision is not None  # `choices` are complete
             if decision.name not in self.first:
                 self.first[decision.name] = self.size
                 self.size += decision.size
@@ -168,6 +170,7 @@ class NAO:
         if targets not in TARGETS:
             raise unknown("targets of nao", targets, TARGETS)
         self.space, self.budget, self.seed = space, Budget(epochs=epochs), seed
+        self.decisions = decisions(space)
         self.initial, self.batch, self.seeds, self.starts = initial, batch, seeds, starts
         self.stay = stay
         self.members, self.width, self.steps = members, width, steps
@@ -175,7 +178,7 @@ class NAO:
         self._results: list[Result] = []
         self._seen: set[Any] = set()
         self._queue: list[Proposal] = []  # most promising first
-        self._vocabulary = Vocabulary(space)
+        self._vocabulary = Vocabulary(self.decisions)
         self._free: list[tuple[int, ...]] = []  # tokens of samples without a score
         self._model: Model | None = None
         self._fitted = 0  # results at the last fit
@@ -288,11 +291,11 @@ class NAO:
             places = list(starts.values())
             rows = [self._tokens(start.arch) for start in places]
             moved = model.ascend(model.encode(model.pack(rows)), _SIZES)
-            decoded = greedy(model, moved, self.space.decision, self._vocabulary.first)  # type: ignore[attr-defined]
+            decoded = greedy(model, moved, self.decisions.decision, self._vocabulary.first)
             new: dict[Any, Proposal] = {}
             for row, choices in decoded:
                 start = places[row % len(places)]
-                arch = self.space.decode(choices)  # type: ignore[attr-defined]
+                arch = self.decisions.decode(choices)
                 name = key(self.space, arch)
                 if name in self._seen or name in new or (name in starts and not self.stay):
                     continue
@@ -318,10 +321,10 @@ class NAO:
         return [named for _, named in order]
 
     def _choices(self, arch: Arch) -> tuple[int, ...]:
-        return tuple(self.space.encode(arch))  # type: ignore[attr-defined]
+        return self.decisions.encode(arch)
 
     def _form(self, choices: tuple[int, ...], rng: Random) -> tuple[int, ...]:
-        return tuple(self.space.equivalents(choices, rng))  # type: ignore[attr-defined]
+        return self.decisions.equivalents(choices, rng)
 
     def _tokens(self, arch: Arch) -> tuple[int, ...]:
         return self._vocabulary.tokens(self._choices(arch))

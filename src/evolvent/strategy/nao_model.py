@@ -196,7 +196,7 @@ class Model:
         surprise = -chances.gather(-1, targets).squeeze(-1)[:, batch.mask].mean()
         loss = share * miss + (1 - share) * surprise
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         self._optimizer.step()
         return float(loss.detach())
 

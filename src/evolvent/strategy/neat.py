@@ -20,7 +20,9 @@ import random
 
 from ..errors import SettingError
 from ..space import Move, Space
+from ..space.capabilities import aligned
 from ..types import Arch, Budget, Candidate, Result, stream
+from .common.breeding import first
 from .common.species import Member, Species, fertile, offspring, speciate
 
 PAPER_POPULATION = 150
@@ -95,6 +97,7 @@ class NEAT:
                 f"population={population}, start={start!r}: at least 2, and minimal or random"
             )
         self.space, self.budget, self.seed = space, Budget(epochs=epochs), seed
+        self.genes = aligned(space)
         self.size, self.threshold, self.survival = population, threshold, survival
         self.stagnation, self.plateau, self.champions = stagnation, plateau, champions
         self.mutation_only, self.unmutated = mutation_only, unmutated
@@ -118,9 +121,8 @@ class NEAT:
         id, self.asked = self.asked, self.asked + 1
         rng = stream(self.seed, "neat", id)
         if not self.families:
-            arch = self.space.start(rng) if self.minimal else self.space.sample(rng)  # type: ignore[attr-defined]
-            name = "start" if self.minimal else "sample"
-            return Candidate(id, arch, operator=name, budget=self.budget)
+            arch, operator = first(self.space, rng, minimal=self.minimal)
+            return Candidate(id, arch, operator=operator, budget=self.budget)
         species, copy = self.families[place]
         if copy:
             parent = species.members[0]
@@ -132,14 +134,14 @@ class NEAT:
         father = rng.choice(other.members[: self._breeding(other)])
         if father.id == mother.id:
             return self._mutant(id, mother, rng)
-        first, second = sorted((mother, father), key=lambda each: (-each.value, each.id))
-        move = self.space.crossover(  # type: ignore[attr-defined]
-            first.arch, second.arch, rng, equal=first.value == second.value
+        fitter, weaker = sorted((mother, father), key=lambda each: (-each.value, each.id))
+        move = self.genes.crossover(
+            fitter.arch, weaker.arch, rng, equal=fitter.value == weaker.value
         )
         if rng.random() >= self.unmutated:
             changed = self.space.mutate(move.arch, rng)
             move = Move(changed.arch, f"{move.operator}+{changed.operator}")
-        return self._child(id, move.arch, move.operator, (first.id, second.id))
+        return self._child(id, move.arch, move.operator, (fitter.id, weaker.id))
 
     def tell(self, result: Result) -> None:
         """Take a result; with the last of a generation, form the species that breed the next."""
@@ -160,7 +162,7 @@ class NEAT:
 
     def _settle(self, members: list[Member]) -> None:
         rng = stream(self.seed, "species", self.generation)
-        alignment = self.space.alignment([member.arch for member in members])  # type: ignore[attr-defined]
+        alignment = self.genes.alignment([member.arch for member in members])
         self.species = speciate(members, self.species, alignment, self.threshold)
         for species in self.species:
             species.rank(self.generation)

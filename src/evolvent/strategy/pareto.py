@@ -27,6 +27,7 @@ import numpy as np
 
 from ..errors import SettingError
 from ..space import Move, Space, key
+from ..space.capabilities import crossover, decisions
 from ..types import Budget, Candidate, Result, stream
 
 _MEMORY = 500  # latest results that the linear model is fitted to
@@ -147,7 +148,8 @@ class Pareto:
             return found[0]
         known = [result.candidate.arch for result in self._known]
         archs = [*known, *(move[0].arch for move in fresh)]
-        codes = [self.space.encode(arch) for arch in archs]  # type: ignore[attr-defined]
+        encode = decisions(self.space).encode
+        codes = [encode(arch) for arch in archs]
         guesses = guess(codes, self._points(self._known))
         order = fitness(np.concatenate([self._points(self.members), guesses]))[len(self.members) :]
         return fresh[min(range(len(fresh)), key=order.__getitem__)]
@@ -158,7 +160,7 @@ class Pareto:
             return self.space.mutate(mother.candidate.arch, rng), (mother.candidate.id,)
         father = self._tournament(rng)
         pair = (mother.candidate.arch, father.candidate.arch)
-        move: Move = self.space.crossover(*pair, rng)  # type: ignore[attr-defined]
+        move = crossover(self.space).crossover(*pair, rng)
         if rng.random() < self.mutation:
             mutated = self.space.mutate(move.arch, rng)
             move = Move(mutated.arch, f"{move.operator}+{mutated.operator}")

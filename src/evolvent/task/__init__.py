@@ -11,11 +11,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, SettingError
+from ..types import Facts
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,114 @@ class Part:
         from .rows import taken
 
         return Part(taken(self.x, index), self.y[index])
+
+
+class AnyTask(Protocol):
+    """What a run needs of every task: a `Task`, which has data, a `Table`, a `Control`."""
+
+    @property
+    def name(self) -> str:
+        """How the user called it."""
+
+    @property
+    def kind(self) -> str:
+        """What a network gets; see `Facts`."""
+
+    @property
+    def metric(self) -> str:
+        """The name of the score, higher is better."""
+
+    @property
+    def trainable(self) -> bool:
+        """Whether networks are trained on its data; it is a `Task` then."""
+
+    @property
+    def charged(self) -> bool:
+        """Whether a result says itself what it cost, whatever its look-up took."""
+
+    @property
+    def note(self) -> tuple[str, ...]:
+        """What a user should know, one line each."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many examples or architectures there are, by name. [count]"""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what decides the scores: two runs can be compared if it is equal."""
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of it without its data."""
+
+    def describe(self) -> str:
+        """Return what there is, for a line of output."""
+
+
+class NetworkTask(AnyTask, Protocol):
+    """What a network needs of the task that it is delivered for: all but a `Table` have that.
+
+    The attributes are those of `Task`.
+    """
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one input."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbers per input. [count]"""
+
+    @property
+    def vocabulary(self) -> int:
+        """Different tokens. [count]"""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, if the outputs are classes."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Per channel; empty where inputs are used as they are. [C]"""
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Per channel. [C]"""
+
+    @property
+    def scale(self) -> float:
+        """Raw inputs are divided by it. [raw units]"""
+
+    @property
+    def reading(self) -> Mapping[str, Any]:
+        """How a raw example becomes an input, as plain JSON."""
+
+
+def for_networks(task: AnyTask) -> NetworkTask:
+    """Return `task` as one that networks are delivered for.
+
+    Raises:
+        SettingError: if it has no inputs for them.
+    """
+    if not task.facts.input_shape:
+        raise SettingError(
+            f"{task.name} is of kind {task.kind}, which has no inputs for a network: use a data set"
+        )
+    return cast(NetworkTask, task)
+
+
+def data_of(task: AnyTask) -> Task:
+    """Return `task` as what it is: data to train on.
+
+    Raises:
+        SettingError: if it has none.
+    """
+    if not task.trainable:
+        raise SettingError(
+            f"{task.name} has no data to train on, it is of kind {task.kind}: use a data set"
+        )
+    return cast(Task, task)
 
 
 @dataclass(frozen=True)
@@ -101,6 +210,18 @@ class Task:
         """Examples per part. [count]"""
         test = len(self.test) if self.test else 0
         return {"train": len(self.train), "validation": len(self.validation), "test": test}
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of it without its data."""
+        return Facts(
+            self.kind,
+            self.metric,
+            self.input_shape,
+            self.outputs,
+            vocabulary=self.vocabulary,
+            counts=self.counts,
+        )
 
     def describe(self) -> str:
         """Return the sizes of the parts and the kind of target, in one line."""

@@ -16,9 +16,11 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
+
+from ..types import Facts
 
 NAMES = {
     "xor": "the exclusive or of two bits; built in, for networks whose weights are genes",
@@ -63,6 +65,12 @@ class Control:
     metric: str
     recurrent: bool = False
 
+    # No fields: a fingerprint that was written before would change.
+    std = ()
+    scale = 1.0
+    vocabulary = 0
+    reading: ClassVar[Mapping[str, Any]] = {}
+
     kind = "control"
     trainable = False
     charged = False
@@ -76,6 +84,13 @@ class Control:
     def counts(self) -> dict[str, int]:
         """There are no examples."""
         return {}
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of it without its world."""
+        return Facts(
+            self.kind, self.metric, self.input_shape, self.outputs, recurrent=self.recurrent
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ..errors import DataError, SettingError
-from . import Task, control
+from . import AnyTask, Task, control
 from .frames import Frame, is_table, read_frame
 
 Kind = Literal["classification", "regression"]
@@ -73,16 +73,16 @@ def with_columns(name: str, settings: Mapping[str, Any], **columns: str | None) 
     return dict(settings) | said
 
 
-def open_task(name: str | os.PathLike[str], settings: Mapping[str, Any]) -> Task:
+def open_task(name: str | os.PathLike[str], settings: Mapping[str, Any]) -> AnyTask:
     """Return the task called `name`, read with `settings`."""
     text = os.fspath(name)
     match _form(text):
         case "control":
-            return control.load(text)  # type: ignore[return-value]
+            return control.load(text)
         case "table":
             from .tables import load_table
 
-            return load_table(text.removeprefix("table:"), **settings)  # type: ignore[return-value]
+            return load_table(text.removeprefix("table:"), **settings)
         case "text":
             return _imdb(settings)
         case "frame":

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DataError, unknown
+from ..types import Facts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,6 +78,11 @@ class Table:
     def counts(self) -> dict[str, int]:
         """Number of architectures. [count]"""
         return {"architectures": len(self)}
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of it without its columns."""
+        return Facts(self.kind, self.metric, counts=self.counts, archs=self.archs)
 
     def describe(self) -> str:
         """Return the size of the table and its columns in one line."""
@@ -358,8 +365,7 @@ def _archs(values: Sequence[str] | pd.Series, where: str, column: str) -> tuple[
     if empty is not None:
         raise DataError(f"{where}: column {column!r} is empty in data row {empty + 1}")
     if len(set(archs)) < len(archs):
-        seen: set[str] = set()
-        twice = next(arch for arch in archs if arch in seen or seen.add(arch))  # type: ignore[func-returns-value]
+        twice = next(arch for arch, count in Counter(archs).items() if count > 1)
         raise DataError(f"{where}: architecture {twice!r} is listed twice: keep one row of it")
     return archs
 

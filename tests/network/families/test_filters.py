@@ -308,7 +308,7 @@ def test_the_table_of_places_is_no_weight():
 
 
 def test_the_exported_network_agrees(toy, tmp_path):
-    space = Filters.of(toy, add_map=4.0)
+    space = Filters.of(toy.facts, add_map=4.0)
     arch = grown(space, 20)
     net = build(space, arch, toy, Size())
     proof = export(

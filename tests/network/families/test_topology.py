@@ -113,7 +113,7 @@ def test_the_module_to_deliver_answers_the_same(seed):
 
 
 def test_the_recurrent_module_answers_moment_by_moment_or_all_at_once():
-    space = Topology.of(BLIND, add_node=0.3, add_connection=0.5)
+    space = Topology.of(BLIND.facts, add_node=0.3, add_connection=0.5)
     arch = grown(space, 20, 1)
     net, nets = module(space, arch, BLIND), many(space, [arch])
     x = np.random.default_rng(0).standard_normal((1, 6, 3)).astype(np.float32)
@@ -140,7 +140,7 @@ def test_a_genome_without_an_enabled_gene_still_is_a_network():
 
 @pytest.mark.parametrize("task", [XOR, BLIND], ids=["xor", "recurrent"])
 def test_it_is_exported_and_loads_without_evolvent(task, tmp_path):
-    space = Topology.of(task)
+    space = Topology.of(task.facts)
     arch = grown(space, 30, 2)
     state = weights(space, arch)
     proof = export(

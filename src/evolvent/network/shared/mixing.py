@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -26,10 +26,12 @@ class _Concat(torch.autograd.Function):
         return tuple(part.contiguous(memory_format=torch.channels_last) for part in parts)
 
 
+_concat: Callable[..., Tensor] = _Concat.apply
+
+
 def concat(images: Sequence[Tensor]) -> Tensor:
     """Return images [B, C, H, W] side by side in their channels."""
-    joined: Tensor = _Concat.apply(*images)  # type: ignore[no-untyped-call]
-    return joined
+    return _concat(*images)
 
 
 class _Mixed(torch.autograd.Function):
@@ -56,6 +58,9 @@ class _Mixed(torch.autograd.Function):
         return by_gates, *_images(_product(gates.t(), slope), ctx.shape)
 
 
+_mixed: Callable[..., tuple[Tensor, ...]] = _Mixed.apply
+
+
 def mixed(images: Sequence[Tensor], gates: Tensor) -> tuple[Tensor, ...]:
     """Return E weighted sums of the same K images.
 
@@ -71,8 +76,7 @@ def mixed(images: Sequence[Tensor], gates: Tensor) -> tuple[Tensor, ...]:
     if known and torch.is_autocast_enabled(device):  # autocast would round the products
         with torch.autocast(device, enabled=False):
             return mixed(images, gates)
-    sums: tuple[Tensor, ...] = _Mixed.apply(gates, *images)  # type: ignore[no-untyped-call]
-    return sums
+    return _mixed(gates, *images)
 
 
 def _product(gates: Tensor, rows: Tensor) -> Tensor:

@@ -233,7 +233,8 @@ class _Pass:
         module = getattr(self.block, line.out, None)
         if isinstance(module, _Block):
             readers = [partial(self.state, name) for name in line.inputs]
-            return module(readers, self.mixture)  # type: ignore[no-any-return]
+            inner: State = module(readers, self.mixture)
+            return inner
         if line.op == "loose":
             return self._side_by_side(line)
         if line.op == "concat":
@@ -354,7 +355,7 @@ class _Pass:
         name = f"relu({source})"
         if name not in self.known:
             self.known[name] = F.relu(self.tensor(source))
-        return self.known[name]  # type: ignore[return-value]
+        return self.tensor(name)
 
 
 def _aligned(module: Align, value: Partial) -> Tensor:
@@ -364,10 +365,13 @@ def _aligned(module: Align, value: Partial) -> Tensor:
     """
     x, index = F.relu(value.x), value.index
     change: Any = module.change
+    found: Tensor
     if isinstance(change, FactorizedReduce):
-        return change.norm(halves(change, x, index))  # type: ignore[no-any-return]
-    weight = change[1].weight
-    return change[2](F.conv2d(x, weight if index is None else weight[:, index]))  # type: ignore[no-any-return]
+        found = change.norm(halves(change, x, index))
+    else:
+        weight = change[1].weight
+        found = change[2](F.conv2d(x, weight if index is None else weight[:, index]))
+    return found
 
 
 def _made(line: Call | Term, outer: Mapping[str, Value], *, affine: bool) -> nn.Module:

@@ -105,9 +105,11 @@ def weighted(
     """
     one = modules[0]
     if isinstance(one, FactorizedReduce):
-        return one.norm(halves(one, relu()), gates[0])  # type: ignore[no-any-return]
+        reduced: Tensor = one.norm(halves(one, relu()), gates[0])
+        return reduced
     if not isinstance(one, nn.Sequential):
-        return one(x) * gates[0]  # type: ignore[no-any-return]
+        image: Tensor = one(x) * gates[0]
+        return image
     wide = False
     columns: list[Any] = list(zip(*modules, strict=True))
     for place, layers in enumerate(columns):

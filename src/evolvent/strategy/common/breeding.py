@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from ...space import Move, Space
+from ...space.capabilities import start
 from ...types import Arch
 
 STARTS = ("minimal", "random")
@@ -29,7 +30,7 @@ def population_of(paper: int, allowed: int, horizon: int) -> tuple[int, str]:
 def first(space: Space, rng: random.Random, *, minimal: bool) -> Move:
     """Return the space's minimal architecture, or a random one."""
     if minimal:
-        return Move(space.start(rng), "start")  # type: ignore[attr-defined]
+        return Move(start(space).start(rng), "start")
     return Move(space.sample(rng), "sample")
 
 

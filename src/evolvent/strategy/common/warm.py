@@ -19,12 +19,12 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from ...errors import SettingError
 from ...space import Move, Space, key
 from ...types import Arch, Budget, Candidate, Result, stream
-from .. import Strategy
+from .. import Inheriting, Strategy
 
 _TRIES = 100  # samples in a row without a new architecture: then the space has no more
 
@@ -140,7 +140,7 @@ class Warm:
         return id + (self._offset or 0)
 
     def _alive(self) -> frozenset[int]:
-        return frozenset(map(self._outer, self.inner.alive()))  # type: ignore[attr-defined]
+        return frozenset(map(self._outer, cast(Inheriting, self.inner).alive()))
 
 
 class _BestFirst:
