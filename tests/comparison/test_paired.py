@@ -249,5 +249,5 @@ def test_the_lead_at_the_end_is_that_of_what_is_reported():
 def test_a_search_without_any_score_is_no_end_of_a_comparison():
     setups = {"random": Setup.from_json(config_of({"name": "x"}))}
     traces = {"random": [Trace(0, [0.5], [0.4], [1.0], [1.0], "a"), Trace(1, [], [], [], [], None)]}
-    made = Comparison("t", "1t", 2, traces, object(), setups)
+    made = Comparison("t", "1t", 2, traces, object(), setups)  # type: ignore[arg-type]
     assert np.isnan(made.finals("val")["random"]).tolist() == [False, True]
