@@ -195,7 +195,8 @@ def _data(
         )
         raise SettingError(f"{data.name} {what}")
     noted = config["data"].get("kind")
-    kinds = {noted} if noted else registry.find("estimator", config["estimator"]["name"]).kinds
+    evaluates = registry.find("estimator", config["estimator"]["name"])
+    kinds = {noted} if noted else registry.kinds_of("estimator", evaluates)
     if data.kind not in kinds:
         raise SettingError(
             f"{data.name} is a task of kind {data.kind}, and what this run found is for tasks of kind "

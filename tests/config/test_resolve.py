@@ -68,7 +68,7 @@ def test_the_final_training_is_like_the_search_unless_said_otherwise(toy):
         ({"set": {"estimator": {"width": 0}}}, r"estimator\.width=0"),
         ({"set": {"train": {"finalists": 0}}}, r"train\.finalists=0"),
         ({"set": {"train": {"stem_stride": 3}}}, r"train\.stem_stride=3"),
-        ({"strategy": "tests.test_resolve:NeedsTheMoon"}, "needs moon"),
+        ({"strategy": "tests.config.test_resolve:NeedsTheMoon"}, "needs moon"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(toy, request_, message):

@@ -19,6 +19,7 @@ from . import recipes
 from .defaults import suggested
 from .parts import OF_PHASES, in_phases, known, make_space, network_settings
 from .settings import fields, validated
+from .trying import try_parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,12 +160,12 @@ def _check(chosen: Mapping[str, Any], task: Task) -> None:
     evaluates = registry.find("estimator", names[2])
     if in_phases(registry.find("strategy", names[1]), evaluates):
         needs |= Phases.needs
-    registry.check(
-        make_space(chosen, task), needs, evaluates, (names[0], names[1], names[2]), task.kind
-    )
+    space = make_space(chosen, task)
+    registry.check(space, needs, evaluates, (names[0], names[1], names[2]), task.kind)
     if hasattr(evaluates, "proxy_column"):  # whether there is a proxy is for the data to say
         own = chosen["estimator"].get("proxy")
         evaluates.proxy_column(task, own, needed="proxy" in needs)
+    try_parts(chosen, space, task)
 
 
 def _check_device(device: str) -> None:

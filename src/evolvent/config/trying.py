@@ -1,0 +1,104 @@
+"""Parts of a resolved configuration are tried once, before anything is spent on them.
+
+What a part from outside the package must have is checked where it is found. Whether it works can only
+be tried: a first architecture and its network, a first candidate, an estimator that can be made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from .. import registry
+from ..errors import SettingError, UserError
+from ..network.build import check_network
+from ..space import Space
+from ..task import Task
+from ..types import Candidate, freeze, stream
+from .parts import in_phases, make_spec, make_strategy, network_settings
+
+
+def try_parts(chosen: Mapping[str, Any], space: Space, task: Task) -> None:
+    """Refuse a space without networks, and parts from outside the package that fail at once.
+
+    Args:
+        chosen: resolved names and settings.
+        space: made of them.
+        task: what is to be learnt; a table needs no networks.
+
+    Raises:
+        SettingError: one line with the part, what it did, and what the rule is.
+    """
+    names = {part: chosen[part]["name"] for part in ("space", "strategy", "estimator")}
+    if not registry.is_own("space", names["space"]):
+        _try_space(names["space"], space)
+    if task.trainable:
+        size = network_settings(chosen, "estimator")["size"]
+        check_network(space, task, size, name=names["space"])
+    if not registry.is_own("strategy", names["strategy"]):
+        _try_strategy(chosen, space)
+    if not registry.is_own("estimator", names["estimator"]):
+        with _said(f"estimator {names['estimator']}: making it"):
+            make_spec(chosen, task, 0)()
+
+
+def _try_space(name: str, space: Space) -> None:
+    rng = stream("first architecture")
+    with _said(f"space {name}: sample(rng)"):
+        first = space.sample(rng)
+    with _said(f"space {name}: mutate(arch, rng)"):
+        move = space.mutate(first, rng)
+    named = isinstance(move, tuple) and len(move) == 2 and isinstance(move[1], str)
+    if not named:
+        raise SettingError(
+            f"space {name}: mutate(arch, rng) returned {move!r}, and must return an architecture and "
+            "the operator's name: return Move(arch, 'name')"
+        )
+    for method, arch in (("sample", first), ("mutate", move[0])):
+        if not _is_plain(arch):
+            raise SettingError(
+                f"space {name}: {method} returned the architecture {arch!r}, and an architecture is "
+                "made of tuples, strings and numbers, so that it can be stored and compared"
+            )
+
+
+def _is_plain(arch: Any) -> bool:
+    """Whether an architecture can be hashed, and comes back from JSON as it was."""
+    try:
+        hash(arch)
+        return arch is not None and bool(freeze(json.loads(json.dumps(arch))) == arch)
+    except (TypeError, ValueError):
+        return False
+
+
+def _try_strategy(chosen: Mapping[str, Any], space: Space) -> None:
+    name = chosen["strategy"]["name"]
+    evaluates = registry.find("estimator", chosen["estimator"]["name"])
+    if in_phases(registry.find("strategy", name), evaluates):
+        return  # training comes first, and how long it takes is not settled yet
+    settings = {"horizon": 100} | dict(chosen["strategy"])
+    estimator = {"epochs": 1.0} | dict(chosen["estimator"])
+    with _said(f"strategy {name}: ask()"):
+        asked = make_strategy(
+            dict(chosen) | {"strategy": settings, "estimator": estimator}, space, 0
+        ).ask()
+    if not isinstance(asked, Candidate):
+        raise SettingError(
+            f"strategy {name}: its first ask() returned {asked!r}, and must return a "
+            "Candidate(id, arch, budget=...)"
+        )
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    """Turn whatever goes wrong within, in a part from outside, into one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise SettingError(
+            f"{what} failed, before the first trial: {type(error).__name__}: {error}"
+        ) from error
