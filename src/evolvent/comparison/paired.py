@@ -187,7 +187,11 @@ def _played(
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What came out.
+    """What came out, as plain values.
+
+    ``print(comparison)`` shows it. ``to_json()`` is all of it: ``["strategies"][NAME]["val"]`` and
+    ``["test"]`` have ``mean``, ``std``, ``iqm`` and ``ci95``, and ``["tests"]`` holds the paired
+    differences. ``finals("test")`` has one number per seed, ``curves(NAME, "val")`` one per trial too.
 
     Args:
         task: as the user called it.
@@ -204,6 +208,9 @@ class Comparison:
     traces: Mapping[str, list[Trace]]
     data: Task
     configs: Mapping[str, Mapping[str, Any]]
+
+    def __str__(self) -> str:
+        return text(self.to_json())
 
     def finals(self, what: str) -> dict[str, np.ndarray]:
         """Return strategy -> the last value of a curve (``val`` or ``test``) per seed [seeds]."""

@@ -69,6 +69,21 @@ def mislabelled(task: Task) -> Task:
     return dataclasses.replace(task, validation=Part(part.x, (part.y + 1) % task.outputs))
 
 
+def unlearnable(task: Task) -> Task:
+    """Return the task with random labels: what is learnt by heart differs most between trainings.
+
+    Classes of the validation part are of different sizes, so that networks that answer with one class
+    alone score differently too.
+    """
+    rng, train, validation = np.random.default_rng(0), task.train, task.validation
+    sizes = rng.random(len(validation)) ** 2 * task.outputs
+    return dataclasses.replace(
+        task,
+        train=Part(train.x, rng.permutation(train.y)),
+        validation=Part(validation.x, sizes.astype(validation.y.dtype)),
+    )
+
+
 def _inputs(
     kind: str, y: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, Any]]:
