@@ -55,7 +55,7 @@ def small_task(kind: str) -> Any:
 def poisoned(task: Any) -> Any:
     """Return the task with other test data of the same form, or None where there are none."""
     if isinstance(task, Task) and task.test is not None:
-        wrong = Part(task.test.x[::-1].copy(), (task.test.y + 1) % task.outputs)
+        wrong = Part(task.test.x[::-1].copy(), _wrong(task, task.test.y))
         return dataclasses.replace(task, test=wrong)
     if getattr(task, "test", None) in getattr(task, "columns", ()):
         columns = dict(task.columns) | {task.test: 1 - task.columns[task.test]}
@@ -66,7 +66,13 @@ def poisoned(task: Any) -> Any:
 def mislabelled(task: Task) -> Task:
     """Return the task with wrong labels in its validation part."""
     part = task.validation
-    return dataclasses.replace(task, validation=Part(part.x, (part.y + 1) % task.outputs))
+    return dataclasses.replace(task, validation=Part(part.x, _wrong(task, part.y)))
+
+
+def _wrong(task: Task, y: np.ndarray) -> np.ndarray:
+    """Return the next class of every example, or a quantity on the other side of its mean."""
+    found: np.ndarray = (y + 1) % task.outputs if task.classes else -y
+    return found
 
 
 def unlearnable(task: Task) -> Task:
@@ -76,11 +82,13 @@ def unlearnable(task: Task) -> Task:
     alone score differently too.
     """
     rng, train, validation = np.random.default_rng(0), task.train, task.validation
-    sizes = rng.random(len(validation)) ** 2 * task.outputs
+    labels = rng.permutation(validation.y)
+    if task.classes:
+        labels = (rng.random(len(validation)) ** 2 * task.outputs).astype(validation.y.dtype)
     return dataclasses.replace(
         task,
         train=Part(train.x, rng.permutation(train.y)),
-        validation=Part(validation.x, sizes.astype(validation.y.dtype)),
+        validation=Part(validation.x, labels),
     )
 
 
