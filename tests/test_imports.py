@@ -33,3 +33,14 @@ def test_no_module_has_the_name_of_a_public_function():
         "print({m.name for m in pkgutil.iter_modules(evolvent.__path__)} & set(evolvent.__all__))"
     )
     assert elsewhere(code) == "set()\n"
+
+
+def test_the_checks_need_no_test_framework():
+    code = "import sys, evolvent.testing; print('pytest' in sys.modules)"
+    assert elsewhere(code) == "False\n"
+
+
+def test_what_is_imported_on_demand_stays_the_function():
+    """A sub-package of nearly the same name takes nothing's place."""
+    code = "import evolvent, evolvent.comparison.paired; print(callable(evolvent.compare))"
+    assert elsewhere(code) == "True\n"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .comparison.paired import compare
     from .errors import EvolventError, UserError
     from .run import Run
     from .session import resume, search
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _HOME = {
     "search": "session",
     "resume": "session",
+    "compare": "comparison.paired",
     "Run": "run",
     "Candidate": "types",
     "Result": "types",
@@ -37,6 +39,7 @@ __all__ = [
     "Result",
     "Run",
     "UserError",
+    "compare",
     "resume",
     "search",
 ]

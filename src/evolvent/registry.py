@@ -1,8 +1,8 @@
 """Every space, strategy and estimator by name, loaded when it is used.
 
-One dictionary per axis, name -> ``"module:Name"`` within this package. A name with a dot before the
+One dictionary per axis, name -> ``"module:Name"`` within this package. A name with a
 colon (``"mypackage.mine:MySearch"``) is used as it stands, so that one's own parts need no
-registration.
+registration; they are held to the contract of their axis.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .contract import check_contract as check_contract
+from .contract import check_made
+from .contract import kinds_of as kinds_of
 from .errors import SettingError, unknown
 
 if TYPE_CHECKING:
@@ -65,7 +68,8 @@ def find(axis: str, name: str) -> Any:
     """Return the class registered as `name` on `axis` (``space``, ``strategy``, ``estimator``).
 
     Raises:
-        SettingError: for a name that is neither registered nor a ``module:Name`` that imports.
+        SettingError: for a name that is neither registered nor a ``module:Name`` that imports, and
+            for what does not keep the contract of its axis.
     """
     table = AXES[axis]
     if name in table:
@@ -75,20 +79,32 @@ def find(axis: str, name: str) -> Any:
     if not colon:
         raise unknown(axis, name, table)
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise SettingError(f"{axis} {name!r} cannot be imported: {error}") from error
+        make = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # a module from outside may fail in any way while it is read
+        what = error if isinstance(error, ImportError | AttributeError) else repr(error)
+        raise SettingError(f"{axis} {name!r} cannot be imported: {what}") from error
+    check_contract(axis, name, make)
+    return make
+
+
+def is_own(axis: str, name: str) -> bool:
+    """Whether a name is registered: its part is of this package."""
+    return name in AXES[axis]
 
 
 def make_space(name: str, task: Facts, settings: Mapping[str, Any]) -> Any:
     """Return the space `name` for a task; one that is read from the task (`of`) is given its facts.
 
     Raises:
-        SettingError: for an unknown name or setting, or a space that is not for such a task.
+        SettingError: for an unknown name or setting, a space that is not for such a task, and what
+            turns out to be no space.
     """
     make = find("space", name)
     _check_input(name, make, task.kind)
-    return make.of(task, **settings) if hasattr(make, "of") else make(**settings)
+    space = make.of(task, **settings) if hasattr(make, "of") else make(**settings)
+    if not is_own("space", name):
+        check_made("space", name, space)
+    return space
 
 
 def gives(axis: str, name: str) -> frozenset[str]:
@@ -99,9 +115,9 @@ def gives(axis: str, name: str) -> frozenset[str]:
 
 def _check_input(name: str, make: Any, kind: str) -> None:
     """Refuse a space whose networks do not read what the task has; most read images, or none."""
-    read = getattr(make, "kinds", frozenset({"image"}))
-    if kind in ("numbers", "text") and kind not in read:
-        fitting = [each for each in SPACES if kind in getattr(find("space", each), "kinds", ())]
+    read = kinds_of("space", make)
+    if kind in ("image", "numbers", "text") and kind not in read:
+        fitting = [each for each in SPACES if kind in kinds_of("space", find("space", each))]
         raise SettingError(
             f"space {name} is for tasks of kind {', '.join(sorted(read))}, this one is of kind {kind}: "
             f"use {' or '.join(fitting)}"
@@ -118,9 +134,11 @@ def check_kind(name: str, kind: str) -> None:
     Raises:
         SettingError: naming those that can.
     """
-    kinds = find("estimator", name).kinds
+    kinds = kinds_of("estimator", find("estimator", name))
     if kind not in kinds:
-        fitting = [other for other in ESTIMATORS if kind in find("estimator", other).kinds]
+        fitting = [
+            other for other in ESTIMATORS if kind in kinds_of("estimator", find("estimator", other))
+        ]
         raise SettingError(
             f"estimator {name} evaluates tasks of kind {', '.join(sorted(kinds))}, this one is of kind "
             f"{kind}: use {' or '.join(fitting) or 'another task'}"
@@ -157,7 +175,7 @@ def _nearest(missing: list[str], given: set[str], kind: str) -> str:
     estimators = [
         name
         for name in ESTIMATORS
-        if kind in find("estimator", name).kinds
+        if kind in kinds_of("estimator", find("estimator", name))
         and set(missing) <= gives("estimator", name) | given
     ]
     if spaces:

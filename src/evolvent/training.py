@@ -20,6 +20,7 @@ from .config.defaults import adapted, at_most
 from .config.pacing import pace
 from .config.settings import parse_budget, validated
 from .config.setup import NetworkSettings, Setup
+from .contract import kinds_of
 from .deliver import export
 from .errors import EvolventError, InvalidArchitecture, RunError, SettingError, unknown
 from .execute import cores
@@ -200,7 +201,7 @@ def _data(setup: Setup, task: str | None, settings: Settings, **columns: str | N
         )
         raise SettingError(f"{data.name} {what}")
     noted = setup.data.get("kind")
-    kinds = {noted} if noted else setup.parts.estimator.make.kinds
+    kinds = {noted} if noted else kinds_of("estimator", setup.parts.estimator.make)
     if data.kind not in kinds:
         raise SettingError(
             f"{data.name} is a task of kind {data.kind}, and what this run found is for tasks of kind "

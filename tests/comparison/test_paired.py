@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.report.helpers import config_of
 
+import evolvent as ev
 from evolvent.comparison.paired import Comparison, _ahead, _band, compare, text
 from evolvent.comparison.play import Trace
 from evolvent.config.setup import Setup
@@ -48,6 +49,22 @@ def told(table, **options):
 
 def test_random_search_always_takes_part(table):
     assert set(told(table)["strategies"]) == {"regularized-evolution", "random"}
+
+
+def test_what_python_returns_is_printed_as_the_command_line_does(table):
+    found = ev.compare(
+        table,
+        strategies=["regularized-evolution"],
+        seeds=6,
+        budget="30t",
+        workers=0,
+        settings=QUIET,
+    )
+    assert isinstance(found, Comparison)
+    plain = found.to_json()
+    assert str(found) == text(plain)
+    assert plain["strategies"]["random"]["test"]["mean"] == found.finals("test")["random"].mean()
+    assert found.curves("random", "val").shape == (6, 30)
 
 
 def test_the_json_has_what_is_promised(table):

@@ -7,7 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from evolvent.errors import InvalidArchitecture, SettingError
-from evolvent.network.build import FAMILIES, Assembled, Size, build, plan
+from evolvent.network.build import (
+    FAMILIES,
+    Assembled,
+    Size,
+    build,
+    check_network,
+    mixed_blocks,
+    plan,
+)
 from evolvent.network.operations import GroupedReduce
 from evolvent.network.plan import Block, Plan, call
 from evolvent.space.cell import Cell
@@ -353,3 +361,102 @@ def test_functions_of_a_plan(operation, inputs, expected):
     x = images(2)
     net = Assembled(Plan((Block("Network", ("x",), "y", (call("y", operation, *inputs),)),)))
     assert torch.allclose(net(x), expected(x), atol=1e-7)
+
+
+# ---- families from outside the package ------------------------------------------------------------
+
+
+class Outside(Plain):
+    family = "tests.network.test_build:hand_made"
+
+
+class Refusing(Plain):
+    family = "tests.network.test_build:refusing"
+
+
+class Picky(Plain):
+    family = "tests.network.test_build:picky"
+
+
+class Failing(Plain):
+    family = "tests.network.test_build:failing"
+
+
+def hand_made(space, arch, data, size):
+    logits = call("logits", "Linear", "flat", in_features=192, out_features=data.outputs)
+    return Plan((Block("Network", ("x",), "logits", (call("flat", "flatten", "x"), logits)),))
+
+
+def refusing(space, arch, data, size):
+    raise InvalidArchitecture(f"width {arch[0]} is refused")
+
+
+def picky(space, arch, data, size):
+    if arch[0] < 200:
+        raise InvalidArchitecture(f"width {arch[0]} is refused")
+    return hand_made(space, arch, data, size)
+
+
+def failing(space, arch, data, size):
+    raise KeyError("nothing")
+
+
+def test_a_family_may_be_a_function_outside_the_package():
+    check_network(Outside(), Data(), SIZE, name="outside")
+    net = build(Outside(), (7,), Data(), SIZE)
+    assert list(net.state_dict()) == ["logits.weight", "logits.bias"]
+    assert net(images()).shape == (2, 5)
+
+
+def test_a_few_refused_architectures_are_no_reason_to_refuse_a_space():
+    check_network(Picky(), Data(), SIZE, name="picky")
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (Refusing(), "space mine: no network can be built of 20 .* width .* is refused"),
+        (
+            Failing(),
+            r"space mine: its family .*:failing builds no network of .*KeyError: 'nothing'",
+        ),
+    ],
+)
+def test_a_space_without_a_network_is_refused(space, message):
+    with pytest.raises(SettingError, match=message):
+        check_network(space, Data(), SIZE, name="mine")
+
+
+def test_a_network_with_other_outputs_is_refused():
+    class Wrong(Data):
+        outputs = 6
+
+    net = Plain()
+    net.family = "tests.network.test_build:with_five"
+    with pytest.raises(SettingError, match=r"makes \(2, 5\) of 2 inputs .* must make \(2, 6\)"):
+        check_network(net, Wrong(), SIZE, name="mine")
+
+
+def with_five(space, arch, data, size):
+    return hand_made(space, arch, Data(), size)
+
+
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        ("palin", "unknown family of spaces 'palin': did you mean 'plain'.*'module:plan'"),
+        ("no.such:plan", "cannot be imported: ModuleNotFoundError"),
+        ("tests.network.test_build:nothing", "has no function nothing: define nothing"),
+        ("tests.network.test_build:SIZE", "has no function SIZE"),
+    ],
+)
+def test_a_family_that_cannot_be_found_is_refused_with_what_to_do(family, message):
+    space = Plain()
+    space.family = family
+    with pytest.raises(SettingError, match=message):
+        plan(space, (4,), Data(), SIZE)
+
+
+def test_a_family_from_outside_has_shared_weights_only_if_it_says_so():
+    with pytest.raises(SettingError, match="has no network with shared weights"):
+        mixed_blocks(Outside(), Data(), SIZE)

@@ -193,7 +193,11 @@ def _played(
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The result of a comparison.
+    """The result of a comparison, as plain values.
+
+    ``print(comparison)`` shows it. ``to_json()`` is all of it: ``["strategies"][NAME]["val"]`` and
+    ``["test"]`` have ``mean``, ``std``, ``iqm`` and ``ci95``, and ``["tests"]`` holds the paired
+    differences. ``finals("test")`` has one number per seed, ``curves(NAME, "val")`` one per trial too.
 
     Args:
         task: as the user called it.
@@ -210,6 +214,9 @@ class Comparison:
     traces: Mapping[str, list[Trace]]
     data: AnyTask
     setups: Mapping[str, Setup]
+
+    def __str__(self) -> str:
+        return text(self.to_json())
 
     def finals(self, what: str) -> dict[str, np.ndarray]:
         """Return strategy -> the last value of a curve (``val`` or ``test``) per seed [seeds]."""

@@ -19,6 +19,7 @@ from .defaults import suggested
 from .request import Request
 from .settings import validated
 from .setup import Asked, Component, Draft, FinalTraining, NetworkSettings, Parts
+from .trying import try_parts
 
 
 def resolve(request: Request, task: Any) -> Draft:
@@ -172,6 +173,7 @@ def _check(draft: Draft) -> None:
     if hasattr(estimator, "proxy_column"):  # whether there is a proxy is for the data to say
         own = parts.estimator.settings.get("proxy")
         estimator.proxy_column(task, own, needed="proxy" in needs)
+    try_parts(draft)
 
 
 def _needs_around(strategy: Mapping[str, Any]) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """From an architecture to a module: the family of its space makes a plan, this module builds it.
 
-`FAMILIES` is the only list of the families and their modules.
+`FAMILIES` is the only list of the families and their modules. A space from outside the package names
+its own plan by its import path: ``family = "mine:plan"``.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import SettingError, unknown
+from ..errors import EvolventError, SettingError, unknown
 from ..space import Space
-from ..types import Arch, State
+from ..types import Arch, State, stream
 from .depthwise import with_fast_gradients
 from .operations import MODULES
 from .plan import FUNCTIONS, Block, Call, MixedBlock, Plan, Value
@@ -34,6 +35,8 @@ FAMILIES = (
     "plain",
     "topology",
 )
+
+TRIED = 20  # random architectures, of which one must become a network
 
 
 class Data(Protocol):
@@ -102,7 +105,7 @@ def training_plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
     Raises:
         InvalidArchitecture: if the architecture cannot be realised for these shapes.
     """
-    made: Plan = _module(space).plan(space, arch, data, size)
+    made: Plan = _planner(space)(space, arch, data, size)
     return made
 
 
@@ -139,10 +142,86 @@ def mixed_blocks(space: Space, data: Data, size: Size) -> tuple[MixedBlock, ...]
     return found
 
 
+def check_network(space: Space, data: Data, size: Size, *, name: str) -> None:
+    """Refuse a space that no network can be built of, before anything is spent on it.
+
+    The first of `TRIED` samples that can be built is built and run on the meta device, which costs
+    neither memory nor computation.
+
+    Args:
+        space: is sampled.
+        data: the shapes of the task.
+        size: of the network.
+        name: of the space, for the message.
+
+    Raises:
+        SettingError: for a family that is not known, and where no sample becomes a network that takes
+            the inputs of `data` and returns its outputs.
+    """
+    _planner(space)
+    for index in range(TRIED):
+        arch = space.sample(stream("first network", index))
+        try:
+            with torch.device("meta"), torch.no_grad():
+                net = Assembled(plan(space, arch, data, size)).eval()
+                got = tuple(net(torch.empty(2, *data.input_shape)).shape)
+        except (EvolventError, RuntimeError) as error:  # torch's, for shapes that do not fit
+            reason = _first_line(error)
+        except Exception as error:  # what plans a family from outside may fail in any way
+            raise SettingError(
+                f"space {name}: its family {space.family} builds no network of {arch!r}: "
+                f"{_first_line(error)}: correct its plan"
+            ) from error
+        else:
+            if got[0] != 2 or got[-1] != data.outputs:
+                raise SettingError(
+                    f"space {name}: the network of {arch!r} makes {got} of 2 inputs of shape "
+                    f"{data.input_shape}, and must make (2, {data.outputs}): correct the plan of its "
+                    f"family {space.family}"
+                )
+            return
+    raise SettingError(
+        f"space {name}: no network can be built of {TRIED} random architectures, the last because "
+        f"{reason}: other settings of the space may help"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
+
+
+def _planner(space: Space) -> Any:
+    """Return what plans the networks of `space`.
+
+    Raises:
+        SettingError: for a family that is not known and cannot be imported.
+    """
+    module = _module(space)
+    name = space.family.partition(":")[2] or "plan"
+    if not callable(found := getattr(module, name, None)):
+        raise SettingError(
+            f"family of spaces {space.family!r}: {module.__name__} has no function {name}: define "
+            f"{name}(space, arch, data, size), which returns a Plan"
+        )
+    return found
+
+
 def _module(space: Space) -> Any:
-    if space.family not in FAMILIES:
-        raise unknown("family of spaces", space.family, FAMILIES)
-    return importlib.import_module(f".families.{space.family}", __package__)
+    """Return the module of a family, where all that it can do stands beside its plan."""
+    if space.family in FAMILIES:
+        return importlib.import_module(f".families.{space.family}", __package__)
+    module, colon, _ = space.family.partition(":")
+    if not colon:
+        error = unknown("family of spaces", space.family, FAMILIES)
+        raise SettingError(f"{error}, or name a plan of your own as 'module:plan'")
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # a module from outside may fail in any way while it is read
+        raise SettingError(
+            f"family of spaces {space.family!r} cannot be imported: {_first_line(error)}: name a "
+            "function plan(space, arch, data, size) as 'module:plan'"
+        ) from error
 
 
 class Assembled(nn.Module):

@@ -74,6 +74,7 @@ class Topology:
     """
 
     family = "topology"
+    kinds = frozenset({"control"})
     gives = frozenset({"aligned", "canonical", "crossover", "drawing", "start", "weighted"})
 
     def __init__(

@@ -1,0 +1,99 @@
+"""What the checks of all three axes share: rules, another process, values that come back."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..types import freeze
+
+_PROGRAM = """
+import json, pickle, sys
+sys.path[:] = json.loads(sys.argv[1])
+call, args = pickle.load(sys.stdin.buffer)
+print(json.dumps(call(*args)))
+"""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The shapes of data, in place of a task where nothing is trained.
+
+    Args:
+        input_shape: of one input as a network sees it: (C, H, W), (F,) or (T,).
+        outputs: numbers per input. [count]
+        vocabulary: different tokens; 0 if inputs are none. [count]
+        kind: ``"image"``, ``"numbers"`` or ``"text"``.
+    """
+
+    input_shape: tuple[int, ...] = (2, 7, 6)
+    outputs: int = 3
+    vocabulary: int = 0
+    kind: str = "image"
+
+
+def require(condition: object, message: str) -> None:
+    """Raise an `AssertionError` with `message` unless `condition` holds, also under ``python -O``."""
+    if not condition:
+        raise AssertionError(message)
+
+
+def run_rules(rules: Iterable[Callable[[Any], None]], case: Any) -> None:
+    """Run every rule on `case`; the first one that is broken raises an `AssertionError`.
+
+    Whatever else a part raises becomes one too, with the rule that met it.
+    """
+    for rule in rules:
+        try:
+            rule(case)
+        except AssertionError as error:
+            raise AssertionError(f"{case.name}: {error}") from error
+        except Exception as error:
+            what = (rule.__doc__ or rule.__name__).splitlines()[0]
+            raise AssertionError(
+                f"{case.name}: {type(error).__name__}: {error} (while checking: {what})"
+            ) from error
+
+
+def name_of(make: Any) -> str:
+    """Return what to call a part by."""
+    if inner := getattr(make, "func", None):  # of functools.partial
+        return name_of(inner)
+    return getattr(make, "__qualname__", type(make).__name__)
+
+
+def from_json(value: Any) -> Any:
+    """Return what `value` becomes when it is stored and read again."""
+    return freeze(json.loads(json.dumps(value)))
+
+
+def elsewhere(call: Callable[..., Any], *args: Any) -> Any:
+    """Return what ``call(*args)`` gives in a fresh process, where text hashes differently.
+
+    The answer comes back as JSON, so its tuples are lists.
+    """
+    try:
+        sent = pickle.dumps((call, args))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise AssertionError(
+            f"it cannot be sent to another process ({error}): define it in a module that can be "
+            "imported"
+        ) from error
+    seed = "1" if os.environ.get("PYTHONHASHSEED") == "12345" else "12345"
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, json.dumps(sys.path)],
+        input=sent,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONHASHSEED": seed},
+    )
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        raise AssertionError(f"it fails in another process: {lines[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
