@@ -188,7 +188,7 @@ def test_a_delivery_that_was_stopped_goes_on(go, unbroken, count, monkeypatch):
 
 def test_an_export_that_was_stopped_is_made_again(go, unbroken, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
-        patch.setattr("evolvent.deliver.card.text", stop_at(0, str))
+        patch.setattr("evolvent.deliver.card.page", stop_at(0, str))
         with pytest.raises(KeyboardInterrupt):
             go()
     assert ev.Run(tmp_path / "run").status()["state"] == "searched"
