@@ -11,6 +11,7 @@ import yaml
 import evolvent as ev
 from evolvent.config.request import Request
 from evolvent.deliver import finals as deliver
+from evolvent.engine.events import Say
 from evolvent.engine.store import Store
 from evolvent.errors import RunError, SettingError, UserError
 from evolvent.execute import worker
@@ -92,6 +93,7 @@ def test_a_task_in_memory_is_searched_and_continued_with_it_alone(toy, tmp_path)
     assert (run.card["task"], run.card["controls"]) == ("toy", {})
     assert run.card["parity_max_abs_diff"] is None
     assert "Largest difference" not in (run.folder / "best" / "card.md").read_text()
+    assert run.export(tmp_path / "net") is None
     assert ev.search(toy, settings=settings, **options).card == run.card
     other = dataclasses.replace(toy, train=toy.validation)
     with pytest.raises(RunError, match="the data of toy are not those"):
@@ -110,7 +112,7 @@ def test_a_finished_run_is_shown_and_not_done_again(go, monkeypatch):
     said: list[str] = []
     first = go()
     monkeypatch.setattr(worker, "evaluate", None)
-    again = go(say=said.append)
+    again = go(callbacks=[Say(said.append)])
     assert story(again) == story(first)
     assert len(said) == 1
     assert "is finished" in said[0]
@@ -118,7 +120,11 @@ def test_a_finished_run_is_shown_and_not_done_again(go, monkeypatch):
 
 def test_every_result_is_heard(go):
     heard: list[Result] = []
-    run = go(listen=heard.append)
+
+    class Hearing:
+        on_result = staticmethod(heard.append)
+
+    run = go(callbacks=[Hearing()])
     assert [plain(result) for result in heard] == [plain(result) for result in run.results()]
 
 

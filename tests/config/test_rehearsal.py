@@ -12,6 +12,7 @@ from evolvent.config.recipes import RECIPES
 from evolvent.deliver.card import Card, page
 from evolvent.engine import checkpoints
 from evolvent.engine.alarms import alarms, shared_weights
+from evolvent.engine.events import Say
 from evolvent.engine.store import Store
 from evolvent.errors import RunError, SettingError
 from evolvent.estimator.shared import Shared
@@ -209,7 +210,7 @@ def spoiling(monkeypatch, times):
 def test_a_loss_that_is_no_number_goes_back_to_the_checkpoint(go, monkeypatch):
     said: list[str] = []
     count = spoiling(monkeypatch, 2)
-    run = go(settings={"strategy": {"batches": 7}}, say=said.append)
+    run = go(settings={"strategy": {"batches": 7}}, callbacks=[Say(said.append)])
     assert count["spoilt"] == 2
     assert [line for line in said if "back to" in line][1].endswith("(2 of 3)")
     assert [e.id for e in log(run)[0] if isinstance(e, Candidate)] == list(range(3 * 8))
@@ -349,7 +350,7 @@ def test_darts_drifts_to_skips_and_the_alarm_says_so(go, monkeypatch):
         return logits, {name: np.eye(5)[1] * -np.ones_like(s) for name, s in slopes.items()}
 
     monkeypatch.setattr(Shared, "_differentiated", skipping)
-    run = go(settings={"strategy": {"batches": 6}}, say=said.append)
+    run = go(settings={"strategy": {"batches": 6}}, callbacks=[Say(said.append)])
     raised = [line for line in said if line.startswith("alarm")]
     assert len(raised) == 1 and "skip connections" in raised[0]
     assert run.card["shared_weights"]["alarms"][0]["name"] == "skip connections"

@@ -143,8 +143,8 @@ def _basis_of_winner(card: Card) -> str:
         read = "there are no test data"
     alike = " All were trained by the same recipe." if card.controls else ""
     return (
-        f"Validation chose the winner; {read}. For that training the validation data were added to the "
-        f"training data, so its weights have no validation score.{alike}{_errors(card)}"
+        f"Validation chose the winner; {read}. The final training had the validation data too, so the "
+        f"delivered weights have no validation score.{alike}{_errors(card)}"
     )
 
 
