@@ -127,7 +127,7 @@ def _basis(card: Card) -> str:
         case "genes":
             return GENES + (STARTS if tested else NO_STARTS)
         case "table":
-            return "Looked up, not trained: there is no network to export."
+            return f"Looked up, not trained: there is no network to export.{_earlier(card)}"
         case "candidate":
             return f"{GENES}Here test was not read." if card.genes else AS_SEARCHED
         case "training":
@@ -142,10 +142,20 @@ def _basis_of_winner(card: Card) -> str:
     if card.test_score is None:
         read = "there are no test data"
     alike = " All were trained by the same recipe." if card.controls else ""
-    return (
-        f"Validation chose the winner; {read}. The final training had the validation data too, so the "
-        f"delivered weights have no validation score.{alike}{_errors(card)}"
-    )
+    return f"Validation chose the winner; {read}.{alike}{_earlier(card)}{_errors(card)}"
+
+
+def _earlier(card: Card) -> str:
+    """Return the validation score where it is of other weights than the row's."""
+    if card.one_training or card.val_score is None:
+        return ""
+    text = f" Validation {card.metric} was {card.val_score:.4f} when it was chosen"
+    if card.looked_up:
+        return text + said(", after {:.3g} epochs", card.search_epochs) + "."
+    by = "" if card.finalists is None else ", as the search had trained it"  # None: an older card
+    if card.finalists:
+        by = ", trained on the training data alone"
+    return f"{text}{by}; the final training had the validation data too."
 
 
 def _errors(card: Card) -> str:

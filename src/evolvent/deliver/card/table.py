@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,45 +36,38 @@ class Row:
     test_score: float | None = None
     note: str = ""
 
-    def __str__(self) -> str:
-        scores = [said("{:.4f}", score) for score in (self.val_score, self.test_score)]
-        cells = [self.label + (f" ({self.note})" if self.note else ""), said("{:,}", self.params)]
-        return f"| {' | '.join(cell or '-' for cell in (*cells, *scores))} |"
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Label, parameters, validation and test score as text, empty for None."""
+        label = f"{self.label} ({self.note})" if self.note else self.label
+        scores = (said("{:.4f}", score) for score in (self.val_score, self.test_score))
+        return (label, said("{:,}", self.params), *scores)
 
 
 def rows(card: Card) -> list[Row]:
     """Return the rows of the table: the network, then its controls."""
-    return [*_own_rows(card), *(_control(card, *item) for item in card.controls.items())]
+    return [_own(card), *(_control(card, *item) for item in card.controls.items())]
 
 
 def table(card: Card) -> list[str]:
-    """Return the table of the page, in Markdown."""
-    metric = card.metric
-    head = f"| network | {what_is_counted(card)} | validation {metric} | test {metric} |"
-    return [head, "| --- | --: | --: | --: |", *map(str, rows(card))]
+    """Return the table of the page, in Markdown, without the columns that are empty."""
+    heads = ("network", what_is_counted(card), f"validation {card.metric}", f"test {card.metric}")
+    columns = list(zip(*(row.cells for row in rows(card)), strict=True))
+    kept = [at for at, column in enumerate(columns) if any(column)]
+    lines = zip(*([cell or "-" for cell in columns[at]] for at in kept), strict=True)
+    marks = ["---" if at == 0 else "--:" for at in kept]
+    return [_line([heads[at] for at in kept]), _line(marks), *map(_line, lines)]
 
 
-def _own_rows(card: Card) -> list[Row]:
-    """Return one row, or two where validation and test score are of different weights."""
-    label, note = LABELS[card.delivery].format(card.candidate), _note(card)
-    same = card.delivery != "winner" if card.same_weights is None else card.same_weights
-    if same:
-        return [Row(label, card.params, card.val_score, card.test_score, note)]
-    # What the search trained may have been smaller: its size is in no card.
-    params = card.params if card.finalists or card.looked_up else None
-    return [
-        Row(label, card.params, None, card.test_score, note),
-        Row("its architecture when validation chose it", params, card.val_score, None, _then(card)),
-    ]
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
-def _then(card: Card) -> str:
-    """Return how the weights came about that validation chose."""
-    if card.looked_up:
-        return said("trained {:.3g} epochs", card.search_epochs)
-    if card.finalists is None:  # an older card
-        return ""
-    return "trained on the training data alone" if card.finalists else "as the search trained it"
+def _own(card: Card) -> Row:
+    """Return the row of the delivered weights: the validation score only if it is theirs."""
+    label = LABELS[card.delivery].format(card.candidate)
+    val_score = card.val_score if card.one_training else None
+    return Row(label, card.params, val_score, card.test_score, _note(card))
 
 
 def _note(card: Card) -> str:

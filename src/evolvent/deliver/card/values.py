@@ -152,6 +152,11 @@ class Card:
         return "winner" if self.run is None else "candidate"
 
     @property
+    def one_training(self) -> bool:
+        """Whether both scores are of the same weights; of an older card, by how it came about."""
+        return self.delivery != "winner" if self.same_weights is None else self.same_weights
+
+    @property
     def kind(self) -> str:
         """The kind of data; older cards did not note it."""
         return str(self.data.get("kind", "image"))
