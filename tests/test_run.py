@@ -197,6 +197,14 @@ def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path, content, messa
     assert "\n" not in str(caught.value)
 
 
+def test_reading_a_run_needs_no_torch(run):
+    code = (
+        "import sys; from evolvent.run import Run; "
+        f"state = Run({str(run.folder)!r}).status()['state']; print(state, 'torch' in sys.modules)"
+    )
+    assert elsewhere(code) == "done False\n"
+
+
 def test_a_run_without_its_log_is_refused(begun):
     (begun.folder / "run.db").unlink()
     for ask in (begun.status, begun.results, begun.leaderboard):

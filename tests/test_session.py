@@ -94,6 +94,7 @@ def test_a_task_in_memory_is_searched_and_continued_with_it_alone(toy, tmp_path)
     assert (run.card["task"], run.card["controls"]) == ("toy", {})
     assert run.card["parity_max_abs_diff"] is None
     assert "Largest difference" not in (run.folder / "best" / "card.md").read_text()
+    assert run.export(tmp_path / "net") is None
     assert ev.search(toy, settings=settings, **options).card == run.card
     other = dataclasses.replace(toy, train=toy.validation)
     with pytest.raises(RunError, match="the data of toy are not those"):
@@ -194,7 +195,7 @@ def test_a_delivery_that_was_stopped_goes_on(go, unbroken, count, monkeypatch):
 
 def test_an_export_that_was_stopped_is_made_again(go, unbroken, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
-        patch.setattr("evolvent.deliver.card.text", stop_at(0, str))
+        patch.setattr("evolvent.deliver.card.page", stop_at(0, str))
         with pytest.raises(KeyboardInterrupt):
             go()
     assert ev.Run(tmp_path / "run").status()["state"] == "searched"

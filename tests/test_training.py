@@ -12,6 +12,8 @@ import evolvent as ev
 from evolvent import training as full_training
 from evolvent.config.defaults import adapted
 from evolvent.deliver import export
+from evolvent.deliver.card import Card
+from evolvent.deliver.card import page as page_of
 from evolvent.deliver.export import load
 from evolvent.errors import CandidateFailed, DataError, RunError, SettingError
 from evolvent.execute.inline import Inline
@@ -191,8 +193,12 @@ def test_the_card_says_what_it_took_and_where_the_cell_was_found(run, tmp_path):
     assert 50 < card["peak_mib"] < 100_000
     assert 0 < card["train_seconds"] <= card["seconds"]
     assert card["threads"] == torch.get_num_threads()
+    found_by = ev.Run(run).card
+    assert [card[name] for name in ("trials", "search_seconds")] == [
+        found_by[name] for name in ("trials", "search_seconds")
+    ]
     page = (tmp_path / "net" / "card.md").read_text()
-    assert page == full_training.page(card)
+    assert page == page_of(Card.from_json(card))
     for part in (
         "4 cells of width 6",
         f"{card['params']:,} parameters",
@@ -207,7 +213,7 @@ def test_the_card_says_what_it_took_and_where_the_cell_was_found(run, tmp_path):
 def test_a_card_without_memory_test_or_cells_reads_well(run, tmp_path):
     card = train(run, out=tmp_path / "net", epochs=0.1)
     less = card | {"peak_mib": None, "test_score": None, "cells": None, "width": None}
-    page = full_training.page(less)
+    page = page_of(Card.from_json(less))
     assert "no test data" in page
     assert "None" not in page
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from .config.config_file import read_config
 from .config.setup import Setup
-from .deliver import card as cards
-from .deliver.front import export_candidate, front, weights_of
+from .deliver.front import front
+from .engine.listing import rows
 from .engine.store import Store
 from .errors import RunError
 from .files import new_folder
@@ -24,8 +24,6 @@ from .types import Result
 
 if TYPE_CHECKING:
     from torch import nn
-
-PARITY = "parity_max_abs_diff"  # of a card
 
 
 class Run:
@@ -77,12 +75,12 @@ class Run:
     def candidates(self) -> list[dict[str, Any]]:
         """Return every candidate as plain values, in the order in which they were asked for."""
         with self._store() as store:
-            return list(cards.rows(store.events()))
+            return list(rows(store.events()))
 
     def leaderboard(self, count: int | None = 10) -> list[dict[str, Any]]:
         """Return the best trials as plain values, in the order of `ranking`; None is all of them."""
-        rows = {row["id"]: row for row in self.candidates()}
-        return [rows[result.candidate.id] for result in ranked(self.results())[:count]]
+        found = {row["id"]: row for row in self.candidates()}
+        return [found[result.candidate.id] for result in ranked(self.results())[:count]]
 
     def front(self, minimise: Sequence[str] = ("params",)) -> list[dict[str, Any]]:
         """Return the trials that no other beats in the score and in every metric to keep low.
@@ -95,30 +93,30 @@ class Run:
             `export` gives any of them whose weights were kept.
         """
         points = front(self.results(), minimise)
-        rows = [
+        found = [
             dict(zip(minimise, points[row["id"]], strict=True)) | row
             for row in self.candidates()
             if row["id"] in points
         ]
-        return sorted(rows, key=lambda row: (row[minimise[0]], row["id"]))
+        return sorted(found, key=lambda row: (row[minimise[0]], row["id"]))
 
     def status(self) -> dict[str, Any]:
         """Return ``trials``, ``failed``, ``best_score``, ``seconds``, ``state`` and more."""
         with self._store() as store:
             phases, state = store.phases(), store.meta("state")
-            rows = [row for row in cards.rows(store.events()) if row["kind"] == "trial"]
+            trials = [row for row in rows(store.events()) if row["kind"] == "trial"]
             first = best(store.results())
         if (self.folder / "best" / "card.json").is_file():
             state = "done"
-        told = [row for row in rows if row["status"] in ("ok", "failed")]
+        told = [row for row in trials if row["status"] in ("ok", "failed")]
         return {
             "state": state or "new",
             "recipe": self.setup.recipe,
             "task": self.setup.request.task,
             "trials": len(told),
-            "failed": sum(row["status"] == "failed" for row in rows),
-            "refused": sum(row["status"] == "refused" for row in rows),
-            "running": sum(row["status"] == "running" for row in rows),
+            "failed": sum(row["status"] == "failed" for row in trials),
+            "refused": sum(row["status"] == "refused" for row in trials),
+            "running": sum(row["status"] == "running" for row in trials),
             "best_score": None if first is None else first.score,
             "seconds": round(sum(phases.values()), 2),
             "phases": {name: round(seconds, 2) for name, seconds in phases.items()},
@@ -126,7 +124,7 @@ class Run:
 
     def export(
         self, to: str | os.PathLike[str], candidate: int | None = None, *, onnx: bool = False
-    ) -> float:
+    ) -> float | None:
         """Write a network to another folder; return its parity with the one of the run.
 
         Args:
@@ -134,18 +132,30 @@ class Run:
             candidate: its id, to have it as the search trained it; None is the delivered network.
             onnx: whether to write ``model.onnx`` there too, where it is not written already.
 
+        Returns:
+            The largest absolute difference between their outputs; None for a run that was delivered
+            without this proof.
+
         Raises:
-            RunError: if the run has not delivered yet, the candidate's weights were not kept, or
-                `to` is not a new or empty folder.
+            RunError: if the run has not delivered yet, there is no network, the candidate's weights
+                were not kept, or `to` is not a new or empty folder.
         """
-        if candidate is None:
-            _ = self.card
-            return float(cards.copy(self.folder / "best", Path(to), onnx=onnx)[PARITY])
-        result = next((r for r in self.results() if r.candidate.id == candidate), None)
+        from .deliver.delivered import NO_NETWORK, copy
+
+        if candidate is not None:
+            return self._export_candidate(candidate, Path(to), onnx=onnx)
+        if self.card.get("looked_up"):
+            raise RunError(f"{self.folder} {NO_NETWORK}")
+        return copy(self.folder / "best", Path(to), onnx=onnx).parity_max_abs_diff
+
+    def _export_candidate(self, id: int, to: Path, *, onnx: bool) -> float | None:
+        from .deliver.delivered import export_candidate, weights_of
+
+        result = next((r for r in self.results() if r.candidate.id == id), None)
         if result is None:
             raise RunError(
-                f"{self.folder} has no result of candidate {candidate}: evolvent show {self.folder} "
-                "lists them"
+                f"{self.folder} has no result of candidate {id}: evolvent show {self.folder} lists "
+                "them"
             )
         name = self.setup.request.task
         task = open_task(name, self.setup.task_settings)
@@ -155,9 +165,10 @@ class Run:
             )
         setup = self.setup.on(task)
         state = weights_of(self.folder, setup, result)
-        new_folder(Path(to))
-        card = export_candidate(self.folder, setup, result, state, Path(to), onnx=onnx)
-        return float(card[PARITY])
+        new_folder(to)
+        with self._store() as store:
+            card = export_candidate(self.folder, setup, store, result, state, to, onnx=onnx)
+        return card.parity_max_abs_diff
 
 
 @dataclasses.dataclass(frozen=True)

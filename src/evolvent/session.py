@@ -22,7 +22,7 @@ from .config.resolve import resolve
 from .config.settings import PARTS, differences, parse_budget, validated
 from .config.setup import Setup
 from .config.versions import versions
-from .deliver import card as cards
+from .deliver.delivered import deliver_as_is, deliver_winner
 from .deliver.finals import LATENESS, Delivery
 from .engine.events import Events
 from .engine.runner import Runner
@@ -305,7 +305,7 @@ class _Session:
         start = time.monotonic()
         left = None if seconds is None else max(0.0, seconds - sum(store.phases().values()))
         if not setup.task.trainable:
-            cards.write_as_is(self.folder, setup, store, patience=left)
+            deliver_as_is(self.folder, setup, store, patience=left)
             store.note("state", "done")
             return
 
@@ -328,7 +328,7 @@ class _Session:
             spare = None
             if seconds is not None and left is not None:
                 spare = left + LATENESS * seconds - (time.monotonic() - start)
-            cards.write(self.folder, setup, store, outcome, patience=spare)
+            deliver_winner(self.folder, setup, store, outcome, patience=spare)
         finally:
             tick()
         store.note("state", "done")

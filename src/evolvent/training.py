@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,13 +19,16 @@ from .config.defaults import adapted, at_most
 from .config.pacing import pace
 from .config.settings import parse_budget, validated
 from .config.setup import NetworkSettings, Setup
+from .config.versions import versions
 from .contract import kinds_of
+from .deliver import card as cards
 from .deliver import export
+from .deliver.card import Card
 from .errors import EvolventError, InvalidArchitecture, RunError, SettingError, unknown
 from .execute import cores
 from .execute.processes import LocalSlots
 from .execute.worker import Job, Outcome, fit
-from .files import new_folder, write_atomically
+from .files import new_folder
 from .network.build import Size, plan, training_plan
 from .network.cost import cost
 from .network.plan import Plan
@@ -127,22 +129,21 @@ def train(
         spec = dataclasses.replace(setup.spec, seed=seed)
         with LocalSlots(spec, workers=1, threads=threads) as executor:
             outcome = executor.submit(fit, job).result()
-        card = _card(found, result, data, job, made, outcome)
-        card["task"] = task or setup.request.task
-        card |= export.export(
+        card = _card(found, result, task or setup.request.task, data, job, made, outcome)
+        proof = export.export(
             folder,
             onnx=onnx,
             plan=made,
             state=outcome.state,
             task=data,
             title=f"Candidate {result.candidate.id} of a search by {setup.recipe} on "
-            f"{Path(card['found_on']).name}, trained on {Path(data.name).name}.",
-            provenance=f"{card['params']:,} parameters, {card['train_epochs']:g} epochs.",
+            f"{Path(setup.request.task).name}, trained on {Path(data.name).name}.",
+            provenance=f"{card.params:,} parameters, {card.train_epochs:g} epochs.",
         )
-        card["seconds"] = round(time.monotonic() - began, 2)
-        write_atomically(folder / "card.md", page(card))
-        write_atomically(folder / "card.json", json.dumps(card, indent=1))
-    return card
+        seconds = round(time.monotonic() - began, 2)
+        card = dataclasses.replace(card, seconds=seconds, **proof)
+        cards.write(card, folder)
+    return card.to_json()
 
 
 # ---- what was asked for --------------------------------------------------------------------------
@@ -284,66 +285,43 @@ def _cells(made: Plan) -> int:
 
 
 def _card(
-    run: Run, result: Result, data: Task, job: Job, made: Plan, outcome: Outcome
-) -> dict[str, Any]:
+    run: Run, result: Result, task: str, data: Task, job: Job, made: Plan, outcome: Outcome
+) -> Card:
     numbers, cells = outcome.numbers, _cells(made)
     if numbers["val"] is None:
         raise EvolventError("the training gave no score")
-    return {
-        "recipe": run.setup.recipe,
-        "run": str(run.folder.absolute()),
-        "found_on": run.setup.request.task,
-        "candidate": result.candidate.id,
-        "search_score": result.score,
-        "search_epochs": result.epochs,
-        "arch": result.candidate.arch,
-        "cells": cells or None,
-        "width": job.size.width if cells else None,
-        "size": dataclasses.asdict(job.size),
-        "training": dataclasses.asdict(job.hyper),
-        "params": numbers["params"],
-        "flops": cost(made, data).flops,
-        "val_score": numbers["val"][data.metric],
-        "test_score": numbers["test"][data.metric] if numbers["test"] else None,
-        "test_metrics": numbers["test"],
-        "metric": data.metric,
-        "train_examples": numbers["examples"],
-        "train_epochs": numbers["epochs"],
-        "train_seconds": numbers["train_seconds"],
-        "cut": numbers["cut"],
-        "threads": numbers["threads"],
-        "peak_mib": numbers["peak_mib"],
-        "seed": job.seed,
-    }
-
-
-def page(card: Mapping[str, Any]) -> str:
-    """Return the card as a page."""
-    test = "no test data" if card["test_score"] is None else f"{card['test_score']:.4f}"
-    score = (
-        "" if card["search_score"] is None else f" (validation {card['search_score']:.4f} there)"
-    )
-    shape = f"{card['cells']} cells of width {card['width']}; " if card["cells"] else ""
-    threads = f"{card['threads']} thread{'s' if card['threads'] > 1 else ''}"
-    memory = "" if card["peak_mib"] is None else f", at most {card['peak_mib']:.0f} MiB of memory"
-    helps = {"drop-path": card["size"]["drop_path"], "auxiliary": card["size"]["auxiliary"]}
-    with_ = "".join(f", {name} {value:g}" for name, value in helps.items() if value)
-    return "\n".join(
-        [
-            f"# A network for {Path(card['task']).name}",
-            "",
-            f"Candidate {card['candidate']} of `{card['run']}`, found by `{card['recipe']}` on "
-            f"{Path(card['found_on']).name}{score}, trained from fresh weights (seed {card['seed']}): "
-            f"{card['train_epochs']:.3g} epochs on {card['train_examples']:,} examples in "
-            f"{card['train_seconds']:.0f} s with {threads}{memory}{with_}.",
-            "",
-            f"{shape}{card['params']:,} parameters, {card['flops']:,} FLOPs per input.",
-            "",
-            f"| validation {card['metric']} | test {card['metric']} |",
-            "| --: | --: |",
-            f"| {card['val_score']:.4f} | {test} |",
-            "",
-            "Test was read once, after the training. `card.json` has every setting.",
-            "",
-        ]
+    return Card(
+        task=task,
+        recipe=run.setup.recipe,
+        run=str(run.folder.absolute()),
+        found_on=run.setup.request.task,
+        candidate=result.candidate.id,
+        search_score=result.score,
+        search_epochs=result.epochs,
+        search_seconds=run.status()["phases"].get("search", 0.0),
+        trials=sum(other.counts for other in run.results()),
+        arch=result.candidate.arch,
+        cells=cells or None,
+        width=job.size.width if cells else None,
+        size=dataclasses.asdict(job.size),
+        training=dataclasses.asdict(job.hyper),
+        params=numbers["params"],
+        flops=cost(made, data).flops,
+        val_score=numbers["val"][data.metric],
+        test_score=numbers["test"][data.metric] if numbers["test"] else None,
+        same_weights=True,  # it trains on the training part alone
+        test_metrics=numbers["test"],
+        metric=data.metric,
+        train_examples=numbers["examples"],
+        train_epochs=numbers["epochs"],
+        total_epochs=numbers["total_epochs"],
+        train_seconds=numbers["train_seconds"],
+        cut=numbers["cut"],
+        threads=numbers["threads"],
+        peak_mib=numbers["peak_mib"],
+        seed=job.seed,
+        classes=tuple(data.classes),
+        input_shape=tuple(data.input_shape),
+        data={"kind": data.kind, "fingerprint": data.fingerprint, **data.counts},
+        versions=versions(),
     )

@@ -279,11 +279,12 @@ def test_onnx_is_written_where_it_is_asked_for(call, done, tmp_path, monkeypatch
     assert code == 0
     assert "model.onnx was not written: it needs pip install 'evolvent[onnx]'" in out
     told = {"onnx_max_abs_diff": 2e-7, "onnx_note": ""}
-    monkeypatch.setattr("evolvent.deliver.card.Conversion.result", lambda self: told)
+    monkeypatch.setattr("evolvent.deliver.delivered.Conversion.result", lambda self: told)
     out = call("export", done, "--to", tmp_path / "with", "--onnx")[1]
     assert f"{tmp_path}/with/model.onnx: parity 2.0e-07 in onnxruntime" in out
     card = json.loads((tmp_path / "with" / "card.json").read_text())
     assert card["onnx_max_abs_diff"] == 2e-7
+    assert "differs by 2.0e-07" in (tmp_path / "with" / "card.md").read_text()
 
 
 def test_without_a_verb_the_help_is_shown(call):

@@ -9,8 +9,9 @@ import torch
 import evolvent as ev
 from evolvent.config import rehearsal as sharing
 from evolvent.config.recipes import RECIPES
+from evolvent.deliver.card import Card, page
 from evolvent.engine import checkpoints
-from evolvent.engine.alarms import alarms, of_card, page
+from evolvent.engine.alarms import alarms, shared_weights
 from evolvent.engine.events import Say
 from evolvent.engine.store import Store
 from evolvent.errors import RunError, SettingError
@@ -353,7 +354,7 @@ def test_darts_drifts_to_skips_and_the_alarm_says_so(go, monkeypatch):
     raised = [line for line in said if line.startswith("alarm")]
     assert len(raised) == 1 and "skip connections" in raised[0]
     assert run.card["shared_weights"]["alarms"][0]["name"] == "skip connections"
-    assert "skip connections" in page(run.card)
+    assert "skip connections" in page(Card.from_json(run.card))
     own = {"batches": 6, "spread": 1.0, "lr": 0.02, "most_skips": 2}
     stopped = go("stopped", settings={"strategy": own}, budget="12t", seed=1)
     assert stopped.card["trials"] < 12
@@ -362,5 +363,6 @@ def test_darts_drifts_to_skips_and_the_alarm_says_so(go, monkeypatch):
 
 def test_of_a_search_without_shared_weights_a_card_has_nothing(tmp_path):
     store = Store(tmp_path / "run.db", write=True)
-    assert of_card(10, store) == {} and page({}) == ""
+    assert shared_weights(10, store) is None
+    assert "shared weights" not in page(Card(task="toy", recipe="random", metric="accuracy"))
     store.close()

@@ -1,11 +1,16 @@
-"""What a run says of itself."""
+"""The card of a network: its values, its page, its files."""
+
+import json
+from typing import Any
 
 import pytest
 
-from evolvent.deliver.card import rows, text
-from evolvent.types import Budget, Candidate, Result, failed
+from evolvent.deliver.card import Card, Control, page, rows, write
+from evolvent.deliver.front import Front
+from evolvent.engine.alarms import Alarm, SharedWeights
+from evolvent.errors import RunError
 
-CARD = {
+CARD: dict[str, Any] = {
     "task": "/data/cats.npz",
     "recipe": "amoebanet",
     "search_seconds": 61.0,
@@ -29,30 +34,92 @@ CARD = {
 }
 
 
-def trial(id, **more):
-    return Candidate(id, ("conv",), budget=Budget(epochs=1.0), **more)
+def text(card):
+    return page(Card.from_json(card))
 
 
-def test_every_candidate_is_a_row_whatever_became_of_it():
-    first, second, third = trial(0), trial(1, parents=(0,), operator="op"), trial(2)
-    log = [
-        first,
-        second,
-        Result(first, 0.5, seconds=1.5, params=7),
-        third,
-        failed(second, "by design"),
-    ]
-    found = list(rows(log))
-    assert [(row["id"], row["status"], row["score"]) for row in found] == [
-        (0, "ok", 0.5),
-        (1, "failed", None),
-        (2, "running", None),
-    ]
-    assert (found[1]["parent"], found[1]["operator"], found[1]["reason"]) == (0, "op", "by design")
+# ---- the values ----------------------------------------------------------------------------------
+
+
+FULL = Card(
+    task="digits",
+    recipe="gdas",
+    metric="accuracy",
+    arch=("a", ("b", 1)),
+    candidate=7,
+    val_score=0.9,
+    controls={"plain": Control(params=5, test_score=0.8), "tree": Control(test_score=0.7)},
+    classes=("0", "1"),
+    front=Front(("params",), ({"id": 7, "score": 0.9, "params": 5.0},)),
+    shared_weights=SharedWeights(weight_steps=30, alarms=(Alarm(7, "entropy", "seen", "do"),)),
+    other={"of_tomorrow": 1},
+)
+
+
+def test_a_card_comes_back_from_its_file(tmp_path):
+    write(FULL, tmp_path)
+    stored = json.loads((tmp_path / "card.json").read_text())
+    again = Card.from_json(stored)
+    assert json.loads(json.dumps(again.to_json())) == stored
+    assert again.controls == FULL.controls
+    assert again.front == FULL.front
+    assert again.shared_weights == FULL.shared_weights
+    assert (tmp_path / "card.md").read_text() == page(again)
+
+
+def test_every_card_has_the_same_keys_and_those_of_other_versions():
+    always = Card(task="digits", recipe="random", metric="accuracy").to_json()
+    assert always.keys() >= {
+        *("task", "recipe", "arch", "params", "flops", "val_score", "test_score", "metric"),
+        *("search_seconds", "train_seconds", "trials", "seed", "parity_max_abs_diff"),
+    }
+    assert FULL.to_json().keys() == always.keys() | {"of_tomorrow"}
+    assert Card.from_json(FULL.to_json()).other == {"of_tomorrow": 1}
+
+
+def test_what_an_older_card_does_not_have_is_none():
+    old = Card.from_json(CARD | {"controls": None})
+    assert (old.arch, old.onnx_note, old.controls) == (None, None, {})
+    least = Card.from_json({"task": "digits", "recipe": "random", "metric": "accuracy"})
+    assert "None" not in page(least)
+    with pytest.raises(RunError, match=r"no 'metric'.*resume"):
+        Card.from_json({"task": "digits", "recipe": "random"})
+
+
+def test_the_json_is_the_last_to_be_written(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(
+        "evolvent.deliver.card.write_atomically", lambda file, text: written.append(file.name)
+    )
+    write(FULL, tmp_path)
+    assert written == ["card.md", "card.json"]
+
+
+@pytest.mark.parametrize(
+    ("more", "delivery"),
+    [
+        ({}, "winner"),
+        ({"solved": False}, "genes"),
+        ({"looked_up": True}, "table"),
+        ({"run": "runs/a"}, "candidate"),
+        ({"run": "runs/a", "found_on": "digits"}, "training"),
+    ],
+)
+def test_a_card_knows_how_its_network_came_about(more, delivery):
+    card = Card.from_json(CARD | {"candidate": 3, "arch": ["a"]} | more)
+    assert card.delivery == delivery
+    told = page(card)
+    assert told.startswith("# ")
+    assert "None" not in told
+    assert "\n\n\n" not in told
+    assert ("import model" in told) == (delivery != "table")
+
+
+# ---- the page ------------------------------------------------------------------------------------
 
 
 def test_the_page_has_the_figures_and_what_they_rest_on():
-    page = text(CARD)
+    told = text(CARD)
     for figure in (
         "12,345",
         "0.9765",
@@ -63,9 +130,9 @@ def test_the_page_has_the_figures_and_what_they_rest_on():
         "1.2e-07",
         "cats.npz",
     ):
-        assert figure in page
-    assert "best of the first 20 random candidates" in page
-    assert "test was read once" in page
+        assert figure in told
+    assert "best of the first 20 random candidates" in told
+    assert "test was read once" in told
 
 
 @pytest.mark.parametrize("winner", [True, False])
@@ -78,3 +145,76 @@ def test_the_page_says_when_chance_won(winner):
 
 def test_the_page_says_when_there_are_no_test_data():
     assert "no test data" in text(CARD | {"test_score": None})
+
+
+def test_scores_of_different_weights_never_stand_in_one_row():
+    def scores(**more):
+        card = Card.from_json(CARD | {"controls": {}} | more)
+        assert "0.9876" in page(card)
+        (row,) = rows(card)
+        return (row.val_score, row.test_score)
+
+    assert scores() == scores(same_weights=False) == (None, 0.9765)
+    assert scores(test_score=None) == (None, None)
+    assert scores(same_weights=True) == (0.9876, 0.9765)
+    assert scores(solved=True) == scores(looked_up=True) == (0.9876, 0.9765)
+    assert scores(looked_up=True, same_weights=False) == (None, 0.9765)
+
+
+def test_the_weights_that_validation_chose_are_told():
+    assert "0.9876 when it was chosen, trained on the training data alone" in text(
+        CARD | {"finalists": {"3": 0.9876}}
+    )
+    assert "0.9876 when it was chosen, as the search had trained it" in text(
+        CARD | {"finalists": {}}
+    )
+    assert "0.9876 when it was chosen, after 12 epochs" in text(
+        CARD | {"looked_up": True, "same_weights": False, "search_epochs": 12.0}
+    )
+    assert "when it was chosen" not in text(CARD | {"same_weights": True})
+
+
+def test_columns_without_a_number_are_left_out():
+    def head(**more):
+        return next(line for line in text(CARD | more).splitlines() if line.startswith("|"))
+
+    assert head() == "| network | parameters | test accuracy |"
+    assert head(same_weights=True) == (
+        "| network | parameters | validation accuracy | test accuracy |"
+    )
+    assert head(test_score=None, controls={}) == "| network | parameters |"
+
+
+def test_a_control_of_any_name_is_a_row():
+    last = rows(FULL)[-1]
+    assert (last.label, last.test_score, last.params) == ("control: tree", 0.7, None)
+    assert "| control: tree | - | 0.7000 |" in page(FULL).splitlines()
+
+
+def test_a_training_that_was_cut_is_told():
+    control = CARD["controls"]["plain"] | {"cut": True}
+    told = text(CARD | {"cut": True, "controls": {"plain": control}})
+    assert told.count("cut by the budget") == 2
+    assert "cut by the budget" not in text(CARD)
+
+
+def test_without_controls_nothing_is_compared():
+    assert "same recipe" in text(CARD)
+    assert "same recipe" not in text(CARD | {"controls": {}})
+
+
+def test_the_front_and_the_shared_weights_are_sections():
+    told = page(FULL)
+    assert "30 batches" in told
+    assert "**alarm: seen: do.**" in told
+    assert told.split("## ")[-1].startswith("The front: accuracy against params")
+    assert "| 7 | 0.9000 | 5 |" in told
+    assert "## The front" not in text(CARD)
+    assert "shared weights" not in text(CARD)
+
+
+def test_a_network_whose_weights_are_genes_is_not_to_be_trained():
+    told = text(CARD | {"run": "runs/a", "data": {"kind": "control"}, "test_score": None})
+    assert "Its weights are genes" in told
+    assert "evolvent train" not in told
+    assert "12,345 connections" in told

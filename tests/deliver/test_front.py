@@ -10,12 +10,16 @@ from tests.helpers import elsewhere
 from tests.helpers_resolve import settled as setup_of
 
 import evolvent as ev
-from evolvent.deliver.card import text
-from evolvent.deliver.front import front, of_card, page
+from evolvent.deliver.card import Card, page
+from evolvent.deliver.front import front, front_of
 from evolvent.errors import RunError, SettingError
 from evolvent.run import Run
 from evolvent.types import Budget, Candidate, Result, failed
 
+ALWAYS = {  # what every card has at least
+    *("task", "recipe", "arch", "params", "flops", "val_score", "test_score", "metric"),
+    *("search_seconds", "train_seconds", "trials", "seed", "parity_max_abs_diff"),
+}
 TINY: dict[str, Any] = {
     "task": {"fraction": 0.3},
     "strategy": {"minimise": ["latency_ms", "flops"], "population": 4},
@@ -77,8 +81,8 @@ def test_the_card_lists_the_front(run):
 
 
 def test_the_card_of_a_search_with_one_goal_has_no_front(toy):
-    assert of_card(settled(toy, strategy="random"), [trial(0, 0.9, 300)]) == {}
-    assert page({}) == ""
+    assert front_of(settled(toy, strategy="random"), [trial(0, 0.9, 300)]) is None
+    assert "## The front" not in page(Card(task="toy", recipe="random", metric="accuracy"))
 
 
 def test_a_table_has_a_front_and_nothing_to_export(tmp_path):
@@ -89,10 +93,17 @@ def test_a_table_has_a_front_and_nothing_to_export(tmp_path):
     assert [point["params"] for point in points] == sorted(point["params"] for point in points)
     scores = [point["score"] for point in points]
     assert scores == sorted(scores)
-    assert "evolvent export" not in page(run.card)
-    assert text(run.card).endswith(page(run.card))
+    text = page(Card.from_json(run.card))
+    assert "evolvent export" not in text
+    assert text.split("## ")[-1].startswith("The front: ")
+    assert text == (run.folder / "best" / "card.md").read_text()
     with pytest.raises(RunError, match="looked its candidates up in a table"):
         run.export(tmp_path / "net", points[0]["id"])
+    with pytest.raises(RunError, match="looked its candidates up in a table"):
+        run.export(tmp_path / "net")
+    assert not (tmp_path / "net").exists()
+    assert run.card.keys() >= ALWAYS
+    assert (run.card["train_seconds"], run.card["parity_max_abs_diff"]) == (0.0, None)
 
 
 # ---- what is measured ----------------------------------------------------------------------------
@@ -149,6 +160,9 @@ def test_any_candidate_can_be_exported_as_the_search_trained_it(run, digits, tmp
     assert (card["candidate"], card["val_score"]) == (point["id"], point["score"])
     assert (card["flops"], card["test_score"]) == (told.flops, None)
     assert "test was not read" in (to / "card.md").read_text()
+    assert card.keys() >= ALWAYS
+    assert card["trials"] == run.card["trials"]
+    assert card["search_seconds"] == run.card["search_seconds"]
     assert score(to, digits) == pytest.approx(told.score, abs=0.02)  # bfloat16 in the search
 
 

@@ -172,9 +172,9 @@ def _show_result(done: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps(done.card | {"folder": str(done.folder)}))
         return
-    from ..deliver.card import text
+    from ..deliver.card import Card, page
 
-    print(text(done.card))
+    print(page(Card.from_json(done.card)))
     if not done.card.get("looked_up"):
         print(_where(done.folder / "best"))
 
@@ -333,7 +333,8 @@ def train(
 ) -> None:
     """Train a candidate of a run fully: longer, scaled up, or on another task."""
     from ..config.settings import parse_set
-    from ..training import PARTS, page
+    from ..deliver.card import Card, page
+    from ..training import PARTS
     from ..training import train as train_fully
     from .display import Display
 
@@ -358,7 +359,7 @@ def train(
     if as_json:
         print(json.dumps(card))
     else:
-        print(page(card))
+        print(page(Card.from_json(card)))
         print(_where(out))
 
 
@@ -394,7 +395,8 @@ def export(
     from ..run import Run
 
     difference = Run(run).export(to, candidate, onnx=onnx)
-    print(f"{to}: model.py and weights.safetensors, needs torch only (parity {difference:.1e})")
+    proof = "" if difference is None else f" (parity {difference:.1e})"
+    print(f"{to}: model.py and weights.safetensors, needs torch only{proof}")
     if onnx:
         card = json.loads((to / "card.json").read_text())
         if card["onnx_max_abs_diff"] is None:

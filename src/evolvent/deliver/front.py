@@ -1,30 +1,17 @@
-"""The candidates among which a user chooses: the front of a search, and any of them exported.
-
-What a front has no single answer to is the user's to decide, so every candidate whose weights were
-kept can be exported as the search trained it, without another training.
-"""
+"""The front of a search: the candidates that no other beats in every goal."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..config.setup import Setup
-from ..engine.weights import Weights
-from ..errors import RunError
-from ..files import write_atomically
-from ..network.build import plan, weights
-from ..network.cost import cost
-from ..network.fit import TRAINED
 from ..ranking import rung
 from ..strategy.pareto import costs
-from ..types import Result, State
-from . import export
+from ..types import Result
 
 
 def front(results: Sequence[Result], minimise: Sequence[str]) -> dict[int, tuple[float, ...]]:
@@ -53,139 +40,32 @@ def front(results: Sequence[Result], minimise: Sequence[str]) -> dict[int, tuple
     return dict(sorted(found.items(), key=lambda item: (item[1][0], item[0])))
 
 
-def of_card(setup: Setup, results: Sequence[Result]) -> dict[str, Any]:
-    """Return the front of a search for its card; nothing for a search with one goal."""
-    minimise = setup.objectives
-    if not minimise:
-        return {}
-    scores = {r.candidate.id: r.score for r in results}
-    points = [
-        {"id": id, "score": scores[id]} | dict(zip(minimise, values, strict=True))
-        for id, values in front(results, minimise).items()
-    ]
-    return {"front": {"minimise": list(minimise), "points": points}}
-
-
-def page(card: Mapping[str, Any]) -> str:
-    """Return the front of a card as a part of its page; nothing where it has none."""
-    if "front" not in card:
-        return ""
-    names = card["front"]["minimise"]
-    lines = [
-        "",
-        f"## The front: {card['metric']} against {', '.join(names)}",
-        "",
-        f"| candidate | validation {card['metric']} | {' | '.join(names)} |",
-        f"| --: | --: |{' --: |' * len(names)}",
-    ]
-    for point in card["front"]["points"]:
-        values = " | ".join(_shown(point[name]) for name in names)
-        lines.append(f"| {point['id']} | {point['score']:.4f} | {values} |")
-    said = (
-        "No candidate of the search beats one of these in all columns; scores are the search's own."
-    )
-    if "latency_ms" in names:
-        said += (
-            " Latency is the median of a few passes on the machine and beside the processes of the "
-            "search: it compares candidates roughly, and is no promise for another machine."
-        )
-    if not card.get("looked_up"):
-        said += (
-            " `evolvent export RUN --candidate ID --to FOLDER` gives one as the search trained it, "
-            "`evolvent train RUN --candidate ID --epochs E --out FOLDER` trains it fully."
-        )
-    return "\n".join([*lines, "", said, ""])
-
-
-def _shown(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
-
-
-def weights_of(run: Path, setup: Setup, result: Result) -> State:
-    """Return the weights that the search gave a candidate.
-
-    Raises:
-        RunError: if there is no network of it, or its weights were not kept.
-    """
-    id, arch = result.candidate.id, result.candidate.arch
-    if setup.task.kind == "table":
-        raise RunError(f"{run} looked its candidates up in a table: there is no network to export")
-    if not result.ok or result.candidate.kind != "trial":
-        what = result.reason or f"it was a {result.candidate.kind}"
-        raise RunError(
-            f"candidate {id} has no trained network ({what}): choose another --candidate"
-        )
-    space = setup.space
-    if "weighted" in space.gives:  # they are genes
-        return weights(space, arch)
-    state = Weights(run / "weights").of([id]).get(id)
-    if state is None:
-        raise RunError(
-            f"the weights of candidate {id} were not kept: evolvent train {run} --candidate {id} "
-            "--epochs E --out FOLDER trains it (estimator.keep=true keeps those of a new search)"
-        )
-    return {name: value for name, value in state.items() if name != TRAINED}
-
-
-def export_candidate(
-    run: Path,
-    setup: Setup,
-    result: Result,
-    state: State,
-    to: Path,
-    *,
-    onnx: bool = False,
-) -> dict[str, Any]:
-    """Write the network of a candidate, as the search trained it, with a card; return the card.
+@dataclass(frozen=True)
+class Front:
+    """The front of a search, for its card.
 
     Args:
-        run: the folder of the run.
-        setup: of the run, with its data.
-        result: of the candidate.
-        state: its weights, from `weights_of`.
-        to: an empty folder.
-        onnx: whether to write ``model.onnx`` too.
+        minimise: metrics that were kept low beside a high score.
+        points: ``id``, ``score`` and every metric of `minimise`, the smallest of the first one first.
     """
-    id, task = result.candidate.id, setup.task
-    made = plan(setup.space, result.candidate.arch, task, setup.network.size)
-    card = {
-        "task": setup.request.task,
-        "recipe": setup.recipe,
-        "run": str(run),
-        "arch": result.candidate.arch,
-        "candidate": id,
-        "params": result.params,
-        "flops": cost(made, task).flops,
-        "val_score": result.score,
-        "test_score": None,
-        "metric": task.metric,
-        "metrics": dict(result.metrics),
-        "train_epochs": result.epochs,
-        "total_epochs": result.total_epochs,
-        "train_seconds": result.metrics.get("train_seconds", result.seconds),
-        "seed": result.seed,
-    }
-    card |= export.export(
-        to,
-        onnx=onnx,
-        plan=made,
-        state=state,
-        task=task,
-        title=f"Candidate {id} of a search by {setup.recipe} on {Path(task.name).name}.",
-        provenance=f"Validation {task.metric} {result.value:.4f}, {result.params:,} parameters, "
-        f"{result.total_epochs:g} epochs, as the search trained it.",
-    )
-    write_atomically(to / "card.md", _candidate_page(card))
-    write_atomically(to / "card.json", json.dumps(card, indent=1))
-    return card
+
+    minimise: tuple[str, ...]
+    points: tuple[Mapping[str, float], ...]
 
 
-def _candidate_page(card: Mapping[str, Any]) -> str:
-    return (
-        f"# Candidate {card['candidate']} for {Path(card['task']).name}\n\n"
-        f"Found by `{card['recipe']}` in `{card['run']}`: validation {card['metric']} "
-        f"{card['val_score']:.4f}, {card['params']:,} parameters, "
-        f"{card['flops']:,} FLOPs per input.\n\n"
-        f"These are the weights of the search, {card['total_epochs']:.3g} epochs; test was not read. "
-        "`evolvent train` trains it fully and reads test once.\n"
+def front_of(setup: Setup, results: Sequence[Result]) -> Front | None:
+    """Return the front of a search; None for a search with one goal.
+
+    Args:
+        setup: of the run.
+        results: of its search.
+    """
+    minimise = setup.objectives
+    if not minimise:
+        return None
+    scores = {r.candidate.id: r.value for r in results if r.scored}
+    points = tuple(
+        {"id": id, "score": scores[id]} | dict(zip(minimise, values, strict=True))
+        for id, values in front(results, minimise).items()
     )
+    return Front(tuple(minimise), points)

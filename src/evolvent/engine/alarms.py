@@ -10,7 +10,7 @@ for the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ..types import Result
@@ -87,53 +87,55 @@ def _alarms(trial: Result, horizon: int) -> Iterator[Alarm]:
         )
 
 
-def of_card(horizon: int, store: Store) -> dict[str, Any]:
-    """Return what the card says of a search on shared weights; nothing for others."""
+@dataclass(frozen=True, kw_only=True)
+class SharedWeights:
+    """What a search on shared weights did.
+
+    Args:
+        weight_steps: batches that the shared weights learnt from. [count]
+        architecture_steps: times that architectures were judged. [count]
+        gradients: how many of these with a gradient. [count]
+        entropy_before: of the architecture at the start, 1 is undecided; None where nobody noted it.
+        entropy_after: the same at the end.
+        moved: whether the entropy changed; None where it is not known.
+        rewinds: times that the search went back to a checkpoint. [count]
+        alarms: the first of every kind.
+    """
+
+    weight_steps: int = 0
+    architecture_steps: int = 0
+    gradients: int = 0
+    entropy_before: float | None = None
+    entropy_after: float | None = None
+    moved: bool | None = None
+    rewinds: int = 0
+    alarms: tuple[Alarm, ...] = ()
+
+
+def shared_weights(horizon: int, store: Store) -> SharedWeights | None:
+    """Return what a search on shared weights did; None for other searches.
+
+    Args:
+        horizon: epochs that the search was planned for. [epochs]
+        store: of the run.
+    """
     trials = [result for result in store.results() if result.ok]
     notes = [_note(trial) for trial in trials]
     if not any("epoch" in note for note in notes):
-        return {}
+        return None
     steps = store.steps()
     undecided = [note for note in notes if "begun" in note]
     before, after = (undecided[0]["begun"], undecided[-1]["entropy"]) if undecided else (None, None)
-    moved = None if before is None or after is None else abs(before - after) >= STILL
-    return {
-        "shared_weights": {
-            "weight_steps": sum(step.candidate.budget.train_batches or 0 for step in steps),
-            "architecture_steps": sum(step.score is not None for step in steps),
-            "gradients": sum(step.gradient is not None for step in steps),
-            "entropy_before": before,
-            "entropy_after": after,
-            "moved": moved,
-            "rewinds": store.meta("rewinds") or 0,
-            "alarms": [asdict(alarm) for alarm in alarms(trials, horizon)],
-        }
-    }
-
-
-def page(card: Mapping[str, Any]) -> str:
-    """Return the card's lines on a search on shared weights."""
-    shared = card.get("shared_weights")
-    if shared is None:
-        return ""
-    lines = [
-        "",
-        f"The shared weights learnt from {shared['weight_steps']:,} batches; architectures were judged "
-        f"{shared['architecture_steps']:,} times, {shared['gradients']:,} times with a gradient.",
-    ]
-    if shared["entropy_before"] is not None:
-        lines[-1] += (
-            f" The entropy of the architecture went from {shared['entropy_before']:.3f} to "
-            f"{shared['entropy_after']:.3f} (1 is undecided)."
-        )
-    if shared["moved"] is False:
-        lines += [
-            "",
-            "**This was not a search**: the architecture parameters ended where they began. A longer "
-            "budget or a higher learning rate (strategy.lr) lets them move.",
-        ]
-    lines += [line for alarm in shared["alarms"] for line in ("", f"**{Alarm(**alarm)}.**")]
-    return "\n".join(lines) + "\n"
+    return SharedWeights(
+        weight_steps=sum(step.candidate.budget.train_batches or 0 for step in steps),
+        architecture_steps=sum(step.score is not None for step in steps),
+        gradients=sum(step.gradient is not None for step in steps),
+        entropy_before=before,
+        entropy_after=after,
+        moved=None if before is None or after is None else abs(before - after) >= STILL,
+        rewinds=store.meta("rewinds") or 0,
+        alarms=tuple(alarms(trials, horizon)),
+    )
 
 
 def _note(trial: Result) -> Mapping[str, Any]:

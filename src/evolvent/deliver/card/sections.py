@@ -1,0 +1,273 @@
+"""The page of a card.
+
+The page is made of sections. A section is a function from the card to its lines; it returns none where
+the card has nothing for it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .table import said, table, what_is_counted
+from .values import Card
+
+#: kind of data -> how the network is called
+CALLS = {
+    "image": "net(model.preprocess(images))     # images [B, H, W, C] as in the data",
+    "numbers": "net(numbers)                      # [B, inputs], as reading.json says",
+    "text": "net(tokens)                       # [B, length], as reading.json says",
+    "control": "net(observations)                 # {shape} numbers each",
+}
+READ = ("image", "numbers", "text")  # kinds of data whose raw files predict.py reads
+
+GENES = "Its weights are genes: nothing was trained. "
+STARTS = (
+    "Test is the share of other starts from which it does what it should; no strategy saw them."
+)
+NO_STARTS = "There is no test: the search scored every case that there is."
+AS_SEARCHED = (
+    "These are the weights of the search; test was not read. `evolvent train` trains the candidate "
+    "fully and reads test once."
+)
+
+
+def page(card: Card) -> str:
+    """Return the card as a page in Markdown."""
+    sections = (_head, table, _sentences, _usage, _size, _shared_weights, _front)
+    found = [lines for section in sections if (lines := section(card))]
+    return "\n\n".join("\n".join(lines) for lines in found) + "\n"
+
+
+# ---- head ----------------------------------------------------------------------------------------
+
+
+def _head(card: Card) -> list[str]:
+    what = {"table": "The best", "candidate": f"Candidate {card.candidate}"}
+    title = f"{what.get(card.delivery, 'A network')} for {Path(card.task).name}"
+    return [f"# {title}", "", f"{_search(card)}{_training(card)}."]
+
+
+def _search(card: Card) -> str:
+    """Return who found it, and how."""
+    if card.run is not None:
+        on = said(" on {}", card.found_on and Path(card.found_on).name)
+        there = said(" (validation {:.4f} there)", card.search_score) if on else ""
+        return f"Candidate {card.candidate} of `{card.run}`, found by `{card.recipe}`{on}{there}"
+    seconds = said(" in {} of search", _seconds(card.search_seconds))
+    facts = [said("{} trials", card.trials), said("seed {}", card.seed)]
+    return f"Found by `{card.recipe}`{seconds}" + said(
+        " ({})", ", ".join(filter(None, facts)) or None
+    )
+
+
+def _training(card: Card) -> str:
+    """Return how it got its weights, after who found it."""
+    match card.delivery:
+        case "genes":
+            return f": {'it solves the task' if card.solved else 'the task is not solved'}"
+        case "table":
+            return said(": `{}`", card.arch)
+        case "candidate":
+            return said(", trained {:.3g} epochs by the search", card.total_epochs or None)
+        case "winner":
+            return _length(card)
+        case "training":
+            threads = said(" with {} threads", card.threads).replace(" 1 threads", " 1 thread")
+            memory = said(", at most {:.0f} MiB of memory", card.peak_mib)
+            fresh = f" from fresh weights (seed {card.seed})"
+            return f"{_length(card)}{fresh}{threads}{memory}{_helps(card)}"
+
+
+def _length(card: Card) -> str:
+    epochs = said(", trained {:.3g} epochs", card.train_epochs)
+    examples = said(" on {:,} examples", card.train_examples)
+    seconds = said(" in {}", _seconds(card.train_seconds))
+    inherited = (card.total_epochs or 0) - (card.train_epochs or 0)
+    before = f", on top of {inherited:.3g} that its weights had been trained before"
+    return epochs + examples + seconds + (before if inherited > 0 else "")
+
+
+def _helps(card: Card) -> str:
+    """Return what helped the training only."""
+    helps = {"drop-path": "drop_path", "auxiliary": "auxiliary"}
+    given = {name: (card.size or {}).get(key) for name, key in helps.items()}
+    return "".join(f", {name} {value:g}" for name, value in given.items() if value)
+
+
+def _seconds(value: float | None) -> str | None:
+    return None if value is None else f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
+
+
+# ---- sentences -----------------------------------------------------------------------------------
+
+
+def _sentences(card: Card) -> list[str]:
+    told = [sentence for make in (_chance, _reading, _basis) if (sentence := make(card))]
+    return "\n\n".join(told).splitlines()
+
+
+def _chance(card: Card) -> str:
+    if not card.random_is_the_winner:
+        return ""
+    return "The winner is itself the best of the first random candidates."
+
+
+def _reading(card: Card) -> str:
+    """Return as what the target was read, where that was found out."""
+    found = card.data.get("identified")
+    return f"The target was read as {found['kind']}: {found['reason']}." if found else ""
+
+
+def _basis(card: Card) -> str:
+    """Return what the scores rest on."""
+    tested = card.test_score is not None
+    match card.delivery:
+        case "winner":
+            return _basis_of_winner(card)
+        case "genes":
+            return GENES + (STARTS if tested else NO_STARTS)
+        case "table":
+            return f"Looked up, not trained: there is no network to export.{_earlier(card)}"
+        case "candidate":
+            return f"{GENES}Here test was not read." if card.genes else AS_SEARCHED
+        case "training":
+            read = (
+                "Test was read once, after the training." if tested else "There are no test data."
+            )
+            return f"{read}{_errors(card)} `card.json` has every setting."
+
+
+def _basis_of_winner(card: Card) -> str:
+    read = "test was read once, after the final training, for the networks of this table"
+    if card.test_score is None:
+        read = "there are no test data"
+    alike = " All were trained by the same recipe." if card.controls else ""
+    return f"Validation chose the winner; {read}.{alike}{_earlier(card)}{_errors(card)}"
+
+
+def _earlier(card: Card) -> str:
+    """Return the validation score where it is of other weights than the row's."""
+    if card.one_training or card.val_score is None:
+        return ""
+    text = f" Validation {card.metric} was {card.val_score:.4f} when it was chosen"
+    if card.looked_up:
+        return text + said(", after {:.3g} epochs", card.search_epochs) + "."
+    by = "" if card.finalists is None else ", as the search had trained it"  # None: an older card
+    if card.finalists:
+        by = ", trained on the training data alone"
+    return f"{text}{by}; the final training had the validation data too."
+
+
+def _errors(card: Card) -> str:
+    """Return the errors of a predicted quantity, in its unit."""
+    told = card.test_metrics or {}
+    if "rmse" not in told:
+        return ""
+    what = "winner" if card.delivery == "winner" else "network"
+    return f" The {what}'s errors on test: rmse {told['rmse']:.4g}, mae {told['mae']:.4g}."
+
+
+# ---- usage and size ------------------------------------------------------------------------------
+
+
+def _usage(card: Card) -> list[str]:
+    if card.looked_up:
+        return []
+    lines = [
+        "```python",
+        "import model                      # model.py of this folder; needs torch only",
+        "net = model.load('.')",
+        CALLS[card.kind].format(shape=list(card.input_shape or ())),
+        "```",
+    ]
+    if card.kind in READ:
+        lines += [
+            "",
+            "`python predict.py FILE...` reads raw files, prepares them by `reading.json`, and prints "
+            "what the network says.",
+        ]
+    return lines
+
+
+def _size(card: Card) -> list[str]:
+    cells = said("{} cells", card.cells) + said(" of width {}", card.width)
+    params = said("{:,} " + what_is_counted(card), card.params)
+    facts = [cells, params, said("{:,} FLOPs per input", card.flops)]
+    size = said("{}.", ", ".join(filter(None, facts)) or None)
+    return [line] if (line := f"{size}{_proof(card)}{_onnx(card)}".strip()) else []
+
+
+def _proof(card: Card) -> str:
+    return said(
+        " Largest difference between this folder's network, run without evolvent, and the one in "
+        "memory: {:.1e}.",
+        card.parity_max_abs_diff,
+    )
+
+
+def _onnx(card: Card) -> str:
+    if card.onnx_max_abs_diff is not None:
+        return f" model.onnx, run by onnxruntime, differs by {card.onnx_max_abs_diff:.1e}."
+    return f" model.onnx was {card.onnx_note}." if card.onnx_note else ""
+
+
+# ---- the search ----------------------------------------------------------------------------------
+
+
+def _shared_weights(card: Card) -> list[str]:
+    shared = card.shared_weights
+    if shared is None:
+        return []
+    lines = [
+        f"The shared weights learnt from {shared.weight_steps:,} batches; architectures were judged "
+        f"{shared.architecture_steps:,} times, {shared.gradients:,} times with a gradient."
+    ]
+    if shared.entropy_before is not None:
+        lines[0] += (
+            f" The entropy of the architecture went from {shared.entropy_before:.3f} to "
+            f"{shared.entropy_after:.3f} (1 is undecided)."
+        )
+    if shared.moved is False:
+        lines += [
+            "",
+            "**This was not a search**: the architecture parameters ended where they began. A longer "
+            "budget or a higher learning rate (strategy.lr) lets them move.",
+        ]
+    return lines + [line for alarm in shared.alarms for line in ("", f"**{alarm}.**")]
+
+
+def _front(card: Card) -> list[str]:
+    if card.front is None:
+        return []
+    names = card.front.minimise
+    lines = [
+        f"## The front: {card.metric} against {', '.join(names)}",
+        "",
+        f"| candidate | validation {card.metric} | {' | '.join(names)} |",
+        f"| --: | --: |{' --: |' * len(names)}",
+    ]
+    for point in card.front.points:
+        values = " | ".join(_value(point[name]) for name in names)
+        lines.append(f"| {point['id']} | {point['score']:.4f} | {values} |")
+    return [*lines, "", _of_front(card, names)]
+
+
+def _of_front(card: Card, names: tuple[str, ...]) -> str:
+    text = (
+        "No candidate of the search beats one of these in all columns; scores are the search's own."
+    )
+    if "latency_ms" in names:
+        text += (
+            " Latency is the median of a few passes on the machine and beside the processes of the "
+            "search: it compares candidates roughly, and is no promise for another machine."
+        )
+    if not card.looked_up:
+        text += (
+            " `evolvent export RUN --candidate ID --to FOLDER` gives one as the search trained it, "
+            "`evolvent train RUN --candidate ID --epochs E --out FOLDER` trains it fully."
+        )
+    return text
+
+
+def _value(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"

@@ -1,0 +1,112 @@
+"""The table of a card: the network and what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .values import Card, Control
+
+#: delivery -> what the table calls its network
+LABELS = {
+    "winner": "**the winner**",
+    "genes": "candidate {}, as it was found",
+    "table": "candidate {}",
+    "candidate": "candidate {}, as the search trained it",
+    "training": "candidate {}, trained from fresh weights",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table. It is about one set of weights, so both scores are of the same.
+
+    Args:
+        label: what it is.
+        params: trainable numbers. [count]
+        val_score: on validation data; None where these weights have none.
+        test_score: on test data; None where these weights have none.
+        note: more to say of it.
+    """
+
+    label: str
+    params: int | None = None
+    val_score: float | None = None
+    test_score: float | None = None
+    note: str = ""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Label, parameters, validation and test score as text, empty for None."""
+        label = f"{self.label} ({self.note})" if self.note else self.label
+        scores = (said("{:.4f}", score) for score in (self.val_score, self.test_score))
+        return (label, said("{:,}", self.params), *scores)
+
+
+def rows(card: Card) -> list[Row]:
+    """Return the rows of the table: the network, then its controls."""
+    return [_own(card), *(_control(card, *item) for item in card.controls.items())]
+
+
+def table(card: Card) -> list[str]:
+    """Return the table of the page, in Markdown, without the columns that are empty."""
+    heads = ("network", what_is_counted(card), f"validation {card.metric}", f"test {card.metric}")
+    columns = list(zip(*(row.cells for row in rows(card)), strict=True))
+    kept = [at for at, column in enumerate(columns) if any(column)]
+    lines = zip(*([cell or "-" for cell in columns[at]] for at in kept), strict=True)
+    marks = ["---" if at == 0 else "--:" for at in kept]
+    return [_line([heads[at] for at in kept]), _line(marks), *map(_line, lines)]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _own(card: Card) -> Row:
+    """Return the row of the delivered weights: the validation score only if it is theirs."""
+    label = LABELS[card.delivery].format(card.candidate)
+    val_score = card.val_score if card.one_training else None
+    return Row(label, card.params, val_score, card.test_score, _note(card))
+
+
+def _note(card: Card) -> str:
+    if card.genes:
+        return ", ".join(f"{name} {value:.6g}" for name, value in (card.metrics or {}).items())
+    return _cut(card.cut)
+
+
+def _cut(cut: bool | None) -> str:
+    return "its training was cut by the budget" if cut else ""
+
+
+def _control(card: Card, name: str, control: Control) -> Row:
+    label = f"control: {_control_name(card, name, control)}"
+    return Row(label, control.params, None, control.test_score, _cut(control.cut))
+
+
+def _control_name(card: Card, name: str, control: Control) -> str:
+    match name:
+        case "random":
+            first = control.best_of_first_random or 1
+            return (
+                f"best of the first {first} random candidates"
+                if first > 1
+                else "a random candidate"
+            )
+        case "retrained":
+            return "the winner's architecture, trained from scratch"
+        case "plain":
+            what = "dense" if card.kind == "numbers" else "convolutional"
+            return f"a plain {what} network, made by hand"
+    return name
+
+
+def what_is_counted(card: Card) -> str:
+    """Return what the number of parameters is a number of."""
+    return "connections" if card.genes else "parameters"
+
+
+def said(pattern: str, value: Any) -> str:
+    """Return the pattern with the value in it; nothing for None."""
+    return "" if value is None else pattern.format(value)

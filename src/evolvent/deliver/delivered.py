@@ -1,0 +1,310 @@
+"""What a search hands over: the folder of a network, or of a row of a table, with its card.
+
+A run has one in ``best/``: its winner. Any candidate whose weights were kept can be exported beside it,
+as the search trained it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..config.setup import Setup
+from ..engine.alarms import shared_weights
+from ..engine.store import Store
+from ..engine.weights import Weights
+from ..errors import RunError
+from ..files import new_folder
+from ..network.build import plan, weights
+from ..network.cost import cost
+from ..network.fit import TRAINED
+from ..ranking import rank
+from ..types import Result, State
+from . import card as cards
+from . import export
+from .card import Card, Control
+from .front import front_of
+from .onnx import Conversion
+
+NO_NETWORK = "looked its candidates up in a table: there is no network to export"
+
+
+def deliver_winner(
+    folder: Path,
+    setup: Setup,
+    store: Store,
+    outcome: Mapping[str, Any],
+    patience: float | None = None,
+) -> Card:
+    """Export the winner of a run, and write its card.
+
+    Args:
+        folder: of the run.
+        setup: of the run, with its data.
+        store: its log.
+        outcome: of the final training.
+        patience: how long ONNX may take; None is as long as it needs. [s]
+    """
+    task, winner, best = setup.task, outcome["winner"], folder / "best"
+    made = plan(setup.space, outcome["arch"], task, setup.train.network.size)
+    proof = export.export(
+        best,
+        plan=made,
+        state=Weights(folder / "weights").read("winner"),
+        task=task,
+        title=f"The network that {setup.recipe} found for {Path(task.name).name}.",
+        provenance=f"Validation {task.metric} {outcome['val_score']:.4f}, "
+        f"{winner['params']:,} parameters, {winner['epochs']:g} epochs.",
+        onnx=setup.train.onnx,
+        proof=setup.train.proof,
+        patience=patience,
+    )
+    results = store.results()
+    card = Card(
+        arch=outcome["arch"],
+        candidate=outcome["id"],
+        params=winner["params"],
+        flops=cost(made, task).flops,
+        val_score=outcome["val_score"],
+        test_score=_test_score(winner, task.metric),
+        same_weights=False,  # the final training had the validation data too
+        test_metrics=winner["test"],
+        search_score=outcome["search_score"],
+        train_seconds=winner["train_seconds"],
+        train_epochs=winner["epochs"],
+        total_epochs=winner["total_epochs"],
+        train_examples=winner["examples"],
+        cut=winner["cut"],
+        finalists=outcome["finalists"],
+        controls=_controls(outcome, task.metric),
+        random_is_the_winner=outcome["random_control"]["is_the_winner"],
+        seed=setup.request.seed,
+        front=front_of(setup, results),
+        shared_weights=shared_weights(setup.schedule.horizon, store),
+        **_of_search(setup, store, results),
+        **_of_network(setup),
+        **proof,
+    )
+    cards.write(card, best)
+    return card
+
+
+def deliver_as_is(folder: Path, setup: Setup, store: Store, patience: float | None = None) -> Card:
+    """Deliver the best of a search that is not trained any more; what solved the task comes first.
+
+    That is a row of a table, where there is no network to export and test is one look-up, or a network
+    whose weights are in its genes.
+
+    Args:
+        folder: of the run.
+        setup: of the run, with its data.
+        store: its log.
+        patience: how long ONNX may take; None is as long as it needs. [s]
+
+    Raises:
+        RunError: if no candidate has a score.
+    """
+    results = store.results()
+    scored = [result for result in results if result.scored]
+    if not scored:
+        raise RunError("no candidate of the search has a score: `evolvent show` lists the reasons")
+    solved = store.meta("solved")
+    best = max(scored, key=lambda result: (result.candidate.id == solved, rank(result)))
+    estimator: Any = setup.context().estimator
+    lengths = getattr(estimator, "fidelities", ())  # a table may have a score at several
+    card = Card(
+        arch=best.candidate.arch,
+        candidate=best.candidate.id,
+        params=best.params,
+        flops=best.flops,
+        val_score=best.score,
+        test_score=estimator.test(best.candidate.arch) if "test" in estimator.gives else None,
+        same_weights=best.epochs == max(lengths, default=best.epochs),
+        search_score=best.score,
+        search_epochs=best.epochs,
+        charged_seconds=round(sum(result.seconds for result in scored), 2),
+        train_seconds=0.0,
+        looked_up="network" not in estimator.gives,
+        solved=solved is not None if "goal" in estimator.gives else None,
+        seed=setup.request.seed,
+        front=front_of(setup, results),
+        **_of_search(setup, store, results),
+    )
+    to = folder / "best"
+    to.mkdir(exist_ok=True)
+    if not card.looked_up:
+        card = dataclasses.replace(card, **_export_genes(to, setup, best, card, patience))
+    cards.write(card, to)
+    return card
+
+
+def _export_genes(
+    to: Path, setup: Setup, best: Result, card: Card, patience: float | None
+) -> dict[str, Any]:
+    """Export the network of a result with the weights that its architecture carries."""
+    space, task, arch = setup.space, setup.task, best.candidate.arch
+    made = plan(space, arch, task, setup.train.network.size)
+    proof = export.export(
+        to,
+        onnx=setup.train.onnx,
+        proof=setup.train.proof,
+        patience=patience,
+        plan=made,
+        state=weights(space, arch),
+        task=task,
+        title=f"The network that {setup.recipe} found for {task.name}.",
+        provenance=f"{task.metric} {best.value:.4f}, candidate {best.candidate.id} of {card.trials}.",
+    )
+    told = {"flops": cost(made, task).flops, "metrics": dict(best.metrics)}
+    return told | _of_network(setup) | proof
+
+
+def export_candidate(
+    run: Path,
+    setup: Setup,
+    store: Store,
+    result: Result,
+    state: State,
+    to: Path,
+    *,
+    onnx: bool = False,
+) -> Card:
+    """Export a candidate as the search trained it, and write its card.
+
+    Args:
+        run: the folder of the run.
+        setup: of the run, with its data.
+        store: its log.
+        result: of the candidate.
+        state: its weights, from `weights_of`.
+        to: an empty folder.
+        onnx: whether to write ``model.onnx`` too.
+    """
+    id, task = result.candidate.id, setup.task
+    made = plan(setup.space, result.candidate.arch, task, setup.network.size)
+    proof = export.export(
+        to,
+        onnx=onnx,
+        plan=made,
+        state=state,
+        task=task,
+        title=f"Candidate {id} of a search by {setup.recipe} on {Path(task.name).name}.",
+        provenance=f"Validation {task.metric} {result.value:.4f}, {result.params:,} parameters, "
+        f"{result.total_epochs:g} epochs, as the search trained it.",
+    )
+    card = Card(
+        run=str(run),
+        arch=result.candidate.arch,
+        candidate=id,
+        params=result.params,
+        flops=cost(made, task).flops,
+        val_score=result.score,
+        same_weights=True,
+        metrics=dict(result.metrics),
+        search_score=result.score,
+        search_epochs=result.epochs,
+        train_epochs=result.epochs,
+        total_epochs=result.total_epochs,
+        train_seconds=result.metrics.get("train_seconds", result.seconds),
+        seed=result.seed,
+        **_of_search(setup, store, store.results()),
+        **_of_network(setup),
+        **proof,
+    )
+    cards.write(card, to)
+    return card
+
+
+def weights_of(run: Path, setup: Setup, result: Result) -> State:
+    """Return the weights that the search gave a candidate.
+
+    Raises:
+        RunError: if there is no network of it, or its weights were not kept.
+    """
+    id, arch = result.candidate.id, result.candidate.arch
+    if setup.task.kind == "table":
+        raise RunError(f"{run} {NO_NETWORK}")
+    if not result.ok or result.candidate.kind != "trial":
+        what = result.reason or f"it was a {result.candidate.kind}"
+        raise RunError(
+            f"candidate {id} has no trained network ({what}): choose another --candidate"
+        )
+    space = setup.space
+    if "weighted" in space.gives:  # they are genes
+        return weights(space, arch)
+    state = Weights(run / "weights").of([id]).get(id)
+    if state is None:
+        raise RunError(
+            f"the weights of candidate {id} were not kept: evolvent train {run} --candidate {id} "
+            "--epochs E --out FOLDER trains it (estimator.keep=true keeps those of a new search)"
+        )
+    return {name: value for name, value in state.items() if name != TRAINED}
+
+
+def copy(best: Path, to: Path, *, onnx: bool = False) -> Card:
+    """Copy a delivered network to a folder of its own; return its card.
+
+    Args:
+        best: the folder of the run's network.
+        to: a new or empty folder.
+        onnx: whether to write ``model.onnx`` there, if the run has none.
+
+    Raises:
+        RunError: if `to` is not a new or empty folder.
+    """
+    new_folder(to)
+    for file in sorted(best.iterdir()):
+        if file.is_file():  # loading model.py here leaves a folder of Python's beside it
+            shutil.copyfile(file, to / file.name)
+    card = Card.from_json(json.loads((to / "card.json").read_text()))
+    if onnx and not (to / "model.onnx").is_file():
+        card = dataclasses.replace(card, **Conversion(to).result())
+        cards.write(card, to)
+    return card
+
+
+# ---- parts of a card -----------------------------------------------------------------------------
+
+
+def _of_search(setup: Setup, store: Store, results: Sequence[Result]) -> dict[str, Any]:
+    """Return what every card says of the search."""
+    return {
+        "task": setup.request.task,
+        "recipe": setup.recipe,
+        "metric": setup.task.metric,
+        "trials": sum(result.counts for result in results),
+        "search_seconds": round(store.spent("search"), 2),
+        "data": dict(setup.data),
+        "versions": dict(setup.versions),
+    }
+
+
+def _of_network(setup: Setup) -> dict[str, Any]:
+    """Return what a card says of the inputs and outputs of a network."""
+    task = setup.task
+    return {"classes": tuple(task.classes), "input_shape": tuple(task.input_shape)}
+
+
+def _controls(outcome: Mapping[str, Any], metric: str) -> dict[str, Control]:
+    """Return the controls that were trained, by name."""
+    first = {"random": outcome["random_control"]["best_of_first_random"]}
+    return {
+        name: Control(
+            params=numbers["params"],
+            test_score=_test_score(numbers, metric),
+            train_seconds=numbers["train_seconds"],
+            train_epochs=numbers["epochs"],
+            cut=numbers["cut"],
+            best_of_first_random=first.get(name),
+        )
+        for name, numbers in outcome["controls"].items()
+    }
+
+
+def _test_score(numbers: Mapping[str, Any], metric: str) -> float | None:
+    """Return the score of a final training on test data; None without any."""
+    return numbers["test"][metric] if numbers["test"] else None
