@@ -168,7 +168,7 @@ def test_the_memory_and_the_threads_of_a_training_are_told(context):
 
 def test_a_process_is_not_charged_for_the_memory_of_its_parent():
     held = np.ones(400 * 2**20, np.uint8)
-    code = "from evolvent.worker import peak_memory; print(peak_memory())"
+    code = "from evolvent.execute.worker import peak_memory; print(peak_memory())"
     here = peak_memory()
     assert here is not None
     assert float(elsewhere(code)) < here - 100
