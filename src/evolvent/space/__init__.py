@@ -1,7 +1,8 @@
 """Which architectures exist: the contract of a space, and the capabilities it may have.
 
 A space is small: `sample`, `mutate` and `family` (the module of `network/` that builds its
-architectures, so that spaces stay free of torch). Everything else is a capability, named in `gives`
+architectures, or ``"module:plan"`` for a function outside the package, so that spaces stay free of
+torch), and `kinds` of tasks (images, if it does not say). Everything else is a capability, named in `gives`
 and asked for by that name, never by the type of a space:
 
 ========== ======================================================================================
