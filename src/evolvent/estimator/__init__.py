@@ -7,9 +7,10 @@ where the estimator keeps them (None otherwise). `inherited` holds the weights o
 exception into a failed result, so one bad candidate is a row, never the end of a search.
 
 Declared: `gives` (capabilities that strategies may need, such as ``gradient``), `needs` (capabilities
-of the space), `kinds` (of tasks that it can evaluate; image, numbers and text if it does not say), and `stateful` (whether it holds state between
-candidates, which allows one process only; its states are then checkpoints of its own, the first
-candidate after a resumption inherits the last, and a step that fails has spoilt it).
+of the space), `kinds` (of tasks that it can evaluate; images, numbers and texts, if it does not say),
+and `stateful` (whether it holds state between candidates, which allows one process only; its states
+are then checkpoints of its own, the first candidate after a resumption inherits the last, and a step
+that fails has spoilt it).
 
 Optional: ``evaluate_many(asked)``, for pairs of a candidate and what it inherits, used when several
 wait: it answers in their order, each as if it had been alone. Further methods go by a capability:

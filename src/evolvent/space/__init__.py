@@ -2,8 +2,8 @@
 
 A space is small: `sample`, `mutate` and `family` (the module of `network/` that builds its
 architectures, or ``"module:plan"`` for a function outside the package, so that spaces stay free of
-torch), and `kinds` of tasks (images, if it does not say). Everything else is a capability, named in `gives`
-and asked for by that name, never by the type of a space:
+torch), and `kinds` of tasks (images, if it does not say). Everything else is a capability, named in
+`gives` and asked for by that name, never by the type of a space:
 
 ========== ======================================================================================
 crossover  ``crossover(a, b, rng) -> Move``
