@@ -24,7 +24,7 @@ class Scored:
     gives = frozenset({"score"})
     needs: frozenset[str] = frozenset()
     stateful = False
-    kinds = ("image",)
+    kinds = frozenset({"image"})
 
     def __init__(self, space, task, *, seed: int = 0, device: str = "cpu", pause: float = 0.0):
         self.pause = pause

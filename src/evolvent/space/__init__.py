@@ -1,9 +1,9 @@
 """The contract of a search space, and its optional capabilities.
 
-A space needs only `sample`, `mutate` and `family` (the module of `network/` that builds its
-architectures, so that spaces stay free of torch). Everything else is a capability, named in `gives`
-and asked for by that name, never by the type of a space (`capabilities` returns a space as what it
-gives):
+A space needs only `sample`, `mutate`, `family` (the module of `network/families` that builds its
+architectures, or ``"module:plan"`` for a function outside the package, so that spaces stay free of
+torch) and `kinds` of task (images by default). Everything else is a capability, named in `gives` and
+asked for by that name, never by the type of a space (`capabilities` returns a space typed as one):
 
 ========== ======================================================================================
 crossover  ``crossover(a, b, rng) -> Move``
