@@ -1,7 +1,7 @@
 """Parts from outside are tried once; our own are not."""
 
 import pytest
-from tests.helpers_resolve import chosen
+from tests.helpers_resolve import resolved
 
 from evolvent.errors import SettingError
 from evolvent.space import Move
@@ -80,22 +80,22 @@ class Broken(Homeless):
 def test_a_part_that_fails_at_once_is_refused(toy, part, message):
     asked = {axis: HERE + name for axis, name in part.items()}
     with pytest.raises(SettingError, match=message):
-        chosen(toy, **({"strategy": "random"} | asked))
+        resolved(toy, **({"strategy": "random"} | asked))
 
 
 def test_what_the_machine_lacks_is_raised_as_it_is(toy):
     with pytest.raises(OSError, match="nowhere"):
-        chosen(toy, strategy="random", estimator=HERE + "Missing")
+        resolved(toy, strategy="random", estimator=HERE + "Missing")
 
 
 def test_a_strategy_in_phases_is_not_asked_before_its_training(toy):
-    found = chosen(toy, recipe="random-ws", strategy=HERE + "Learner")
-    assert found["strategy"]["name"] == HERE + "Learner"
+    found = resolved(toy, recipe="random-ws", strategy=HERE + "Learner")
+    assert found.parts.strategy.name == HERE + "Learner"
 
 
 def test_a_space_of_an_unknown_family_is_refused_for_data_and_not_for_a_table(toy):
     with pytest.raises(SettingError, match="unknown family of spaces 'nothing'"):
-        chosen(toy, space=HERE + "Unbuilt", strategy="random")
+        resolved(toy, space=HERE + "Unbuilt", strategy="random")
     table = small_task("table")
-    found = chosen(table, recipe="random", space=HERE + "Unbuilt", estimator="table")
-    assert found["space"]["name"] == HERE + "Unbuilt"
+    found = resolved(table, recipe="random", space=HERE + "Unbuilt", estimator="table")
+    assert found.parts.space.name == HERE + "Unbuilt"

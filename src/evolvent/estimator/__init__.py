@@ -7,10 +7,10 @@ other exception when an evaluation goes wrong: the guard around it turns every e
 result, so one bad candidate never ends a search.
 
 Class attributes: `gives` (capabilities that strategies may need, such as ``gradient``), `needs`
-(capabilities of the space), `kinds` (of task that it can evaluate; by default images, numbers, texts), and `stateful` (whether it
-keeps state between candidates). A stateful estimator runs in one process only. Its states are
-checkpoints: the first candidate after a resume inherits the last one, and a step that fails leaves the
-state unusable.
+(capabilities of the space), `kinds` (of task that it can evaluate; by default images, numbers, texts),
+and `stateful` (whether it keeps state between candidates). A stateful estimator runs in one process
+only. Its states are checkpoints: the first candidate after a resume inherits the last one, and a step
+that fails leaves the state unusable.
 
 Optional: ``evaluate_many(asked)`` takes pairs (candidate, inherited weights) when several candidates
 wait. It returns their evaluations in the same order, each as if it had been evaluated alone. Some
