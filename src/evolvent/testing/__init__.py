@@ -13,7 +13,6 @@ module that can be imported, since another process makes them anew.
 
 from __future__ import annotations
 
-from .common import Shapes as Shapes
 from .estimators import ESTIMATOR_RULES as ESTIMATOR_RULES
 from .estimators import check_estimator as check_estimator
 from .estimators import estimator_case as estimator_case

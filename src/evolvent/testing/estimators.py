@@ -137,7 +137,7 @@ def estimator_case(
 
 def _suiting(kind: str, task: Any) -> Any:
     names = {"image": "cell201", "control": "topology", "table": "listed"}
-    return registry.make_space(names.get(kind, "plain"), task, {})
+    return registry.make_space(names.get(kind, "plain"), task.facts, {})
 
 
 # ---- what is compared ----------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..errors import SettingError
 from ..space import Space, key, sample_decisions
 from ..space.drawing import KINDS, Drawing
 from ..types import Arch
-from .common import Shapes, elsewhere, from_json, name_of, require, run_rules
+from .common import elsewhere, facts_of, from_json, name_of, require, run_rules
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def check_space(make: Callable[..., Any], task: Any = None, *, network: bool = T
     Args:
         make: the class, or anything that returns a space when called; a class with ``of(task)`` is
             given the task.
-        task: the shapes of the data: a task, or `Shapes`; None is the ``input_shape`` of the space, or
-            images of 2 x 7 x 6, with three outputs.
+        task: the data, as a task or its `Facts`; None is the ``input_shape`` of the space, or images
+            of 2 x 7 x 6, with three outputs.
         network: False for a space whose architectures are only looked up, and never built.
 
     Raises:
@@ -61,7 +61,7 @@ def space_case(make: Callable[..., Any], task: Any = None, *, network: bool = Tr
     Raises:
         AssertionError: if it is no space at all.
     """
-    name, data = name_of(make), task or Shapes()
+    name, data = name_of(make), facts_of(task)
     try:
         check_contract("space", name, make)
     except SettingError as error:
@@ -69,7 +69,8 @@ def space_case(make: Callable[..., Any], task: Any = None, *, network: bool = Tr
     of_data = hasattr(make, "of")
     space = _made(make, data, of_data)
     if task is None:
-        data = Shapes(getattr(space, "input_shape", data.input_shape))
+        shape = getattr(space, "input_shape", data.input_shape)
+        data = replace(data, input_shape=shape)
     return SpaceCase(name, make, space, data, network, of_data)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -348,9 +348,10 @@ def architectures_are_of_the_space(case: StrategyCase) -> None:
 
 def _require_network(space: Any, arch: Any) -> None:
     from ..network.build import Size, plan
-    from .common import Shapes
+    from .common import IMAGES
 
-    data = Shapes(getattr(space, "input_shape", Shapes().input_shape), outputs=1)
+    shape = getattr(space, "input_shape", IMAGES.input_shape)
+    data = replace(IMAGES, input_shape=shape, outputs=1)
     require(plan(space, arch, data, Size()).network.calls, f"{arch!r} has no network")
 
 
