@@ -99,7 +99,11 @@ def make_space(name: str, task: Facts, settings: Mapping[str, Any]) -> Any:
         SettingError: for an unknown name or setting, a space that is not for such a task, and what
             turns out to be no space.
     """
-    make = find("space", name)
+    return build_space(name, find("space", name), task, settings)
+
+
+def build_space(name: str, make: Any, task: Facts, settings: Mapping[str, Any]) -> Any:
+    """Return the space of a class that was found under `name`; see `make_space`."""
     _check_input(name, make, task.kind)
     space = make.of(task, **settings) if hasattr(make, "of") else make(**settings)
     if not is_own("space", name):
@@ -124,17 +128,18 @@ def _check_input(name: str, make: Any, kind: str) -> None:
         )
 
 
-def check_kind(name: str, kind: str) -> None:
+def check_kind(name: str, kind: str, make: Any = None) -> None:
     """Refuse an estimator for a task of a kind that it cannot evaluate, before a space is made for it.
 
     Args:
         name: of the estimator.
         kind: of the task.
+        make: the estimator's class, where it is at hand.
 
     Raises:
         SettingError: naming those that can.
     """
-    kinds = kinds_of("estimator", find("estimator", name))
+    kinds = kinds_of("estimator", make or find("estimator", name))
     if kind not in kinds:
         fitting = [
             other for other in ESTIMATORS if kind in kinds_of("estimator", find("estimator", other))

@@ -180,7 +180,7 @@ class _Session:
         finally:
             store.close()
         self.events.end(run := Run(self.folder))
-        self.events.say(f"page: {report.write(self.folder)}")
+        self.events.say(f"page: {report.write(self.folder, setup)}")
         return run
 
     def _check_data(self, before: Setup, task: AnyTask) -> None:

@@ -165,7 +165,7 @@ def _check(draft: Draft) -> None:
     """Refuse parts that do not fit each other, before anything is spent."""
     parts, task = draft.parts, draft.task
     estimator = parts.estimator.make
-    registry.check_kind(parts.estimator.name, task.kind)
+    registry.check_kind(parts.estimator.name, task.kind, estimator)
     needs = parts.strategy.make.needs | _needs_around(parts.strategy.settings)
     if parts.phased:
         needs |= Phases.needs

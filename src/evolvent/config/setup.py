@@ -231,7 +231,7 @@ class Draft:
     def space(self) -> Space:
         """The space, made once."""
         part = self.parts.space
-        made: Space = registry.make_space(part.name, self.facts, part.settings)
+        made: Space = registry.build_space(part.name, part.make, self.facts, part.settings)
         return made
 
     @property

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import yaml
 
 from ..config.config_file import read_config
+from ..config.setup import Setup
 from ..errors import RunError
 from ..files import write_atomically
 from .comparison import body
@@ -22,11 +23,12 @@ from .reading import Reader, read, reading
 NAME = "report.html"  # in the folder of the run or comparison
 
 
-def write(folder: Path) -> Path:
+def write(folder: Path, setup: Setup | None = None) -> Path:
     """Write the page of a run or a comparison into its folder; for a folder of them, all and a list.
 
     Args:
         folder: of a run, of a comparison, or one that holds such folders.
+        setup: of the run, where it is at hand.
 
     Returns:
         The file to open.
@@ -37,7 +39,7 @@ def write(folder: Path) -> Path:
     folder = Path(folder)
     kind = kind_of(folder)
     if kind == "run":
-        data = read(folder)
+        data = read(folder, setup)
         text = page(data, title=f"{data['title']} · {data['name']}")
     elif kind == "comparison":
         text = comparison(folder)

@@ -68,15 +68,16 @@ class Reader:
 
     Args:
         folder: of the run.
+        setup: of the run, where it is at hand; None reads it.
 
     Raises:
         RunError: if it is not the folder of a run, or damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, setup: Setup | None = None) -> None:
         self.folder = Path(folder)
         self.config = read_config(self.folder)
-        self.setup = Setup.from_json(self.config)
+        self.setup = setup or Setup.from_json(self.config)
         self._store = Store(self.folder / "run.db")
         self._asked: dict[int, Any] = {}  # candidates that were asked and not yet told
         self._notes: dict[int, Mapping[str, Any]] = {}  # of the trials of a weight-sharing run
@@ -187,7 +188,7 @@ class Reader:
         return drawing
 
     def painter(self) -> Painter:
-        """Return what draws the architectures of this run."""
+        """Return a `Painter` for the architectures of this run."""
         return Painter(self.setup, self._store)
 
     def all_details(self, count: int) -> Iterator[dict[str, Any]]:
@@ -203,22 +204,22 @@ class Reader:
 
 
 @contextmanager
-def reading(folder: Path) -> Iterator[Reader]:
-    """Open the folder of a run for a ``with`` block."""
-    reader = Reader(folder)
+def reading(folder: Path, setup: Setup | None = None) -> Iterator[Reader]:
+    """Open the folder of a run for a ``with`` block; the arguments are those of `Reader`."""
+    reader = Reader(folder, setup)
     try:
         yield reader
     finally:
         reader.close()
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """Return all data of the page of a run, as JSON.
+def read(folder: Path, setup: Setup | None = None) -> dict[str, Any]:
+    """Return all data of the page of a run, as JSON; the arguments are those of `Reader`.
 
     Raises:
         RunError: if the folder is not that of a run, or damaged.
     """
-    with reading(folder) as reader:
+    with reading(folder, setup) as reader:
         news = reader.news()
         details = {one["id"]: one for one in reader.all_details(len(news["rows"]))}
         last = max(details, default=-1)
@@ -283,11 +284,11 @@ class Painter:
             # A name is any attribute that can be imported: nothing but what draws is called.
             if not (isinstance(make, type) and hasattr(make, "drawing")):
                 self.problem = f"space {name} has no drawing"
+            elif "listed" in getattr(make, "gives", ()):  # it grows with the search
+                facts = dataclasses.replace(setup.facts, archs=_tried(store))
+                self._space = registry.build_space(name, make, facts, part.settings)
             else:
-                facts = setup.facts
-                if "listed" in getattr(make, "gives", ()):
-                    facts = dataclasses.replace(facts, archs=_tried(store))
-                self._space = registry.make_space(name, facts, part.settings)
+                self._space = setup.space
         except (EvolventError, TypeError) as error:
             self.problem = f"space {name} cannot be made: {error}"
 
