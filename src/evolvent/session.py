@@ -133,7 +133,6 @@ def resume(
         UserError: if the folder holds no run, or one of another format.
     """
     run = Run(folder)
-    check_format(run.folder, run.config)
     return _Session(run.folder, run.setup.request, workers, Events(callbacks), began).run()
 
 
@@ -165,6 +164,8 @@ class _Session:
         if before is not None and (self.folder / "best" / "card.json").is_file():
             self.events.say(f"{self.folder} is finished; showing its result")
             return Run(self.folder)
+        if before is not None:
+            check_format(self.folder)
         task = self._load_task(before)
         if before is None:
             setup = self._first_setup(task)  # refuses before anything is made
@@ -218,7 +219,6 @@ class _Session:
                 )
             return None
         config = read_config(self.folder)
-        check_format(self.folder, config)
         lines = differences(config["request"], self.request.to_json())
         if lines:
             raise RunError(

@@ -39,12 +39,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def check_format(folder: Path, config: Mapping[str, Any]) -> None:
+def check_format(folder: Path) -> None:
     """Refuse to continue a run of another format.
 
     Raises:
         RunError: naming the version that wrote it.
     """
+    config = read_config(folder)
     if (found := config.get("format", 1)) != FORMAT:
         version = config.get("versions", {}).get("evolvent", "an unknown version")
         raise RunError(
