@@ -19,8 +19,9 @@ from ..task import Part, Task
 from ..types import Arch, Candidate, Result, stream
 from . import rehearsal, settable
 from .defaults import EPOCHS, at_most
+from .parts import Parts, make_strategy
 from .settings import RunBudget, parse_budget
-from .setup import Draft, Parts, Schedule, Setup, make_strategy
+from .setup import Draft, Schedule, Setup
 
 AS_IS_SHARE = 0.85  # of a budget in seconds where the winner is delivered as it is
 PACED = 20  # random candidates whose evaluation tells how fast a world is

@@ -16,9 +16,10 @@ from ..strategy.common.phases import Phases
 from ..strategy.common.warm import Warm
 from . import recipes, settable
 from .defaults import suggested
+from .parts import Component, Parts
 from .request import Request
 from .settings import validated
-from .setup import Asked, Component, Draft, FinalTraining, NetworkSettings, Parts
+from .setup import Asked, Draft, FinalTraining, NetworkSettings
 from .trying import try_parts
 
 

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any, Self
 from .. import registry
 from ..space import Space
 from ..strategy import Strategy
-from ..strategy.common.phases import Phases
-from ..strategy.common.warm import Warm
 from ..types import Facts
 from .config_file import FORMAT
+from .parts import Component, Parts, make_strategy
 from .request import Request
 from .settable import OF_THE_RUN
 from .settings import RunBudget, grouped
@@ -29,80 +28,6 @@ if TYPE_CHECKING:  # readers of runs need no torch
     from ..execute.worker import Context, Spec
     from ..network.build import Size
     from ..network.train import Hyperparameters
-
-OF_PHASES = ("rounds", "scores", "judged", "reference", "finalists", "batches")
-
-
-@dataclass(frozen=True)
-class Component:
-    """A part of a search: what is registered under a name, with settings.
-
-    Args:
-        axis: ``space``, ``strategy`` or ``estimator``.
-        name: registered, or ``module:Name``.
-        settings: keyword arguments of it, groups of settings spelled out.
-    """
-
-    axis: str
-    name: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    @cached_property
-    def make(self) -> Any:
-        """The class, looked up once."""
-        return registry.find(self.axis, self.name)
-
-    def having(self, **settings: Any) -> Component:
-        """Return the same part with further settings."""
-        return self.with_settings({**self.settings, **settings})
-
-    def with_settings(self, settings: Mapping[str, Any]) -> Component:
-        """Return the same part with these settings alone."""
-        changed = dataclasses.replace(self, settings=settings)
-        vars(changed)["make"] = self.make  # looked up once
-        return changed
-
-    def to_json(self) -> dict[str, Any]:
-        """Return name and settings as one flat dictionary."""
-        return {"name": self.name, **self.settings}
-
-    @staticmethod
-    def from_json(axis: str, data: Mapping[str, Any], without: tuple[str, ...] = ()) -> Component:
-        """Return the part that `to_json` wrote."""
-        settings = {k: v for k, v in data.items() if k != "name" and k not in without}
-        return Component(axis, str(data.get("name", "")), settings)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The three parts of a search."""
-
-    space: Component
-    strategy: Component
-    estimator: Component
-
-    @property
-    def names(self) -> tuple[str, str, str]:
-        """Names of space, strategy and estimator."""
-        return (self.space.name, self.strategy.name, self.estimator.name)
-
-    @property
-    def stateful(self) -> bool:
-        """Whether the estimator holds state between candidates: one process evaluates them in turn."""
-        return bool(self.estimator.make.stateful)
-
-    @property
-    def phased(self) -> bool:
-        """Whether phases of training come between what the strategy asks for.
-
-        It is so where weights are shared, unless the strategy's own steps train them.
-        """
-        shares = "sharing" in self.estimator.make.gives
-        return shares and "gradient" not in self.strategy.make.needs
-
-    def having(self, axis: str, **settings: Any) -> Parts:
-        """Return the same parts, one of them with further settings."""
-        return dataclasses.replace(self, **{axis: getattr(self, axis).having(**settings)})
 
 
 @dataclass(frozen=True)
@@ -407,40 +332,3 @@ class Setup(Draft):
             read=data.get("task", {}),
             versions=data.get("versions", {}),
         )
-
-
-def make_strategy(
-    parts: Parts, space: Space, *, seed: int, epochs: float, horizon: int
-) -> Strategy:
-    """Return a fresh strategy: in phases on shared weights, with a warm start where one is asked for.
-
-    Args:
-        parts: of the search.
-        space: that it searches.
-        seed: of its search.
-        epochs: of a candidate. [epochs]
-        horizon: of its schedules. [count]
-    """
-    make, settings = parts.strategy.make, dict(parts.strategy.settings)
-    warm, sampler = settings.pop("warm", 0), settings.pop("sampler", None)
-    common: dict[str, Any] = {"seed": seed, "epochs": epochs}
-    if parts.phased:
-        outer = {name: settings.pop(name) for name in tuple(settings) if name in OF_PHASES}
-
-        def scored(count: int) -> Strategy:
-            inner: Strategy = make(space, horizon=count, **settings, **common)
-            return inner
-
-        phases: Any = Phases  # a space of another kind was refused before
-        in_phases: Strategy = phases(scored, space, seed=seed, horizon=horizon, **outer)
-        return in_phases
-    common["horizon"] = horizon
-
-    def over(samples: Space) -> Strategy:
-        own = settings | common
-        if sampler:
-            own["sampler"] = registry.find("strategy", sampler)(samples, **common)
-        strategy: Strategy = make(samples, **own)
-        return strategy
-
-    return Warm(over, space, count=warm, seed=seed) if warm else over(space)

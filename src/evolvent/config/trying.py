@@ -16,7 +16,8 @@ from ..errors import SettingError, UserError
 from ..network.build import check_network
 from ..space import Space
 from ..types import Candidate, freeze, stream
-from .setup import Draft, make_strategy
+from .parts import make_strategy
+from .setup import Draft
 
 
 def try_parts(draft: Draft) -> None:

@@ -26,8 +26,9 @@ from typing import Any
 
 from .. import registry
 from ..config.config_file import read_config
+from ..config.parts import Component
 from ..config.request import Request
-from ..config.setup import Component, Setup
+from ..config.setup import Setup
 from ..engine.alarms import alarms
 from ..engine.store import LogRow, Store
 from ..errors import EvolventError, RunError
