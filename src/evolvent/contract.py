@@ -1,4 +1,4 @@
-"""What a part must have to be a space, a strategy or an estimator.
+"""The attributes and methods that a space, a strategy or an estimator must have.
 
 Parts of the package are held to their contracts by its tests. One from outside is checked here, where
 it is found and where it is made, so that what is missing is one line and not a traceback.
@@ -106,7 +106,7 @@ def kinds_of(axis: str, part: Any) -> frozenset[str]:
 
 
 def check_contract(axis: str, name: str, make: Any) -> None:
-    """Refuse what cannot be a part, by what can be told before it is made.
+    """Refuse a class that breaks its contract, before an instance is made.
 
     Args:
         axis: ``space``, ``strategy`` or ``estimator``.

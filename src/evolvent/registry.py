@@ -112,7 +112,7 @@ def build_space(name: str, make: Any, task: Facts, settings: Mapping[str, Any]) 
 
 
 def gives(axis: str, name: str) -> frozenset[str]:
-    """Return what a part gives whatever its settings, as far as its class says it."""
+    """Return the capabilities of a part that its class declares."""
     given = getattr(find(axis, name), "gives", None)
     return given if isinstance(given, frozenset) else frozenset()
 

@@ -218,14 +218,14 @@ class _Session:
                     f"{self.folder} is neither a run nor an empty folder: choose another --out"
                 )
             return None
-        config = read_config(self.folder)
-        lines = differences(config["request"], self.request.to_json())
+        setup = Setup.from_json(read_config(self.folder))
+        lines = differences(setup.request.to_json(), self.request.to_json())
         if lines:
             raise RunError(
                 f"{self.folder} was made with other settings ({'; '.join(lines)}): "
                 "repeat those, or choose another --out"
             )
-        return Setup.from_json(config)
+        return setup
 
     def _load_task(self, before: Setup | None) -> AnyTask:
         if self.task is not None:

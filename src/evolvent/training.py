@@ -36,7 +36,7 @@ from .run import Run
 from .task import Task, data_of
 from .task.frames import is_table
 from .task.opening import COLUMNS, open_task, settings_of, with_columns
-from .types import Result
+from .types import Arch, Result
 
 PARTS = ("task", "train")  # what settings may concern
 Settings = Mapping[str, Mapping[str, Any]]
@@ -104,17 +104,7 @@ def train(
     with _new(folder):
         if epochs is None:
             assert seconds is not None
-            per_example = pace(
-                setup.space,
-                result.candidate.arch,
-                data,
-                size=network.size,
-                hyper=network.hyper,
-                device=setup.request.device,
-                threads=threads,
-            )
-            most = 10 * at_most("final", data, network.hyper.batch)
-            epochs = min(0.9 * seconds / (per_example * len(data.train)), most)
+            epochs = _epochs_in(seconds, setup, result.candidate.arch, network, threads)
         job = Job(
             "train",
             epochs=epochs,
@@ -160,6 +150,17 @@ def _length(epochs: float | None, budget: str | None) -> float | None:
     if seconds is None:
         raise SettingError(f"--budget {budget}: a training takes a time, such as 10m")
     return seconds
+
+
+def _epochs_in(
+    seconds: float, setup: Setup, arch: Arch, network: NetworkSettings, threads: int
+) -> float:
+    """Return the epochs that fit into a budget, by a short measurement. [epochs]"""
+    data, size, hyper = setup.task, network.size, network.hyper
+    device = setup.request.device
+    each = pace(setup.space, arch, data, size=size, hyper=hyper, device=device, threads=threads)
+    most = 10 * at_most("final", data, hyper.batch)
+    return float(min(0.9 * seconds / (each * len(data.train)), most))
 
 
 def _check(name: str, value: float | None, least: float) -> None:

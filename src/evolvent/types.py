@@ -52,7 +52,7 @@ def stream(*key: object) -> random.Random:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a task without its data: what spaces, networks and pages need.
+    """The facts of a task that spaces, networks and pages need, without its data.
 
     A run keeps them in its config.yaml, so that what reads the run needs no data.
 

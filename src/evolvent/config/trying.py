@@ -82,7 +82,7 @@ def _try_strategy(draft: Draft) -> None:
 
 @contextmanager
 def _said(what: str) -> Iterator[None]:
-    """Turn whatever goes wrong within, in a part from outside, into one line.
+    """Turn any error of a part from outside into one line.
 
     What the machine lacks, such as a file, is no fault of the part: it is raised as it is.
     """

@@ -1,4 +1,4 @@
-"""What a search hands over: the folder of a network, or of a row of a table, with its card.
+"""The folder that a search hands over: a network or a row of a table, with its card.
 
 A run has one in ``best/``: its winner. Any candidate whose weights were kept can be exported beside it,
 as the search trained it.
@@ -271,7 +271,7 @@ def copy(best: Path, to: Path, *, onnx: bool = False) -> Card:
 
 
 def _of_search(setup: Setup, store: Store, results: Sequence[Result]) -> dict[str, Any]:
-    """Return what every card says of the search."""
+    """Return the entries of every card about its search."""
     return {
         "task": setup.request.task,
         "recipe": setup.recipe,
@@ -284,7 +284,7 @@ def _of_search(setup: Setup, store: Store, results: Sequence[Result]) -> dict[st
 
 
 def _of_network(setup: Setup) -> dict[str, Any]:
-    """Return what a card says of the inputs and outputs of a network."""
+    """Return the entries of a card about inputs and outputs of a network."""
     task = setup.task
     return {"classes": tuple(task.classes), "input_shape": tuple(task.input_shape)}
 

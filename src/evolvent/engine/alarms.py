@@ -1,4 +1,4 @@
-"""How far a search on shared weights has moved, and alarms for how it may have gone wrong.
+"""Progress of a search on shared weights, and alarms for its known failures.
 
 A search whose architecture parameters end where they began has searched nothing, whatever it delivers;
 one that drifts to skip connections or poolings, or whose policy has settled on one architecture early,
@@ -89,7 +89,7 @@ def _alarms(trial: Result, horizon: int) -> Iterator[Alarm]:
 
 @dataclass(frozen=True, kw_only=True)
 class SharedWeights:
-    """What a search on shared weights did.
+    """Numbers of a search on shared weights.
 
     Args:
         weight_steps: batches that the shared weights learnt from. [count]
@@ -113,7 +113,7 @@ class SharedWeights:
 
 
 def shared_weights(horizon: int, store: Store) -> SharedWeights | None:
-    """Return what a search on shared weights did; None for other searches.
+    """Return the numbers of a search on shared weights; None for other searches.
 
     Args:
         horizon: epochs that the search was planned for. [epochs]

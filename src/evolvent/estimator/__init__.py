@@ -53,7 +53,7 @@ class Tested(Protocol):
     """Capability ``test``."""
 
     def test(self, arch: Arch) -> float:
-        """Return how `arch` does on what it was not scored on, in the unit of the score."""
+        """Return the test score of `arch`, in the unit of the score."""
 
 
 def tested(estimator: Estimator) -> Tested | None:

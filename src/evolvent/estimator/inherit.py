@@ -64,7 +64,7 @@ class Inherit(Full):
         self.statistics = statistics
 
     def begin(self, net: nn.Module, epochs: float, inherited: Mapping[int, State]) -> Beginning:
-        """Copy what fits into `net`; train for the whole of `epochs`."""
+        """Copy the weights that fit into `net`; train for all of `epochs`."""
         copied, fresh = inherit(net, list(inherited.values()), statistics=self.statistics)
         before = max(map(trained_epochs, inherited.values()), default=0.0) if copied else 0.0
         record: dict[str, Any] = {"inherited": copied, "fresh": fresh}

@@ -56,7 +56,7 @@ SHARE = 0.1  # of a run's budget in seconds, at most
 
 @dataclass(frozen=True)
 class Identified:
-    """What a target is, and the evidence.
+    """The kind of a target, and the evidence.
 
     Args:
         kind: ``classification`` or ``regression``.
@@ -98,7 +98,7 @@ def identify(
     seconds: float | None = None,
     seed: int = 0,
 ) -> Identified:
-    """Return what the column `target` of a table is.
+    """Return the kind of the column `target` of a table.
 
     Args:
         file: a CSV or parquet file.
@@ -116,7 +116,7 @@ def identify(
 def identify_column(
     frame: Frame, target: str, *, seconds: float | None = None, seed: int = 0
 ) -> Identified:
-    """Return what a column of a table is; see `identify`."""
+    """Return the kind of a column of a table; see `identify`."""
     start = time.monotonic()
     frame = with_target(frame, target, [])
     y = frame.column(target)
@@ -138,7 +138,7 @@ def _without_a_search(why: str, values: int, rows: int) -> Identified:
 
 @dataclass(frozen=True)
 class Round:
-    """What one split of the rows gave: codes of the judging rows by reading [N]. [nats]"""
+    """The outcome of one split of the rows: codes of the judging rows by reading [N]. [nats]"""
 
     codes: Mapping[str, np.ndarray]
     archs: Mapping[str, Arch]
@@ -256,7 +256,7 @@ def settings_with_kind(
     seed: int,
     say: Callable[[str], None],
 ) -> tuple[dict[str, Any], Identified | None]:
-    """Return how a task is to be read, its kind found out where it is not said, and what was found.
+    """Return the settings of a task, with its kind inferred where it is not given, and the evidence.
 
     Args:
         name: of the task.

@@ -86,7 +86,7 @@ class CodeLength:
         return Evaluation(result)
 
     def _outputs(self, net: nn.Module) -> np.ndarray:
-        """Return what a network says of all rows [N, outputs], of those that it did not see as well."""
+        """Return the outputs of a network for all rows [N, outputs], unseen ones included."""
         net.eval()
         with torch.inference_mode():
             outputs = net(torch.from_numpy(self.reading.rows.x)).double().numpy()

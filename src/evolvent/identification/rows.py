@@ -66,7 +66,7 @@ def drawn(frame: Frame, target: str, rng: np.random.Generator) -> Rows:
 
 
 def frequencies(place: np.ndarray, count: int) -> np.ndarray:
-    """Return how probable every value is by its rows alone [count], none of them impossible.
+    """Return the probability of every value by its frequency [count], none of them 0.
 
     Values that never occurred share what Good & Turing (1953) expect of them, the share of the rows
     whose value occurred once; so where all values differ, all are equally probable.

@@ -192,7 +192,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _planner(space: Space) -> Any:
-    """Return what plans the networks of `space`.
+    """Return the module or function that plans the networks of `space`.
 
     Raises:
         SettingError: for a family that is not known and cannot be imported.

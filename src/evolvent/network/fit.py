@@ -26,7 +26,7 @@ TRAINED = "trained_epochs"  # a state says beside its weights how long they were
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a network has before its training, and how long that is to be.
+    """The start of a training: epochs behind the initial weights, and epochs to train.
 
     Args:
         before: how long the weights that it starts from were trained. [epochs]
@@ -60,7 +60,7 @@ class Fitted:
 
     @property
     def total_epochs(self) -> float:
-        """How long its weights were trained, before and now. [epochs]"""
+        """Epochs behind its weights, inherited ones included. [epochs]"""
         return self.begun.before + self.done.epochs
 
     @property
@@ -143,7 +143,7 @@ def with_own_training(hyper: Hyperparameters, space: Space, arch: Arch) -> Hyper
 
 
 def trained_epochs(state: State) -> float:
-    """Return how long the weights of `state` were trained. [epochs]"""
+    """Return the epochs that the weights of `state` were trained for. [epochs]"""
     return float(state.get(TRAINED, np.zeros(())))
 
 

@@ -42,7 +42,7 @@ class Strategy(Protocol):
 
 
 class Inheriting(Protocol):
-    """What a strategy whose children inherit weights has beside the rest."""
+    """A strategy whose children inherit weights."""
 
     def alive(self) -> frozenset[int]:
         """Return the ids whose weights may still be inherited."""

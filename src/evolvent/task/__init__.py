@@ -45,15 +45,15 @@ class Part:
 
 
 class AnyTask(Protocol):
-    """What a run needs of every task: a `Task`, which has data, a `Table`, a `Control`."""
+    """The part of a task that every run needs: a `Task` has data, a `Table` or `Control` none."""
 
     @property
     def name(self) -> str:
-        """How the user called it."""
+        """The user's name for it."""
 
     @property
     def kind(self) -> str:
-        """What a network gets; see `Facts`."""
+        """The kind of input; see `Facts`."""
 
     @property
     def metric(self) -> str:
@@ -69,26 +69,26 @@ class AnyTask(Protocol):
 
     @property
     def note(self) -> tuple[str, ...]:
-        """What a user should know, one line each."""
+        """Notes for the user, one line each."""
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many examples or architectures there are, by name. [count]"""
+        """Numbers of examples or architectures, by name. [count]"""
 
     @property
     def fingerprint(self) -> str:
-        """Hash of what decides the scores: two runs can be compared if it is equal."""
+        """Hash of the data and its split: two runs can be compared if it is equal."""
 
     @property
     def facts(self) -> Facts:
-        """What is known of it without its data."""
+        """The facts that need no data."""
 
     def describe(self) -> str:
-        """Return what there is, for a line of output."""
+        """Return a description in one line."""
 
 
 class NetworkTask(AnyTask, Protocol):
-    """What a network needs of the task that it is delivered for: all but a `Table` have that.
+    """The part of a task that a delivered network needs: all but a `Table` have it.
 
     The attributes are those of `Task`.
     """
@@ -123,7 +123,7 @@ class NetworkTask(AnyTask, Protocol):
 
     @property
     def reading(self) -> Mapping[str, Any]:
-        """How a raw example becomes an input, as plain JSON."""
+        """The steps from a raw example to an input, as plain JSON."""
 
 
 def for_networks(task: AnyTask) -> NetworkTask:
@@ -213,7 +213,7 @@ class Task:
 
     @property
     def facts(self) -> Facts:
-        """What is known of it without its data."""
+        """The facts that need no data."""
         return Facts(
             self.kind,
             self.metric,

@@ -87,7 +87,7 @@ class Control:
 
     @property
     def facts(self) -> Facts:
-        """What is known of it without its world."""
+        """The facts that need no world."""
         return Facts(
             self.kind, self.metric, self.input_shape, self.outputs, recurrent=self.recurrent
         )

@@ -81,7 +81,7 @@ class Table:
 
     @property
     def facts(self) -> Facts:
-        """What is known of it without its columns."""
+        """The facts that need no columns."""
         return Facts(self.kind, self.metric, counts=self.counts, archs=self.archs)
 
     def describe(self) -> str:

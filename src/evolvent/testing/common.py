@@ -1,4 +1,4 @@
-"""What the checks of all three axes share: rules, another process, values that come back."""
+"""Helpers of the checks of all three axes: rules, another process, JSON round trips."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ def run_rules(rules: Iterable[Callable[[Any], None]], case: Any) -> None:
 
 
 def name_of(make: Any) -> str:
-    """Return what to call a part by."""
+    """Return the name of a part for messages."""
     if inner := getattr(make, "func", None):  # of functools.partial
         return name_of(inner)
     return getattr(make, "__qualname__", type(make).__name__)
 
 
 def from_json(value: Any) -> Any:
-    """Return what `value` becomes when it is stored and read again."""
+    """Return `value` after a round trip through JSON."""
     return freeze(json.loads(json.dumps(value)))
 
 
 def elsewhere(call: Callable[..., Any], *args: Any) -> Any:
-    """Return what ``call(*args)`` gives in a fresh process, where text hashes differently.
+    """Return ``call(*args)`` of a fresh process, where text hashes differently.
 
     The answer comes back as JSON, so its tuples are lists.
     """

@@ -1,4 +1,4 @@
-"""What every estimator keeps, on small tasks of the kinds that it is for."""
+"""The rules of every estimator, checked on small tasks of its kinds."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def estimator_case(
     settings: Mapping[str, Any] | None = None,
     epochs: float = EPOCHS,
 ) -> EstimatorCase:
-    """Return what the `ESTIMATOR_RULES` look at; the arguments are those of `check_estimator`.
+    """Return the case that `ESTIMATOR_RULES` check; the arguments are those of `check_estimator`.
 
     Args:
         make: as there.
@@ -144,7 +144,7 @@ def _suiting(kind: str, task: Any) -> Any:
 
 
 def _answer(evaluation: Evaluation) -> tuple[float | None, dict[str, Any]]:
-    """Return what must be equal for equal candidates: score and metrics, but for the clock's."""
+    """Return the values that equal candidates share: score and metrics, without times."""
     metrics = {
         name: value
         for name, value in evaluation.result.metrics.items()
@@ -154,7 +154,7 @@ def _answer(evaluation: Evaluation) -> tuple[float | None, dict[str, Any]]:
 
 
 def _asked(case: EstimatorCase, id: int = 0, number: int = 0, *, task: Any = None) -> Any:
-    """Return what a fresh estimator answers to a trial."""
+    """Return the answer of a fresh estimator to a trial."""
     return _answer(case.fresh(task).evaluate(case.candidate(id, number), {}))
 
 

@@ -1,4 +1,4 @@
-"""What every space keeps."""
+"""The rules of every space."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def check_space(make: Callable[..., Any], task: Any = None, *, network: bool = T
 
 
 def space_case(make: Callable[..., Any], task: Any = None, *, network: bool = True) -> SpaceCase:
-    """Return what the `SPACE_RULES` look at; the arguments are those of `check_space`.
+    """Return the case that `SPACE_RULES` check; the arguments are those of `check_space`.
 
     Raises:
         AssertionError: if it is no space at all.
@@ -100,7 +100,7 @@ def walk(space: Any, steps: int, seed: int = 0) -> Iterator[Arch]:
 
 
 def keeps_the_contract(case: SpaceCase) -> None:
-    """It has what a space must have, and the methods of the capabilities that it gives."""
+    """It has the attributes of a space, and the methods of the capabilities that it gives."""
     try:
         check_made("space", case.name, case.space)
     except SettingError as error:
@@ -306,7 +306,7 @@ def drawings_show_what_a_move_changed(case: SpaceCase) -> None:
 
 
 def _genes(drawing: Drawing) -> tuple[dict[Any, Any], dict[Any, Any], Any]:
-    """What tells one drawing from another: node and edge, by identity, with what is written there."""
+    """The content of a drawing: nodes and edges by identity, with their labels."""
     nodes = {node.id: node[1:] for node in drawing.nodes}
     edges = {(edge.source, edge.target, edge.kind == "skip"): edge.label for edge in drawing.edges}
     return nodes, edges, drawing.facts

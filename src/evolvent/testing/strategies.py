@@ -1,4 +1,4 @@
-"""What every strategy keeps, whatever its method: it is run by hand on scores that cost nothing."""
+"""The rules of every strategy, checked by hand on scores that cost nothing."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def strategy_case(
     settings: Mapping[str, Any] | None = None,
     seeded: bool = True,
 ) -> StrategyCase:
-    """Return what the `STRATEGY_RULES` look at; the arguments are those of `check_strategy`.
+    """Return the case that `STRATEGY_RULES` check; the arguments are those of `check_strategy`.
 
     Args:
         make: as there.
@@ -215,12 +215,12 @@ def drive(
 
 
 def asks(log: Memory) -> list[Candidate]:
-    """Return what was asked for, in its order."""
+    """Return the asked candidates, in their order."""
     return [event for event in log.events() if isinstance(event, Candidate)]
 
 
 def texts(log: Memory) -> list[str]:
-    """Return what was asked for as texts, which are equal for equal candidates."""
+    """Return the asked candidates as texts, equal for equal candidates."""
     return [json.dumps(candidate.to_json()) for candidate in asks(log)]
 
 

@@ -48,7 +48,7 @@ def _head(card: Card) -> list[str]:
 
 
 def _search(card: Card) -> str:
-    """Return who found it, and how."""
+    """Return the recipe, length and seed of the search."""
     if card.run is not None:
         on = said(" on {}", card.found_on and Path(card.found_on).name)
         there = said(" (validation {:.4f} there)", card.search_score) if on else ""
@@ -61,7 +61,7 @@ def _search(card: Card) -> str:
 
 
 def _training(card: Card) -> str:
-    """Return how it got its weights, after who found it."""
+    """Return the training that gave the weights."""
     match card.delivery:
         case "genes":
             return f": {'it solves the task' if card.solved else 'the task is not solved'}"
@@ -88,7 +88,7 @@ def _length(card: Card) -> str:
 
 
 def _helps(card: Card) -> str:
-    """Return what helped the training only."""
+    """Return the training-only modules, drop-path and auxiliary head."""
     helps = {"drop-path": "drop_path", "auxiliary": "auxiliary"}
     given = {name: (card.size or {}).get(key) for name, key in helps.items()}
     return "".join(f", {name} {value:g}" for name, value in given.items() if value)
@@ -113,13 +113,13 @@ def _chance(card: Card) -> str:
 
 
 def _reading(card: Card) -> str:
-    """Return as what the target was read, where that was found out."""
+    """Return the kind of the target, if it was inferred."""
     found = card.data.get("identified")
     return f"The target was read as {found['kind']}: {found['reason']}." if found else ""
 
 
 def _basis(card: Card) -> str:
-    """Return what the scores rest on."""
+    """Return the data that the scores rest on."""
     tested = card.test_score is not None
     match card.delivery:
         case "winner":

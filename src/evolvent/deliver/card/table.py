@@ -103,7 +103,7 @@ def _control_name(card: Card, name: str, control: Control) -> str:
 
 
 def what_is_counted(card: Card) -> str:
-    """Return what the number of parameters is a number of."""
+    """Return the unit of the size column: parameters or connections."""
     return "connections" if card.genes else "parameters"
 
 

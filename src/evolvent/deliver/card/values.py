@@ -1,4 +1,4 @@
-"""What is known of a delivered network, as one typed value."""
+"""The card of a delivered network, as one typed value."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What is known of a network; None is what it has not, or what an older run did not note.
+    """The card of a network; None is what it does not have, or what an older run did not note.
 
     Args:
         task: name of its data, or where they are.
@@ -142,7 +142,7 @@ class Card:
 
     @property
     def delivery(self) -> Delivery:
-        """How the network came about."""
+        """The way in which the network was delivered."""
         if self.looked_up:
             return "table"
         if self.solved is not None:
@@ -198,6 +198,6 @@ class Card:
 
 
 def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `kind` has a field for."""
+    """Return the entries that are fields of `kind`."""
     names = {each.name for each in dataclasses.fields(kind)} - {"other"}
     return {name: value for name, value in data.items() if name in names}

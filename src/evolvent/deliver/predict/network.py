@@ -19,13 +19,13 @@ BATCH = 256  # examples at a time
 
 
 def how_to_read() -> dict[str, Any]:
-    """Return how a raw example becomes an input of the network."""
+    """Return the content of ``reading.json``: the steps from a raw example to an input."""
     found: dict[str, Any] = json.loads((FOLDER / "reading.json").read_text("utf-8"))
     return found
 
 
 def outputs(x: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield what the network says [B, outputs] float64, batch by batch.
+    """Yield the outputs of the network [B, outputs] float64, batch by batch.
 
     Args:
         x: raw images, or the inputs of other networks. [N, ...]
