@@ -100,7 +100,7 @@ def make_space(name: str, task: Facts, settings: Mapping[str, Any]) -> Any:
             turns out to be no space.
     """
     make = find("space", name)
-    _check_input(name, make, task.kind)
+    check_space_kind(name, task.kind)
     space = make.of(task, **settings) if hasattr(make, "of") else make(**settings)
     if not is_own("space", name):
         check_made("space", name, space)
@@ -113,9 +113,17 @@ def gives(axis: str, name: str) -> frozenset[str]:
     return given if isinstance(given, frozenset) else frozenset()
 
 
-def _check_input(name: str, make: Any, kind: str) -> None:
-    """Refuse a space whose networks do not read what the task has; most read images, or none."""
-    read = kinds_of("space", make)
+def check_space_kind(name: str, kind: str) -> None:
+    """Refuse a space whose networks do not read what a task has; most read images, or none.
+
+    Args:
+        name: of the space.
+        kind: of the task.
+
+    Raises:
+        SettingError: naming those that do.
+    """
+    read = kinds_of("space", find("space", name))
     if kind in ("image", "numbers", "text") and kind not in read:
         fitting = [each for each in SPACES if kind in kinds_of("space", find("space", each))]
         raise SettingError(
