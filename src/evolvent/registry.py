@@ -104,7 +104,7 @@ def make_space(name: str, task: Facts, settings: Mapping[str, Any]) -> Any:
 
 def build_space(name: str, make: Any, task: Facts, settings: Mapping[str, Any]) -> Any:
     """Return the space of a class that was found under `name`; see `make_space`."""
-    _check_input(name, make, task.kind)
+    check_space_kind(name, task.kind, make)
     space = make.of(task, **settings) if hasattr(make, "of") else make(**settings)
     if not is_own("space", name):
         check_made("space", name, space)
@@ -117,9 +117,18 @@ def gives(axis: str, name: str) -> frozenset[str]:
     return given if isinstance(given, frozenset) else frozenset()
 
 
-def _check_input(name: str, make: Any, kind: str) -> None:
-    """Refuse a space whose networks do not read what the task has; most read images, or none."""
-    read = kinds_of("space", make)
+def check_space_kind(name: str, kind: str, make: Any = None) -> None:
+    """Refuse a space whose networks do not read what a task has; most read images, or none.
+
+    Args:
+        name: of the space.
+        kind: of the task.
+        make: the space's class, where it is at hand.
+
+    Raises:
+        SettingError: naming those that do.
+    """
+    read = kinds_of("space", make or find("space", name))
     if kind in ("image", "numbers", "text") and kind not in read:
         fitting = [each for each in SPACES if kind in kinds_of("space", find("space", each))]
         raise SettingError(

@@ -104,13 +104,14 @@ class Run:
         """Return ``trials``, ``failed``, ``best_score``, ``seconds``, ``state`` and more."""
         with self._store() as store:
             phases, state = store.phases(), store.meta("state")
+            if store.delivered(len(self.setup.stretches)):
+                state = "done"
             trials = [row for row in rows(store.events()) if row["kind"] == "trial"]
             first = best(store.results())
-        if (self.folder / "best" / "card.json").is_file():
-            state = "done"
         told = [row for row in trials if row["status"] in ("ok", "failed")]
         return {
             "state": state or "new",
+            "budget": self.setup.budgets[-1],
             "recipe": self.setup.recipe,
             "task": self.setup.request.task,
             "trials": len(told),

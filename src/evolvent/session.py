@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +19,10 @@ from .config import recipes
 from .config.config_file import check_format, read_config, write_config
 from .config.pacing import settle
 from .config.request import Request
-from .config.resolve import resolve
-from .config.settings import PARTS, differences, parse_budget, validated
+from .config.resolve import check_request, check_workers, resolve
+from .config.settings import differences, parse_budget, validated
 from .config.setup import Setup
+from .config.stretches import more_budget, stretched
 from .config.versions import versions
 from .deliver.delivered import deliver_as_is, deliver_winner
 from .deliver.finals import LATENESS, Delivery
@@ -28,13 +30,22 @@ from .engine.events import Events
 from .engine.runner import Runner
 from .engine.store import Store
 from .engine.weights import Weights
-from .errors import DataError, RunError, SettingError, unknown
+from .errors import DataError, RunError, SettingError
 from .execute import Executor, cores
 from .execute.inline import Inline
+from .files import check_new_folder, replace_folder, restore_folder
 from .identification import Identified, settings_with_kind
 from .report import files as report
 from .run import Run
-from .task.opening import names, open_task, settings_of, with_columns
+from .task.opening import (
+    check_settings_of,
+    kind_of,
+    names,
+    open_task,
+    settings_of,
+    with_columns,
+    with_option,
+)
 
 if TYPE_CHECKING:
     from .task import AnyTask
@@ -57,6 +68,7 @@ def search(
     target: str | None = None,
     text: str | None = None,
     kind: str | None = None,
+    skip_broken: bool = False,
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     callbacks: Sequence[object] = (),
@@ -81,6 +93,7 @@ def search(
         target: the column to predict, where the task is a table of the user's.
         text: the column of texts, where there is one; all others are then left out.
         kind: ``classification`` or ``regression``, of a table; None finds out.
+        skip_broken: whether images that cannot be read are left out of a folder of images.
         out: the run's folder; None makes a name from the request below ``runs/``.
         settings: part -> name -> value, as ``--set part.name=value``.
         callbacks: objects with some of ``on_start``, ``on_message``, ``on_asked``, ``on_result`` and
@@ -94,6 +107,8 @@ def search(
     name = _task_name(task)
     if columns := with_columns(name, said.get("task", {}), target=target, text=text, kind=kind):
         said["task"] = columns
+    if skip_broken:
+        said["task"] = with_option(name, said.get("task", {}), "skip_broken", True)
     request = Request(
         name,
         recipe,
@@ -108,32 +123,44 @@ def search(
         device,
         said,
     )
-    _check_request(request)
-    folder = Path(out) if out is not None else Path("runs") / _folder_name(request)
     given = None if isinstance(task, str | os.PathLike) else task
+    kind = None  # of a task in memory, whose parts are checked at once anyhow
+    if given is None:
+        check_settings_of(name, validated("task", request.said("task"), settings_of(name)))
+        kind = kind_of(name, request.said("task"))
+    check_request(request, kind, workers=workers)
+    folder = Path(out) if out is not None else Path("runs") / _folder_name(request)
     return _Session(folder, request, workers, Events(callbacks), began, given).run()
 
 
 def resume(
     folder: str | os.PathLike[str],
     *,
+    budget: str | None = None,
     workers: int | None = None,
     callbacks: Sequence[object] = (),
     began: float | None = None,
 ) -> Run:
-    """Continue the run in `folder` with the request that started it.
+    """Continue the run in `folder` with the request that started it, or with more budget.
+
+    With more budget a finished run goes on too: search, final training and export follow once more,
+    and until they are complete the network that was delivered before stays in ``best/``.
 
     Args:
         folder: of the run.
-        workers: processes; None is one per core, 0 is this process. [count]
+        budget: of the whole run, what it had so far included, in the same units: ``"60t"`` after
+            ``"40t"``, ``"20m"`` after ``"10m"``; None leaves it as it is.
+        workers: processes; None is what the run was begun with, 0 is this process. [count]
         callbacks: as in `search`.
         began: `time.monotonic()` at which the wait began; None is now. [s]
 
     Raises:
-        UserError: if the folder holds no run, or one of another format.
+        UserError: if the folder holds no run, or one of another format, or the budget is of other
+            units, or less, or none that this run can be given.
     """
     run = Run(folder)
-    return _Session(run.folder, run.setup.request, workers, Events(callbacks), began).run()
+    session = _Session(run.folder, run.setup.request, workers, Events(callbacks), began)
+    return session.run(budget)
 
 
 class _Session:
@@ -153,18 +180,29 @@ class _Session:
         self.folder, self.request, self.events, self.task = folder, request, events, task
         self.began = began or time.monotonic()
         self.asked_workers = workers
-        self.workers = cores() if workers is None else workers
         self.identified: Identified | None = None  # the kind of the target, if found out now
 
-    def run(self) -> Run:
-        """Search and deliver, from wherever the run stands."""
+    @property
+    def workers(self) -> int:
+        """Evaluations at a time; 0 is this process. [count]"""
+        return cores() if self.asked_workers is None else self.asked_workers
+
+    def run(self, budget: str | None = None) -> Run:
+        """Search and deliver, from wherever the run stands.
+
+        Args:
+            budget: of the whole run from now on; None is what it has.
+        """
         before = self._known_setup()
         if before is not None and self.task is not None:
             self._check_data(before, self.task)
-        if before is not None and (self.folder / "best" / "card.json").is_file():
+        more = None if before is None or budget is None else more_budget(before, budget)
+        if before is not None and more is None and self._is_finished(before):
             self.events.say(f"{self.folder} is finished; showing its result")
             return Run(self.folder)
-        if before is not None:
+        if before is None:
+            check_new_folder(self.folder)
+        else:
             check_format(self.folder)
         task = self._load_task(before)
         if before is None:
@@ -175,7 +213,10 @@ class _Session:
         store = self._open(new=before is None)
         try:
             if before is None:
-                write_config(self.folder, setup.to_json())
+                write_config(self.folder, setup.to_json() | {"workers": self.asked_workers})
+            elif more is not None and budget is not None:
+                setup = self._extended(setup, budget, store)
+            self._begin_stretch(setup, store)
             self.events.start(Run(self.folder))
             self._work(setup, store)
         finally:
@@ -183,6 +224,45 @@ class _Session:
         self.events.end(run := Run(self.folder))
         self.events.say(f"page: {report.write(self.folder, setup)}")
         return run
+
+    def _is_finished(self, setup: Setup) -> bool:
+        if not (self.folder / "best" / "card.json").is_file():
+            return False
+        if not setup.stretches:
+            return True
+        store = Store(self.folder / "run.db")
+        try:
+            return store.delivered(len(setup.stretches))
+        finally:
+            store.close()
+
+    def _extended(self, setup: Setup, budget: str, store: Store) -> Setup:
+        """Give the run more budget, and keep that in its config."""
+        if (solved := store.meta("solved")) is not None:
+            raise SettingError(
+                f"budget {budget}: candidate {solved} of {self.folder} solves the task, there is "
+                "nothing more to search for"
+            )
+        longer = stretched(
+            setup,
+            budget,
+            events=store.count(),
+            spent=store.phases(),
+            charged=setup.task.charged,
+        )
+        told = longer.to_json()
+        changed = {name: told[name] for name in ("budget", "stretches")}
+        write_config(self.folder, read_config(self.folder) | changed)
+        return longer
+
+    def _begin_stretch(self, setup: Setup, store: Store) -> None:
+        """Let a further stretch search and deliver anew; what was delivered stays until it has."""
+        restore_folder(self.folder / "best")
+        tested = store.meta("tested") or 0
+        trained = store.notes("trained/").values()
+        told = Run(self.folder).card if store.delivered() else {}
+        tested += told.get("test_score") is not None or any(each.get("test") for each in trained)
+        store.begin_stretch(len(setup.stretches), tested=tested)
 
     def _check_data(self, before: Setup, task: AnyTask) -> None:
         if before.data["fingerprint"] != task.fingerprint:
@@ -218,19 +298,28 @@ class _Session:
                     f"{self.folder} is neither a run nor an empty folder: choose another --out"
                 )
             return None
-        setup = Setup.from_json(read_config(self.folder))
-        lines = differences(setup.request.to_json(), self.request.to_json())
+        config = read_config(self.folder)
+        setup = Setup.from_json(config)
+        asked = self.request
+        if asked.budget in setup.budgets:  # it was given more since
+            asked = dataclasses.replace(asked, budget=setup.request.budget)
+        lines = differences(setup.request.to_json(), asked.to_json())
         if lines:
+            alone = len(lines) == 1 and asked.budget != setup.request.budget
+            more = f"evolvent resume {self.folder} --budget {asked.budget} gives it more budget; "
             raise RunError(
                 f"{self.folder} was made with other settings ({'; '.join(lines)}): "
-                "repeat those, or choose another --out"
+                f"{more if alone else ''}repeat those, or choose another --out"
             )
+        if self.asked_workers is None:  # what is not said is as the run began
+            self.asked_workers = config.get("workers")
         return setup
 
     def _load_task(self, before: Setup | None) -> AnyTask:
         if self.task is not None:
             return self.task
         name = self.request.task
+        self.events.phase(f"reading {name}")
         said = validated("task", self.request.said("task"), settings_of(name))
         if before is not None:
             return open_task(name, before.task_settings)
@@ -240,17 +329,16 @@ class _Session:
             seconds=parse_budget(self.request.budget).seconds,
             seed=self.request.seed,
             say=self.events.say,
+            phase=self.events.phase,
         )
+        self.events.phase(f"reading {name}")
         return open_task(name, said)
 
     def _first_setup(self, task: AnyTask) -> Setup:
         """Return the setup of a new run, refusing what could not be built."""
         draft = resolve(self.request, task)
-        if draft.parts.stateful and (self.asked_workers or 0) > 1:
-            raise SettingError(
-                f"--workers {self.asked_workers}: estimator {draft.parts.estimator.name} holds state "
-                "between candidates, so its search is one process: leave out --workers"
-            )
+        check_workers(draft.parts.estimator, self.asked_workers)
+        self.events.phase("measuring how long a training takes")
         setup = settle(draft, workers=max(1, self.workers))
         for part in (setup.strategy, lambda: setup.spec, lambda: setup.train.network):
             part()  # refuses now what it would refuse later
@@ -278,6 +366,7 @@ class _Session:
 
     def _announce(self, setup: Setup) -> None:
         say, schedule, task = self.events.say, setup.schedule, setup.task
+        budget = setup.budgets[-1]
         named = self.request.recipe or setup.recipe not in recipes.RECIPES
         said = "" if named else " (the default for this kind of data)"
         say(
@@ -289,14 +378,15 @@ class _Session:
         if setup.parts.stateful:
             batches = setup.parts.strategy.settings["batches"]
             say(
-                f"budget {self.request.budget}: {schedule.horizon} epochs of the shared weights, "
+                f"budget {budget}: {schedule.horizon} epochs of the shared weights, "
                 f"{batches} batches each, one candidate at a time on {schedule.threads} of {cores()} "
                 f"cores; folder {self.folder}"
             )
             return
+        horizon = setup.stretches[-1].horizon if setup.stretches else schedule.horizon
         say(
-            f"budget {self.request.budget}: {schedule.epochs:g} epochs per candidate, about "
-            f"{schedule.horizon} trials, {max(1, self.workers)} at a time; folder {self.folder}"
+            f"budget {budget}: {schedule.epochs:g} epochs per candidate, about "
+            f"{horizon} trials, {max(1, self.workers)} at a time; folder {self.folder}"
         )
 
     def _deliver(self, setup: Setup, store: Store, executor: Executor) -> None:
@@ -304,9 +394,10 @@ class _Session:
         before = store.spent("deliver")
         start = time.monotonic()
         left = None if seconds is None else max(0.0, seconds - sum(store.phases().values()))
+        to = self._place()
         if not setup.task.trainable:
-            deliver_as_is(self.folder, setup, store, patience=left)
-            store.note("state", "done")
+            deliver_as_is(self.folder, setup, store, patience=left, to=to)
+            self._hand_over(to, store)
             return
 
         def tick() -> None:
@@ -328,9 +419,23 @@ class _Session:
             spare = None
             if seconds is not None and left is not None:
                 spare = left + LATENESS * seconds - (time.monotonic() - start)
-            deliver_winner(self.folder, setup, store, outcome, patience=spare)
+            deliver_winner(self.folder, setup, store, outcome, patience=spare, to=to)
         finally:
             tick()
+        self._hand_over(to, store)
+
+    def _place(self) -> Path:
+        """Return where the network is written: beside an earlier one, which stays until it is whole."""
+        best = self.folder / "best"
+        if not (best / "card.json").is_file():
+            return best
+        place = self.folder / ".best.part"
+        shutil.rmtree(place, ignore_errors=True)
+        return place
+
+    def _hand_over(self, place: Path, store: Store) -> None:
+        if place.name != "best":
+            replace_folder(place, self.folder / "best")
         store.note("state", "done")
 
 
@@ -363,16 +468,3 @@ def _is_empty(folder: Path) -> bool:
     names = ("run.db", "run.db-wal", "run.db-shm", "run.lock")
     parts = (".run.db.part", ".run.db.part-journal", ".config.yaml.part")
     return folder.is_dir() and {file.name for file in folder.iterdir()} <= {*names, *parts}
-
-
-def _check_request(request: Request) -> None:
-    """Refuse a request that can be seen to be wrong without its data."""
-    for part in request.set:
-        if part not in PARTS:
-            raise unknown("part", part, PARTS)
-    parse_budget(request.budget)
-    for name, value in request.limits.items():
-        if value <= 0:
-            raise SettingError(f"{name}={value}: a limit must be above 0")
-    if request.recipe is not None:
-        recipes.find(request.recipe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import Any, Self
@@ -10,15 +11,22 @@ from typing import Any, Self
 from ..ranking import rank
 from ..types import Result
 
+SILENCE = 1.0  # [s] after which what is being done is named
+
 
 class Display:
     """Progress on stderr; stdout stays free for results.
 
+    What is done silently for a second is named, so that nobody waits without knowing for what.
+
     Args:
+        doing: what is done first.
         live: whether stderr is a terminal that can be rewritten; None asks it.
     """
 
-    def __init__(self, *, live: bool | None = None) -> None:
+    def __init__(self, doing: str = "starting", *, live: bool | None = None) -> None:
+        self._doing = doing
+        self._timer: threading.Timer | None = None
         self.start, self.trials, self.failed = time.monotonic(), 0, 0
         self.best: Result | None = None
         self.live = sys.stderr.isatty() if live is None else live
@@ -28,8 +36,9 @@ class Display:
         if self.live:
             from rich.console import Console
 
-            self._status = Console(stderr=True).status("starting")
+            self._status = Console(stderr=True).status(self._doing)
             self._status.start()
+        self.on_phase(self._doing)
         return self
 
     def __exit__(
@@ -38,18 +47,41 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._quiet()
         if self._status is not None:
             self._status.stop()
 
+    def on_phase(self, line: str) -> None:
+        """Name what is being done, if it lasts."""
+        self._quiet()
+        if self._status is not None:
+            from rich.markup import escape
+
+            self._status.update(escape(line))
+            return
+        self._timer = threading.Timer(SILENCE, self._print, [f"{line} ..."])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _quiet(self) -> None:
+        """Something else is said, or all is done: what was being done need not be named any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _print(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
     def on_message(self, line: str) -> None:
         """Print one line."""
+        self._quiet()
         if self._status is not None:
             from rich.markup import escape
 
             self._status.console.print(line, markup=False, highlight=False)
             self._status.update(escape(line.split(":")[0]))
         else:
-            print(line, file=sys.stderr, flush=True)
+            self._print(line)
 
     def on_result(self, result: Result) -> None:
         """Show the result of a trial; of steps there are too many."""

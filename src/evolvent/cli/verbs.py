@@ -109,6 +109,9 @@ def search(
     ] = None,
     device: Annotated[str, typer.Option(help="Where to train.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Same seed, same search.")] = 0,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Go on without images that cannot be read.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The run's folder; default below runs/.")] = None,
     set_: Set = None,
     as_json: Json = False,
@@ -131,6 +134,7 @@ def search(
         "max_latency_ms": max_latency_ms,
         "device": device,
         "seed": seed,
+        "skip_broken": skip_broken,
         "out": out,
         "settings": parse_set(set_ or []),
     }
@@ -144,10 +148,11 @@ def demo() -> None:
 
 
 def _search(task: str, as_json: bool, **options: Any) -> None:
-    from .. import session
     from .display import Display
 
     with Display() as display, _resumable(options.get("out")):
+        from .. import session  # takes a second or two: torch
+
         done = session.search(task, callbacks=[display], began=BEGAN, **options)
     _show_result(done, as_json)
 
@@ -187,13 +192,23 @@ def _where(folder: Path) -> str:
 
 
 @app.command()
-def resume(run: RunFolder, workers: Workers = None, as_json: Json = False) -> None:
-    """Go on with a search that was stopped, however it was stopped."""
-    from .. import session
+def resume(
+    run: RunFolder,
+    budget: Annotated[
+        str | None, typer.Option(help="More, of the whole run: 60t after 40t, 20m after 10m.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; default what the run began with.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a search that was stopped, however it was stopped, or give it more budget."""
     from .display import Display
 
     with Display() as display, _resumable(run):
-        done = session.resume(run, workers=workers, callbacks=[display], began=BEGAN)
+        from .. import session
+
+        done = session.resume(run, budget=budget, workers=workers, callbacks=[display], began=BEGAN)
     _show_result(done, as_json)
 
 
@@ -334,11 +349,12 @@ def train(
     """Train a candidate of a run fully: longer, scaled up, or on another task."""
     from ..config.settings import parse_set
     from ..deliver.card import Card, page
-    from ..training import PARTS
-    from ..training import train as train_fully
     from .display import Display
 
-    with Display() as display:
+    with Display(f"reading {run}") as display:
+        from ..training import PARTS
+        from ..training import train as train_fully
+
         card = train_fully(
             run,
             out=out,
@@ -371,10 +387,13 @@ def identify(
     as_json: Json = False,
 ) -> None:
     """Find out whether a column is a class or a quantity, by networks of both kinds."""
-    from ..identification import described
-    from ..identification import identify as find_out
+    from .display import Display
 
-    found = find_out(file, target, seed=seed)
+    with Display(f"reading {file} and training networks of both kinds"):
+        from ..identification import described
+        from ..identification import identify as find_out
+
+        found = find_out(file, target, seed=seed)
     if as_json:
         print(json.dumps(found.to_json()))
         return
@@ -392,9 +411,12 @@ def export(
     onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx too.")] = False,
 ) -> None:
     """Export the delivered network of a run, or any candidate whose weights were kept."""
-    from ..run import Run
+    from .display import Display
 
-    difference = Run(run).export(to, candidate, onnx=onnx)
+    with Display(f"reading {run} and proving the export"):
+        from ..run import Run
+
+        difference = Run(run).export(to, candidate, onnx=onnx)
     proof = "" if difference is None else f" (parity {difference:.1e})"
     print(f"{to}: model.py and weights.safetensors, needs torch only{proof}")
     if onnx:

@@ -11,16 +11,82 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import registry
-from ..errors import SettingError
+from ..errors import SettingError, unknown
 from ..strategy.common.phases import Phases
 from ..strategy.common.warm import Warm
 from . import recipes, settable
 from .defaults import suggested
 from .parts import Component, Parts
 from .request import Request
-from .settings import validated
+from .settings import PARTS, parse_budget, validated
 from .setup import Asked, Draft, FinalTraining, NetworkSettings
 from .trying import try_parts
+
+
+def check_request(request: Request, kind: str | None, *, workers: int | None = None) -> None:
+    """Refuse what can be seen to be wrong without data: names, settings, parts that do not fit.
+
+    Args:
+        request: of the user.
+        kind: of its task, as far as its name tells; None leaves the parts to `resolve`.
+        workers: that were asked for. [count]
+
+    Raises:
+        SettingError: as `resolve`.
+    """
+    for part in request.set:
+        if part not in PARTS:
+            raise unknown("part", part, PARTS)
+    parse_budget(request.budget)
+    for limit, value in request.limits.items():
+        if value <= 0:
+            raise SettingError(f"{limit}={value}: a limit must be above 0")
+    name = request.recipe or recipes.DEFAULT.get(kind or "")
+    recipe = None if name is None else recipes.find(name)
+    if recipe is None or kind is None:
+        return
+    parts = _bare(request, recipe)
+    known = _known(parts)
+    for axis in registry.AXES:
+        part = getattr(parts, axis)
+        base = recipe.of(axis, kind) if part.name == getattr(recipe, axis) else {}
+        said = validated(axis, request.said(axis), known[axis], who=part.name)
+        parts = dataclasses.replace(parts, **{axis: part.having(**base | said)})
+    validated("train", request.said("train"), settable.of_train())
+    check_workers(parts.estimator, workers)
+    _check_fit(parts, kind)
+
+
+def check_workers(estimator: Component, workers: int | None) -> None:
+    """Refuse several workers for an estimator that holds state.
+
+    Raises:
+        SettingError: saying so.
+    """
+    if estimator.make.stateful and (workers or 0) > 1:
+        raise SettingError(
+            f"--workers {workers}: estimator {estimator.name} holds state between candidates, so its "
+            "search is one process: leave out --workers"
+        )
+
+
+def _check_fit(parts: Parts, kind: str) -> None:
+    """Refuse parts that cannot fit whatever the data are; what settings change is checked later."""
+    registry.check_kind(parts.estimator.name, kind)
+    registry.check_space_kind(parts.space.name, kind)
+    space = parts.space.make
+    if not hasattr(space, "of"):  # it is made of its settings alone
+        space = space(**parts.space.settings)
+    if isinstance(getattr(space, "gives", None), frozenset):
+        _check_needs(parts, space, kind)
+
+
+def _check_needs(parts: Parts, space: Any, kind: str) -> None:
+    """Refuse parts of which one needs what the others do not give."""
+    needs = parts.strategy.make.needs | _needs_around(parts.strategy.settings)
+    if parts.phased:
+        needs |= Phases.needs
+    registry.check(space, needs, parts.estimator.make, parts.names, kind)
 
 
 def resolve(request: Request, task: Any) -> Draft:
@@ -54,24 +120,35 @@ def resolve(request: Request, task: Any) -> Draft:
 
 def _parts(request: Request, recipe: recipes.Recipe, task: Any) -> Parts:
     """Return the three parts with their settings: suggested by the data, the recipe's, the user's."""
-    found = {
-        axis: Component(axis, getattr(request, axis) or getattr(recipe, axis))
-        for axis in registry.AXES
-    }
-    bare = Parts(**found)
-    known = {
-        "space": settable.of_space(bare.space.make),
-        "strategy": settable.of_strategy(bare.strategy.make, phased=bare.phased),
-        "estimator": settable.of_estimator(bare.estimator.make),
-    }
+    bare = _bare(request, recipe)
+    known = _known(bare)
     parts = {}
-    for axis, part in found.items():
+    for axis in registry.AXES:
+        part = getattr(bare, axis)
         # the recipe's settings belong to its own parts: another part starts from its own defaults
         base = recipe.of(axis, task.kind) if part.name == getattr(recipe, axis) else {}
         given = validated(axis, request.said(axis), known[axis], who=part.name)
         default = suggested(task, known[axis]) if axis == "estimator" else {}
         parts[axis] = part.having(**default | base | given)
     return Parts(**parts)
+
+
+def _bare(request: Request, recipe: recipes.Recipe) -> Parts:
+    """Return the three parts by name."""
+    found = {
+        axis: Component(axis, getattr(request, axis) or getattr(recipe, axis))
+        for axis in registry.AXES
+    }
+    return Parts(**found)
+
+
+def _known(parts: Parts) -> dict[str, dict[str, Any]]:
+    """Return axis -> name -> type of the settings of three parts."""
+    return {
+        "space": settable.of_space(parts.space.make),
+        "strategy": settable.of_strategy(parts.strategy.make, phased=parts.phased),
+        "estimator": settable.of_estimator(parts.estimator.make),
+    }
 
 
 def _without_schedule(parts: Parts) -> tuple[Parts, Asked]:
@@ -167,11 +244,9 @@ def _check(draft: Draft) -> None:
     parts, task = draft.parts, draft.task
     estimator = parts.estimator.make
     registry.check_kind(parts.estimator.name, task.kind, estimator)
-    needs = parts.strategy.make.needs | _needs_around(parts.strategy.settings)
-    if parts.phased:
-        needs |= Phases.needs
-    registry.check(draft.space, needs, estimator, parts.names, task.kind)
+    _check_needs(parts, draft.space, task.kind)
     if hasattr(estimator, "proxy_column"):  # whether there is a proxy is for the data to say
+        needs = parts.strategy.make.needs | _needs_around(parts.strategy.settings)
         own = parts.estimator.settings.get("proxy")
         estimator.proxy_column(task, own, needed="proxy" in needs)
     try_parts(draft)

@@ -116,6 +116,21 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """A later stretch of a run, which was given more budget.
+
+    Args:
+        budget: of the whole run from here on, as the user said it.
+        horizon: trials that the strategy plans for, those before among them. [count]
+        since: events of the log before it. [count]
+    """
+
+    budget: str
+    horizon: int
+    since: int
+
+
+@dataclass(frozen=True)
 class Asked:
     """The part of the schedule that user or recipe fix; None is left to the budget.
 
@@ -219,11 +234,12 @@ class Setup(Draft):
     """All that a run was settled on: what ``config.yaml`` holds.
 
     Args:
-        schedule: what depends on the budget and the clock.
-        budget: of the whole run.
+        schedule: what depends on the budget and the clock; its horizon is the first stretch's.
+        budget: of the whole run, all stretches.
         data: what is known of the data: kind, counts, shapes, notes, fingerprint.
         read: settings of the data's reader that were found out, such as ``kind``.
         versions: of what a result depends on.
+        stretches: in which it was given more budget; mostly none.
     """
 
     schedule: Schedule
@@ -231,6 +247,7 @@ class Setup(Draft):
     data: Mapping[str, Any] = field(default_factory=dict)
     read: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    stretches: tuple[Stretch, ...] = ()
 
     @staticmethod
     def of(draft: Draft, schedule: Schedule, budget: RunBudget) -> Setup:
@@ -276,6 +293,16 @@ class Setup(Draft):
         return tuple(getattr(self.strategy(), "objectives", ()))
 
     @property
+    def budgets(self) -> tuple[str, ...]:
+        """The budgets that were asked for, one after the other; the last one holds."""
+        return (self.request.budget, *(each.budget for each in self.stretches))
+
+    @property
+    def horizons(self) -> tuple[tuple[int, int], ...]:
+        """Of every later stretch: events of the log before it, and its horizon. [count, trials]"""
+        return tuple((each.since, each.horizon) for each in self.stretches)
+
+    @property
     def task_settings(self) -> dict[str, Any]:
         """Settings of the data's reader: those of the user, and those found out."""
         return self.request.said("task") | dict(self.read)
@@ -302,6 +329,8 @@ class Setup(Draft):
             "threads": schedule.threads,
             "task": dict(self.read),
         }
+        if self.stretches:
+            told["stretches"] = [dataclasses.asdict(each) for each in self.stretches]
         plain: dict[str, Any] = json.loads(json.dumps(told))
         return plain
 
@@ -331,4 +360,5 @@ class Setup(Draft):
             data=data["data"],
             read=data.get("task", {}),
             versions=data.get("versions", {}),
+            stretches=tuple(Stretch(**each) for each in data.get("stretches", ())),
         )

@@ -39,6 +39,8 @@ def deliver_winner(
     store: Store,
     outcome: Mapping[str, Any],
     patience: float | None = None,
+    *,
+    to: Path | None = None,
 ) -> Card:
     """Export the winner of a run, and write its card.
 
@@ -48,8 +50,9 @@ def deliver_winner(
         store: its log.
         outcome: of the final training.
         patience: how long ONNX may take; None is as long as it needs. [s]
+        to: where to write it; None is ``best/`` of the run.
     """
-    task, winner, best = setup.task, outcome["winner"], folder / "best"
+    task, winner, best = setup.task, outcome["winner"], to or folder / "best"
     made = plan(setup.space, outcome["arch"], task, setup.train.network.size)
     proof = export.export(
         best,
@@ -73,6 +76,7 @@ def deliver_winner(
         test_score=_test_score(winner, task.metric),
         same_weights=False,  # the final training had the validation data too
         test_metrics=winner["test"],
+        test_reads=_test_reads(store, winner["test"]),
         search_score=outcome["search_score"],
         train_seconds=winner["train_seconds"],
         train_epochs=winner["epochs"],
@@ -93,7 +97,14 @@ def deliver_winner(
     return card
 
 
-def deliver_as_is(folder: Path, setup: Setup, store: Store, patience: float | None = None) -> Card:
+def deliver_as_is(
+    folder: Path,
+    setup: Setup,
+    store: Store,
+    patience: float | None = None,
+    *,
+    to: Path | None = None,
+) -> Card:
     """Deliver the best of a search that is not trained any more; what solved the task comes first.
 
     That is a row of a table, where there is no network to export and test is one look-up, or a network
@@ -104,6 +115,7 @@ def deliver_as_is(folder: Path, setup: Setup, store: Store, patience: float | No
         setup: of the run, with its data.
         store: its log.
         patience: how long ONNX may take; None is as long as it needs. [s]
+        to: where to write it; None is ``best/`` of the run.
 
     Raises:
         RunError: if no candidate has a score.
@@ -115,6 +127,7 @@ def deliver_as_is(folder: Path, setup: Setup, store: Store, patience: float | No
     solved = store.meta("solved")
     best = max(scored, key=lambda result: (result.candidate.id == solved, rank(result)))
     estimator: Any = setup.context().estimator
+    test = estimator.test(best.candidate.arch) if "test" in estimator.gives else None
     lengths = getattr(estimator, "fidelities", ())  # a table may have a score at several
     card = Card(
         arch=best.candidate.arch,
@@ -122,7 +135,8 @@ def deliver_as_is(folder: Path, setup: Setup, store: Store, patience: float | No
         params=best.params,
         flops=best.flops,
         val_score=best.score,
-        test_score=estimator.test(best.candidate.arch) if "test" in estimator.gives else None,
+        test_score=test,
+        test_reads=_test_reads(store, test),
         same_weights=best.epochs == max(lengths, default=best.epochs),
         search_score=best.score,
         search_epochs=best.epochs,
@@ -134,7 +148,7 @@ def deliver_as_is(folder: Path, setup: Setup, store: Store, patience: float | No
         front=front_of(setup, results),
         **_of_search(setup, store, results),
     )
-    to = folder / "best"
+    to = to or folder / "best"
     to.mkdir(exist_ok=True)
     if not card.looked_up:
         card = dataclasses.replace(card, **_export_genes(to, setup, best, card, patience))
@@ -281,6 +295,11 @@ def _of_search(setup: Setup, store: Store, results: Sequence[Result]) -> dict[st
         "data": dict(setup.data),
         "versions": dict(setup.versions),
     }
+
+
+def _test_reads(store: Store, test: Any) -> int | None:
+    """Return how often a run has read test, this time included; None where there is nothing to read."""
+    return None if test is None or test == {} else int(store.meta("tested") or 0) + 1
 
 
 def _of_network(setup: Setup) -> dict[str, Any]:

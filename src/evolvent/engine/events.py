@@ -5,6 +5,7 @@ steps of the loop, so a slow one slows the search down::
 
     on_start(run)        the run is opened, new or continued; `run` can be read at any time
     on_message(line)     something a user wants to know, in one line
+    on_phase(line)       what is being done from now on, which may take long
     on_asked(candidate)  a candidate is stored and about to be evaluated
     on_result(result)    a result is stored and the strategy knows it
     on_end(run)          the network is delivered
@@ -20,7 +21,7 @@ from typing import Any
 from ..errors import SettingError
 from ..types import Candidate, Result
 
-METHODS = ("on_start", "on_message", "on_asked", "on_result", "on_end")
+METHODS = ("on_start", "on_message", "on_phase", "on_asked", "on_result", "on_end")
 
 
 class Events:
@@ -49,6 +50,10 @@ class Events:
     def say(self, line: str) -> None:
         """Tell something in one line."""
         self._pass_on("on_message", line)
+
+    def phase(self, line: str) -> None:
+        """Tell what is being done from now on."""
+        self._pass_on("on_phase", line)
 
     def asked(self, candidate: Candidate) -> None:
         """Tell that a candidate is stored and about to be evaluated."""

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from ..errors import CandidateFailed, EvolventError, ReplayError, SettingError
 from ..estimator import Evaluation
-from ..strategy import Strategy
+from ..strategy import Strategy, lengthen
 from ..types import Candidate, Result, failed
 from .store import Log
 
@@ -62,6 +62,8 @@ class Search:
         listen: is told every result after the strategy, when it is safely stored.
         over: whether what was told leaves nothing to search for.
         stateful: whether the estimator carries state from one candidate to the next.
+        horizons: of the stretches of budget after the first: events of the log before each, and what
+            its strategy is to plan for from there on. [count, trials]
     """
 
     evaluator: Evaluator
@@ -72,6 +74,7 @@ class Search:
     listen: Callable[[Result], None] = lambda result: None
     over: Callable[[], bool] = lambda: False
     stateful: bool = False
+    horizons: tuple[tuple[int, int], ...] = ()
 
     def run(self, strategy: Strategy, log: Log) -> None:
         """Search until the budget is spent or the strategy ends; continue if the log has events.
@@ -83,7 +86,7 @@ class Search:
         """
         clock = (_Charged if self.charged else _Clock)(log, self.seconds)
         try:
-            waiting, used = replay(strategy, log)
+            waiting, used = replay(strategy, log, self.horizons)
             self._run(strategy, log, clock, waiting, used)
         finally:
             clock.note(now=True)
@@ -187,14 +190,23 @@ def _cut(candidate: Candidate) -> Result:
     return Result(candidate, status="cut", reason="the budget ended before it did")
 
 
-def replay(strategy: Strategy, log: Log) -> tuple[list[Candidate], int]:
+def replay(
+    strategy: Strategy, log: Log, horizons: tuple[tuple[int, int], ...] = ()
+) -> tuple[list[Candidate], int]:
     """Tell a fresh strategy the log; return what was asked but not told, and the trials used.
 
     Trials of the waiting candidates are not among those used: they are counted when submitted.
+
+    Args:
+        strategy: fresh.
+        log: of the search so far.
+        horizons: as in `Search`.
     """
     waiting: dict[int, Candidate] = {}
-    used = 0
-    for event in log.events():
+    used, later = 0, list(horizons)
+    for place, event in enumerate(log.events()):
+        while later and later[0][0] <= place:
+            lengthen(strategy, later.pop(0)[1])
         if isinstance(event, Candidate):
             _same(strategy.ask(), event)
             waiting[event.id] = event
@@ -202,6 +214,8 @@ def replay(strategy: Strategy, log: Log) -> tuple[list[Candidate], int]:
             del waiting[event.candidate.id]
             used += event.counts
             strategy.tell(event)
+    for _, horizon in later:  # the last stretch begins where the log ends
+        lengthen(strategy, horizon)
     return list(waiting.values()), used
 
 

@@ -91,6 +91,7 @@ class Runner:
             admit=self._admit(),
             listen=self._listener(strategy, weights, goal, checkpoints),
             stateful=checkpoints is not None,
+            horizons=setup.horizons,
         ).run(strategy, self.store)
         self.store.note("state", "searched")
 

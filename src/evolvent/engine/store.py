@@ -51,6 +51,8 @@ CREATE UNIQUE INDEX step_once ON steps (candidate) WHERE undone = 0;
 CREATE TABLE spent (phase TEXT PRIMARY KEY, seconds REAL NOT NULL);
 """
 Event = Candidate | Result  # a candidate was asked for, a result was told
+#: notes of the search and the run; all others are the delivery's, which every stretch has anew
+OF_THE_SEARCH = ("schema", "checkpoint", "rewinds", "solved", "tested", "stretch")
 BUFFER = 0.5  # [s] for which told steps may wait for a transaction
 
 
@@ -370,6 +372,10 @@ class Store:
                 )
         return count
 
+    def count(self) -> int:
+        """Return the number of events. [count]"""
+        return sum(1 for _ in self.events())
+
     # -- the rest --------------------------------------------------------------------------------
 
     def meta(self, key: str) -> Any:
@@ -380,6 +386,43 @@ class Store:
     def note(self, key: str, value: Any) -> None:
         """Note a JSON-able value under `key`, in place of what was there."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    def delivered(self, stretch: int | None = None) -> bool:
+        """Whether the run's folder holds what the last stretch of its budget delivered.
+
+        Args:
+            stretch: number of the last one, 0 is the first; None is the last that began. [count]
+        """
+        if not (self.path.parent / "best" / "card.json").is_file():
+            return False
+        now = self.meta("stretch") or 0
+        if now != (now if stretch is None else stretch):
+            return False
+        return now == 0 or self.meta("state") == "done"
+
+    def begin_stretch(self, stretch: int, *, tested: int) -> None:
+        """Begin a further stretch, unless it has begun: what earlier ones delivered is no longer known.
+
+        Args:
+            stretch: its number. [count from 1]
+            tested: how often test was read before it. [count]
+        """
+        if (self.meta("stretch") or 0) >= stretch:
+            return
+        with self.together():
+            self.forget(but=OF_THE_SEARCH)
+            self.note("tested", tested)
+            self.note("stretch", stretch)
+
+    def notes(self, prefix: str) -> dict[str, Any]:
+        """Return key -> value of what is noted under keys that begin so."""
+        rows = self._db.execute("SELECT key, value FROM meta ORDER BY key")
+        return {key: json.loads(value) for key, value in rows if key.startswith(prefix)}
+
+    def forget(self, *, but: Iterable[str]) -> None:
+        """Remove every note but those under some keys; the log stays as it is."""
+        rows = [(key,) for key in self.notes("") if key not in {*but}]
+        self._db.executemany("DELETE FROM meta WHERE key = ?", rows)
 
     def spent(self, phase: str) -> float:
         """Return the seconds that a phase has taken over all sessions. [s]"""

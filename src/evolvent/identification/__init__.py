@@ -255,6 +255,7 @@ def settings_with_kind(
     seconds: float | None,
     seed: int,
     say: Callable[[str], None],
+    phase: Callable[[str], None] = lambda line: None,
 ) -> tuple[dict[str, Any], Identified | None]:
     """Return the settings of a task, with its kind inferred where it is not given, and the evidence.
 
@@ -264,10 +265,13 @@ def settings_with_kind(
         seconds: of the whole run; a tenth of it may be used. None has no limit. [s]
         seed: of the search.
         say: is told the decision and its evidence.
+        phase: is told what is being done, before it is done.
     """
     if not unnamed_kind(name, settings):
         return dict(settings), None
     limit = None if seconds is None else SHARE * seconds
+    target = settings.get("target")
+    phase(f"finding out whether {target!r} is a class or a quantity (--kind says it at once)")
     found = identify(name, settings.get("target"), seconds=limit, seed=seed)
     for line in described(found, str(settings.get("target"))):
         say(line)

@@ -118,9 +118,10 @@ class Reader:
         """Return the changing state of a run: phases, delivery, alarms and mixture."""
         card = self.folder / "best" / "card.json"
         delivered = json.loads(card.read_text()) if card.is_file() else None
+        done = self._store.delivered()
         first = next(iter(self._store.log(0, 1)), None)
         return {
-            "state": "done" if delivered else self._store.meta("state") or "new",
+            "state": "done" if done else self._store.meta("state") or "new",
             "phases": {name: round(s, 2) for name, s in self._store.phases().items()},
             "card": delivered,
             "began": first.at if first else None,

@@ -12,7 +12,9 @@ Class attributes:
 
 Optional: ``alive()``, the ids whose weights may still be inherited (all others may be deleted);
 ``objectives``, the names of the metrics of a front; ``together``, the number of candidates asked for
-before it waits (a generation), which an estimator may evaluate together.
+before it waits (a generation), which an estimator may evaluate together; ``lengthen(horizon)``, which
+takes the horizon of a run that was given more budget, and scales what followed from the first.
+Without it a strategy goes on as it is: populations, models and controllers are kept either way.
 
 With shared weights the horizon counts their epochs. Strategies that train them declare the number of
 training batches that they will ask for (``train_batches``) and of trials beyond one per epoch
@@ -39,6 +41,17 @@ class Strategy(Protocol):
 
     def tell(self, result: Result) -> None:
         """Take a result, in any order, failed ones included."""
+
+
+def lengthen(strategy: Strategy, horizon: int) -> None:
+    """Tell a strategy that its run was given more budget, if it wants to know.
+
+    Args:
+        strategy: that has been told everything so far.
+        horizon: trials of the run, those so far among them. [trials]
+    """
+    if (take := getattr(strategy, "lengthen", None)) is not None:
+        take(horizon)
 
 
 class Inheriting(Protocol):

@@ -98,6 +98,10 @@ class Asha:
         if result.status != "refused":
             self._rungs[level].append(result)
 
+    def lengthen(self, horizon: int) -> None:
+        """Tell the source of new architectures of a longer horizon: rungs have none of their own."""
+        self._fresh.lengthen(horizon)
+
     def alive(self) -> frozenset[int]:
         """Return the ids that may still be promoted, or whose promotion is in flight."""
         if not self.continue_:

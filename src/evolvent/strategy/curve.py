@@ -131,6 +131,10 @@ class LearningCurve:
             self._queue.append(curve)
         insort(self._scores[len(before)], result.value)
 
+    def lengthen(self, horizon: int) -> None:
+        """Tell the source of new architectures of a longer horizon: rungs have none of their own."""
+        self._fresh.lengthen(horizon)
+
     def alive(self) -> frozenset[int]:
         """Return the ids whose training continues, or whose next increment is in flight."""
         if not self.continue_:

@@ -58,11 +58,11 @@ class RegularizedEvolution:
         seed: int = 0,
     ) -> None:
         self.note = ""
+        self._scaled = (population is None, sample is None)
         if population is None:
-            allowed = min(max(20, horizon // 10), max(2, horizon // 3))
-            population, self.note = population_of(PAPER_POPULATION, allowed, horizon)
+            population, self.note = _population(horizon)
         if sample is None:
-            sample = min(PAPER_SAMPLE, max(2, population // 4))
+            sample = _sample(population)
         if not 1 <= sample <= population:
             raise SettingError(
                 f"sample={sample} must lie in 1..population={population}: "
@@ -72,6 +72,7 @@ class RegularizedEvolution:
             raise SettingError(f"identity={identity} must lie in 0..1: it is a probability")
         self.space, self.budget, self.seed = space, Budget(epochs=epochs), seed
         self.size, self.sample, self.identity = population, sample, identity
+        self.first = population  # asks that are random
         self.replacement, self.aging, self.inherit = replacement, aging, inherit
         self.members: deque[Result] = deque()  # oldest first
         self.rivals: dict[int, list[int]] = {}  # candidate in flight -> the ids of its tournament
@@ -82,7 +83,7 @@ class RegularizedEvolution:
         """Return a new candidate: random for the first P asks, then a child of a tournament."""
         rng = stream(self.seed, "evolution", self.asked)
         id, self.asked = self.asked, self.asked + 1
-        if id < self.size or not self.members:
+        if id < self.first or not self.members:
             return Candidate(id, self.space.sample(rng), budget=self.budget)
         count = min(self.sample, len(self.members))
         rivals = (
@@ -123,6 +124,14 @@ class RegularizedEvolution:
         members = (member.candidate.id for member in self.members)
         return frozenset((*members, *self.parents.values()))
 
+    def lengthen(self, horizon: int) -> None:
+        """Let the population grow to what a longer horizon allows; it fills with the next results."""
+        population, sample = self._scaled
+        if population:
+            self.size = max(self.size, _population(horizon)[0])
+        if population and sample:
+            self.sample = _sample(self.size)
+
     def _retire(self, rivals: list[int]) -> None:
         if self.aging:
             self.members.popleft()
@@ -130,3 +139,13 @@ class RegularizedEvolution:
         # Other tournaments may have removed all rivals meanwhile; then the worst member goes.
         living = [member for member in self.members if member.candidate.id in rivals]
         self.members.remove(min(living or self.members, key=lambda member: member.value))
+
+
+def _population(horizon: int) -> tuple[int, str]:
+    """Return the population that a horizon allows, and a note if that is less than the paper's."""
+    allowed = min(max(20, horizon // 10), max(2, horizon // 3))
+    return population_of(PAPER_POPULATION, allowed, horizon)
+
+
+def _sample(population: int) -> int:
+    return min(PAPER_SAMPLE, max(2, population // 4))

@@ -63,9 +63,9 @@ class Exact:
         seed: int = 0,
     ) -> None:
         self.note = ""
+        self._scaled = population is None
         if population is None:
-            allowed = max(6, horizon // 20)
-            population, self.note = population_of(PAPER_POPULATION, allowed, horizon)
+            population, self.note = _population(horizon)
         crosses = "crossover" in space.gives
         if crossover is None:
             crossover = PAPER_CROSSOVER if crosses else 0.0
@@ -79,6 +79,7 @@ class Exact:
             raise SettingError(f"crossover={crossover}: this space has no crossover; set it to 0")
         self.space, self.budget, self.seed = space, Budget(epochs=epochs), seed
         self.size, self.crossover, self.mutations = population, crossover, mutations
+        self.first = population  # asks that are random, where the first is not minimal
         self.inherit, self.minimal = inherit, start == "minimal" and "start" in space.gives
         self.members: dict[Any, Result] = {}  # `key` of a network -> its result
         self.open: dict[int, Candidate] = {}  # asked, not told
@@ -89,7 +90,7 @@ class Exact:
         id, self.asked = self.asked, self.asked + 1
         rng = stream(self.seed, "exact", id)
         parents: list[Result] = []
-        if not self.members or (not self.minimal and id < self.size):
+        if not self.members or (not self.minimal and id < self.first):
             move = self._first(id, rng)
         else:
             move, parents = self._child(rng)
@@ -122,6 +123,11 @@ class Exact:
             )
             del self.members[worst[0]]
 
+    def lengthen(self, horizon: int) -> None:
+        """Let the population grow to what a longer horizon allows; it fills with the next results."""
+        if self._scaled:
+            self.size = max(self.size, _population(horizon)[0])
+
     def alive(self) -> frozenset[int]:
         """Return the ids that may still breed, or whose children are in flight."""
         members = (member.candidate.id for member in self.members.values())
@@ -144,3 +150,8 @@ class Exact:
             return crossover(self.space).crossover(fitter, other, rng), pair
         parent = rng.choice(members)
         return mutated(self.space, parent.candidate.arch, self.mutations, rng), [parent]
+
+
+def _population(horizon: int) -> tuple[int, str]:
+    """Return the population that a horizon allows, and a note if that is less than the paper's."""
+    return population_of(PAPER_POPULATION, max(6, horizon // 20), horizon)

@@ -117,6 +117,10 @@ class _Halving:
         if bracket.close():
             self.open.remove(bracket)
 
+    def lengthen(self, horizon: int) -> None:
+        """Tell the source of new architectures of a longer horizon: rungs have none of their own."""
+        self.fresh.lengthen(horizon)
+
     def alive(self) -> frozenset[int]:
         """Return the ids that may still be promoted, or whose promotion is in flight."""
         if not self.continue_:

@@ -83,7 +83,8 @@ class Pareto:
         if not 0 <= crossover <= 1 or not 0 <= mutation <= 1:
             raise SettingError(f"crossover={crossover} and mutation={mutation} must be in 0..1")
         self.space, self.objectives = space, minimise
-        self.size = min(population, max(10, horizon // 10))
+        self.most = population
+        self.size = self.first = min(population, max(10, horizon // 10))
         self.crossover = crossover if "crossover" in space.gives else 0.0
         self.proposals = proposals if "decisions" in space.gives else 1
         self.mutation, self.epochs, self.seed = mutation, epochs, seed
@@ -97,7 +98,7 @@ class Pareto:
         """Return a random architecture for the first asks, then a child of the front."""
         rng = stream(self.seed, "pareto", self._asked)
         parents: tuple[int, ...] = ()
-        if self._asked < self.size or len(self.members) < 2:
+        if self._asked < self.first or len(self.members) < 2:
             move = Move(self.space.sample(rng), "sample")
         else:
             move, parents = self._choose(rng)
@@ -130,6 +131,10 @@ class Pareto:
         if len(self.members) > self.size:
             worst = max(range(len(self.members)), key=self._fitness.__getitem__)
             del self.members[worst], self._fitness[worst]
+
+    def lengthen(self, horizon: int) -> None:
+        """Let the population grow to what a longer horizon allows; it fills with the next results."""
+        self.size = max(self.size, min(self.most, max(10, horizon // 10)))
 
     def _points(self, results: Sequence[Result]) -> np.ndarray:
         """Return the objectives to minimise [N, objectives]."""

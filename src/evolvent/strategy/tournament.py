@@ -54,9 +54,9 @@ class Tournament:
         seed: int = 0,
     ) -> None:
         self.note = ""
+        self._scaled = population is None
         if population is None:
-            allowed = max(6, horizon // 20)
-            population, self.note = population_of(PAPER_POPULATION, allowed, horizon)
+            population, self.note = _population(horizon)
         if population < 2 or mutations < 1 or start not in STARTS:
             raise SettingError(
                 f"population={population}, mutations={mutations}, start={start!r}: at least 2 "
@@ -64,6 +64,7 @@ class Tournament:
             )
         self.space, self.budget, self.seed = space, Budget(epochs=epochs), seed
         self.size, self.mutations, self.inherit = population, mutations, inherit
+        self.first = population  # asks that are first members
         self.minimal = start == "minimal" and "start" in space.gives
         self.members: dict[int, Result] = {}
         self.open: dict[int, Candidate] = {}  # asked, not told
@@ -71,11 +72,11 @@ class Tournament:
 
     def ask(self) -> Candidate | None:
         """Return a first member, or a child; None while there is no pair to choose from."""
-        if self.asked >= self.size and len(self.members) < 2 and self.open:
+        if self.asked >= self.first and len(self.members) < 2 and self.open:
             return None
         id, self.asked = self.asked, self.asked + 1
         rng = stream(self.seed, "tournament", id)
-        if id < self.size or not self.members:
+        if id < self.first or not self.members:
             arch, operator = first(self.space, rng, minimal=self.minimal)
             candidate = Candidate(id, arch, operator=operator, budget=self.budget)
         else:
@@ -98,6 +99,11 @@ class Tournament:
         if result.ok:
             self.members[result.candidate.id] = result
 
+    def lengthen(self, horizon: int) -> None:
+        """Let the population grow to what a longer horizon allows; it fills with the next results."""
+        if self._scaled:
+            self.size = max(self.size, _population(horizon)[0])
+
     def alive(self) -> frozenset[int]:
         """Return the ids that may still breed, or whose children are in flight."""
         waiting = {parent for child in self.open.values() for parent in child.weights_from}
@@ -112,3 +118,8 @@ class Tournament:
         if len(self.members) + len(self.open) >= self.size:  # now: no later ask may draw it
             del self.members[worse.candidate.id]
         return better
+
+
+def _population(horizon: int) -> tuple[int, str]:
+    """Return the population that a horizon allows, and a note if that is less than the paper's."""
+    return population_of(PAPER_POPULATION, max(6, horizon // 20), horizon)

@@ -10,7 +10,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
@@ -52,6 +52,7 @@ def read_folder(
     *,
     limit: int = LIMIT,
     memory: int | None = None,
+    skip_broken: bool = False,
 ) -> Images:
     """Return the pictures of a folder that has one sub-folder per class.
 
@@ -68,10 +69,11 @@ def read_folder(
             scaled so that the longer is at most 64.
         limit: how much all images together may take in memory. [bytes]
         memory: above this size pictures are decoded whenever they are needed; None: never. [bytes]
+        skip_broken: whether pictures that cannot be read are left out, and counted in a note.
 
     Raises:
         SettingError: if `size` is not one or two numbers from 1 to 4096.
-        DataError: if there is no class folder, or a picture cannot be read.
+        DataError: if there is no class folder, or pictures cannot be read: all of them are named.
     """
     target = check_size(size)
     root = existing(path)
@@ -83,15 +85,19 @@ def read_folder(
         }
     except OSError as error:
         raise DataError(f"{str(root)!r} cannot be read ({why(error)})") from error
-    files = [file for pictures in found.values() for file, _ in pictures]
-    target, grey = _survey(files, target, notes)
-    size_in_memory = len(files) * target[0] * target[1] * (1 if grey else 3)
-    x: Any
-    if memory is not None and size_in_memory > memory:
-        x = _decode_later(files, target, grey, notes)
-    else:
-        check_memory(root, size_in_memory, limit)
-        x = _decode_all(files, target, grey, notes)
+    more: list[str] = []
+    x, broken = _read(_files(found), target, root, limit, memory, more)
+    if broken and not skip_broken:
+        raise _unreadable(broken, len(_files(found)))
+    if broken:
+        notes.append(_left_out(broken, len(_files(found))))
+        found = {part: _without(pictures, broken) for part, pictures in found.items()}
+        # what is left is read as if the others had never been there
+        more = []
+        x, broken = _read(_files(found), target, root, limit, memory, more)
+        if broken:
+            raise _unreadable(broken, len(_files(found)))
+    notes += more
     arrays: dict[str, Any] = {}
     start = 0
     for part, pictures in found.items():
@@ -99,6 +105,11 @@ def read_folder(
         arrays[f"x{_SUFFIXES[part]}"] = taken(x, rows)
         arrays[f"y{_SUFFIXES[part]}"] = np.array([label for _, label in pictures])
     return Images(**arrays, note=tuple(notes))
+
+
+def _files(found: dict[str, list[tuple[Path, str]]]) -> list[Path]:
+    """Return the pictures of all parts, one part after the other."""
+    return [file for pictures in found.values() for file, _ in pictures]
 
 
 def check_size(size: Any) -> tuple[int, int] | None:
@@ -217,18 +228,86 @@ def _utf8(folder: Path) -> str:
     return folder.name
 
 
+# ---- pictures that cannot be read ----------------------------------------------------------------
+
+Broken = dict[Path, str]  # file -> why it cannot be read
+
+
+@contextmanager
+def _noting(file: Path, broken: Broken) -> Iterator[None]:
+    """Note in `broken` that a picture cannot be read, instead of stopping at it."""
+    try:
+        yield
+    except DataError as error:
+        broken[file] = why(error.__cause__ or error)
+
+
+def _unreadable(broken: Broken, count: int) -> DataError:
+    """Return the error that names all pictures that cannot be read, of so many."""
+    if len(broken) == 1:
+        [(file, reason)] = broken.items()
+        return DataError(
+            f"{str(file)!r} is not a readable image ({reason}): repair it or remove it, or go on "
+            "without it by --skip-broken"
+        )
+    listed = ", ".join(f"{str(file)!r} ({reason})" for file, reason in broken.items())
+    return DataError(
+        f"{len(broken)} of {count} images cannot be read: repair or remove them, or go on without "
+        f"them by --skip-broken: {listed}"
+    )
+
+
+def _left_out(broken: Broken, count: int) -> str:
+    names = some([file.name for file in broken])
+    return f"{len(broken)} of {count} images cannot be read and are left out: {names}"
+
+
+def _without(pictures: list[tuple[Path, str]], broken: Broken) -> list[tuple[Path, str]]:
+    """Return the pictures of a part that can be read.
+
+    Raises:
+        DataError: if a class has none.
+    """
+    kept = [(file, label) for file, label in pictures if file not in broken]
+    if gone := sorted({label for _, label in pictures} - {label for _, label in kept}):
+        raise DataError(
+            f"no image of {some(gone)} can be read: repair some, or remove the folder of the class"
+        )
+    return kept
+
+
 # ---- the pictures --------------------------------------------------------------------------------
 
 
+def _read(
+    files: list[Path],
+    target: tuple[int, int] | None,
+    root: Path,
+    limit: int,
+    memory: int | None,
+    notes: list[str],
+) -> tuple[Any, Broken]:
+    """Return all pictures, and those that cannot be read, whose rows mean nothing."""
+    broken: Broken = {}
+    target, grey = _survey(files, target, notes, broken)
+    size_in_memory = len(files) * target[0] * target[1] * (1 if grey else 3)
+    if memory is not None and size_in_memory > memory:
+        return _decode_later(files, target, grey, notes, broken), broken
+    check_memory(root, size_in_memory, limit)
+    return _decode_all(files, target, grey, notes, broken), broken
+
+
 def _survey(
-    files: list[Path], target: tuple[int, int] | None, notes: list[str]
+    files: list[Path], target: tuple[int, int] | None, notes: list[str], broken: Broken
 ) -> tuple[tuple[int, int], bool]:
     """Return (height, width) to use and whether all pictures are grey, from their headers alone."""
     sizes, grey = [], True
     for file in files:
-        with _picture(file) as image:
+        with _noting(file, broken), _picture(file) as image:
             sizes.append(_upright(image))
             grey = grey and (image.mode in _GREY_MODES or image.mode.startswith("I;16"))
+    if not sizes:
+        raise _unreadable(broken, len(files))
     target = target or _usual(sizes)
     changed = sum(each != target for each in sizes)
     if changed:
@@ -256,11 +335,11 @@ def _usual(sizes: list[tuple[int, int]]) -> tuple[int, int]:
 
 
 def _decode_all(
-    files: list[Path], target: tuple[int, int], grey: bool, notes: list[str]
+    files: list[Path], target: tuple[int, int], grey: bool, notes: list[str], broken: Broken
 ) -> np.ndarray:
     """Return all pictures [N, H, W, C], with one channel if all of them are grey."""
     seen: Counter[str] = Counter()
-    x = Pictures(tuple(files), target, grey).told(np.arange(len(files)), seen)
+    x = Pictures(tuple(files), target, grey).told(np.arange(len(files)), seen, broken)
     _tell(seen, notes)
     if not grey and (x == x[..., :1]).all():  # grey pictures that were stored as colour ones
         x = np.ascontiguousarray(x[..., :1])
@@ -285,20 +364,36 @@ class Pictures:
         """Return some pictures [B, H, W, C]."""
         return self.told(index, Counter())
 
-    def told(self, index: np.ndarray, seen: Counter[str]) -> np.ndarray:
-        """Return some pictures [B, H, W, C]; count in `seen` those that were converted."""
-        x = np.empty((len(index), *self.shape[1:]), np.uint8)
+    def told(
+        self, index: np.ndarray, seen: Counter[str], broken: Broken | None = None
+    ) -> np.ndarray:
+        """Return some pictures [B, H, W, C]; count in `seen` those that were converted.
+
+        Args:
+            index: of the pictures [B].
+            seen: kind of conversion -> pictures.
+            broken: takes those that cannot be read, whose rows stay black; None raises.
+        """
+        x = np.zeros((len(index), *self.shape[1:]), np.uint8)
         for row, each in zip(x, index.tolist(), strict=True):
-            with _picture(self.files[each]) as image:
+            file = self.files[each]
+            if broken is not None and file in broken:
+                continue
+            with (
+                nullcontext() if broken is None else _noting(file, broken),
+                _picture(file) as image,
+            ):
                 row[...] = _decode(image, self.target, self.grey, seen).reshape(row.shape)
         return x
 
 
-def _decode_later(files: list[Path], target: tuple[int, int], grey: bool, notes: list[str]) -> Rows:
+def _decode_later(
+    files: list[Path], target: tuple[int, int], grey: bool, notes: list[str], broken: Broken
+) -> Rows:
     """Return the pictures as rows, after decoding each of them once as a check."""
     source, seen, colourless = Pictures(tuple(files), target, grey), Counter[str](), True
     for start in range(0, len(files), _AT_ONCE):
-        x = source.told(np.arange(start, min(start + _AT_ONCE, len(files))), seen)
+        x = source.told(np.arange(start, min(start + _AT_ONCE, len(files))), seen, broken)
         colourless = colourless and bool((x == x[..., :1]).all())
     _tell(seen, notes)
     rows = Rows.of(replace(source, grey=grey or colourless))

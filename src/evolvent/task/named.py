@@ -76,6 +76,7 @@ def load(
     flip: bool | None = None,
     size: int | tuple[int, int] | None = None,
     memory: float | None = None,
+    skip_broken: bool = False,
 ) -> Task:
     """Return the image task that a name or a path stands for.
 
@@ -94,6 +95,7 @@ def load(
         size: edge, or (height, width), to bring the images of a folder to. [pixels]
         memory: for the images at a path; larger data stay in their files and are read batch by batch.
             None is a fifth of the free memory. [GiB]
+        skip_broken: whether pictures of a folder that cannot be read are left out.
 
     Raises:
         SettingError: for an unknown name, or a setting outside its rule.
@@ -115,7 +117,7 @@ def load(
                 "--set task.flip=false turns it off",
             )
     else:
-        images = _at_path(name, spec, size, _room(memory))
+        images = _at_path(name, spec, size, _room(memory), skip_broken=skip_broken)
     return image_task(
         name,
         images.x,
@@ -170,7 +172,12 @@ def _room(memory: float | None) -> int:
 
 
 def _at_path(
-    name: str, spec: str | os.PathLike[str], size: tuple[int, int] | None, memory: int
+    name: str,
+    spec: str | os.PathLike[str],
+    size: tuple[int, int] | None,
+    memory: int,
+    *,
+    skip_broken: bool = False,
 ) -> Images:
     """Return the data at a path; a text that does not look like a path is a misspelt name."""
     try:
@@ -182,7 +189,7 @@ def _at_path(
             ) from None
         raise
     if path.is_dir() and not is_idx(path):
-        return _folder(path, size, memory)
+        return _folder(path, size, memory, skip_broken=skip_broken)
     _refuse_size(name, size)
     if path.suffix.lower() == ".npz":
         return read_npz(path, memory=memory)
@@ -194,7 +201,7 @@ def _at_path(
     )
 
 
-def _folder(path: Path, size: tuple[int, int] | None, memory: int) -> Images:
+def _folder(path: Path, size: tuple[int, int] | None, memory: int, *, skip_broken: bool) -> Images:
     """Return the data of a folder: of the CIFAR files in it, or of its class folders."""
     for each, (train, _, _) in _CIFAR.items():
         if all((path / file).is_file() for file in train):
@@ -207,7 +214,7 @@ def _folder(path: Path, size: tuple[int, int] | None, memory: int) -> Images:
             f"{str(path)!r} holds .npz files and no class folders: give the path of one of them, "
             f"such as {str(arrays[0])!r}"
         )
-    return read_folder(path, size, memory=memory)
+    return read_folder(path, size, memory=memory, skip_broken=skip_broken)
 
 
 def _looks_like_a_path(name: str) -> bool:

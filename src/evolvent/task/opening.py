@@ -25,7 +25,13 @@ _TOKENS = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "control": {},
     "table": {"score": str, "test": str, "cost": str},
-    "data": {**_SPLIT, "flip": bool, "size": int, "memory": Annotated[float, Field(gt=0)]},
+    "data": {
+        **_SPLIT,
+        "flip": bool,
+        "size": int,
+        "memory": Annotated[float, Field(gt=0)],
+        "skip_broken": bool,
+    },
     "text": {**_SPLIT, **_TOKENS},
     "frame": {**_SPLIT, **_TOKENS, "target": str, "text": str, "kind": Kind, "test": str},
 }
@@ -71,6 +77,40 @@ def with_columns(name: str, settings: Mapping[str, Any], **columns: str | None) 
         if settings.get(key, value) != value:
             raise SettingError(f"--{key} {value} and task.{key}={settings[key]}: say it once")
     return dict(settings) | said
+
+
+def with_option(name: str, settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Return the settings of a task with one that has an option of its own.
+
+    Raises:
+        SettingError: if the reader of the task has no such setting.
+    """
+    if key not in settings_of(name):
+        raise SettingError(
+            f"--{key.replace('_', '-')} is for folders of images, {name!r} is none: leave it out"
+        )
+    return dict(settings) | {key: value}
+
+
+def kind_of(name: str, settings: Mapping[str, Any]) -> str | None:
+    """Return the kind of the task `name`, as its name and its settings tell without its data."""
+    form = _form(name)
+    if form == "frame":
+        return "text" if "text" in settings else "numbers"
+    return {"data": "image"}.get(form, form)
+
+
+def check_settings_of(name: str, settings: Mapping[str, Any]) -> None:
+    """Refuse the settings of a task that are wrong whatever its data are.
+
+    Raises:
+        SettingError: for a split outside its rule.
+    """
+    if _SPLIT.keys() <= settings_of(name).keys():
+        from .images import check_settings
+
+        share, part = settings.get("validation", 0.1), settings.get("fraction", 1.0)
+        check_settings(settings.get("seed", 0), share, part, None)
 
 
 def open_task(name: str | os.PathLike[str], settings: Mapping[str, Any]) -> AnyTask:

@@ -138,11 +138,19 @@ def _basis(card: Card) -> str:
 
 
 def _basis_of_winner(card: Card) -> str:
-    read = "test was read once, after the final training, for the networks of this table"
+    read = f"test was read {_times(card)} final training, for the networks of this table"
     if card.test_score is None:
         read = "there are no test data"
     alike = " All were trained by the same recipe." if card.controls else ""
     return f"Validation chose the winner; {read}.{alike}{_earlier(card)}{_errors(card)}"
+
+
+def _times(card: Card) -> str:
+    """Return how often test was read; a run that was given more budget reads it again."""
+    reads = card.test_reads or 1  # older cards did not note it
+    if reads == 1:
+        return "once, after the"
+    return f"{reads} times, once for every stretch of the budget, the last time after the"
 
 
 def _earlier(card: Card) -> str:

@@ -55,6 +55,7 @@ class Card:
         same_weights: whether these two scores are of the same weights.
         metrics: further numbers of the search, by name.
         test_metrics: all that was measured on test data, by name.
+        test_reads: how often the run read test, once for every stretch of its budget. [count]
         search_score: its score in the search.
         search_epochs: its training in the search. [epochs]
         trials: of the search. [count]
@@ -104,6 +105,7 @@ class Card:
     same_weights: bool | None = None
     metrics: Mapping[str, Any] | None = None
     test_metrics: Mapping[str, float] | None = None
+    test_reads: int | None = None
     search_score: float | None = None
     search_epochs: float | None = None
     trials: int | None = None

@@ -10,7 +10,7 @@ from dataclasses import replace
 from ...errors import SettingError
 from ...space import Space
 from ...types import Budget, Candidate, Result, stream
-from .. import Strategy
+from .. import Strategy, lengthen
 
 ROUNDING = 1e-9  # 81 / 3**4 must not lose a rung to rounding
 
@@ -76,6 +76,11 @@ class Fresh:
         self.inner[id], self.outer[asked.id] = asked, id
         parents = tuple(self.outer[parent] for parent in asked.parents)
         return replace(asked, id=id, parents=parents, weights_from=(), note=None)
+
+    def lengthen(self, horizon: int) -> None:
+        """Tell the inner strategy of a longer horizon."""
+        if self.sampler is not None:
+            lengthen(self.sampler, horizon)
 
     def tell(self, result: Result) -> None:
         """Tell the inner strategy the results of the lowest rung: they are comparable."""

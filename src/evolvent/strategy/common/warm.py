@@ -71,6 +71,8 @@ class Warm:
             self.alive = self._alive
         if hasattr(self.inner, "objectives"):
             self.objectives = self.inner.objectives
+        if hasattr(self.inner, "lengthen"):
+            self.lengthen = self.inner.lengthen
         self._seen: set[Any] = set()
         self._steps: set[int] = set()  # in flight
         self._taken = 0  # steps asked and not refused
