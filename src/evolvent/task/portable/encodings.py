@@ -46,7 +46,7 @@ def decoded(
 
     A byte-order mark decides, then zero bytes (UTF-16), then whether it is UTF-8. Otherwise it is the
     encoding that was learnt, or told by which signs are common: GBK, Big5, Shift-JIS, EUC-JP, EUC-KR,
-    Windows-1251, KOI8-R, else Windows-1252, of which Latin-1 is a part. What is not UTF-8 is noted.
+    Windows-1251, KOI8-R, else Windows-1252, of which Latin-1 is a part. What is neither UTF-8 nor as learnt is noted.
 
     Args:
         file: for messages.
@@ -72,8 +72,9 @@ def decoded(
     if (text := mostly_utf8(file, data, notes)) is not None:
         return text, "utf-8"
     name = learnt if learnt and is_of(data, learnt) else guessed(data)
-    hint = "" if name == "cp1252" else "; --encoding NAME says another"
-    notes.append(f"{file.name} is not UTF-8: it was read as {CALLED.get(name, name)}{hint}")
+    if name != learnt:
+        hint = "" if name == "cp1252" else "; --encoding NAME says another"
+        notes.append(f"{file.name} is not UTF-8: it was read as {CALLED.get(name, name)}{hint}")
     return data.decode(name, errors="replace"), name
 
 

@@ -58,6 +58,13 @@ def excel_table(
     return sheet_table(file, sheets[chosen], chosen, notes)
 
 
+def sheet_cell(value: Any) -> Any:
+    """Return a value of a sheet, where every number is a float, as it is shown: whole ones as such."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return None if value == "" else value
+
+
 def check_unpacked(file: Path, data: bytes, limit: int | None) -> None:
     """Refuse a workbook that unpacks to more than allowed."""
     stream = io.BytesIO(data)
@@ -81,7 +88,7 @@ def sheet_table(file: Path, rows: list[list[Any]], sheet: str, notes: list[str])
     columns = [
         (
             str(rows[0][place]).strip(),
-            [None if row[place] == "" else row[place] for row in rows[1:]],
+            [sheet_cell(row[place]) for row in rows[1:]],
         )
         for place in kept
     ]
