@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from .config import recipes
 from .config.config_file import check_format, read_config, write_config
@@ -37,6 +37,7 @@ from .files import check_new_folder, replace_folder, restore_folder
 from .identification import Identified, settings_with_kind
 from .report import files as report
 from .run import Run
+from .task.memory import Given, given
 from .task.opening import (
     check_settings_of,
     kind_of,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 
 
 def search(
-    task: str | os.PathLike[str] | AnyTask,
+    task: Any,
     *,
     recipe: str | None = None,
     space: str | None = None,
@@ -69,6 +70,7 @@ def search(
     text: str | None = None,
     kind: str | None = None,
     skip_broken: bool = False,
+    encoding: str | None = None,
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     callbacks: Sequence[object] = (),
@@ -77,8 +79,9 @@ def search(
     """Search, train, export; return the finished run.
 
     Args:
-        task: a built-in name, a named data set, or a path; or a `Task` in memory, with which alone the
-            run can be continued.
+        task: a built-in name, a named data set, or a path; or data in memory, with which alone the run
+            can be continued: a data frame (pandas, polars, pyarrow, or a mapping of columns) with
+            `target`; or ``(x, y)``, see `task.memory.given`; or a `Task`.
         recipe: a published system; None is the default for the kind of task.
         space: in place of the recipe's.
         strategy: in place of the recipe's.
@@ -94,6 +97,7 @@ def search(
         text: the column of texts, where there is one; all others are then left out.
         kind: ``classification`` or ``regression``, of a table; None finds out.
         skip_broken: whether images that cannot be read are left out of a folder of images.
+        encoding: of a table that is a file of text, such as ``gbk``; None finds it.
         out: the run's folder; None makes a name from the request below ``runs/``.
         settings: part -> name -> value, as ``--set part.name=value``.
         callbacks: objects with some of ``on_start``, ``on_message``, ``on_asked``, ``on_result`` and
@@ -104,9 +108,12 @@ def search(
         UserError: if the request cannot be met; nothing that was stored before is lost.
     """
     said = {part: dict(values) for part, values in (settings or {}).items()}
-    name = _task_name(task)
-    if columns := with_columns(name, said.get("task", {}), target=target, text=text, kind=kind):
-        said["task"] = columns
+    data = _task(task)
+    name = data if isinstance(data, str) else data.name
+    if isinstance(data, str | Given):
+        options = {"target": target, "text": text, "kind": kind, "encoding": encoding}
+        if columns := with_columns(data, said.get("task", {}), **options):
+            said["task"] = columns
     if skip_broken:
         said["task"] = with_option(name, said.get("task", {}), "skip_broken", True)
     request = Request(
@@ -123,14 +130,13 @@ def search(
         device,
         said,
     )
-    given = None if isinstance(task, str | os.PathLike) else task
-    kind = None  # of a task in memory, whose parts are checked at once anyhow
-    if given is None:
+    form = None  # of data in memory, whose parts are checked at once anyhow
+    if isinstance(data, str):
         check_settings_of(name, validated("task", request.said("task"), settings_of(name)))
-        kind = kind_of(name, request.said("task"))
-    check_request(request, kind, workers=workers)
-    folder = Path(out) if out is not None else Path("runs") / _folder_name(request)
-    return _Session(folder, request, workers, Events(callbacks), began, given).run()
+        form = kind_of(name, request.said("task"))
+    check_request(request, form, workers=workers)
+    folder = Path(out) if out is not None else Path("runs") / _folder_name(request, data)
+    return _Session(folder, request, workers, Events(callbacks), began, data).run()
 
 
 def resume(
@@ -173,11 +179,13 @@ class _Session:
         workers: int | None,
         events: Events,
         began: float | None,
-        task: AnyTask | None = None,
+        task: str | Given | AnyTask | None = None,
     ) -> None:
         if workers is not None and workers < 0:
             raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
-        self.folder, self.request, self.events, self.task = folder, request, events, task
+        self.folder, self.request, self.events = folder, request, events
+        self.data: str | Given = task if isinstance(task, str | Given) else request.task
+        self.task = None if task is None or isinstance(task, str | Given) else task
         self.began = began or time.monotonic()
         self.asked_workers = workers
         self.identified: Identified | None = None  # the kind of the target, if found out now
@@ -318,21 +326,21 @@ class _Session:
     def _load_task(self, before: Setup | None) -> AnyTask:
         if self.task is not None:
             return self.task
-        name = self.request.task
-        self.events.phase(f"reading {name}")
-        said = validated("task", self.request.said("task"), settings_of(name))
+        data = self.data
+        self.events.phase(f"reading {self.request.task}")
+        said = validated("task", self.request.said("task"), settings_of(data))
         if before is not None:
-            return open_task(name, before.task_settings)
+            return open_task(data, before.task_settings)
         said, self.identified = settings_with_kind(
-            name,
+            data,
             said,
             seconds=parse_budget(self.request.budget).seconds,
             seed=self.request.seed,
             say=self.events.say,
             phase=self.events.phase,
         )
-        self.events.phase(f"reading {name}")
-        return open_task(name, said)
+        self.events.phase(f"reading {self.request.task}")
+        return open_task(data, said)
 
     def _first_setup(self, task: AnyTask) -> Setup:
         """Return the setup of a new run, refusing what could not be built."""
@@ -445,10 +453,17 @@ def _executor(setup: Setup, workers: int) -> Executor:
     return LocalSlots(setup.spec, workers=workers) if workers else Inline(setup.context)
 
 
-def _task_name(task: str | os.PathLike[str] | AnyTask) -> str:
-    """Return the name of a task as it is stored: paths whole, so that a run can be resumed."""
+def _is_opened(task: Any) -> TypeGuard[AnyTask]:
+    """Whether it is a task that was opened already."""
+    return hasattr(task, "fingerprint") and hasattr(task, "facts")
+
+
+def _task(task: Any) -> str | Given | AnyTask:
+    """Return a task as a session takes it; paths are stored whole, so that a run can be resumed."""
+    if _is_opened(task):
+        return task
     if not isinstance(task, str | os.PathLike):
-        return task.name
+        return given(task)
     text = os.fspath(task)
     if not text:
         raise DataError("the task is empty: give a name (`evolvent list tasks`) or a path")
@@ -457,10 +472,12 @@ def _task_name(task: str | os.PathLike[str] | AnyTask) -> str:
     return str(Path(text).absolute())
 
 
-def _folder_name(request: Request) -> str:
+def _folder_name(request: Request, data: str | Given | AnyTask) -> str:
     text = json.dumps(dataclasses.asdict(request), sort_keys=True)
+    text += data.digest if isinstance(data, Given) else ""  # all such data have one name
     name = request.recipe or request.strategy or "search"
-    return f"{Path(request.task).name}-{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    task = Path(request.task).name.replace(" ", "-")
+    return f"{task}-{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
 def _is_empty(folder: Path) -> bool:

@@ -43,11 +43,11 @@ from .session import search
 from .task import Part, Task
 from .task.frames import Frame, frame_of
 from .task.images import check_settings
+from .task.memory import NAME, pandas_frame
 from .task.numbers import inputs, learnt, measured
 from .task.splitting import LEAST, three_parts
 from .types import freeze
 
-NAME = "data in memory"
 FILE = "estimator.json"  # beside the exported network
 BATCH = 4096  # rows at a time
 LEAN = {"onnx": False, "proof": False, "controls": False}  # of a delivery: nobody reads the card
@@ -116,7 +116,8 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
 
     def _frame(self, X: Any, y: Any = "no_validation", *, reset: bool = False) -> Frame:
         """Return X as columns, checked against what was seen in `fit`."""
-        if hasattr(X, "iloc") and hasattr(X, "columns"):
+        if (table := pandas_frame(X)) is not None and not isinstance(X, Mapping):
+            X = table
             validate_data(self, X, y, reset=reset, skip_check_array=True)
             rows = X.set_axis(self._names(), axis=1)
             return frame_of(rows, "X")

@@ -76,7 +76,8 @@ def test_a_zipped_file_and_one_of_tabs_are_read(tmp_path):
     assert_plain(read(tmp_path, gzip.compress(PLAIN.encode()), "data.csv.gz"))
     assert_plain(read(tmp_path, PLAIN.replace(",", "\t"), "DATA.TSV"))
     assert is_table("a/B.CSV.GZ")
-    assert not is_table("a.txt")
+    assert is_table("a.txt")
+    assert not is_table("a.npz")
 
 
 def test_cells_may_hold_separators_quotes_and_new_lines(tmp_path):

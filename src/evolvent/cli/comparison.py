@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from ..errors import SettingError
 
@@ -23,6 +24,32 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module to `app`."""
     app.command()(compare)
     app.add_typer(tables, name="table")
+
+
+class _Command(typer.core.TyperCommand):
+    """A command that refuses an option that is given twice, of which one would be used silently."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return the arguments that are left, after checking the options."""
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for option in order:
+            single = option.param_type_name == "option" and not option.multiple
+            if single and order.count(option) > 1:
+                raise SettingError(
+                    f"{option.opts[0]} is given {order.count(option)} times: it takes one value, "
+                    "give it once"
+                )
+        left: list[str] = super().parse_args(ctx, args)
+        return left
+
+
+def refuse_repeated(app: typer.Typer) -> None:
+    """Let all commands refuse options that are given twice, but those that may be repeated."""
+    for command in app.registered_commands:
+        command.cls = _Command
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            refuse_repeated(group.typer_instance)
 
 
 def _say(line: str) -> None:

@@ -32,6 +32,10 @@ Set = Annotated[
     typer.Option("--set", help="A setting of a part: part.name=value; may be repeated."),
 ]
 Target = Annotated[str | None, typer.Option(help="Of a table: the column to predict.")]
+Encoding = Annotated[
+    str | None,
+    typer.Option(help="Of a table of text, such as gbk, latin-1, utf-16; found where not said."),
+]
 Text = Annotated[str | None, typer.Option(help="Of a table: the column of texts.")]
 Kind = Annotated[
     str | None, typer.Option(help="classification or regression; found out where it is not said.")
@@ -98,6 +102,7 @@ def search(
     target: Target = None,
     text: Text = None,
     kind: Kind = None,
+    encoding: Encoding = None,
     budget: Annotated[
         str, typer.Option(help="10m, 200t or 1h,500t; time is the whole wait.")
     ] = "10m",
@@ -127,6 +132,7 @@ def search(
         "target": target,
         "text": text,
         "kind": kind,
+        "encoding": encoding,
         "budget": budget,
         "workers": workers,
         "max_params": max_params,
@@ -381,8 +387,11 @@ def train(
 
 @app.command()
 def identify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table: .csv, .parquet.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A table: .csv, .xlsx, .parquet, ...")
+    ],
     target: Annotated[str | None, typer.Option(help="The column to look at.")] = None,
+    encoding: Encoding = None,
     seed: Annotated[int, typer.Option(help="Of rows and networks.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -393,7 +402,7 @@ def identify(
         from ..identification import described
         from ..identification import identify as find_out
 
-        found = find_out(file, target, seed=seed)
+        found = find_out(file, target, encoding=encoding, seed=seed)
     if as_json:
         print(json.dumps(found.to_json()))
         return
@@ -471,3 +480,4 @@ def _listed(axis: str) -> dict[str, str]:
 
 
 cli_comparison.register(app)
+cli_comparison.refuse_repeated(app)

@@ -38,6 +38,7 @@ import numpy as np
 
 from ..errors import SettingError
 from ..task.frames import Frame
+from ..task.memory import Given
 from ..task.numbers import measured, with_target
 from ..task.opening import frame_with_target, unnamed_kind
 from ..types import Arch, Result
@@ -95,21 +96,24 @@ def identify(
     file: str | os.PathLike[str],
     target: str | None,
     *,
+    encoding: str | None = None,
     seconds: float | None = None,
     seed: int = 0,
 ) -> Identified:
     """Return the kind of the column `target` of a table.
 
     Args:
-        file: a CSV or parquet file.
+        file: a table of any form.
         target: a column of it.
+        encoding: of a file of text; None finds it.
         seconds: after which no further network is trained; None has no limit. [s]
         seed: of the rows, the networks and their evolution.
 
     Raises:
         UserError: if the file or the column cannot be used.
     """
-    frame, column = frame_with_target(os.fspath(file), {"target": target} if target else {})
+    said = {"target": target, "encoding": encoding}
+    frame, column = frame_with_target(os.fspath(file), {k: v for k, v in said.items() if v})
     return identify_column(frame, column, seconds=seconds, seed=seed)
 
 
@@ -249,7 +253,7 @@ def described(found: Identified, target: str) -> list[str]:
 
 
 def settings_with_kind(
-    name: str,
+    name: str | Given,
     settings: Mapping[str, Any],
     *,
     seconds: float | None,
@@ -260,7 +264,7 @@ def settings_with_kind(
     """Return the settings of a task, with its kind inferred where it is not given, and the evidence.
 
     Args:
-        name: of the task.
+        name: of the task, or data in memory.
         settings: of it, as the user said them.
         seconds: of the whole run; a tenth of it may be used. None has no limit. [s]
         seed: of the search.
@@ -270,9 +274,9 @@ def settings_with_kind(
     if not unnamed_kind(name, settings):
         return dict(settings), None
     limit = None if seconds is None else SHARE * seconds
-    target = settings.get("target")
+    frame, target = frame_with_target(name, settings)
     phase(f"finding out whether {target!r} is a class or a quantity (--kind says it at once)")
-    found = identify(name, settings.get("target"), seconds=limit, seed=seed)
+    found = identify_column(frame, target, seconds=limit, seed=seed)
     for line in described(found, str(settings.get("target"))):
         say(line)
     return dict(settings) | {"kind": found.kind}, found

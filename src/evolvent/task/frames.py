@@ -1,6 +1,6 @@
-"""Tables of a user's data: CSV and parquet files, and data frames, become columns.
+"""Tables of a user's data: files of every form, and data frames, become columns.
 
-CSV is read by `portable.csv_reader` and not with pandas, because the ``predict.py`` of an exported
+Files are read by `portable.forms` and not with pandas, because the ``predict.py`` of an exported
 network, which has no pandas, must read the same file to the same cells. Whatever is wrong with a file
 becomes one `DataError` that names the place.
 """
@@ -12,7 +12,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .files import LIMIT, check_memory, existing, reading, some
-from .portable.csv_reader import MISSING, NO_NUMBER, as_texts, number, read_csv, unique_names
+from .files import LIMIT, existing, reading, some
+from .portable.csv_reader import MISSING, NO_NUMBER, as_numbers, as_texts, number
 from .portable.errors import Unreadable
+from .portable.forms import READ, is_table_name, read_table
+from .portable.raw import Cells, RawTable, unique_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+INDEX = re.compile(r"column \d+|Unnamed: \d+(\.\d+)?")  # what a column without a name is called
 MOSTLY = 0.95  # of the filled cells: so many numbers make a column of numbers,
 MANY = 20  # if so many of them differ
 
@@ -41,11 +43,13 @@ class Frame:
         columns: name -> numbers [N] float64, NaN where one is missing, or text [N] object, where
             it is ``""``.
         note: what a user should know about how it was read, one line each.
+        how: how the file was read, see `portable.raw.RawTable`.
     """
 
     source: str
     columns: Mapping[str, np.ndarray]
     note: tuple[str, ...] = ()
+    how: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -67,12 +71,12 @@ class Frame:
 
     def rows(self, index: np.ndarray) -> Frame:
         """Return the rows at these indices, or of a mask."""
-        return Frame(self.source, {k: v[index] for k, v in self.columns.items()}, self.note)
+        return replace(self, columns={k: v[index] for k, v in self.columns.items()})
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
     """Whether `path` is named like a table."""
-    return os.fspath(path).lower().endswith(SUFFIXES)
+    return is_table_name(Path(path).name)
 
 
 def missing(column: np.ndarray) -> np.ndarray:
@@ -82,35 +86,68 @@ def missing(column: np.ndarray) -> np.ndarray:
     return np.fromiter((cell == "" for cell in column), bool, len(column))
 
 
-def read_frame(path: str | os.PathLike[str], *, limit: int = LIMIT) -> Frame:
-    """Return the table of a ``.csv``, ``.csv.gz``, ``.tsv`` or ``.parquet`` file.
+def read_frame(
+    path: str | os.PathLike[str],
+    *,
+    limit: int = LIMIT,
+    encoding: str | None = None,
+    sheet: str | None = None,
+    index: bool = False,
+) -> Frame:
+    """Return the table of a file of any form (`portable.forms.read_table`).
 
-    The separator of a CSV file is found (comma, semicolon, tab, bar), and so is its encoding (UTF-8
-    with or without a byte-order mark, UTF-16 with one, else Windows-1252). A column whose filled cells
-    are all numbers, or almost all, holds numbers. With semicolons, ``1,5`` is a number.
+    A column of text whose filled cells are all numbers, or almost all, holds numbers. In a CSV file
+    with semicolons ``1,5`` is a number.
 
     Args:
         path: of the file; its first line names the columns.
         limit: how much it may take in memory. [bytes]
+        encoding: of a file of text; None finds it.
+        sheet: of a workbook; None is the first that holds data.
+        index: whether first columns without a name and with another value in every row stay; they
+            number the rows and tell nothing of them, so otherwise they are left out, which is noted.
 
     Raises:
         DataError: if it is not such a file, or damaged, or too large.
     """
     file = existing(path)
     if not is_table(file):
-        raise DataError(f"{str(file)!r} is not a table: give a {' or '.join(SUFFIXES)} file")
-    if file.suffix.lower() == ".parquet":
-        return _parquet(file, limit)
+        raise DataError(f"{str(file)!r} is not a table: these are read: {READ}")
     try:
         with reading(file, "table", "write it anew as CSV"):
-            table = read_csv(file, limit=limit)
+            table = read_table(file, limit=limit, encoding=encoding, sheet=sheet)
+            kept = table.columns if index else without_index(table)
             columns = {
-                name: typed(name, cells, table.notes, comma=table.comma)
-                for name, cells in table.columns.items()
+                name: as_column(name, cells, table.notes, comma=table.comma)
+                for name, cells in kept.items()
             }
     except Unreadable as error:
         raise DataError(str(error)) from error
-    return Frame(str(file), columns, tuple(table.notes))
+    return Frame(str(file), columns, tuple(table.notes), table.how)
+
+
+def without_index(table: RawTable) -> dict[str, Cells]:
+    """Return the columns but the first ones that have no name and another value in every row."""
+    left = dict(table.columns)
+    for place, (name, cells) in enumerate(table.columns.items(), start=1):
+        if not INDEX.fullmatch(name) or len(left) < 2 or len(set(cells)) < max(2, len(cells)):
+            break
+        del left[name]
+        unnamed = f"column {place} is called {name!r}: it has no name"
+        if unnamed in table.notes:
+            table.notes.remove(unnamed)
+        table.notes.append(
+            f"column {place} has no name and another value in every row: it numbers the rows and is "
+            "left out"
+        )
+    return left
+
+
+def as_column(name: str, cells: Cells, notes: list[str], *, comma: bool) -> np.ndarray:
+    """Return the cells of a file as numbers [N] float64 or as text [N] object."""
+    if not isinstance(cells, np.ndarray):
+        return typed(name, cells, notes, comma=comma)
+    return as_numbers(cells)
 
 
 def _no_header(names: Sequence[str]) -> str:
@@ -139,26 +176,7 @@ def typed(name: str, cells: Sequence[str], notes: list[str], *, comma: bool = Fa
     return as_texts(cells)
 
 
-# ---- parquet and data frames ---------------------------------------------------------------------
-
-
-def _parquet(file: Path, limit: int) -> Frame:
-    with reading(file, "parquet file", "write it anew"):
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError:
-            raise DataError(
-                f"{str(file)!r}: parquet needs pyarrow: pip install 'evolvent[parquet]'"
-            ) from None
-        try:
-            about = pq.read_metadata(file)
-            size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
-            check_memory(file, max(10 * size, 8 * about.num_rows * about.num_columns), limit)
-            frame = pq.ParquetFile(file).read().to_pandas()
-        except pa.ArrowException as error:
-            raise ValueError(str(error)) from error
-    return frame_of(frame, str(file))
+# ---- data frames --------------------------------------------------------------------------------
 
 
 def frame_of(data: pd.DataFrame, source: str) -> Frame:

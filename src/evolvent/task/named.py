@@ -17,6 +17,7 @@ from .fetching import OWN, fetch
 from .files import LIMIT, existing
 from .folders import check_size, read_folder
 from .images import Images, check_settings, image_task
+from .portable.forms import READ
 
 NAMES: dict[str, str] = {
     "digits": "8 x 8 grey digits, 10 classes, 1,797 images; built in",
@@ -196,8 +197,9 @@ def _at_path(
     if is_idx(path):
         return read_idx(path, memory=memory)
     raise DataError(
-        f"{name!r} is not of a kind that images are read from: give an .npz file, a file named "
-        "like train-images-idx3-ubyte, or a folder with one sub-folder of images per class"
+        f"{name!r} is not of a kind that is read: images are an .npz file, a file named like "
+        "train-images-idx3-ubyte, or a folder with one sub-folder of images per class; tables are "
+        f"{READ}"
     )
 
 

@@ -8,6 +8,7 @@ exported network.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ def numbers_task(
     )
     training = frame.rows(parts["training"])
     reading = {"kind": "numbers", "target": target, **learnt(training, target, notes)}
+    reading |= {"file": dict(frame.how)} if frame.how else {}
     scale = {"mean": 0.0, "unit": 1.0}
     if kind == "regression":
         scale = _scale(y[parts["training"]], target)
@@ -163,7 +165,7 @@ def _same_columns(test: Frame, frame: Frame) -> Frame:
                 f"{frame.source!r} it holds {kinds[own.dtype.kind]}: make them alike"
             )
         columns[name] = column
-    return Frame(test.source, columns, test.note)
+    return replace(test, columns=columns)
 
 
 # ---- the columns ---------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from pydantic import Field
 from ..errors import DataError, SettingError
 from . import AnyTask, Task, control
 from .frames import Frame, is_table, read_frame
+from .memory import NAME, Given
+from .portable.forms import READ
 
 Kind = Literal["classification", "regression"]
 Whole = Annotated[int, Field(ge=0)]
@@ -33,14 +35,25 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "skip_broken": bool,
     },
     "text": {**_SPLIT, **_TOKENS},
-    "frame": {**_SPLIT, **_TOKENS, "target": str, "text": str, "kind": Kind, "test": str},
+    "frame": {
+        **_SPLIT,
+        **_TOKENS,
+        "target": str,
+        "text": str,
+        "kind": Kind,
+        "test": str,
+        "encoding": str,
+        "sheet": str,
+    },
 }
 TEXTS = {"imdb": "movie reviews, good or bad, 25,000 + 25,000 texts"}
 _REVIEWS = ("imdb_train.csv.gz", "imdb_test.csv.gz")
 COLUMNS = ("target", "text", "kind")  # settings with an option of their own
 
 
-def _form(name: str) -> str:
+def _form(name: str | Given) -> str:
+    if isinstance(name, Given):
+        return "frame" if name.frame is not None else "data"
     if name in control.NAMES:
         return "control"
     if name in TEXTS:
@@ -50,7 +63,7 @@ def _form(name: str) -> str:
     return "frame" if is_table(name) else "data"
 
 
-def settings_of(name: str) -> dict[str, Any]:
+def settings_of(name: str | Given) -> dict[str, Any]:
     """Return name -> type of the settings that the task `name` takes."""
     return SETTINGS[_form(name)]
 
@@ -62,17 +75,23 @@ def names() -> dict[str, str]:
     return NAMES | TEXTS | control.NAMES
 
 
-def with_columns(name: str, settings: Mapping[str, Any], **columns: str | None) -> dict[str, Any]:
-    """Return the settings of a task with the columns that options name: ``target``, ``text``, ``kind``.
+def with_columns(
+    name: str | Given, settings: Mapping[str, Any], **columns: str | None
+) -> dict[str, Any]:
+    """Return the settings of a task with those that options name, such as ``target`` and ``text``.
 
     Raises:
-        SettingError: if the task is not a table of the user, or a setting contradicts an option.
+        SettingError: if the task is not a table of the user, a setting contradicts an option, or
+            several columns are named where one is needed.
     """
     said = {key: value for key, value in columns.items() if value is not None}
+    for key, value in said.items():
+        if not isinstance(value, str):
+            raise SettingError(f"--{key} {value!r}: one is learnt at a time, give one name as text")
     if said and _form(name) != "frame":
-        raise SettingError(
-            f"--{next(iter(said))} is for tables (.csv, .parquet), {name!r} is none: leave it out"
-        )
+        raise SettingError(f"--{next(iter(said))} is for tables: {_no_table(name)}")
+    if isinstance(name, Given):
+        said = _of_given(name, said)
     for key, value in said.items():
         if settings.get(key, value) != value:
             raise SettingError(f"--{key} {value} and task.{key}={settings[key]}: say it once")
@@ -113,9 +132,33 @@ def check_settings_of(name: str, settings: Mapping[str, Any]) -> None:
         check_settings(settings.get("seed", 0), share, part, None)
 
 
-def open_task(name: str | os.PathLike[str], settings: Mapping[str, Any]) -> AnyTask:
-    """Return the task called `name`, read with `settings`."""
+def _no_table(name: str | Given) -> str:
+    """Say that a task is no table, and what to do."""
+    if isinstance(name, str) and Path(name).suffix and Path(name).is_file():
+        return f"{name!r} is none; {READ} are read: save it as one of these"
+    return f"{name if isinstance(name, str) else name.name!r} is none: leave it out"
+
+
+def _of_given(data: Given, said: dict[str, str]) -> dict[str, str]:
+    """Return the columns of data in memory: y is the target, and texts alone are the texts."""
+    if data.target is None:
+        return said
+    if "target" in said:
+        raise SettingError(f"target={said['target']!r} beside y: y is the target, leave target out")
+    found = {"target": data.target} | ({"text": data.text} if data.text else {})
+    return found | said
+
+
+def open_task(name: str | os.PathLike[str] | Given, settings: Mapping[str, Any]) -> AnyTask:
+    """Return the task called `name`, or of data in memory, read with `settings`."""
+    if isinstance(name, Given):
+        return _in_memory(name, settings)
     text = os.fspath(name)
+    if text == NAME:
+        raise DataError(
+            "the data of this run were handed over in memory and are not stored: call ev.search with "
+            "them again, with the same settings and out"
+        )
     match _form(text):
         case "control":
             return control.load(text)
@@ -135,30 +178,48 @@ def open_task(name: str | os.PathLike[str], settings: Mapping[str, Any]) -> AnyT
 # ---- the user's tables ---------------------------------------------------------------------------
 
 
-def unnamed_kind(name: str, settings: Mapping[str, Any]) -> bool:
+def unnamed_kind(name: str | Given, settings: Mapping[str, Any]) -> bool:
     """Whether the kind of a table's target, a class or a quantity, must still be inferred."""
     return _form(name) == "frame" and not ("kind" in settings or "text" in settings)
 
 
-def frame_with_target(name: str, settings: Mapping[str, Any]) -> tuple[Frame, str]:
-    """Return the table at the path `name`, and the name of its target column.
+def frame_with_target(name: str | Given, settings: Mapping[str, Any]) -> tuple[Frame, str]:
+    """Return the table at the path `name`, or in memory, and the name of its target column.
 
     Raises:
         DataError: if it cannot be read.
         SettingError: if no target is named.
     """
-    frame = read_frame(name)
+    if isinstance(name, Given):
+        if name.frame is None:
+            raise SettingError(f"{name.name} are images, not a table")
+        frame, option = name.frame, "target="
+    else:
+        option = "--target"
+        frame = read_frame(name, encoding=settings.get("encoding"), sheet=settings.get("sheet"))
     target = settings.get("target")
     if target is None:
         listed = ", ".join(list(frame.columns)[:12])
         raise SettingError(
-            f"{name!r} is a table: name the column to predict with --target, one of {listed}"
+            f"{frame.source!r} is a table: name the column to predict with {option}, one of {listed}"
         )
     frame.column(target)
     return frame, target
 
 
-def _from_frame(name: str, settings: Mapping[str, Any]) -> Task:
+def _in_memory(data: Given, settings: Mapping[str, Any]) -> Task:
+    """Return the task of data in memory."""
+    from .images import image_task
+
+    if data.images is None:
+        return _from_frame(data, settings)
+    unused = [each for each in ("size", "memory") if each in settings]
+    if unused:
+        raise SettingError(f"task.{unused[0]} is for files, these are data in memory: leave it out")
+    return image_task(data.name, data.images.x, data.images.y, **settings)
+
+
+def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
     from .images import check_settings
     from .numbers import numbers_task
     from .text import text_task
@@ -169,7 +230,10 @@ def _from_frame(name: str, settings: Mapping[str, Any]) -> Task:
     check_settings(split.get("seed", 0), share, split.get("fraction", 1.0), None)
     frame, target = frame_with_target(name, settings)
     test = given.pop("test", None)
-    other = None if test is None else read_frame(test)
+    read = {key: given.pop(key, None) for key in ("encoding", "sheet")}
+    other = None if test is None else read_frame(test, index=True, **read)
+    if isinstance(name, Given):
+        name = name.name
     kind, text = given.pop("kind", None), given.pop("text", None)
     tokens = {key: given.pop(key) for key in _TOKENS if key in given}
     if text is not None:

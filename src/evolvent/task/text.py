@@ -88,6 +88,7 @@ def text_task(
         "words": known,
         "length": length,
     }
+    reading |= {"file": dict(frame.how)} if frame.how else {}
     made = {
         key: Part(tokens((texts[row] for row in rows), reading), y[rows])
         for key, rows in parts.items()

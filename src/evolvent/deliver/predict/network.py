@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,7 +56,9 @@ def run(predict: Callable[[], None]) -> None:
     """Run a program; a file that cannot be read ends it with one line."""
     try:
         predict()
+        sys.stdout.flush()  # here, where an error is caught, and not at the end of Python
     except BrokenPipeError:  # the reader of our lines has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (Unreadable, OSError) as error:
         sys.exit(f"predict.py: {error}")

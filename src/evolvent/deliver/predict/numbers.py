@@ -1,10 +1,12 @@
-"""Predict the rows of a CSV file with the network of this folder; needs torch and numpy only.
+"""Predict the rows of a table with the network of this folder; needs torch and numpy only.
 
-    python predict.py FILE.csv [--probabilities] > predictions.csv
+    python predict.py FILE [--probabilities] > predictions.csv
 
-The file has the columns of the training data, in any order; others are not read. One line per row is
-written to standard output: the class, with ``--probabilities`` followed by the probability of each, or
-the predicted quantity in its own unit.
+FILE is of any form that the search reads: CSV with any separator and encoding, JSON lines, ARFF,
+plain or packed; parquet and feather where pyarrow is installed, Excel where python-calamine is. It
+has the columns of the training data, in any order; others are not read. One line per row is written
+to standard output: the class, with ``--probabilities`` followed by the probability of each, or the
+predicted quantity in its own unit.
 """
 
 from __future__ import annotations
@@ -14,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from ...task.portable.csv_reader import as_numbers, as_texts, read_csv
+from ...task.portable.csv_reader import as_numbers, as_texts
 from ...task.portable.features import features
-from .table import column, predict_table
+from .table import column, predict_table, table_at
 
 # ---- from a file to inputs -----------------------------------------------------------------------
 
 
 def inputs(file: Path, reading: dict[str, Any]) -> np.ndarray:
     """Return the inputs of the network [N, F] float32, as the training data were read."""
-    table = read_csv(file)
+    table = table_at(file, reading)
     columns = {}
     for each in reading["columns"]:
         cells = column(table, each["name"], file)

@@ -1,22 +1,31 @@
-"""The command for CSV files, and its output."""
+"""The command for tables, and its output."""
 
 from __future__ import annotations
 
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...task.portable.csv_reader import TextTable
 from ...task.portable.errors import Unreadable
+from ...task.portable.forms import READ, read_table
+from ...task.portable.raw import Cells, RawTable
 from .network import how_to_read, outputs, run, softmax
 
 
-def column(table: TextTable, name: str, file: Path) -> Sequence[str]:
+def table_at(file: Path, reading: dict[str, Any]) -> RawTable:
+    """Return the table of a file, read as the training data were; its notes go to stderr."""
+    table = read_table(file, learnt=reading.get("file"))
+    for line in table.notes:
+        print(f"predict.py: {line}", file=sys.stderr)
+    return table
+
+
+def column(table: RawTable, name: str, file: Path) -> Cells:
     """Return the cells of a column."""
     if name not in table.columns:
         raise Unreadable(
@@ -46,12 +55,17 @@ def predict_table(
 ) -> None:
     """Predict the file that the command line names; `inputs` makes the network's inputs of it."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
-    parser.add_argument("file", type=Path, help="a CSV file, plain or gzipped")
+    parser.add_argument("file", type=Path, help=f"a table: {READ}")
     parser.add_argument("--probabilities", action="store_true", help="of every class")
+    parser.add_argument("--encoding", help="of a file of text, such as gbk; found by itself")
+    parser.add_argument("--sheet", help="of a workbook; that of the training data")
     asked = parser.parse_args()
 
     def predict() -> None:
         reading = how_to_read()
+        said = {"sheet": asked.sheet} if asked.sheet else {}
+        said |= {"encoding": asked.encoding, "said": True} if asked.encoding else {}
+        reading["file"] = reading.get("file", {}) | said
         y = np.concatenate([*outputs(inputs(asked.file, reading))])
         write(y, reading, asked.probabilities)
 

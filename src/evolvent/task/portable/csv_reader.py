@@ -1,138 +1,188 @@
-"""Reading a CSV file: from its bytes to columns of text, and from text to numbers."""
+"""Reading a CSV file: from its text to columns of cells, and from cells to numbers."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import gzip
 import io
+import itertools
 import math
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
+from .encodings import decoded
 from .errors import Unreadable
+from .raw import Cells, RawTable, as_written, unique_names
 
 MISSING = frozenset({"", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "NaT"})
 NO_NUMBER = MISSING | {"None", "none", "-"}  # in a column of numbers these are missing, too
 SEPARATORS = (",", ";", "\t", "|")
+BLANKS = " "  # one or more between cells
+TEXTS = (".txt", ".dat", ".data")  # may have blanks between cells
+TABBED = (".tsv", ".tab")
 MOST_CELLS = 100_000_000  # of one table [count]
-CHUNK = 2**24  # read at a time [bytes]
 LONGEST_CELL = 2**24  # [characters]
 SAMPLE_ROWS = 30  # by which the separator is told
-CELL_COST = 10  # times its text: what a cell takes in memory, about
+SEPARATOR_LINE = re.compile(r'\s*"?sep=([^\r\n])"?[ \t]*(?:\r\n|\r|\n|$)', re.IGNORECASE)  # Excel's
+COMMENT = re.compile(r"\s*(#|%|//)([^\r\n]*)(?:\r\n|\r|\n|$)")
 
 
-class TextTable(NamedTuple):
-    """The cells of a CSV file, without blanks around them.
+def csv_table(
+    file: Path,
+    name: str,
+    data: bytes,
+    *,
+    encoding: str | None = None,
+    learnt: Mapping[str, Any] | None = None,
+) -> RawTable:
+    """Return the cells of a CSV file; its first line names the columns.
 
-    Args:
-        columns: name -> cells [N], as they stand in the file.
-        comma: whether ``1,5`` is a number.
-        notes: what a user should know about how it was read, one line each.
-    """
-
-    columns: dict[str, Sequence[str]]
-    comma: bool
-    notes: list[str]
-
-
-def read_csv(file: Path, *, limit: int | None = None) -> TextTable:
-    """Return the cells of a CSV file, plain or gzipped (``.gz``); its first line names the columns.
-
-    The separator is found (comma, semicolon, tab, bar), and so is the encoding (UTF-8 with or without
-    a byte-order mark, UTF-16 with one, else Windows-1252).
+    The separator is found (comma, semicolon, tab, bar, in a ``.txt`` also blanks), or said by a first
+    line ``sep=;``, as Excel writes it. Lines above the header that begin with ``#``, ``%`` or ``//``
+    are comments and left out, which is noted.
 
     Args:
-        file: to read.
-        limit: how much it may take in memory; None is no limit. [bytes]
+        file: for messages.
+        name: of the file without a packing, in lower case: its suffix tells what separates most often.
+        data: its content.
+        encoding: of its text; None finds it (`evolvent.task.portable.encodings.decoded`).
+        learnt: `RawTable.how` of the file before this one.
 
     Raises:
-        Unreadable: if it is damaged, too large, or has no rows or rows of unequal length.
-        OSError: if it cannot be opened.
+        Unreadable: if it is no text, or has no rows or rows of unequal length.
     """
     notes: list[str] = []
-    text = decoded(file, content(file, limit), notes)
-    separator = separator_of(text)
+    learnt = learnt or {}
+    known = encoding or (learnt.get("encoding") if learnt.get("said") else None)
+    text, found = decoded(file, data, notes, encoding=known, learnt=learnt.get("encoding"))
+    separator = None
+    if line := SEPARATOR_LINE.match(text):
+        text, separator = text[line.end() :], line[1]
+    hint = learnt.get("separator") or ("\t" if name.endswith(TABBED) else None)
+    blanks = name.endswith((*TEXTS, *TABBED))
+    text = without_comments(text, notes, separator, hint, blanks=blanks)
+    separator = separator or separator_of(text, hint, blanks=blanks)
     lines = rows_of(file, text, separator)
     _, header = next(lines, (0, None))
     if header is None:
         raise Unreadable(f"{str(file)!r} is empty: its first line must name the columns")
-    rows = list(complete(file, lines, len(header)))
-    if not rows:
+    first = next(lines, None)
+    if first is None:
         raise Unreadable(f"{str(file)!r} has a header and no rows: add the data")
+    if separator in (BLANKS, "\t") and len(first[1]) == len(header) + 1 and first[1][-1]:
+        header = ["", *header]  # as R writes the names of rows
+    rows = list(complete(file, itertools.chain([first], lines), len(header)))
     columns = zip(*rows, strict=True)
     names = unique_names(header, notes)
-    return TextTable(dict(zip(names, columns, strict=True)), separator == ";", notes)
+    how = {"encoding": found, "separator": separator} | ({"said": True} if known else {})
+    return RawTable(dict(zip(names, columns, strict=True)), separator == ";", notes, how)
 
 
-def content(file: Path, limit: int | None) -> bytes:
-    """Return the bytes of a file, unpacked, never more than allowed."""
-    blocks: list[bytes] = []
-    size = 0
-    try:
-        with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as stream:
-            while block := stream.read(CHUNK):
-                size += len(block)
-                if limit is not None and CELL_COST * size > limit:
-                    raise Unreadable(
-                        f"{str(file)!r} would take {CELL_COST * size / 2**30:,.1f} GiB in memory or "
-                        f"more, at most {limit / 2**30:,.1f} GiB are allowed: leave rows or columns out"
-                    )
-                blocks.append(block)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise damaged(file, error) from error
-    return b"".join(blocks)
+# ---- above the rows ------------------------------------------------------------------------------
 
 
-def decoded(file: Path, data: bytes, notes: list[str]) -> str:
-    """Return the text of a file: UTF-8, UTF-16 with a byte-order mark, else Windows-1252."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        try:
-            return data.decode("utf-16")
-        except UnicodeDecodeError as error:
-            raise damaged(file, error) from error
-    if b"\x00" in data:
-        raise Unreadable(f"{str(file)!r} holds zero bytes, so it is no text: write it anew as CSV")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        notes.append(f"{file.name} is not UTF-8: it was read as Windows-1252")
-        return data.decode("cp1252", errors="replace")
+def without_comments(
+    text: str, notes: list[str], separator: str | None, hint: str | None, *, blanks: bool
+) -> str:
+    """Return a text without the comments above its header.
+
+    The last of them is the header if it has as many cells as the line below it, and that line holds
+    data: a number, or a cell that occurs again in its column.
+    """
+    comments, at = [], 0
+    while line := COMMENT.match(text, at):
+        comments.append(line)
+        at = line.end()
+    rest = text[at:]
+    if not comments or not rest.strip():
+        return text
+    used = separator or separator_of(rest, hint, blanks=blanks)
+    below = sample_rows(rest, used)
+    if holds_data(below):
+        for header in (comments[-1][0].strip(), comments[-1][2].strip()):
+            top = sample_rows(header, used)
+            if top and len(top[0]) == len(below[0]) > 1:
+                rest = f"{header}\n{rest}"
+                comments.pop()
+                break
+    if comments:
+        lines = "1 comment line" if len(comments) == 1 else f"{len(comments)} comment lines"
+        notes.append(f"{lines} above the header left out: {comments[0][0].strip()[:60]!r}")
+    return rest
 
 
-def damaged(file: Path, error: Exception) -> Unreadable:
-    """Return the error for a file whose bytes are not what they should be."""
-    return Unreadable(f"{str(file)!r} is not a readable table ({error}): write it anew as CSV")
+def holds_data(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first of some rows holds data, and no names: a number, or what occurs below it."""
+    if not rows:
+        return False
+    if any(number(cell.strip(), comma=True) is not None for cell in rows[0]):
+        return True
+    return any(
+        cell in {row[place] for row in rows[1:] if place < len(row)}
+        for place, cell in enumerate(rows[0])
+    )
 
 
-def separator_of(text: str) -> str:
-    """Return what separates cells: what gives most rows the same number of cells, above one."""
+def sample_rows(text: str, separator: str) -> list[list[str]]:
+    """Return the first rows of a text that are not empty, as far as they can be read."""
+    rows = []
+    with contextlib.suppress(csv.Error):
+        for row in reader_of(text[:100_000], separator):
+            if row:
+                rows.append(row)
+            if len(rows) == SAMPLE_ROWS:
+                break
+    return rows
+
+
+def separator_of(text: str, hint: str | None = None, *, blanks: bool = False) -> str:
+    """Return what separates cells: what gives most rows the same number of cells, above one.
+
+    Args:
+        text: whose first line is the header.
+        hint: what is taken if it gives all rows the same number.
+        blanks: whether blanks may separate, if nothing else does.
+    """
     best, found = (0.0, 1), ","
-    for separator in SEPARATORS:
-        counts: list[int] = []
-        try:
-            for row in csv.reader(io.StringIO(text[:100_000], newline=""), delimiter=separator):
-                if row:
-                    counts.append(len(row))
-                if len(counts) == SAMPLE_ROWS:
-                    break
-        except csv.Error:
-            pass
-        if counts and counts[0] > 1:
-            rank = (counts.count(counts[0]) / len(counts), counts[0])
-            if rank > best:
-                best, found = rank, separator
+    order = [hint] if hint else []
+    order += [each for each in SEPARATORS if each != hint]
+    order += [BLANKS] if blanks and hint != BLANKS else []
+    for separator in order:
+        if separator == BLANKS != hint and best[0] > 0:
+            break
+        counts = [len(row) for row in sample_rows(text, separator)]
+        if not counts or counts[0] < 2:
+            continue
+        # R leaves the name of the column of row names out.
+        named = separator in (BLANKS, "\t") and counts[1:] == [counts[0] + 1] * (len(counts) - 1)
+        agreed = 1.0 if named else counts.count(counts[0]) / len(counts)
+        if separator == hint and agreed == 1:
+            return separator
+        if (agreed, counts[0]) > best:
+            best, found = (agreed, counts[0]), separator
     return found
+
+
+# ---- rows ----------------------------------------------------------------------------------------
+
+
+def reader_of(text: str, separator: str, *, strict: bool = False) -> Any:
+    """Return a reader of the rows of a text."""
+    if separator == BLANKS:
+        lines = (f"{line.strip()}\n" for line in io.StringIO(text, newline=None))
+        return csv.reader(lines, delimiter=BLANKS, skipinitialspace=True, strict=strict)
+    return csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
 
 
 def rows_of(file: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of every row that is not empty."""
     before = csv.field_size_limit(LONGEST_CELL)
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        reader = reader_of(text, separator, strict=True)
         taken = 0
         while True:
             try:
@@ -168,22 +218,6 @@ def complete(file: Path, rows: Iterable[tuple[int, list[str]]], width: int) -> I
         yield row
 
 
-def unique_names(header: Sequence[str], notes: list[str]) -> list[str]:
-    """Return a name for every column, each another."""
-    names: list[str] = []
-    for place, given in enumerate(header, start=1):
-        name = given or f"column {place}"
-        count = 1
-        while name in names or (count > 1 and name in header):
-            count += 1
-            name = f"{given or f'column {place}'}.{count}"
-        if name != given:
-            what = f"the name {given!r} occurs again" if given else "it has no name"
-            notes.append(f"column {place} is called {name!r}: {what}")
-        names.append(name)
-    return names
-
-
 def number(cell: str, *, comma: bool = False) -> float | None:
     """Return the number that a cell holds, or None; what is infinite is NaN, that is missing.
 
@@ -202,14 +236,16 @@ def number(cell: str, *, comma: bool = False) -> float | None:
     return value if math.isfinite(value) else math.nan
 
 
-def as_numbers(cells: Iterable[str], *, comma: bool = False) -> np.ndarray:
+def as_numbers(cells: Cells, *, comma: bool = False) -> np.ndarray:
     """Return cells as numbers [N] float64, NaN where one holds none."""
+    if isinstance(cells, np.ndarray):
+        return np.where(np.isfinite(cells), cells, np.nan).astype(np.float64)
     numbers = (number(cell, comma=comma) for cell in cells)
     return np.array([math.nan if value is None else value for value in numbers], np.float64)
 
 
-def as_texts(cells: Sequence[str]) -> np.ndarray:
+def as_texts(cells: Cells) -> np.ndarray:
     """Return cells as text [N] object, ``""`` where one is missing."""
     texts = np.empty(len(cells), object)
-    texts[:] = ["" if cell in MISSING else cell for cell in cells]
+    texts[:] = ["" if cell in MISSING else cell for cell in as_written(cells)]
     return texts

@@ -1,0 +1,191 @@
+"""Data that a Python program hands over: data frames and arrays in place of a file.
+
+ev.search(frame, target="price")   # pandas, polars, pyarrow, or a mapping of columns
+ev.search((x, y))                  # arrays [N, F] or frames of numbers and words, images, texts
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataError, SettingError
+from .frames import Frame, frame_of
+from .images import Images
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAME = "data in memory"
+TEXT = "text"  # what a column of texts is called that came without a name
+TAKEN = (
+    "a name, a path, a data frame (pandas, polars, pyarrow, or a mapping of columns) with target=, or "
+    "(x, y)"
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Data in memory.
+
+    Args:
+        frame: a table, or None.
+        images: or images with their classes.
+        target: the column of the table that was handed over as y; None if target= names it.
+        text: the column of the table that was handed over as texts.
+    """
+
+    frame: Frame | None = None
+    images: Images | None = None
+    target: str | None = None
+    text: str | None = None
+
+    name = NAME
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the data."""
+        found = hashlib.sha256()
+        arrays: dict[str, np.ndarray] = {}
+        if self.frame is not None:
+            arrays |= self.frame.columns
+        if self.images is not None:
+            arrays |= {"x": self.images.x, "y": self.images.y}
+        for name, array in arrays.items():
+            found.update(f"{name} {array.dtype} {array.shape}".encode())
+            text = array.dtype.kind == "O"
+            found.update(
+                repr(array.tolist()).encode() if text else np.ascontiguousarray(array).data
+            )
+        return found.hexdigest()[:16]
+
+
+def given(data: Any) -> Given:
+    """Return what a program handed over as a task.
+
+    Args:
+        data: a data frame of pandas, polars or pyarrow, or a mapping of columns; or (x, y): x a data
+            frame, an array of numbers [N, F] or [N], images [N, H, W] or [N, H, W, C], or texts [N]; y
+            classes or quantities [N].
+
+    Raises:
+        SettingError: if it is neither.
+        DataError: if it cannot be used as given.
+    """
+    frame = pandas_frame(data)
+    if frame is not None:
+        return Given(frame=frame_of(frame, NAME))
+    if isinstance(data, tuple | list) and len(data) == 2:
+        return _pair(*data)
+    raise SettingError(f"the task is {_described(data)}: give {TAKEN}")
+
+
+def _described(data: Any) -> str:
+    shape = getattr(data, "shape", None)
+    if shape is not None:
+        return f"an array of shape {tuple(shape)}, which has no targets"
+    size = f" of {len(data)} elements" if isinstance(data, tuple | list) else ""
+    return f"a {type(data).__name__}{size}"
+
+
+def pandas_frame(data: Any) -> pd.DataFrame | None:
+    """Return a data frame of pandas, polars or pyarrow, or a mapping of columns, as one of pandas.
+
+    Returns:
+        None if it is none of these.
+
+    Raises:
+        DataError: if the columns of a mapping differ in length.
+    """
+    if hasattr(data, "iloc") and hasattr(data, "columns"):
+        return data  # type: ignore[no-any-return]
+    if isinstance(data, Mapping):
+        return _columns(data)
+    if not (hasattr(data, "columns") and hasattr(data, "schema")):
+        return None
+    if hasattr(data, "collect"):  # a lazy frame of polars
+        data = data.collect()
+    if hasattr(data, "to_dict"):  # of polars: unlike its to_pandas, this needs no pyarrow
+        return _columns(data.to_dict(as_series=False))
+    if hasattr(data, "to_pandas"):
+        return data.to_pandas()  # type: ignore[no-any-return]
+    return None
+
+
+def _columns(data: Mapping[Any, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.DataFrame(dict(data))
+    except ValueError as error:
+        raise DataError(f"the columns do not make a table: {error}") from error
+
+
+def _pair(x: Any, y: Any) -> Given:
+    """Return inputs and targets as data."""
+    target = _target(y)
+    name = str(getattr(y, "name", None) or "target")
+    frame = pandas_frame(x)
+    if frame is None:
+        array = _array("x", x)
+        if array.ndim in (3, 4):
+            _check_lengths(array, target)
+            return Given(images=Images(array, target))
+        frame = _table(array)
+    _check_lengths(frame, target)
+    while name in map(str, frame.columns):
+        name += "_"
+    joined = frame_of(frame.reset_index(drop=True).assign(**{name: target}), NAME)
+    is_text = list(joined.columns) == [TEXT, name] and pandas_frame(x) is None
+    return Given(frame=joined, target=name, text=TEXT if is_text else None)
+
+
+def _array(what: str, data: Any) -> np.ndarray:
+    """Return an array, a tensor, a sparse matrix or a list as an array."""
+    if hasattr(data, "detach"):  # of torch
+        data = data.detach().cpu().numpy()
+    if hasattr(data, "toarray"):  # of scipy
+        data = data.toarray()
+    try:
+        return np.asarray(data)
+    except ValueError as error:  # rows of unequal length
+        raise DataError(f"{what} is no array ({error}): its rows have equal length") from error
+
+
+def _target(y: Any) -> np.ndarray:
+    array = _array("y", y)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise DataError(
+            f"y has shape {array.shape}: one target per example is needed (of one-hot rows, take "
+            "argmax(1))"
+        )
+    return array
+
+
+def _check_lengths(x: Any, y: Any) -> None:
+    if len(x) != len(y):
+        raise DataError(f"x has {len(x)} examples and y has {len(y)}: they belong together")
+
+
+def _table(array: np.ndarray) -> pd.DataFrame:
+    """Return an array [N, F] of numbers or words, or [N] of numbers or texts, as a data frame."""
+    import pandas as pd
+
+    if array.ndim not in (1, 2):
+        raise DataError(
+            f"x has shape {array.shape}: [N, F] are numbers, [N, H, W] or [N, H, W, C] images, [N] "
+            "texts"
+        )
+    if array.ndim == 1 and array.dtype.kind in "UOT":
+        return pd.DataFrame({TEXT: array})
+    table = array.reshape(len(array), -1)
+    names = [f"x{place}" for place in range(table.shape[1])]
+    made = pd.DataFrame(table, columns=names)
+    return made.infer_objects() if table.dtype.kind == "O" else made
