@@ -23,8 +23,9 @@ from .config.settings import PARTS, differences, parse_budget, validated
 from .config.setup import Setup
 from .config.versions import versions
 from .deliver.delivered import deliver_as_is, deliver_winner
-from .deliver.finals import LATENESS, Delivery
+from .deliver.finals import Delivery
 from .engine.events import Events
+from .engine.keeping import keeping
 from .engine.runner import Runner
 from .engine.store import Store
 from .engine.weights import Weights
@@ -251,7 +252,8 @@ class _Session:
                 f"--workers {self.asked_workers}: estimator {draft.parts.estimator.name} holds state "
                 "between candidates, so its search is one process: leave out --workers"
             )
-        setup = settle(draft, workers=max(1, self.workers))
+        waited = time.monotonic() - self.began
+        setup = settle(draft, workers=max(1, self.workers), before=waited)
         for part in (setup.strategy, lambda: setup.spec, lambda: setup.train.network):
             part()  # refuses now what it would refuse later
         data = task.facts.to_json() | {
@@ -325,10 +327,7 @@ class _Session:
         try:
             outcome = delivery.run()
             self.events.say(f"writing the network to {self.folder / 'best'} and proving it")
-            spare = None
-            if seconds is not None and left is not None:
-                spare = left + LATENESS * seconds - (time.monotonic() - start)
-            deliver_winner(self.folder, setup, store, outcome, patience=spare)
+            deliver_winner(self.folder, setup, store, outcome, delivery.timing.patience)
         finally:
             tick()
         store.note("state", "done")
@@ -337,6 +336,7 @@ class _Session:
 def _executor(setup: Setup, workers: int) -> Executor:
     from .execute.processes import LocalSlots
 
+    setup = keeping(setup)
     return LocalSlots(setup.spec, workers=workers) if workers else Inline(setup.context)
 
 
