@@ -10,7 +10,7 @@ import yaml
 
 import evolvent as ev
 from evolvent.config.request import Request
-from evolvent.deliver import finals as deliver
+from evolvent.deliver import trainings as deliver
 from evolvent.engine.events import Say
 from evolvent.engine.store import Store
 from evolvent.errors import RunError, SettingError, UserError

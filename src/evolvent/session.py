@@ -25,8 +25,9 @@ from .config.setup import Setup
 from .config.stretches import more_budget, stretched
 from .config.versions import versions
 from .deliver.delivered import deliver_as_is, deliver_winner
-from .deliver.finals import LATENESS, Delivery
+from .deliver.finals import Delivery
 from .engine.events import Events
+from .engine.keeping import keeping
 from .engine.runner import Runner
 from .engine.store import Store
 from .engine.weights import Weights
@@ -347,7 +348,8 @@ class _Session:
         draft = resolve(self.request, task)
         check_workers(draft.parts.estimator, self.asked_workers)
         self.events.phase("measuring how long a training takes")
-        setup = settle(draft, workers=max(1, self.workers))
+        waited = time.monotonic() - self.began
+        setup = settle(draft, workers=max(1, self.workers), before=waited)
         for part in (setup.strategy, lambda: setup.spec, lambda: setup.train.network):
             part()  # refuses now what it would refuse later
         data = task.facts.to_json() | {
@@ -424,10 +426,8 @@ class _Session:
         try:
             outcome = delivery.run()
             self.events.say(f"writing the network to {self.folder / 'best'} and proving it")
-            spare = None
-            if seconds is not None and left is not None:
-                spare = left + LATENESS * seconds - (time.monotonic() - start)
-            deliver_winner(self.folder, setup, store, outcome, patience=spare, to=to)
+            patience = delivery.timing.patience
+            deliver_winner(self.folder, setup, store, outcome, patience=patience, to=to)
         finally:
             tick()
         self._hand_over(to, store)
@@ -450,6 +450,7 @@ class _Session:
 def _executor(setup: Setup, workers: int) -> Executor:
     from .execute.processes import LocalSlots
 
+    setup = keeping(setup)
     return LocalSlots(setup.spec, workers=workers) if workers else Inline(setup.context)
 
 

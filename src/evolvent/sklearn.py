@@ -32,6 +32,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from . import registry
+from .config.setup import Setup
 from .deliver.export import export
 from .engine.events import Say
 from .errors import DataError, UserError
@@ -214,9 +215,15 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             "space": setup.parts.space.name,
             "settings": dict(setup.parts.space.settings),
             "arch": self.card_["arch"],
-            "size": dataclasses.asdict(setup.train.network.size.bare()),
+            "size": self._size(setup),
         }
         self._rebuild((run.folder / "best" / "weights.safetensors").read_bytes())
+
+    def _size(self, setup: Setup) -> dict[str, Any]:
+        """Return the size of the network: of a winner with the search's weights, that of the search."""
+        said = self.card_["size"]
+        size = setup.train.network.size if said is None else Size(**said)
+        return dataclasses.asdict(size.bare())
 
     def _rebuild(self, weights: bytes) -> None:
         net = Assembled(self._plan())

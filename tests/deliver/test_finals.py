@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from tests.helpers_resolve import settled
 
+from evolvent.config.clock import CLOSING_SECONDS
 from evolvent.config.settings import RunBudget
-from evolvent.deliver import finals as deliver
+from evolvent.deliver import controls, timing
 from evolvent.deliver.finals import Delivery
 from evolvent.deliver.selection import Change, makespan, plain_width, planned_seconds
+from evolvent.deliver.timing import Lengths
 from evolvent.engine.store import Store
 from evolvent.engine.weights import Weights
 from evolvent.errors import CandidateFailed, EvolventError, RunError
@@ -113,7 +115,7 @@ RESULTS = [told(id, 0.5 + 0.01 * id) for id in range(25)] + [
 def delivery(toy, tmp_path, monkeypatch):
     """Makes a delivery of a finished search; the same folder every time."""
     stores: list[Store] = []
-    monkeypatch.setattr(deliver, "plain_width", lambda *args: 8)  # counting takes a while
+    monkeypatch.setattr(controls, "plain_width", lambda *args: 8)  # counting takes a while
 
     def make(trainings, results=RESULTS, *, seconds=None, total=None, workers=1, **settings):
         given = {"estimator": {"epochs": 2.0}} | settings
@@ -145,8 +147,8 @@ def delivery(toy, tmp_path, monkeypatch):
 def test_validation_chooses_among_the_finalists(delivery):
     trainings = Trainings(val=lambda id: {25: 0.7, 26: 0.9}[id])
     outcome = delivery(trainings).run()
-    assert (outcome["id"], outcome["val_score"], outcome["search_score"]) == (26, 0.9, 0.94)
-    assert outcome["finalists"] == {"25": 0.7, "26": 0.9}
+    assert (outcome.id, outcome.val_score, outcome.search_score) == (26, 0.9, 0.94)
+    assert outcome.finalists == {"25": 0.7, "26": 0.9}
     assert trainings.job("winner").arch == ARCHS[26]
 
 
@@ -154,9 +156,9 @@ def test_where_longer_training_is_worse_the_winner_keeps_its_epochs(delivery):
     """By more than chance: networks that overfit are best as the search trained them."""
     trainings = Trainings(val=lambda id: 0.6)
     outcome = delivery(trainings).run()
-    assert (outcome["id"], outcome["val_score"]) == (25, 0.95)
-    assert outcome["finalists"] == {"25": 0.6, "26": 0.6}
-    assert outcome["epochs"] == 2.0
+    assert (outcome.id, outcome.val_score) == (25, 0.95)
+    assert outcome.finalists == {"25": 0.6, "26": 0.6}
+    assert outcome.epochs == 2.0
     assert {trainings.job(name).epochs for name in ("winner", "random", "plain")} == {2.0}
 
 
@@ -164,16 +166,16 @@ def test_where_longer_training_is_worse_the_winner_keeps_its_epochs(delivery):
 def test_a_little_worse_is_chance_but_no_reason_to_train_longer_still(delivery, loss, epochs):
     """Unless the loss still falls."""
     outcome = delivery(Trainings(val=lambda id: 0.9, loss=loss)).run()
-    assert (outcome["val_score"], outcome["epochs"]) == (0.9, epochs)
+    assert (outcome.val_score, outcome.epochs) == (0.9, epochs)
 
 
 def test_a_higher_score_lets_the_final_training_be_longer(delivery):
-    assert delivery(Trainings(val=lambda id: 0.96, loss=9.0)).run()["epochs"] == 8.0
+    assert delivery(Trainings(val=lambda id: 0.96, loss=9.0)).run().epochs == 8.0
 
 
 def test_scores_on_shared_weights_say_nothing_of_how_long_to_train(delivery):
     results = [dataclasses.replace(told(id, 0.99), epochs=0.0) for id in range(3)]
-    assert delivery(Trainings(val=lambda id: 0.5, loss=9.0), results).run()["epochs"] == 8.0
+    assert delivery(Trainings(val=lambda id: 0.5, loss=9.0), results).run().epochs == 8.0
 
 
 @pytest.mark.parametrize(
@@ -205,7 +207,7 @@ def test_the_same_architectures_are_compared():
 def test_the_user_has_the_last_word_on_the_epochs(delivery):
     trainings = Trainings(val=lambda id: 0.6)
     outcome = delivery(trainings, train={"epochs": 12.0}).run()
-    assert (outcome["epochs"], outcome["val_score"]) == (12.0, 0.6)
+    assert (outcome.epochs, outcome.val_score) == (12.0, 0.6)
 
 
 def test_test_data_are_read_by_the_final_trainings_alone_once_each(delivery):
@@ -228,30 +230,22 @@ def test_the_random_control_is_the_best_of_the_first_twenty_samples(delivery):
     trainings = Trainings()
     outcome = delivery(trainings).run()
     assert trainings.job("random").arch == ARCHS[19]
-    assert outcome["random_control"] == {
-        "id": 19,
-        "best_of_first_random": 20,
-        "is_the_winner": False,
-    }
+    assert (outcome.random_id, outcome.random_of, outcome.random_won) == (19, 20, False)
 
 
 def test_a_winner_that_is_the_random_control_is_trained_once(delivery):
     trainings = Trainings()
     outcome = delivery(trainings, [told(0, 0.3), told(1, 0.8)]).run()
     assert "random" not in trainings.names
-    assert outcome["random_control"]["is_the_winner"]
-    assert outcome["random_control"]["best_of_first_random"] == 2
+    assert outcome.random_won
+    assert outcome.random_of == 2
 
 
 def test_a_search_without_random_candidates_gets_one_from_its_space(delivery):
     found = [told(0, 0.3, operator="op"), told(1, 0.8, operator="op")]
     trainings = Trainings()
     outcome = delivery(trainings, found).run()
-    assert outcome["random_control"] == {
-        "id": None,
-        "best_of_first_random": 1,
-        "is_the_winner": False,
-    }
+    assert (outcome.random_id, outcome.random_of, outcome.random_won) == (None, 1, False)
     arch = trainings.job("random").arch
     assert arch not in [result.candidate.arch for result in found]
     assert SPACE.decode(SPACE.encode(arch)) == arch
@@ -289,9 +283,9 @@ def test_finalists_and_winner_go_on_from_their_weights_and_controls_do_not(deliv
         "plain": None,
     }
     assert trainings.job("retrained").arch == trainings.job("winner").arch == ARCHS[26]
-    assert outcome["winner"]["total_epochs"] == trainings.job("winner").before + 8.0
+    assert outcome.winner["total_epochs"] == trainings.job("winner").before + 8.0
     assert trainings.job("winner").before == trainings.job("finalist-26").before + 4.0
-    assert "retrained" in outcome["controls"]
+    assert "retrained" in outcome.controls
 
 
 def test_without_a_choice_the_winner_goes_on_from_the_search(delivery, weights):
@@ -311,7 +305,7 @@ def test_finalists_that_the_search_trained_as_long_need_no_second_training(deliv
     trainings = Trainings()
     outcome = delivery(trainings, train={"epochs": 4.0}).run()
     assert trainings.names == ["winner", "random", "plain"]
-    assert (outcome["id"], outcome["val_score"]) == (25, 0.95)
+    assert (outcome.id, outcome.val_score) == (25, 0.95)
 
 
 def test_the_number_of_finalists_can_be_set(delivery):
@@ -345,7 +339,7 @@ def test_never_more_trainings_run_than_there_are_workers(delivery, workers, monk
 
 
 def outcome_of(run):
-    return {name: value for name, value in run.items() if name != "curve"}
+    return dataclasses.asdict(run)
 
 
 def test_killed_at_any_training_it_goes_on_where_it_was(delivery):
@@ -364,21 +358,29 @@ def test_killed_at_any_training_it_goes_on_where_it_was(delivery):
 
 def test_a_finalist_that_fails_does_not_win(delivery):
     outcome = delivery(Trainings(val=lambda id: 0.1, failing=("finalist-25",))).run()
-    assert outcome["id"] == 26
+    assert outcome.id == 26
 
 
 def test_a_control_that_fails_is_left_out(delivery):
     outcome = delivery(Trainings(failing=("plain",))).run()
-    assert list(outcome["controls"]) == ["random"]
+    assert list(outcome.controls) == ["random"]
+
+
+@pytest.fixture
+def without_weights(monkeypatch):
+    """No candidate's weights are kept: its estimator gives none."""
+    monkeypatch.setattr(Weights, "has", lambda self, name: False)
 
 
 @pytest.mark.parametrize(
     "failing", [("winner",), ("finalist-25", "finalist-26")], ids=["winner", "finalists"]
 )
-def test_when_what_must_succeed_fails_the_run_says_so_and_can_be_resumed(delivery, failing):
+def test_when_what_must_succeed_fails_the_run_says_so_and_can_be_resumed(
+    delivery, failing, without_weights
+):
     with pytest.raises(EvolventError, match=r"failed.*resume"):
         delivery(Trainings(failing=failing)).run()
-    assert delivery(Trainings()).run()["id"] == 25
+    assert delivery(Trainings()).run().id == 25
 
 
 def test_a_search_without_a_score_says_why(delivery):
@@ -401,8 +403,8 @@ def test_a_search_without_a_trial_says_so(delivery):
 @pytest.fixture
 def paced(monkeypatch):
     """Every network takes a hundredth of a second per example."""
-    monkeypatch.setattr(Delivery, "_pace", lambda self, result: 0.01)
-    monkeypatch.setattr(deliver, "pace", lambda *args, **options: 0.01)
+    monkeypatch.setattr(Lengths, "_pace", lambda self, result: 0.01)
+    monkeypatch.setattr(timing, "pace", lambda *args, **options: 0.01)
 
 
 def time_of(trainings, toy):
@@ -417,7 +419,7 @@ def test_what_is_left_is_enough_for_all_trainings(delivery, paced, toy):
     finals = [job for job in trainings.jobs if job.everything]
     choice = [job for job in trainings.jobs if not job.everything]
     trainings.jobs = finals
-    assert 25.0 < time_of(trainings, toy) <= 60.0 - deliver.EXPORT_SECONDS
+    assert 25.0 < time_of(trainings, toy) <= 60.0 - CLOSING_SECONDS
     trainings.jobs = choice
     assert 3.0 < time_of(trainings, toy) <= 20.0
     trainings.jobs = finals
@@ -430,7 +432,11 @@ def test_every_training_has_the_deadline_of_the_promise(delivery, paced):
     made = delivery(trainings, seconds=60.0, total=150.0)
     made.run()
     (deadline,) = {job.deadline for job in trainings.jobs}
-    assert made.start + 60.0 - deliver.EXPORT_SECONDS < deadline < made.start + 60.0 + 0.1 * 150.0
+    assert (
+        made.timing.began + 60.0 - CLOSING_SECONDS
+        < deadline
+        < made.timing.began + 60.0 + 0.1 * 150.0
+    )
 
 
 def test_resumed_late_the_rest_is_trained_for_as_long_as_there_is_time(delivery, paced):
@@ -439,16 +445,18 @@ def test_resumed_late_the_rest_is_trained_for_as_long_as_there_is_time(delivery,
         delivery(early, seconds=60.0, total=150.0).run()
     outcome = delivery(late, seconds=30.0, total=150.0).run()
     assert late.names == ["winner", "random", "plain"]
-    assert outcome["id"] == 26, "the choice stands"
+    assert outcome.id == 26, "the choice stands"
     assert 0 < late.job("winner").epochs < 2 * early.jobs[0].epochs
 
 
-def test_resumed_too_late_it_is_still_trained(delivery, paced, toy):
+def test_resumed_too_late_it_is_still_trained_if_nothing_else_is_there(
+    delivery, paced, toy, without_weights
+):
     with pytest.raises(KeyboardInterrupt):
         delivery(Trainings(dies_at=2), seconds=240.0, total=600.0).run()
     late = Trainings()
     delivery(late, seconds=0.0, total=600.0).run()
-    assert 0.1 * 600.0 < time_of(late, toy) <= deliver.LEAST_SHARE * 600.0
+    assert 0.1 * 600.0 < time_of(late, toy) <= timing.LEAST_SHARE * 600.0
 
 
 def test_trainings_start_in_order_as_workers_become_free():

@@ -18,20 +18,19 @@ from ..space import Space
 from ..task import Part, Task
 from ..types import Arch, Candidate, Result, stream
 from . import rehearsal, settable
+from .clock import search_seconds
 from .defaults import EPOCHS, at_most
 from .parts import Parts, make_strategy
 from .settings import RunBudget, parse_budget
 from .setup import Draft, Schedule, Setup
 
-AS_IS_SHARE = 0.85  # of a budget in seconds where the winner is delivered as it is
 PACED = 20  # random candidates whose evaluation tells how fast a world is
-DELIVERY_SHARE = 0.45  # of a budget in seconds: final training, controls and export; `train.share`
 TRIALS_AIMED_AT = 50  # with a budget in seconds, epochs shrink until about so many fit: `aim`
 PATIENCE = 600.0  # [s] of one evaluation, where no clock tells what is too long
 PATIENCE_AS_IS = 60.0  # [s] the same where nothing is trained
 
 
-def settle(draft: Draft, *, workers: int) -> Setup:
+def settle(draft: Draft, *, workers: int, before: float = 0.0) -> Setup:
     """Return the setup of a draft: everything that depends on its budget and on the clock.
 
     A budget in trials needs no clock. For one in seconds three random architectures train a few
@@ -40,22 +39,26 @@ def settle(draft: Draft, *, workers: int) -> Setup:
     Args:
         draft: of the run.
         workers: evaluations at a time. [count]
+        before: what the user has waited already. [s]
 
     Raises:
         SettingError: for a budget that means nothing for this task, or a space of which no random
             architecture can be trained.
     """
     budget = parse_budget(draft.request.budget)
+    search = search_seconds(draft, budget, before)
     if draft.parts.stateful:
-        setup = _for_shared_weights(draft, budget)
+        setup = _for_shared_weights(draft, budget, search)
     elif draft.task.trainable:
-        timed = budget.seconds is not None
-        made = _by_seconds(draft, budget, workers) if timed else _by_trials(draft, budget)
+        if search is None:
+            made = _by_trials(draft, budget)
+        else:
+            made = _by_seconds(draft, budget, workers, search)
         setup = Setup.of(draft, made, budget)
     elif draft.task.charged:
         setup = Setup.of(draft, _for_table(draft, budget), budget)
     else:
-        setup = Setup.of(draft, _for_world(draft, budget, workers), budget)
+        setup = Setup.of(draft, _for_world(draft, budget, workers, search), budget)
     return _measuring_objectives(setup)
 
 
@@ -68,10 +71,8 @@ def _by_trials(draft: Draft, budget: RunBudget) -> Schedule:
     return _schedule(draft, epochs=epochs, horizon=horizon, timeout=PATIENCE)
 
 
-def _by_seconds(draft: Draft, budget: RunBudget, workers: int) -> Schedule:
+def _by_seconds(draft: Draft, budget: RunBudget, workers: int, search: float) -> Schedule:
     """Return the schedule of trainings under a budget in seconds, from the pace of a few networks."""
-    search = _search_seconds(draft, budget)
-    assert search is not None
     epoch = _typical_pace(draft) * len(draft.task.train)
     core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates
     epochs = draft.asked.epochs
@@ -102,12 +103,11 @@ def _for_table(draft: Draft, budget: RunBudget) -> Schedule:
     )
 
 
-def _for_world(draft: Draft, budget: RunBudget, workers: int) -> Schedule:
+def _for_world(draft: Draft, budget: RunBudget, workers: int, search: float | None) -> Schedule:
     """Return the schedule where nothing is trained, by how long some evaluations take now."""
-    if budget.seconds is None:
-        horizon, search, measured = int(budget.trials or TRIALS_AIMED_AT), None, {}
+    if search is None:
+        horizon, measured = int(budget.trials or TRIALS_AIMED_AT), {}
     else:
-        search = budget.seconds * AS_IS_SHARE
         each = _pace_of_a_world(draft)
         measured = {"seconds_per_trial": round(each, 6)}
         horizon = max(4, int(search * workers / max(each, 1e-4)))
@@ -135,13 +135,12 @@ def _schedule(
     )
 
 
-def _for_shared_weights(draft: Draft, budget: RunBudget) -> Setup:
+def _for_shared_weights(draft: Draft, budget: RunBudget, search: float | None) -> Setup:
     """Return the setup of a search on shared weights: their epochs, and the batches of each."""
     parts, task, seed = draft.parts, draft.task, draft.request.seed
     asked = draft.asked
     per_epoch = rehearsal.per_epoch(len(task.train), parts.estimator.settings, default=0.5)
     batches = parts.strategy.settings.get("batches", per_epoch)
-    search = _search_seconds(draft, budget)
     threads, measured = 1, {}  # two on a busy machine may take ten times as long as one
 
     def with_batches(count: int) -> Parts:
@@ -189,14 +188,6 @@ def _for_shared_weights(draft: Draft, budget: RunBudget) -> Setup:
         measured=measured,
     )
     return Setup.of(settled, schedule, budget)
-
-
-def _search_seconds(draft: Draft, budget: RunBudget) -> float | None:
-    """Return the seconds of a budget that the search has. [s]"""
-    if budget.seconds is None:
-        return None
-    share = DELIVERY_SHARE if draft.train.share is None else draft.train.share
-    return budget.seconds * (1 - float(share))
 
 
 def _measuring_objectives(setup: Setup) -> Setup:

@@ -21,14 +21,15 @@ from ..errors import RunError
 from ..files import new_folder
 from ..network.build import plan, weights
 from ..network.cost import cost
-from ..network.fit import TRAINED
 from ..ranking import rank
 from ..types import Result, State
 from . import card as cards
 from . import export
 from .card import Card, Control
+from .finals import Finals
 from .front import front_of
 from .onnx import Conversion
+from .own import state_of
 
 NO_NETWORK = "looked its candidates up in a table: there is no network to export"
 
@@ -37,7 +38,7 @@ def deliver_winner(
     folder: Path,
     setup: Setup,
     store: Store,
-    outcome: Mapping[str, Any],
+    outcome: Finals,
     patience: float | None = None,
     *,
     to: Path | None = None,
@@ -48,19 +49,19 @@ def deliver_winner(
         folder: of the run.
         setup: of the run, with its data.
         store: its log.
-        outcome: of the final training.
-        patience: how long ONNX may take; None is as long as it needs. [s]
+        outcome: of the final trainings.
+        patience: how long ONNX and the proof may take; None is as long as it needs. [s]
         to: where to write it; None is ``best/`` of the run.
     """
-    task, winner, best = setup.task, outcome["winner"], to or folder / "best"
-    made = plan(setup.space, outcome["arch"], task, setup.train.network.size)
+    task, winner, best = setup.task, outcome.winner, to or folder / "best"
+    made = plan(setup.space, outcome.arch, task, outcome.size)
     proof = export.export(
         best,
         plan=made,
-        state=Weights(folder / "weights").read("winner"),
+        state=state_of(Weights(folder / "weights"), outcome.weights),
         task=task,
         title=f"The network that {setup.recipe} found for {Path(task.name).name}.",
-        provenance=f"Validation {task.metric} {outcome['val_score']:.4f}, "
+        provenance=f"Validation {task.metric} {outcome.val_score:.4f}, "
         f"{winner['params']:,} parameters, {winner['epochs']:g} epochs.",
         onnx=setup.train.onnx,
         proof=setup.train.proof,
@@ -68,24 +69,26 @@ def deliver_winner(
     )
     results = store.results()
     card = Card(
-        arch=outcome["arch"],
-        candidate=outcome["id"],
+        arch=outcome.arch,
+        candidate=outcome.id,
         params=winner["params"],
         flops=cost(made, task).flops,
-        val_score=outcome["val_score"],
+        val_score=outcome.val_score,
         test_score=_test_score(winner, task.metric),
-        same_weights=False,  # the final training had the validation data too
+        same_weights=bool(outcome.kept),  # a final training has the validation data too
+        kept=outcome.kept or None,
+        size=dataclasses.asdict(outcome.size),
         test_metrics=winner["test"],
         test_reads=_test_reads(store, winner["test"]),
-        search_score=outcome["search_score"],
+        search_score=outcome.search_score,
         train_seconds=winner["train_seconds"],
         train_epochs=winner["epochs"],
         total_epochs=winner["total_epochs"],
         train_examples=winner["examples"],
         cut=winner["cut"],
-        finalists=outcome["finalists"],
+        finalists=outcome.finalists,
         controls=_controls(outcome, task.metric),
-        random_is_the_winner=outcome["random_control"]["is_the_winner"],
+        random_is_the_winner=outcome.random_won,
         seed=setup.request.seed,
         front=front_of(setup, results),
         shared_weights=shared_weights(setup.schedule.horizon, store),
@@ -250,13 +253,13 @@ def weights_of(run: Path, setup: Setup, result: Result) -> State:
     space = setup.space
     if "weighted" in space.gives:  # they are genes
         return weights(space, arch)
-    state = Weights(run / "weights").of([id]).get(id)
-    if state is None:
+    weights_ = Weights(run / "weights")
+    if setup.parts.stateful or not weights_.has(str(id)):
         raise RunError(
             f"the weights of candidate {id} were not kept: evolvent train {run} --candidate {id} "
             "--epochs E --out FOLDER trains it (estimator.keep=true keeps those of a new search)"
         )
-    return {name: value for name, value in state.items() if name != TRAINED}
+    return state_of(weights_, str(id))
 
 
 def copy(best: Path, to: Path, *, onnx: bool = False) -> Card:
@@ -308,9 +311,9 @@ def _of_network(setup: Setup) -> dict[str, Any]:
     return {"classes": tuple(task.classes), "input_shape": tuple(task.input_shape)}
 
 
-def _controls(outcome: Mapping[str, Any], metric: str) -> dict[str, Control]:
+def _controls(outcome: Finals, metric: str) -> dict[str, Control]:
     """Return the controls that were trained, by name."""
-    first = {"random": outcome["random_control"]["best_of_first_random"]}
+    first = {"random": outcome.random_of}
     return {
         name: Control(
             params=numbers["params"],
@@ -320,7 +323,7 @@ def _controls(outcome: Mapping[str, Any], metric: str) -> dict[str, Control]:
             cut=numbers["cut"],
             best_of_first_random=first.get(name),
         )
-        for name, numbers in outcome["controls"].items()
+        for name, numbers in outcome.controls.items()
     }
 
 

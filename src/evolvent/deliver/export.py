@@ -91,6 +91,7 @@ def load(folder=Path(__file__).parent) -> nn.Module:
 '''
 
 TOLERANCE = 1e-4  # of the largest output, or of 1
+NO_TIME = "not run by itself: the budget left no time for it"
 WIDTH = 100  # of the source [characters]
 INDENT = "    "
 PREDICTORS = Path(__file__).parent / "predict"  # one program per kind of task
@@ -141,12 +142,14 @@ def export(
         title: the first line of its source.
         provenance: where it comes from, in the source.
         onnx: whether to write ``model.onnx`` too.
-        patience: how long that may take; None is ten minutes. [s]
+        patience: how long that may take, and the proof; None is ten minutes for ONNX, and as long
+            as it needs for the proof. [s]
         proof: whether to run the fresh process, which takes seconds.
 
     Returns:
         For the card: ``parity_max_abs_diff``, the largest absolute difference between the outputs here
-        and in the fresh process, or None without a proof; of ONNX, where it was asked for,
+        and in the fresh process, or None without a proof, and ``parity_note``, why a proof that was
+        asked for is missing; of ONNX, where it was asked for,
         ``onnx_max_abs_diff`` or the reason why there is none, ``onnx_note``.
 
     Raises:
@@ -166,11 +169,23 @@ def export(
         write_atomically(folder / "predict.py", compose(predictor))
     conversion = Conversion(folder, patience) if onnx else None  # while the proof runs
     try:
-        difference = parity(folder, plan, state, task) if proof else None
-        return {"parity_max_abs_diff": difference} | (conversion.result() if conversion else {})
+        proven = (
+            _proof(folder, plan, state, task, patience) if proof else {"parity_max_abs_diff": None}
+        )
+        return proven | (conversion.result() if conversion else {})
     finally:
         if conversion is not None:
             conversion.stop()
+
+
+def _proof(
+    folder: Path, plan: Plan, state: State, task: NetworkTask, patience: float | None
+) -> dict[str, Any]:
+    try:
+        difference = parity(folder, plan, state, task, patience)
+    except subprocess.TimeoutExpired:
+        return {"parity_max_abs_diff": None, "parity_note": NO_TIME}
+    return {"parity_max_abs_diff": difference}
 
 
 def reading(task: NetworkTask) -> dict[str, Any]:
@@ -195,8 +210,15 @@ def _check(state: State, plan: Plan) -> None:
             )
 
 
-def parity(folder: Path, plan: Plan, state: State, task: NetworkTask) -> float:
-    """Return the largest absolute difference between the exported network and the one in memory."""
+def parity(
+    folder: Path, plan: Plan, state: State, task: NetworkTask, patience: float | None = None
+) -> float:
+    """Return the largest absolute difference between the exported network and the one in memory.
+
+    Raises:
+        EvolventError: if the exported network does not run by itself, or differs.
+        subprocess.TimeoutExpired: if it takes more than `patience` seconds.
+    """
     from safetensors.torch import save_file
 
     net = Assembled(plan)
@@ -208,7 +230,9 @@ def parity(folder: Path, plan: Plan, state: State, task: NetworkTask) -> float:
         inputs = Path(temporary) / "inputs.safetensors"
         save_file({"x": x, "y": y}, inputs)
         command = [sys.executable, "-I", "-c", CHECK, str(folder.absolute()), str(inputs)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=patience
+        )
     if done.returncode:
         raise EvolventError(f"the exported network does not run by itself: {done.stderr.strip()}")
     difference = float(done.stdout)

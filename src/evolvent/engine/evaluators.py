@@ -34,6 +34,7 @@ class Executed:
         timeout: of one. [s]
         restored: state that the first candidate brings a stateful estimator back to.
         asked: is told every candidate that is about to be evaluated.
+        wanted: whether the weights that came with a result are to be written.
     """
 
     def __init__(
@@ -45,10 +46,11 @@ class Executed:
         timeout: float,
         restored: Mapping[int, State] | None = None,
         asked: Callable[[Candidate], None] = lambda candidate: None,
+        wanted: Callable[[Result], bool] = lambda result: True,
     ) -> None:
         self.slots, self.weights = slots, weights
         self._together = Together(executor, evaluate_many, timeout=timeout)
-        self._restored, self._asked = dict(restored or {}), asked
+        self._restored, self._asked, self._wanted = dict(restored or {}), asked, wanted
 
     def submit(self, candidate: Candidate) -> Future[Evaluation]:
         """Let a candidate, with the weights that it inherits, wait for `start`."""
@@ -66,9 +68,9 @@ class Executed:
         self._together.cancel(future)
 
     def keep(self, evaluation: Evaluation) -> Result:
-        """Write the weights that came with a result."""
+        """Write the weights that came with a result, if they are wanted."""
         result = evaluation.result
-        if evaluation.state is None:
+        if evaluation.state is None or not self._wanted(result):
             return result
         return replace(
             result, weights=self.weights.write(str(result.candidate.id), evaluation.state)

@@ -7,6 +7,7 @@ stored, and what was asked but never told is submitted again under its id.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -57,6 +58,7 @@ class Search:
         evaluator: evaluates candidates.
         trials: of the whole search, over all sessions; refused and cut ones do not count. [count]
         seconds: of the whole search, over all sessions. [s]
+        grace: further seconds for a first score, without which there is nothing to deliver. [s]
         charged: whether the clock is what results say they cost, as on a table, instead of the wall.
         admit: the reason to refuse a candidate before any training, or None.
         listen: is told every result after the strategy, when it is safely stored.
@@ -69,6 +71,7 @@ class Search:
     evaluator: Evaluator
     trials: int | None = None
     seconds: float | None = None
+    grace: float = 0.0
     charged: bool = False
     admit: Callable[[Candidate], str | None] = lambda candidate: None
     listen: Callable[[Result], None] = lambda result: None
@@ -84,7 +87,7 @@ class Search:
             Diverged: if a step fails, which leaves a state that nothing can be built on.
             SettingError: if the limits refuse a thousand candidates in a row.
         """
-        clock = (_Charged if self.charged else _Clock)(log, self.seconds)
+        clock = (_Charged if self.charged else _Clock)(log, self.seconds, self.grace)
         try:
             waiting, used = replay(strategy, log, self.horizons)
             self._run(strategy, log, clock, waiting, used)
@@ -122,6 +125,7 @@ class Search:
                         self.evaluator.cancel(future)
                     answer = _cut(candidate) if ended else self._answer(future, candidate)
                     told.append(self._tell(strategy, log, clock.charge(answer)))
+                    clock.scored = clock.scored or answer.scored
             self._report(told)
         # waiting are those of an earlier session, and there is no time left for them
         self._report([self._tell(strategy, log, _cut(candidate)) for candidate in waiting])
@@ -237,21 +241,29 @@ def _same(now: Candidate | None, then: Candidate) -> None:
 class _Clock:
     """The seconds of the search over all sessions, noted in the log several times a second."""
 
-    def __init__(self, log: Log, seconds: float | None) -> None:
-        self.log, self.seconds = log, seconds
+    def __init__(self, log: Log, seconds: float | None, grace: float = 0.0) -> None:
+        self.log, self.seconds, self.grace = log, seconds, grace
         self.start = time.monotonic() - log.spent("search")
         self.noted = time.monotonic()
+        # whether there is something to deliver, which is worth waiting for
+        self.scored = not grace or any(isinstance(e, Result) and e.scored for e in log.events())
+
+    @property
+    def left(self) -> float:
+        """What is left of the search. [s]"""
+        if self.seconds is None:
+            return math.inf
+        grace = 0.0 if self.scored else self.grace
+        return self.seconds + grace - (time.monotonic() - self.start)
 
     @property
     def over(self) -> bool:
-        return self.seconds is not None and time.monotonic() - self.start >= self.seconds
+        return self.left <= 0
 
     @property
     def wait(self) -> float:
         """Longest wait for a result before the next look at the clock. [s]"""
-        if self.seconds is None:
-            return HEARTBEAT
-        return max(0.0, min(HEARTBEAT, self.seconds - (time.monotonic() - self.start)))
+        return max(0.0, min(HEARTBEAT, self.left))
 
     def note(self, *, now: bool = False) -> None:
         if now or time.monotonic() - self.noted >= HEARTBEAT:
@@ -266,7 +278,7 @@ class _Clock:
 class _Charged(_Clock):
     """The seconds that results say they cost: simulated time, for tables."""
 
-    def __init__(self, log: Log, seconds: float | None) -> None:
+    def __init__(self, log: Log, seconds: float | None, grace: float = 0.0) -> None:
         super().__init__(log, seconds)
         told = (event for event in log.events() if isinstance(event, Result))
         self.total = sum(result.seconds for result in told)

@@ -7,23 +7,23 @@ to a checkpoint when a step fails.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..config.defaults import MOST_FINALISTS
+from ..config.clock import UNKNOWN_START, closing, lateness, search_seconds
 from ..config.setup import Setup
 from ..execute import Executor
 from ..execute.inline import Inline
 from ..execute.worker import using_threads
-from ..ranking import distinct
-from ..strategy import Strategy
 from ..types import Candidate, Result
 from .alarms import alarms
 from .checkpoints import Checkpoints
 from .evaluators import Executed, slots_of
 from .events import Events
+from .keeping import Keeping
 from .limits import Limits
 from .loop import Diverged, Search
 from .store import Store
@@ -74,9 +74,12 @@ class Runner:
         strategy = setup.strategy()  # fresh: the log is told to it first
         goal = _Goal(self.store, setup)
         workers = self.workers if checkpoints is None else 1
+        kept = Keeping(self.store, setup, strategy, weights)
+        seconds, grace = self._seconds()
         evaluator = Executed(
             executor,
             weights,
+            wanted=kept.wanted,
             slots=slots_of(strategy, setup.parts.estimator.make, workers),
             timeout=setup.schedule.timeout,
             restored={} if checkpoints is None else checkpoints.begin(),
@@ -86,30 +89,48 @@ class Runner:
             evaluator,
             over=goal.reached,
             trials=setup.budget.trials,
-            seconds=setup.schedule.search_seconds,
+            seconds=seconds,
+            grace=grace,
             charged=setup.task.charged,
             admit=self._admit(),
-            listen=self._listener(strategy, weights, goal, checkpoints),
+            listen=self._listener(kept, goal, checkpoints),
             stateful=checkpoints is not None,
             horizons=setup.horizons,
         ).run(strategy, self.store)
         self.store.note("state", "searched")
 
+    def _seconds(self) -> tuple[float | None, float]:
+        """Return the seconds of the search, and how many more it may wait for its first score. [s]
+
+        What has gone by already is the search's loss as well as the delivery's.
+        """
+        setup, total = self.setup, self.setup.budget.seconds
+        planned = setup.schedule.search_seconds
+        if planned is None or total is None or setup.task.charged:
+            return planned, 0.0
+        before = self.store.spent("setup")
+        seconds = min(planned, search_seconds(setup, setup.budget, before) or 0.0)
+        last = total + lateness(total) / 2 - closing(UNKNOWN_START * before, total)
+        return seconds, max(0.0, last - before - seconds)
+
     def _listener(
-        self, strategy: Strategy, weights: Weights, goal: _Goal, checkpoints: Checkpoints | None
+        self, kept: Keeping, goal: _Goal, checkpoints: Checkpoints | None
     ) -> Callable[[Result], None]:
         """Return the callback run after each result is stored and told."""
-        needed = _Continued(self.store, self.setup)
-        alive: Callable[[], set[int]] | None = getattr(strategy, "alive", None)
         alarmed: set[str] = set()
+        start = time.monotonic()
+        starting = checkpoints is None  # until a worker has answered
 
         def listen(result: Result) -> None:
+            nonlocal starting
             if checkpoints is not None:
                 checkpoints.told(result)
                 self._alarm(result, alarmed)
-            kept = needed(result)
-            if alive is not None and weights.kept:  # nobody else's are inherited any more
-                weights.keep_only({str(id) for id in alive() | kept})
+            kept.told(result)
+            if starting and result.ok:
+                starting = False
+                took = time.monotonic() - start - result.seconds
+                self.store.note("start_seconds", round(max(0.0, took), 3))
             self.events.told(result)
             if goal.reached_by(result):
                 id, name = result.candidate.id, self.setup.task.name
@@ -130,22 +151,6 @@ class Runner:
         if not self.setup.request.limits:
             return lambda candidate: None
         return Limits(self.setup).reason
-
-
-class _Continued:
-    """Ids of the best candidates so far, whose weights a delivery by ``continue`` starts from."""
-
-    def __init__(self, store: Store, setup: Setup) -> None:
-        self.space, self.count = setup.space, 0
-        self.best: list[Result] = []
-        if setup.deliver == "continue":
-            self.count = max(MOST_FINALISTS, setup.train.finalists or 0)
-            self.best = distinct(store.results(), self.space, self.count)
-
-    def __call__(self, result: Result) -> set[int]:
-        if self.count:
-            self.best = distinct([*self.best, result], self.space, self.count)
-        return {result.candidate.id for result in self.best}
 
 
 class _Goal:

@@ -38,9 +38,13 @@ class Weights:
         state: State = load_file(self.folder / f"{name}.safetensors")
         return state
 
+    def has(self, name: str) -> bool:
+        """Whether there is a state under `name`."""
+        return (self.folder / f"{name}.safetensors").is_file()
+
     def of(self, ids: Iterable[int]) -> dict[int, State]:
         """Return the states of `ids`, as far as they were kept: a table has none."""
-        kept = [id for id in ids if (self.folder / f"{id}.safetensors").is_file()]
+        kept = [id for id in ids if self.has(str(id))]
         return {id: self.read(str(id)) for id in kept}
 
     def keep_only(self, names: set[str]) -> None:

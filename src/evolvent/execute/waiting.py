@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import islice
@@ -21,6 +22,7 @@ def as_done(
     *,
     most: int | None = None,
     tick: Callable[[], None] = lambda: None,
+    until: float | None = None,
 ) -> Iterator[tuple[K, Future[T]]]:
     """Run ``call(context, *args)`` for every job, and yield name and future of each as it ends.
 
@@ -34,17 +36,25 @@ def as_done(
         jobs: name and arguments of each, in the order in which they are submitted.
         most: submitted at a time; None is one per worker. [count, >= 1]
         tick: is called whenever something ended, and about once a second while nothing does.
+        until: `time.monotonic()` at which to stop: what runs then is cancelled, and yielded as such;
+            what was not submitted is not yielded. [s]
 
     Raises:
         RuntimeError: if the executor was shut down.
     """
     left, running = iter(jobs), dict[Future[T], K]()
     most = executor.workers if most is None else most
+    cancelled = False
     while True:
-        for name, args in islice(left, most - len(running)):
+        late = until is not None and time.monotonic() > until
+        for name, args in islice(left, 0 if late else most - len(running)):
             running[executor.submit(call, *args)] = name
         if not running:
             return
+        if late and not cancelled:
+            cancelled = True
+            for future in running:
+                executor.cancel(future)
         done, _ = wait(running, timeout=POLL, return_when=FIRST_COMPLETED)
         tick()
         for future in [each for each in running if each in done]:  # in the order of the jobs

@@ -27,7 +27,7 @@ from ..network.fit import Beginning, load, scored, state_of
 from ..network.fit import fit as fit_network
 from ..network.train import Hyperparameters
 from ..space import Space
-from ..task import AnyTask, data_of
+from ..task import AnyTask, Part, data_of
 from ..types import Arch, Candidate, State, failed
 
 REASON = 500  # characters of an exception's text; torch writes pages
@@ -142,6 +142,8 @@ class Job:
         epochs: its training length. [epochs]
         everything: train on training and validation data together; there is no score then.
         test: read the test part, once, after the training.
+        least: score on the validation rows without which the training is useless, and one that was cut
+            too: test is not read then. None is any score, cut or not.
         seed: of weights, order and augmentation.
         deadline: `time.monotonic()` at which to stop. [s]
         state: weights to continue from, or None for fresh ones.
@@ -156,6 +158,7 @@ class Job:
     epochs: float
     everything: bool = False
     test: bool = False
+    least: float | None = None
     seed: int = 0
     deadline: float | None = None
     state: State | None = None
@@ -173,10 +176,15 @@ class Outcome:
 
 def fit(context: Context, job: Job) -> Outcome:
     """Train one network as `job` says; the returned state is that of the delivered network."""
-    task, start = data_of(context.spec.task), time.monotonic()
-    space = job.space or context.space
+    return fit_for(context.spec, context.space, job)
+
+
+def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
+    """Train one network as `job` says, without an estimator."""
+    task, start = data_of(spec.task), time.monotonic()
+    space = job.space or space
     part = task.everything if job.everything else task.train
-    device = context.spec.device
+    device = spec.device
 
     def begin(net: nn.Module, epochs: float) -> Beginning:
         if job.state is not None:
@@ -197,6 +205,14 @@ def fit(context: Context, job: Job) -> Outcome:
         device=device,
     )
     net, done = made.net, made.done
+
+    def score(part: Part) -> dict[str, float]:
+        return scored(net, task, part, device=device)
+
+    seen, useful = None, True
+    if job.least is not None:
+        seen = None if done.cut else score(task.validation)
+        useful = seen is not None and seen[task.metric] >= job.least
     numbers = {
         "epochs": done.epochs,
         "total_epochs": made.total_epochs,
@@ -206,8 +222,10 @@ def fit(context: Context, job: Job) -> Outcome:
         "cut": done.cut,
         "params": params(net),
         "seed": job.seed,
-        "val": None if job.everything else scored(net, task, task.validation, device=device),
-        "test": scored(net, task, task.test, device=device) if job.test and task.test else None,
+        "val": None if job.everything else score(task.validation),
+        "seen": seen,  # on the validation rows, after they were learnt from
+        "useful": useful,
+        "test": score(task.test) if job.test and task.test and useful else None,
         "threads": torch.get_num_threads(),
         "peak_mib": peak_memory(),
     }

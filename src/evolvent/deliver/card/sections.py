@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .falling import fall_of
 from .table import said, table, what_is_counted
 from .values import Card
 
@@ -102,7 +103,7 @@ def _seconds(value: float | None) -> str | None:
 
 
 def _sentences(card: Card) -> list[str]:
-    told = [sentence for make in (_chance, _reading, _basis) if (sentence := make(card))]
+    told = [sentence for make in (_chance, _reading, _basis, _fall) if (sentence := make(card))]
     return "\n\n".join(told).splitlines()
 
 
@@ -138,6 +139,8 @@ def _basis(card: Card) -> str:
 
 
 def _basis_of_winner(card: Card) -> str:
+    if card.kept:
+        return _basis_of_kept(card)
     read = f"test was read {_times(card)} final training, for the networks of this table"
     if card.test_score is None:
         read = "there are no test data"
@@ -151,6 +154,32 @@ def _times(card: Card) -> str:
     if reads == 1:
         return "once, after the"
     return f"{reads} times, once for every stretch of the budget, the last time after the"
+
+
+def _basis_of_kept(card: Card) -> str:
+    """Return what the scores of weights rest on that are delivered as they were chosen."""
+    text = f"The winner has the weights that validation chose it for: {card.kept}."
+    if card.controls:
+        text += " The controls are of final trainings, on training and validation data."
+    read = (
+        "Test was read once, for these."
+        if card.test_score is not None
+        else "There are no test data."
+    )
+    return f"{text} {read}{_errors(card)}"
+
+
+def _fall(card: Card) -> str:
+    """Return a warning where test is worse than validation by more than chance explains."""
+    fall = fall_of(card)
+    if fall is None:
+        return ""
+    what = "these weights" if card.one_training else "the network that was chosen"
+    return (
+        f"**Test {card.metric} is {card.test_score:.4f}, and validation {card.metric} of {what} was "
+        f"{card.val_score:.4f}: a fall of {fall:.4f} that chance does not explain.** Test is what to "
+        "expect of new data like these."
+    )
 
 
 def _earlier(card: Card) -> str:
@@ -206,6 +235,8 @@ def _size(card: Card) -> list[str]:
 
 
 def _proof(card: Card) -> str:
+    if card.parity_note:
+        return f" The exported network was {card.parity_note}."
     return said(
         " Largest difference between this folder's network, run without evolvent, and the one in "
         "memory: {:.1e}.",

@@ -56,6 +56,8 @@ class Card:
         metrics: further numbers of the search, by name.
         test_metrics: all that was measured on test data, by name.
         test_reads: how often the run read test, once for every stretch of its budget. [count]
+        kept: of a winner that is delivered with the weights that chose it, why: no final training was
+            as long or as good.
         search_score: its score in the search.
         search_epochs: its training in the search. [epochs]
         trials: of the search. [count]
@@ -88,6 +90,7 @@ class Card:
         front: of a search with several goals.
         shared_weights: of a search on shared weights.
         parity_max_abs_diff: of the exported network from the one in memory; None without a proof.
+        parity_note: why a proof that was asked for is missing.
         onnx_max_abs_diff: of ``model.onnx`` from the network; None without ``model.onnx``.
         onnx_note: why there is no ``model.onnx``.
         other: what a card of another version has beside these.
@@ -103,6 +106,7 @@ class Card:
     val_score: float | None = None
     test_score: float | None = None
     same_weights: bool | None = None
+    kept: str | None = None
     metrics: Mapping[str, Any] | None = None
     test_metrics: Mapping[str, float] | None = None
     test_reads: int | None = None
@@ -138,6 +142,7 @@ class Card:
     front: Front | None = None
     shared_weights: SharedWeights | None = None
     parity_max_abs_diff: float | None = None
+    parity_note: str | None = None
     onnx_max_abs_diff: float | None = None
     onnx_note: str | None = None
     other: Mapping[str, Any] = field(default_factory=dict)

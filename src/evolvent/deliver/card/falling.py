@@ -1,0 +1,26 @@
+"""Whether test is worse than validation by more than chance explains."""
+
+from __future__ import annotations
+
+import math
+
+from .values import Card
+
+DEVIATIONS = 2.0  # of the difference of two scores: what chance explains at least
+
+
+def fall_of(card: Card) -> float | None:
+    """Return how far test is below validation, if that is beyond chance; None if it is not.
+
+    A score is taken as a share of right answers. That of validation was the best of many, so it owes a
+    part to luck: chance reaches as far as the largest of so many deviations.
+    """
+    counts = [card.data.get(part) for part in ("validation", "test")]
+    if card.val_score is None or card.test_score is None or not all(counts):
+        return None
+    examples = [max(1, int(count)) for count in counts if count]
+    share = min(1.0, max(0.0, (card.val_score + card.test_score) / 2))
+    spread = sum(max(share * (1 - share), 1 / count) / count for count in examples)
+    reach = max(DEVIATIONS, math.sqrt(2 * math.log(max(1, card.trials or 1))))
+    fall = card.val_score - card.test_score
+    return fall if fall > reach * math.sqrt(spread) else None

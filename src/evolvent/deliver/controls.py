@@ -1,0 +1,96 @@
+"""The controls of a delivery: networks that are trained as the winner is, to compare it with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..config.setup import Setup
+from ..engine.store import Store
+from ..network.build import plan
+from ..network.cost import cost
+from ..space import key
+from ..space.plain import Plain
+from ..types import Arch, Candidate, Result, stream
+from .selection import plain_width
+from .timing import Lengths
+
+RANDOM_CONTROL = 20  # the random control is the best of the first so many random candidates
+CONTROLS = ("retrained", "random", "plain")  # the first only where the winner is continued
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What is trained beside the winner.
+
+    Args:
+        store: of the run.
+        setup: of the run, with its data.
+        results: of the search.
+        like: the architecture whose size the plain control has.
+    """
+
+    store: Store
+    setup: Setup
+    results: Sequence[Result]
+    like: Arch
+
+    @property
+    def count(self) -> int:
+        """How many there may be. [count]"""
+        wanted = len(CONTROLS) - 1 if self.setup.train.controls else 0
+        return wanted + (self.setup.deliver == "continue")
+
+    @cached_property
+    def random(self) -> tuple[Result, int]:
+        """The best of the run's first random candidates, and how many these are.
+
+        A search that asked for none gets a random architecture of its space, unseen by anybody.
+        """
+        told = sorted(self.results, key=lambda result: result.candidate.id)
+        first = [r for r in told if r.ok and r.candidate.operator == "sample"][:RANDOM_CONTROL]
+        if not first:  # of a warm start, the first that the proxy saw
+            first = [r for r in self.store.steps() if r.candidate.operator == "proxy"][:1]
+        if first:
+            return max(first, key=lambda result: result.value), len(first)
+        arch = self.setup.space.sample(stream(self.setup.request.seed, "deliver", "random"))
+        return Result(Candidate(-1, arch), 0.0), 0
+
+    @cached_property
+    def width(self) -> int:
+        """Width of the plain control: as many parameters as the search's best. [channels]"""
+        setup, size = self.setup, self.setup.train.network.size
+        best = cost(plan(setup.space, self.like, setup.task, size), setup.task)
+        return plain_width(setup.task, size, best)
+
+    def is_random(self, winner: Result) -> bool:
+        """Whether the winner is itself the random control."""
+        space = self.setup.space
+        drawn, won = (key(space, r.candidate.arch) for r in (self.random[0], winner))
+        return bool(drawn == won)
+
+    def what(self, winner: Result) -> dict[str, dict[str, Any]]:
+        """Return name -> what is trained, as a `Job` takes it."""
+        found: dict[str, dict[str, Any]] = {}
+        if self.setup.deliver == "continue":
+            found["retrained"] = {"arch": winner.candidate.arch}
+        if self.setup.train.controls and not self.is_random(winner):
+            found["random"] = {"arch": self.random[0].candidate.arch}
+        if self.setup.train.controls:
+            found["plain"] = {"arch": (self.width,), "space": Plain()}
+        return found
+
+    def epoch(self, name: str, winner: Result, lengths: Lengths) -> float:
+        """Return the duration of an epoch of a final training, by its name. [s]"""
+        if name == "plain":
+            return lengths.plain_epoch(self.width)
+        return lengths.epoch(self.random[0] if name == "random" else winner)
+
+    def slowest(self, found: Sequence[Result], lengths: Lengths) -> float:
+        """Return the duration of an epoch of the slowest of the finalists and the controls. [s]"""
+        epochs = [lengths.epoch(result) for result in found]
+        if self.setup.train.controls:
+            epochs += [self.epoch(name, found[0], lengths) for name in ("random", "plain")]
+        return max(epochs)

@@ -1,0 +1,116 @@
+"""The finalist's own weights: those whose score chose it, and what is delivered if nothing is better.
+
+A candidate that the search trained has the weights of that training; a finalist that was trained
+longer for the choice has those too, and the better of the two on validation data are its own. On
+shared weights no candidate has any of its own before the choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..config.setup import Setup
+from ..engine.weights import Weights
+from ..execute.worker import Job, fit_for
+from ..network.build import Size
+from ..network.fit import TRAINED
+from ..network.train import Hyperparameters
+from ..types import Result, State
+
+CHANCE = 2.0  # deviations of a score by which a final training must not fall behind
+
+
+@dataclass(frozen=True)
+class Own:
+    """Weights of a finalist, with a score of these very weights.
+
+    Args:
+        name: under which they are stored.
+        score: on validation data.
+        epochs: of the training that gave them. [epochs]
+        total_epochs: the same with what was inherited. [epochs]
+        train_seconds: of that training. [s]
+        cut: whether a deadline ended it.
+        size: of the network.
+        hyper: of that training.
+    """
+
+    name: str
+    score: float
+    epochs: float
+    total_epochs: float
+    train_seconds: float
+    cut: bool
+    size: Size
+    hyper: Hyperparameters
+
+    def least(self, count: int) -> float:
+        """Return the lowest score with which a final training is not worse beyond chance.
+
+        It is one on the validation rows, which the final training learns from and these weights did
+        not: whoever is worse there is worse.
+
+        Args:
+            count: validation examples. [count]
+        """
+        share = min(1.0, max(0.0, self.score))
+        errors = max(1.0, (1 - share) * count)
+        return self.score - CHANCE * math.sqrt(max(share, 1 / count) * errors) / count
+
+
+def own_weights(
+    setup: Setup, weights: Weights, result: Result, seen: Mapping[str, Any] | None
+) -> Own | None:
+    """Return the own weights of a finalist; None if none were kept.
+
+    Args:
+        setup: of the run, with its data.
+        weights: of the run.
+        result: of the search.
+        seen: numbers of its training for the choice, if there was one.
+    """
+    found, id = [], str(result.candidate.id)
+    if not setup.parts.stateful and weights.has(id):
+        network = setup.network
+        seconds = float(result.metrics.get("train_seconds", result.seconds))
+        lengths = (result.epochs, result.total_epochs, seconds, False)
+        found.append(Own(id, result.value, *lengths, network.size, network.hyper))
+    if seen is not None and weights.has(name := f"finalist-{id}"):
+        network = setup.train.network
+        lengths = (seen["epochs"], seen["total_epochs"], seen["train_seconds"], seen["cut"])
+        score = seen["val"][setup.task.metric]
+        found.append(Own(name, score, *lengths, network.size, network.hyper))
+    return max(found, key=lambda own: (own.score, own.total_epochs), default=None)
+
+
+def state_of(weights: Weights, name: str) -> State:
+    """Return stored weights without what was noted beside them."""
+    return {key: value for key, value in weights.read(name).items() if key != TRAINED}
+
+
+def tested(setup: Setup, weights: Weights, own: Own, result: Result) -> dict[str, Any]:
+    """Return the numbers of own weights, with their test scores, which are read here.
+
+    This process does it: no worker needs to start for it.
+    """
+    job = Job(
+        "own",
+        arch=result.candidate.arch,
+        size=own.size,
+        hyper=own.hyper,
+        epochs=0.0,
+        everything=True,
+        test=True,
+        seed=result.seed,
+        state=state_of(weights, own.name),
+    )
+    return fit_for(setup.spec, setup.space, job).numbers | {
+        "epochs": own.epochs,
+        "total_epochs": own.total_epochs,
+        "train_seconds": own.train_seconds,
+        "examples": len(setup.task.train),
+        "cut": own.cut,
+    }

@@ -1,0 +1,202 @@
+"""The time of a delivery: what is left, what a training takes, and how long each may be."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..config.clock import UNKNOWN_START, closing, lateness
+from ..config.defaults import at_most
+from ..config.pacing import pace
+from ..config.setup import Setup
+from ..engine.store import Store
+from ..network.build import plan
+from ..network.cost import cost
+from ..space import Space
+from ..space.plain import Plain
+from ..types import Arch, Result
+from .selection import CONTROL_SHARE, makespan, planned_seconds
+
+LEAST_SHARE = 0.15  # of the whole budget: what a delivery gets that is late and has nothing yet
+SLACK = 0.08  # of the time that is left: what a plan leaves free
+LEAST_EPOCHS = 0.05  # of a training that there must be
+
+
+@dataclass
+class Timing:
+    """The time of a delivery.
+
+    Args:
+        seconds: left for all of it when it begins, or None. [s]
+        total: budget of the whole run. [s]
+        start: what a fresh process takes to start. [s]
+        cold: whether the workers have yet to start.
+    """
+
+    seconds: float | None
+    total: float
+    start: float = 0.0
+    cold: bool = True
+    began: float = field(default_factory=time.monotonic)
+
+    @staticmethod
+    def of(store: Store, setup: Setup, seconds: float | None) -> Timing:
+        """Return the time of a run's delivery, which has so many seconds left."""
+        total = float(setup.budget.seconds or 0)
+        seen = store.meta("start_seconds")
+        start = UNKNOWN_START * store.spent("setup") if seen is None else float(seen)
+        return Timing(seconds, total, start)
+
+    @property
+    def closing(self) -> float:
+        """What export, card and page need after the trainings. [s]"""
+        return closing(self.start, self.total)
+
+    @property
+    def left(self) -> float:
+        """What is left for trainings; infinite without a clock. [s]"""
+        if self.seconds is None:
+            return math.inf
+        waiting = self.start if self.cold else 0.0
+        return self.began + self.seconds - self.closing - waiting - time.monotonic()
+
+    @property
+    def deadline(self) -> float | None:
+        """When a training must stop wherever it is, by the monotonic clock. [s]"""
+        if self.seconds is None:
+            return None
+        return self.began + self.seconds - self.closing + lateness(self.total) / 4
+
+    @property
+    def last(self) -> float | None:
+        """When nobody waits for a training any more, by the monotonic clock. [s]"""
+        return None if self.deadline is None else self.deadline + lateness(self.total) / 4
+
+    @property
+    def patience(self) -> float | None:
+        """How long the export may take from now, card and page not counted. [s]"""
+        if self.seconds is None:
+            return None
+        end = self.began + self.seconds + lateness(self.total) / 2
+        return max(1.0, end - time.monotonic())
+
+    def must_have(self) -> None:
+        """Take more time than there is: nothing can be delivered yet."""
+        if self.seconds is not None:
+            self.seconds = max(self.seconds, LEAST_SHARE * self.total)
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long trainings take, and how many epochs they get.
+
+    Args:
+        store: of the run.
+        setup: of the run, with its data.
+        workers: trainings at a time. [count]
+        timing: of the delivery.
+    """
+
+    store: Store
+    setup: Setup
+    workers: int
+    timing: Timing
+
+    # -- paces -----------------------------------------------------------------------------------
+
+    def epoch(self, result: Result) -> float:
+        """Return the duration of an epoch of the final training of a candidate. [s]"""
+        return self._pace(result) * self.everything
+
+    def plain_epoch(self, width: int) -> float:
+        """Return the same of the plain control. [s]"""
+        return self._measured(Plain(), (width,)) * self.everything
+
+    @property
+    def everything(self) -> int:
+        """Examples of the final training. [count]"""
+        return len(self.setup.task.train) + len(self.setup.task.validation)
+
+    def _pace(self, result: Result) -> float:
+        """Return the seconds per example of a candidate at the final size, as last measured."""
+        if (seen := self.store.meta(f"trained/finalist-{result.candidate.id}")) is not None:
+            return float(seen["train_seconds"] / max(1e-9, seen["epochs"] * seen["examples"]))
+        setup, arch = self.setup, result.candidate.arch
+        seconds = result.metrics.get("train_seconds")
+        if seconds is None or not result.epochs:  # it was not trained, or its estimator did not say
+            return self._measured(setup.space, arch)
+        sizes = (setup.network.size, setup.train.network.size)
+        scale = 1.0
+        if sizes[0] != sizes[1]:
+            before, after = (
+                cost(plan(setup.space, arch, setup.task, size), setup.task).flops for size in sizes
+            )
+            scale = after / max(1, before)
+        return float(seconds) / (result.epochs * len(setup.task.train)) * scale
+
+    def _measured(self, space: Space, arch: Arch) -> float:
+        """Return the seconds per example of an architecture at the final size, measured now."""
+        network, device = self.setup.train.network, self.setup.request.device
+        size, hyper = network.size, network.hyper
+        return pace(space, arch, self.setup.task, device=device, size=size, hyper=hyper)
+
+    # -- lengths ---------------------------------------------------------------------------------
+
+    def choice(self, slowest: float | None, *, finalists: int, finals: int) -> float:
+        """Return the epochs of the finalists' training, half of what the final one may become.
+
+        Args:
+            slowest: duration of an epoch of the slowest network; None where no clock asks. [s]
+            finalists: how many are trained for the choice. [count]
+            finals: how many are trained at the end. [count]
+        """
+        known = self.store.meta("choice_epochs")
+        if known is None:
+            known = self.unclocked
+            if known is None:
+                assert slowest is not None
+                rounds = math.ceil(finals / self.workers) + math.ceil(finalists / self.workers) / 2
+                seconds = planned_seconds(
+                    max(0.0, self.timing.left),
+                    rounds=rounds,
+                    budget=self.timing.total,
+                    workers=self.workers,
+                )
+                known = 0.9 * seconds / slowest
+            known = round(min(max(known, LEAST_EPOCHS), self.most) / 2, 3)
+            self.store.note("choice_epochs", known)
+        return float(known)
+
+    def fitting(self, epochs: Mapping[str, float], controls: tuple[str, ...] = ()) -> float:
+        """Return the epochs that fit into what is left; at most those that are worth it.
+
+        Args:
+            epochs: name -> duration of an epoch, of what is to be trained equally long. [s]
+            controls: names of those that may only have their share of the budget.
+        """
+        whole = max(makespan(list(epochs.values()), self.workers), 1e-9)
+        found = (1 - SLACK) * max(0.0, self.timing.left) / whole
+        own = sum(seconds for name, seconds in epochs.items() if name in controls)
+        allowed = CONTROL_SHARE * self.timing.total * self.workers / max(own, 1e-9)
+        return math.floor(100 * min(found, allowed, self.most)) / 100
+
+    @property
+    def unclocked(self) -> float | None:
+        """The epochs of the final training, where the user or the lack of a clock decides."""
+        if (epochs := self.setup.train.epochs) is not None:
+            return float(epochs)
+        if self.timing.seconds is not None:
+            return None
+        return final_epochs(self.setup)
+
+    @property
+    def most(self) -> float:
+        """The longest final training. [epochs]"""
+        return at_most("final", self.setup.task, self.setup.train.network.hyper.batch)
+
+
+def final_epochs(setup: Setup) -> float:
+    """Return the epochs of the final training of a run without a clock."""
+    return 4 * setup.schedule.epochs

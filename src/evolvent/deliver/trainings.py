@@ -1,0 +1,104 @@
+"""The trainings of a delivery: made, run, stored, told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from ..config.setup import Setup
+from ..engine.store import Store
+from ..engine.weights import Weights
+from ..errors import CandidateFailed
+from ..execute import Executor
+from ..execute.waiting import as_done
+from ..execute.worker import Job, Outcome, fit
+from ..types import stream
+from .timing import Timing
+
+Numbers = dict[str, Any]  # of a training, as a worker tells them
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """Runs trainings, each once per run.
+
+    Args:
+        store: of the run.
+        weights: of the run.
+        setup: of the run, with its data.
+        executor: trains.
+        workers: trainings at a time. [count]
+        timing: of the delivery.
+        say: is told what happens, in lines.
+        tick: is called about once a second, to note the time.
+    """
+
+    store: Store
+    weights: Weights
+    setup: Setup
+    executor: Executor
+    workers: int
+    timing: Timing
+    say: Callable[[str], None]
+    tick: Callable[[], None]
+
+    def known(self, name: str) -> Numbers | None:
+        """Return the numbers of a training that is done."""
+        found: Numbers | None = self.store.meta(f"trained/{name}")
+        return found
+
+    def job(self, name: str, what: Mapping[str, Any], epochs: float) -> Job:
+        """Return a training at the final size; `what` says of what."""
+        network = self.setup.train.network
+        return Job(
+            name=name,
+            size=network.size,
+            hyper=network.hyper,
+            epochs=epochs,
+            seed=stream(self.setup.request.seed, "deliver", name).getrandbits(31),
+            deadline=self.timing.deadline,
+            **what,
+        )
+
+    def run(self, jobs: list[Job]) -> dict[str, Numbers]:
+        """Run jobs that are not done yet; return name -> numbers of those that succeeded.
+
+        Nobody waits for one that runs far beyond the deadline.
+        """
+        known = {job.name: self.known(job.name) for job in jobs}
+        done = {name: numbers for name, numbers in known.items() if numbers is not None}
+        left = [(job.name, (job,)) for job in jobs if job.name not in done]
+        until = self.timing.last
+        ending = as_done(self.executor, fit, left, most=self.workers, tick=self.tick, until=until)
+        for name, future in ending:
+            self.timing.cold = False
+            if numbers := self._kept(name, future):
+                done[name] = numbers
+        return done
+
+    def note(self, name: str, numbers: Numbers) -> None:
+        """Store the numbers of a training, and tell them."""
+        self.store.note(f"trained/{name}", numbers)
+        metric = self.setup.task.metric
+        parts = {"validation": "val", "test": "test"}
+        shown = [
+            f"{part} {metric} {numbers[key][metric]:.4f}, "
+            for part, key in parts.items()
+            if numbers[key]
+        ]
+        cut = "; cut by the budget" if numbers["cut"] else ""
+        self.say(
+            f"{name}: {''.join(shown)}{numbers['epochs']:.3g} epochs ({numbers['seconds']:.1f} s{cut})"
+        )
+
+    def _kept(self, name: str, future: Future[Outcome]) -> Numbers | None:
+        try:
+            outcome = future.result()
+        except CandidateFailed as error:
+            self.say(f"{name} failed: {error}")
+            return None
+        self.weights.write(name, outcome.state)
+        self.note(name, outcome.numbers)
+        return outcome.numbers
