@@ -124,6 +124,28 @@ def test_killed_three_times_the_run_equals_the_unbroken_one(data, tmp_path):
     check_nothing_is_lost_or_done_twice(tmp_path / "broken")
 
 
+def test_killed_in_a_second_stretch_the_run_equals_the_unbroken_one(data, tmp_path):
+    for folder in ("whole", "broken"):
+        done = evolvent(*words(data, tmp_path / folder, "4t", 1))
+        assert done.returncode == 0, done.stderr
+    done = evolvent("resume", tmp_path / "whole", "--budget", "7t")
+    assert done.returncode == 0, done.stderr
+    known = events(tmp_path / "broken")
+    asked, hits = ["resume", tmp_path / "broken", "--budget", "7t"], 0
+    for lines, seconds in ((3, 0.05), (5, 0.0), (7, 0.2)):
+        hits += kill_after(start(*asked), lines, seconds)
+        now = events(tmp_path / "broken")
+        assert now[: len(known)] == known, "what was acknowledged is lost"
+        assert ev.Run(tmp_path / "broken").best.load() is not None, "the earlier network stays"
+        known, asked = now, ["resume", tmp_path / "broken"]
+    assert hits == 3, "the kills came too late to show anything"
+    done = evolvent(*asked)
+    assert done.returncode == 0, done.stderr
+    assert story(ev.Run(tmp_path / "broken")) == story(ev.Run(tmp_path / "whole"))
+    assert ev.Run(tmp_path / "broken").card["test_reads"] == 2
+    check_nothing_is_lost_or_done_twice(tmp_path / "broken")
+
+
 @pytest.mark.slow
 def test_killed_twenty_times_the_run_equals_the_unbroken_one(tmp_path):
     done = evolvent(*words("digits", tmp_path / "whole", "30t", 1))

@@ -401,3 +401,190 @@ def test_a_resumed_run_has_the_same_request(go, tmp_path):
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     request = Request(**config["request"])
     assert json.loads(json.dumps(dataclasses.asdict(request))) == config["request"]
+
+
+# ---- more budget ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def longer(data, tmp_path_factory):
+    """What the search of these tests finds when it is given more budget, in one go."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evolvent.deliver.export.parity", lambda *args: 0.0)
+        folder = tmp_path_factory.mktemp("longer") / "run"
+        ev.search(data, out=folder, budget="6t", workers=0, settings=TINY)
+        return story(ev.resume(folder, budget="9t"))
+
+
+def test_a_finished_run_goes_on_with_more_budget(unbroken, longer):
+    assert longer[0][:6] == unbroken[0]
+    assert len(longer[0]) == 9
+    assert longer[1]["trials"] == 9
+    assert longer[1]["search_score"] == max(row[3] for row in longer[0])
+
+
+def test_the_card_counts_how_often_test_was_read(go, tmp_path):
+    assert go().card["test_reads"] == 1
+    card = tmp_path / "run" / "best" / "card.md"
+    assert "test was read once" in card.read_text()
+    assert ev.resume(tmp_path / "run", budget="8t").card["test_reads"] == 2
+    assert "test was read 2 times, once for every stretch" in card.read_text()
+    assert ev.resume(tmp_path / "run", budget="9t").card["test_reads"] == 3
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_second_stretch_that_was_stopped_goes_on(go, longer, count, monkeypatch, tmp_path):
+    first = go().card
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "evaluate", stop_at(count, worker.evaluate))
+        with pytest.raises(KeyboardInterrupt):
+            ev.resume(tmp_path / "run", budget="9t")
+    stopped = ev.Run(tmp_path / "run")
+    status = stopped.status()
+    assert (status["state"], status["trials"], status["running"]) == ("searching", 6 + count, 1)
+    assert status["budget"] == "9t"
+    assert stopped.card == first, "the earlier network stays until there is another"
+    assert stopped.best.load() is not None
+    again = ev.resume(tmp_path / "run")
+    assert story(again) == longer
+    assert again.card["test_reads"] == 2
+    assert again.status()["state"] == "done"
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_second_delivery_that_was_stopped_goes_on(go, longer, count, monkeypatch, tmp_path):
+    first = go().card
+    with monkeypatch.context() as patch:
+        patch.setattr(deliver, "fit", stop_at(count, worker.fit))
+        with pytest.raises(KeyboardInterrupt):
+            ev.resume(tmp_path / "run", budget="9t")
+    assert ev.Run(tmp_path / "run").card == first
+    assert story(ev.resume(tmp_path / "run")) == longer
+
+
+def test_a_second_export_that_was_stopped_leaves_the_first_network(
+    go, longer, monkeypatch, tmp_path
+):
+    first = go().card
+    with monkeypatch.context() as patch:
+        patch.setattr("evolvent.deliver.card.page", stop_at(0, str))
+        with pytest.raises(KeyboardInterrupt):
+            ev.resume(tmp_path / "run", budget="9t")
+    assert ev.Run(tmp_path / "run").card == first
+    assert ev.Run(tmp_path / "run").status()["state"] == "searched"
+    assert story(ev.resume(tmp_path / "run")) == longer
+    assert not list((tmp_path / "run").glob(".best*"))
+
+
+def test_a_search_that_was_stopped_takes_more_budget(go, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "evaluate", stop_at(3, worker.evaluate))
+        with pytest.raises(KeyboardInterrupt):
+            go()
+    run = ev.resume(tmp_path / "run", budget="9t")
+    assert run.status()["trials"] == 9
+    assert run.card["test_reads"] == 1, "nothing was delivered before"
+
+
+def test_a_stretch_that_was_stopped_before_it_began_begins(go, longer, monkeypatch, tmp_path):
+    go()
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "begin_stretch", stop_at(0, Store.begin_stretch))
+        with pytest.raises(TypeError):  # it is called by name
+            ev.resume(tmp_path / "run", budget="9t")
+    assert ev.Run(tmp_path / "run").status()["trials"] == 6
+    assert story(ev.resume(tmp_path / "run")) == longer
+
+
+def test_the_same_budget_again_is_no_more(go, tmp_path, monkeypatch):
+    first = go()
+    monkeypatch.setattr(worker, "evaluate", None)
+    assert story(ev.resume(tmp_path / "run", budget="6t")) == story(first)
+
+
+def test_the_first_words_still_name_a_run_that_was_given_more(go, longer, tmp_path):
+    go()
+    ev.resume(tmp_path / "run", budget="9t")
+    assert story(go()) == story(go(budget="9t")) == longer
+
+
+def test_more_budget_by_another_search_is_told_how_it_is_given(go):
+    go()
+    with pytest.raises(RunError, match=r"budget: 6t -> 9t\): evolvent resume .* --budget 9t gives"):
+        go(budget="9t")
+
+
+def test_workers_are_remembered_and_can_be_said_anew(go, monkeypatch, tmp_path):
+    started = []
+    go()
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["workers"] == 0
+    real = ev.session._executor
+
+    def counting(setup, workers):
+        started.append(workers)
+        return real(setup, 0)
+
+    monkeypatch.setattr("evolvent.session._executor", counting)
+    ev.resume(tmp_path / "run", budget="7t")
+    ev.resume(tmp_path / "run", budget="8t", workers=2)
+    ev.resume(tmp_path / "run", budget="9t")
+    assert started == [0, 2, 0]
+
+
+# ---- before anything is read ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def unread(monkeypatch, tmp_path):
+    """A table that may not be read."""
+
+    def never(*args, **options):
+        raise AssertionError("the data are read")
+
+    monkeypatch.setattr("evolvent.session.open_task", never)
+    monkeypatch.setattr("evolvent.session.settings_with_kind", never)
+    return tmp_path / "table.csv"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"settings": {"space": {"depht": 3}}}, "unknown setting of space chain 'depht'"),
+        ({"settings": {"strategy": {"populaton": 3}}}, "did you mean 'population'"),
+        ({"settings": {"estimator": {"epoch": 3}}}, "did you mean 'epochs'"),
+        ({"settings": {"estimator": {"epochs": "many"}}}, "epochs='many'"),
+        ({"settings": {"train": {"epoch": 3}}}, "did you mean 'epochs'"),
+        ({"settings": {"task": {"seeed": 3}}}, "did you mean 'seed'"),
+        ({"settings": {"task": {"validation": 0.9}}}, "at most 0.5"),
+        ({"recipe": "amobanet"}, "did you mean 'amoebanet'"),
+        ({"recipe": "amoebanet"}, "space cell is for tasks of kind image"),
+        ({"strategy": "randm"}, "did you mean 'random'"),
+        ({"space": "cell202"}, "did you mean 'cell201'"),
+        ({"estimator": "fll"}, "did you mean 'full'"),
+        ({"estimator": "shared"}, "estimator shared evaluates tasks of kind image"),
+        ({"strategy": "darts"}, "darts needs"),
+        ({"device": "abacus"}, "abacus"),
+        ({"skip_broken": True}, "--skip-broken is for folders of images"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_data_are_read(go, unread, options, message):
+    given = {"target": "y", "settings": {}} | options
+    with pytest.raises(UserError, match=message):
+        go(task=unread, **given)
+
+
+def test_a_pair_that_cannot_be_is_refused_before_images_are_read(go, unread):
+    with pytest.raises(SettingError, match="reinforce needs decisions"):
+        go(task="digits", space="graph", strategy="reinforce", settings={})
+    with pytest.raises(SettingError, match="holds state"):
+        go(task="digits", recipe="darts", workers=2, settings={})
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_the_data_are_read(go, unread, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunError, match="cannot be made"):
+        go("file/run", task=unread, target="y", settings={})
+    with pytest.raises(AssertionError, match="the data are read"):
+        go("some/new/run", task=unread, target="y", settings={})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]

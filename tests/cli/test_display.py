@@ -1,5 +1,7 @@
 """Progress: on stderr, one line per event, or a live line on a terminal."""
 
+import time
+
 import pytest
 
 from evolvent.cli.display import Display
@@ -66,3 +68,37 @@ def test_the_terminal_is_given_back_after_an_error(capsys):
     with pytest.raises(KeyboardInterrupt), display:
         raise KeyboardInterrupt
     assert not display._status._live.is_started
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    monkeypatch.setattr("evolvent.cli.display.SILENCE", 0.05)
+
+
+def test_what_lasts_is_named(capsys, soon):
+    with Display("starting", live=False) as display:
+        time.sleep(0.3)
+        display.on_phase("reading digits")
+        time.sleep(0.3)
+        display.on_message("digits: 1,797 images")
+        time.sleep(0.3)
+    assert capsys.readouterr().err.splitlines() == [
+        "starting ...",
+        "reading digits ...",
+        "digits: 1,797 images",
+    ]
+
+
+def test_what_is_over_soon_is_not_named(capsys, soon):
+    with Display("starting", live=False) as display:
+        display.on_message("here")
+        display.on_phase("reading digits")
+    time.sleep(0.3)
+    assert capsys.readouterr().err.splitlines() == ["here"]
+
+
+def test_on_a_terminal_the_live_line_names_it(capsys):
+    with Display("[starting]", live=True) as display:
+        display.on_phase("reading [x].csv")
+        assert display._status.status == r"reading \[x].csv"
+    assert capsys.readouterr().out == ""

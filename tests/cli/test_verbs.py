@@ -1,9 +1,11 @@
 """The command line: what it prints where, and how it says no."""
 
 import json
+import shutil
 import signal
 import sqlite3
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -169,6 +171,43 @@ def test_a_folder_that_is_no_run_is_refused_in_one_line(call, verb, tmp_path):
 def test_a_run_of_other_settings_is_refused_with_the_difference(call, data, done):
     words = ["search", data, "--out", done, "--workers", "0", *SET]
     refused(call(*words, "--budget", "5t"), "budget: 4t -> 5t")
+
+
+def test_broken_images_are_listed_or_left_out(call, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    truncated_image(folder)
+    (folder / "cats" / "0.png").write_bytes(b"no image")
+    refused(call("search", folder, "--out", tmp_path / "run"), "2 of 8 images cannot be read")
+    words = ["search", folder, "--out", tmp_path / "run", "--budget", "1t", "--workers", 0, *SET]
+    code, _, err = call(*words, "--skip-broken")
+    assert code == 0, err
+    assert "2 of 8 images cannot be read and are left out: '0.png', '2.png'" in err
+    code, _, err = call("resume", tmp_path / "run", "--budget", "2t")
+    assert code == 0, err
+    assert ev.Run(tmp_path / "run").status()["trials"] == 2
+
+
+def test_more_budget_is_given_by_resume(call, done, tmp_path):
+    words = ["resume", shutil.copytree(done, tmp_path / "run"), "--budget"]
+    refused(call(*words, "3t"), "this run has 4t, and a budget is of the whole run")
+    refused(call(*words, "5m"), "takes more of the same")
+    told = only_json(call(*words, "5t", "--json")[1])
+    assert (told["trials"], told["test_reads"]) == (5, ev.Run(done).card["test_reads"])
+
+
+def test_a_command_names_within_two_seconds_what_lasts(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("a,b,y\n" + "".join(f"{i % 7},{i % 11},{i % 40}\n" for i in range(4000)))
+    began = time.monotonic()
+    process = start("search", table, "--target", "y", "--out", tmp_path / "run")
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    took = time.monotonic() - began
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+    assert line.endswith(" ...\n")
+    assert took < 10, "two seconds; a busy machine may need longer to start a process"
 
 
 def damage(file, how):

@@ -126,6 +126,21 @@ def asked(log):
     return [event for event in log.events() if isinstance(event, Candidate)]
 
 
+class Widening(Climb):
+    """Steps as wide as its horizon allows, and is told of a longer one."""
+
+    def __init__(self, seed=0):
+        super().__init__(seed)
+        self.horizon = 12
+
+    def lengthen(self, horizon):
+        self.horizon = horizon
+
+    def ask(self):
+        candidate = super().ask()
+        return replace(candidate, arch=round(candidate.arch * self.horizon / 12, 6))
+
+
 # ---- the budget ----------------------------------------------------------------------------------
 
 
@@ -452,3 +467,45 @@ def test_weights_are_stored_before_their_result_is():
     log = Memory()
     run(log=log, trials=3, keep=keep)
     assert [result.weights for result in told(log)] == [f"{id}.safetensors" for id in range(3)]
+
+
+# ---- more budget ---------------------------------------------------------------------------------
+
+
+def of_two_stretches():
+    log = run(Widening(), trials=6)
+    since = sum(1 for _ in log.events())
+    run(Widening(), log, trials=10, horizons=((since, 24),))
+    return log, since
+
+
+def test_a_longer_horizon_is_told_where_its_stretch_begins():
+    log, since = of_two_stretches()
+    short, same = run(Widening(), trials=6), run(Widening(), trials=10)
+    assert asked(log)[:6] == asked(short) == asked(same)[:6]
+    assert asked(log)[6:] != asked(same)[6:]
+    strategy = Widening()
+    replay(strategy, log, ((since, 24),))
+    assert strategy.horizon == 24
+    replay(strategy := Widening(), short, ((since, 24),))
+    assert strategy.horizon == 24
+
+
+def test_a_strategy_that_does_not_ask_for_it_goes_on_as_it_is():
+    log = run(trials=6)
+    run(log=log, trials=10, horizons=((12, 99),))
+    assert list(log.events()) == list(run(trials=10).events())
+
+
+def test_killed_after_any_event_a_second_stretch_equals_the_unbroken_one():
+    whole, since = of_two_stretches()
+    for length in range(since, len(list(whole.events())) + 1):
+        log = truncated(whole, length)
+        run(Widening(), log, trials=10, horizons=((since, 24),))
+        assert list(log.events()) == list(whole.events())
+
+
+def test_a_second_stretch_without_its_horizon_is_no_replay():
+    whole, _ = of_two_stretches()
+    with pytest.raises(ReplayError):
+        run(Widening(), whole, trials=12)

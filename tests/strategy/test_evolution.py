@@ -219,3 +219,22 @@ def test_the_best_of_the_history_may_have_left_the_population():
     told = drive(strategy, 20, lambda arch: next(values))
     assert max(result.value for result in told) == 0.9
     assert max(member.value for member in strategy.members) == 0.2
+
+
+def test_more_budget_lets_the_population_grow_to_what_it_allows():
+    strategy = RegularizedEvolution(Edges(), horizon=30)
+    drive(strategy, 30)
+    assert (strategy.size, len(strategy.members)) == (10, 10)
+    strategy.lengthen(300)
+    asked = [strategy.ask() for _ in range(5)]
+    assert all(candidate.parents for candidate in asked), "no random ones: the members breed"
+    drive(strategy, 40)
+    fresh = RegularizedEvolution(Edges(), horizon=300)
+    assert (strategy.size, strategy.sample) == (fresh.size, fresh.sample) == (30, 7)
+    assert len(strategy.members) == 30
+
+
+def test_sizes_that_were_said_stay_with_more_budget():
+    strategy = RegularizedEvolution(Edges(), population=10, sample=3, horizon=30)
+    strategy.lengthen(3000)
+    assert (strategy.size, strategy.sample) == (10, 3)

@@ -395,6 +395,59 @@ def test_a_picture_that_cannot_be_read_is_named(case, size, tmp_path):
     assert "bad one.png' is not a readable image" in refusal(error)
 
 
+def spoilt(root):
+    """A tree in which three pictures cannot be read: by their headers, by their pixels, at all."""
+    tree(root)
+    broken = {
+        "cat/bad.png": b"no image",
+        "dog/cut.jpg": JPEG[: len(JPEG) // 2],
+        "dog/none.png": b"",
+    }
+    for name, data in broken.items():
+        (root / name).write_bytes(data)
+    return [root / name for name in broken]
+
+
+@pytest.mark.parametrize("memory", [None, 1])
+def test_all_pictures_that_cannot_be_read_are_named_at_once(memory, tmp_path):
+    broken = spoilt(tmp_path)
+    with pytest.raises(DataError, match=r"3 of 11 images cannot be read.*--skip-broken") as error:
+        read_folder(tmp_path, memory=memory)
+    line = str(error.value)
+    assert "\n" not in line
+    assert all(f"{str(file.relative_to(tmp_path))!r} (" in line for file in broken)
+
+
+@pytest.mark.parametrize("memory", [None, 1])
+def test_pictures_that_cannot_be_read_are_left_out_as_if_they_were_not_there(memory, tmp_path):
+    broken = spoilt(tmp_path)
+    found = read_folder(tmp_path, memory=memory, skip_broken=True)
+    for file in broken:
+        file.unlink()
+    clean = read_folder(tmp_path, memory=memory)
+    assert np.array_equal(found.x[:], clean.x[:])
+    assert list(found.y) == list(clean.y)
+    [line] = set(found.note) - set(clean.note)
+    assert line.startswith("3 of 11 images cannot be read and are left out: ")
+    assert all(file.name in line for file in broken)
+
+
+def test_a_class_of_which_no_picture_can_be_read_is_refused(tmp_path):
+    tree(tmp_path)
+    for file in (tmp_path / "cat").iterdir():
+        file.write_bytes(b"no image")
+    with pytest.raises(DataError, match="no image of 'cat' can be read"):
+        read_folder(tmp_path, skip_broken=True)
+
+
+def test_a_folder_of_which_no_picture_can_be_read_is_refused(tmp_path):
+    tree(tmp_path)
+    for file in tmp_path.glob("*/*.png"):
+        file.write_bytes(b"no image")
+    with pytest.raises(DataError, match="8 of 8 images cannot be read"):
+        read_folder(tmp_path, skip_broken=True)
+
+
 def test_a_broken_link_is_named(tmp_path):
     (tree(tmp_path) / "cat" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     with pytest.raises(DataError, match=r"gone\.png"):

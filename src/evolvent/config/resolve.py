@@ -41,6 +41,7 @@ def check_request(request: Request, kind: str | None, *, workers: int | None = N
     for limit, value in request.limits.items():
         if value <= 0:
             raise SettingError(f"{limit}={value}: a limit must be above 0")
+    _check_device(request.device)
     name = request.recipe or recipes.DEFAULT.get(kind or "")
     recipe = None if name is None else recipes.find(name)
     if recipe is None or kind is None:

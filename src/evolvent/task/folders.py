@@ -88,7 +88,7 @@ def read_folder(
     more: list[str] = []
     x, broken = _read(_files(found), target, root, limit, memory, more)
     if broken and not skip_broken:
-        raise _unreadable(broken, len(_files(found)))
+        raise _unreadable(root, broken, len(_files(found)))
     if broken:
         notes.append(_left_out(broken, len(_files(found))))
         found = {part: _without(pictures, broken) for part, pictures in found.items()}
@@ -96,7 +96,7 @@ def read_folder(
         more = []
         x, broken = _read(_files(found), target, root, limit, memory, more)
         if broken:
-            raise _unreadable(broken, len(_files(found)))
+            raise _unreadable(root, broken, len(_files(found)))
     notes += more
     arrays: dict[str, Any] = {}
     start = 0
@@ -242,7 +242,7 @@ def _noting(file: Path, broken: Broken) -> Iterator[None]:
         broken[file] = why(error.__cause__ or error)
 
 
-def _unreadable(broken: Broken, count: int) -> DataError:
+def _unreadable(root: Path, broken: Broken, count: int) -> DataError:
     """Return the error that names all pictures that cannot be read, of so many."""
     if len(broken) == 1:
         [(file, reason)] = broken.items()
@@ -250,15 +250,16 @@ def _unreadable(broken: Broken, count: int) -> DataError:
             f"{str(file)!r} is not a readable image ({reason}): repair it or remove it, or go on "
             "without it by --skip-broken"
         )
-    listed = ", ".join(f"{str(file)!r} ({reason})" for file, reason in broken.items())
+    named = sorted((str(file.relative_to(root)), reason) for file, reason in broken.items())
+    listed = ", ".join(f"{name!r} ({reason})" for name, reason in named)
     return DataError(
-        f"{len(broken)} of {count} images cannot be read: repair or remove them, or go on without "
-        f"them by --skip-broken: {listed}"
+        f"{str(root)!r}: {len(broken)} of {count} images cannot be read; repair or remove them, or go "
+        f"on without them by --skip-broken: {listed}"
     )
 
 
 def _left_out(broken: Broken, count: int) -> str:
-    names = some([file.name for file in broken])
+    names = some(sorted(file.name for file in broken))
     return f"{len(broken)} of {count} images cannot be read and are left out: {names}"
 
 
@@ -289,7 +290,7 @@ def _read(
 ) -> tuple[Any, Broken]:
     """Return all pictures, and those that cannot be read, whose rows mean nothing."""
     broken: Broken = {}
-    target, grey = _survey(files, target, notes, broken)
+    target, grey = _survey(files, target, root, notes, broken)
     size_in_memory = len(files) * target[0] * target[1] * (1 if grey else 3)
     if memory is not None and size_in_memory > memory:
         return _decode_later(files, target, grey, notes, broken), broken
@@ -298,7 +299,11 @@ def _read(
 
 
 def _survey(
-    files: list[Path], target: tuple[int, int] | None, notes: list[str], broken: Broken
+    files: list[Path],
+    target: tuple[int, int] | None,
+    root: Path,
+    notes: list[str],
+    broken: Broken,
 ) -> tuple[tuple[int, int], bool]:
     """Return (height, width) to use and whether all pictures are grey, from their headers alone."""
     sizes, grey = [], True
@@ -307,7 +312,7 @@ def _survey(
             sizes.append(_upright(image))
             grey = grey and (image.mode in _GREY_MODES or image.mode.startswith("I;16"))
     if not sizes:
-        raise _unreadable(broken, len(files))
+        raise _unreadable(root, broken, len(files))
     target = target or _usual(sizes)
     changed = sum(each != target for each in sizes)
     if changed:

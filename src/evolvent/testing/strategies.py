@@ -15,7 +15,7 @@ from ..engine.loop import replay
 from ..engine.store import Memory
 from ..errors import ReplayError, SettingError
 from ..space import Space
-from ..strategy import Strategy
+from ..strategy import Strategy, lengthen
 from ..types import Candidate, Result, failed, stream
 from .common import elsewhere, name_of, require, run_rules
 
@@ -396,6 +396,41 @@ def a_failure_costs_one_ask(case: StrategyCase) -> None:
         strategy.tell(failed(candidate, "toy"))
 
 
+def goes_on_with_more_budget(case: StrategyCase) -> None:
+    """A run that is given more budget goes on, and can be resumed after that."""
+    strategy, log = case.fresh(), Memory()
+    if hasattr(strategy, "train_batches"):
+        return  # shared weights learn to the end of their schedule
+    _searched(strategy, log, case.spaces[0], TRIALS)
+    since = sum(1 for _ in log.events())
+    lengthen(strategy, 2 * TRIALS)
+    _searched(strategy, log, case.spaces[0], TRIALS // 2)
+    count = len(asks(log))
+    require(
+        count == TRIALS + TRIALS // 2 or strategy.ends,
+        f"with more budget it asked for {count} of {TRIALS + TRIALS // 2} candidates",
+    )
+    again = case.fresh()
+    try:
+        replay(again, log, ((since, 2 * TRIALS),))
+    except ReplayError as error:
+        raise AssertionError(f"with more budget it cannot be resumed: {error}") from error
+    ours, theirs = (json.dumps(c.to_json()) if (c := s.ask()) else "" for s in (strategy, again))
+    require(ours == theirs, f"with more budget and after a replay it asks for {theirs}, not {ours}")
+
+
+def _searched(strategy: Strategy, log: Memory, space: Any, trials: int) -> None:
+    """Let a strategy search with one candidate at a time."""
+    for _ in range(trials):
+        candidate = strategy.ask()
+        if candidate is None:
+            return
+        result = toy(candidate, space)
+        log.asked(candidate)
+        log.told(result)
+        strategy.tell(result)
+
+
 STRATEGY_RULES: tuple[Callable[[StrategyCase], None], ...] = (
     ids_count_up_from_zero,
     candidates_survive_json,
@@ -410,4 +445,5 @@ STRATEGY_RULES: tuple[Callable[[StrategyCase], None], ...] = (
     another_seed_asks_for_others,
     is_the_same_in_another_process,
     resumes_by_replay,
+    goes_on_with_more_budget,
 )

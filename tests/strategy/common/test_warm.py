@@ -157,6 +157,13 @@ def test_many_workers_and_any_order():
     assert len({e.id for e in events if isinstance(e, Candidate)}) == 110
 
 
+def test_a_longer_horizon_reaches_the_inner_strategy():
+    strategy = warm(horizon=30)
+    strategy.lengthen(300)
+    assert strategy.inner.size == RegularizedEvolution(SPACE, horizon=300).size
+    assert not hasattr(warm(Random), "lengthen")
+
+
 def test_waiting_changes_nothing():
     strategy = warm(Random, count=2)
     steps = [strategy.ask(), strategy.ask()]
