@@ -46,7 +46,8 @@ def decoded(
 
     A byte-order mark decides, then zero bytes (UTF-16), then whether it is UTF-8. Otherwise it is the
     encoding that was learnt, or told by which signs are common: GBK, Big5, Shift-JIS, EUC-JP, EUC-KR,
-    Windows-1251, KOI8-R, else Windows-1252, of which Latin-1 is a part. What is neither UTF-8 nor as learnt is noted.
+    Windows-1251, KOI8-R, else Windows-1252, of which Latin-1 is a part. What is neither UTF-8 nor as
+    learnt is noted.
 
     Args:
         file: for messages.
