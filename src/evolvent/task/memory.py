@@ -106,10 +106,10 @@ def pandas_frame(data: Any) -> pd.DataFrame | None:
         return data  # type: ignore[no-any-return]
     if isinstance(data, Mapping):
         return _columns(data)
-    if not (hasattr(data, "columns") and hasattr(data, "schema")):
-        return None
     if hasattr(data, "collect"):  # a lazy frame of polars
         data = data.collect()
+    if not (hasattr(data, "columns") and hasattr(data, "schema")):
+        return None
     if hasattr(data, "to_dict"):  # of polars: unlike its to_pandas, this needs no pyarrow
         return _columns(data.to_dict(as_series=False))
     if hasattr(data, "to_pandas"):

@@ -91,6 +91,8 @@ def with_columns(
     if said and _form(name) != "frame":
         raise SettingError(f"--{next(iter(said))} is for tables: {_no_table(name)}")
     if isinstance(name, Given):
+        if "encoding" in said:
+            raise SettingError(f"encoding is for files of text, this is {name.name}: leave it out")
         said = _of_given(name, said)
     for key, value in said.items():
         if settings.get(key, value) != value:
