@@ -26,6 +26,7 @@ from .config.stretches import more_budget, stretched
 from .config.versions import versions
 from .deliver.delivered import deliver_as_is, deliver_winner
 from .deliver.finals import Delivery
+from .deliver.timing import final_epochs
 from .engine.events import Events
 from .engine.keeping import keeping
 from .engine.runner import Runner
@@ -398,6 +399,11 @@ class _Session:
             f"budget {budget}: {schedule.epochs:g} epochs per candidate, about "
             f"{horizon} trials, {max(1, self.workers)} at a time; folder {self.folder}"
         )
+        if setup.budget.seconds is None and setup.task.trainable and setup.train.epochs is None:
+            say(
+                f"no time was given: the final training is {final_epochs(setup):g} epochs long; "
+                "--budget 10m,20t bounds both, --set estimator.epochs=E and train.epochs=E say it"
+            )
 
     def _deliver(self, setup: Setup, store: Store, executor: Executor) -> None:
         seconds = setup.budget.seconds

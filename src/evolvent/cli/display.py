@@ -12,6 +12,10 @@ from ..ranking import rank
 from ..types import Result
 
 SILENCE = 1.0  # [s] after which what is being done is named
+FINALS = (
+    5.0  # trainings of the delivery, finalists and controls, of four times a candidate's length
+)
+SAID = 0.25  # of an estimate: by how much it must be wrong to be said anew
 
 
 class Display:
@@ -31,6 +35,10 @@ class Display:
         self.best: Result | None = None
         self.live = sys.stderr.isatty() if live is None else live
         self._status: Any = None
+        self.planned: int | None = None  # trials of a run that no clock ends
+        self.finals = 0.0  # trainings of its delivery, in lengths of a trial
+        self._searching = self.start
+        self._ending: float | None = None  # when the run was last said to end [s, monotonic]
 
     def __enter__(self) -> Self:
         if self.live:
@@ -72,6 +80,15 @@ class Display:
     def _print(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    def on_start(self, run: Any) -> None:
+        """Take what the time to go can be estimated from: of a budget in trials without a time."""
+        setup = run.setup
+        if setup.budget.seconds is None and not setup.parts.stateful:
+            self.planned = setup.budget.trials
+            trained = setup.schedule.epochs > 0 and setup.deliver != "as-is"
+            self.finals = 4 * FINALS if trained else 0.0
+        self._searching = time.monotonic()
+
     def on_message(self, line: str) -> None:
         """Print one line."""
         self._quiet()
@@ -94,6 +111,7 @@ class Display:
         if better:
             self.best = result
         elapsed = time.monotonic() - self.start
+        self._estimate()
         if self._status is not None:
             self._status.update(self._summary(elapsed))
             if better:
@@ -104,7 +122,30 @@ class Display:
     def _summary(self, elapsed: float) -> str:
         best = "none yet" if self.best is None else f"{self.best.value:.4f}"
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{elapsed:5.0f} s  {self.trials} trials{failed}  best validation score {best}"
+        left = "" if self._ending is None else f"  {_about(self._ending - time.monotonic())}"
+        return f"{elapsed:5.0f} s  {self.trials} trials{failed}  best validation score {best}{left}"
+
+    def _estimate(self) -> None:
+        """Work out when a run without a clock ends; say so where that is new."""
+        if self.planned is None or not self.trials:
+            return
+        now = time.monotonic()
+        each = (now - self._searching) / self.trials
+        left = each * (max(0, self.planned - self.trials) + self.finals)
+        before = None if self._ending is None else self._ending - now
+        if before is None or abs(before - left) > SAID * max(left, 10.0):
+            self._ending = now + left
+            if self._status is None:
+                self.on_message(f"{_about(left)}, final training included")
+
+
+def _about(seconds: float) -> str:
+    """Return a time to go, roughly: nobody knows it better."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds / 10)) * 10} s to go"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} min to go"
+    return f"about {seconds / 3600:.1f} h to go"
 
 
 def _line(result: Result, elapsed: float, remark: str) -> str:

@@ -24,7 +24,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Neural architecture search for one machine and your own data.",
 )
-BEGAN = time.monotonic()
+BEGAN = time.monotonic()  # of a program that is not known to have been started for one command
+
+MOST_STARTING = 60.0  # [s] more is no start: the program did something else before
+_began = BEGAN
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 Set = Annotated[
@@ -46,6 +49,8 @@ Workers = Annotated[int | None, typer.Option(help="Processes; default one per co
 
 def main() -> None:
     """Run the command line; turn our errors into one line and an exit code."""
+    global _began
+    _began = BEGAN - _starting()
     sys.path.append(str(Path.cwd()))  # one's own parts are named as module:Name; they hide no other
     try:
         # What ends a command early is returned as an exit code, or raised, by version of typer.
@@ -63,6 +68,14 @@ def main() -> None:
         if not (explain := getattr(error, "format_message", None)):
             raise
         _fail(explain(), 2)
+
+
+def _starting() -> float:
+    """Return how long this process took to come here, which on a busy machine is seconds. [s]"""
+    import psutil
+
+    took = time.time() - psutil.Process().create_time() - (time.monotonic() - BEGAN)
+    return min(max(0.0, took), MOST_STARTING)
 
 
 def _fail(message: str, code: int) -> None:
@@ -159,7 +172,7 @@ def _search(task: str, as_json: bool, **options: Any) -> None:
     with Display() as display, _resumable(options.get("out")):
         from .. import session  # takes a second or two: torch
 
-        done = session.search(task, callbacks=[display], began=BEGAN, **options)
+        done = session.search(task, callbacks=[display], began=_began, **options)
     _show_result(done, as_json)
 
 
@@ -214,7 +227,9 @@ def resume(
     with Display() as display, _resumable(run):
         from .. import session
 
-        done = session.resume(run, budget=budget, workers=workers, callbacks=[display], began=BEGAN)
+        done = session.resume(
+            run, budget=budget, workers=workers, callbacks=[display], began=_began
+        )
     _show_result(done, as_json)
 
 

@@ -17,6 +17,10 @@ EPOCHS = {"trials": 5.0, "least": 0.05, "most": 20.0, "final": 60.0}
 STEPS = {"trials": 200.0, "most": 800.0, "final": 2400.0}
 
 
+# [epochs] of a run in trials alone, whose length no clock bounds: of a candidate, and at the end
+UNCLOCKED = {"trials": 30.0, "final": 120.0}
+
+
 def suggested(task: Any, known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of an estimator that the data suggest.
 
@@ -89,7 +93,8 @@ def at_most(what: str, task: Task, batch: int) -> float:
     A small data set has few steps in an epoch, and a network needs some steps whatever it learns.
     """
     steps = max(1, len(task.train) // batch)
-    return max(EPOCHS[what], STEPS[what] / steps)
+    found = max(EPOCHS[what], STEPS[what] / steps)
+    return min(found, UNCLOCKED[what]) if what == "trials" else found
 
 
 def has_fast_bfloat16() -> bool:

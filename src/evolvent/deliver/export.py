@@ -181,6 +181,8 @@ def export(
 def _proof(
     folder: Path, plan: Plan, state: State, task: NetworkTask, patience: float | None
 ) -> dict[str, Any]:
+    if patience is not None and patience <= 0:
+        return {"parity_max_abs_diff": None, "parity_note": NO_TIME}
     try:
         difference = parity(folder, plan, state, task, patience)
     except subprocess.TimeoutExpired:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..config.clock import UNKNOWN_START, closing, lateness
-from ..config.defaults import at_most
+from ..config.defaults import UNCLOCKED, at_most
 from ..config.pacing import pace
 from ..config.setup import Setup
 from ..engine.store import Store
@@ -79,8 +79,9 @@ class Timing:
         """How long the export may take from now, card and page not counted. [s]"""
         if self.seconds is None:
             return None
-        end = self.began + self.seconds + lateness(self.total) / 2
-        return max(1.0, end - time.monotonic())
+        end = self.began + self.seconds + lateness(self.total) / 4
+        left = end - time.monotonic()
+        return left if left > self.start else 0.0  # a process that cannot even start is not begun
 
     def must_have(self) -> None:
         """Take more time than there is: nothing can be delivered yet."""
@@ -198,5 +199,9 @@ class Lengths:
 
 
 def final_epochs(setup: Setup) -> float:
-    """Return the epochs of the final training of a run without a clock."""
-    return 4 * setup.schedule.epochs
+    """Return the epochs of the final training of a run without a clock.
+
+    It is never shorter than that of a candidate, for which the user may have asked for more.
+    """
+    epochs = setup.schedule.epochs
+    return max(epochs, min(4 * epochs, UNCLOCKED["final"]))
