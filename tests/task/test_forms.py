@@ -105,8 +105,8 @@ def test_typed_files_keep_whole_numbers_dates_and_truths(tmp_path, form):
         {
             "big": [2**62 + 1, 3],
             "gap": pd.array([1, None], dtype="Int64"),
-            "day": pd.to_datetime(["2020-01-02", None]),
-            "time": pd.to_datetime(["2020-01-02 03:04:05", None]),
+            "day": pd.Series(["2020-01-02", None], dtype="datetime64[ns]"),
+            "time": pd.Series(["2020-01-02 03:04:05", None], dtype="datetime64[ns]"),
             "truth": [True, False],
             "grade": pd.Categorical(["u", None]),
             "list": [[1], [2]],
@@ -161,7 +161,11 @@ def test_a_reader_that_is_not_installed_is_named(tmp_path, monkeypatch, module, 
 
 
 def test_a_zip_holds_one_table(tmp_path):
-    mac = {"__MACOSX/._data.csv": "x", "folder/": "", "folder/data.jsonl": '{"a": 1}\n'}
+    mac: dict[str, str | bytes] = {
+        "__MACOSX/._data.csv": "x",
+        "folder/": "",
+        "folder/data.jsonl": '{"a": 1}\n',
+    }
     assert read(tmp_path, zipped(mac), "data.zip").columns == {"a": ["1"]}
     assert "holds 2 tables ('a.csv', 'b.csv')" in refused(
         tmp_path, zipped({"a.csv": TEXT, "b.csv": TEXT}), "data.zip"

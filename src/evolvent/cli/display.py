@@ -60,7 +60,7 @@ class Display:
             self._status.stop()
 
     def on_phase(self, line: str) -> None:
-        """Name what is being done, if it lasts."""
+        """Name the current phase, if it lasts."""
         self._quiet()
         if self._status is not None:
             from rich.markup import escape
@@ -81,7 +81,7 @@ class Display:
         print(line, file=sys.stderr, flush=True)
 
     def on_start(self, run: Any) -> None:
-        """Take what the time to go can be estimated from: of a budget in trials without a time."""
+        """Prepare the estimate of the remaining time, for a budget in trials without a time."""
         setup = run.setup
         if setup.budget.seconds is None and not setup.parts.stateful:
             self.planned = setup.budget.trials

@@ -19,7 +19,7 @@ UNKNOWN_START = 0.3  # of what came before the search: the start of a process, i
 
 
 def lateness(budget: float) -> float:
-    """Return how long after its budget a run may end. [s]"""
+    """Return the allowed overrun of a budget. [s]"""
     return max(LATE_SHARE * budget, LATE_SECONDS)
 
 

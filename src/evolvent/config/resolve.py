@@ -24,7 +24,7 @@ from .trying import try_parts
 
 
 def check_request(request: Request, kind: str | None, *, workers: int | None = None) -> None:
-    """Refuse what can be seen to be wrong without data: names, settings, parts that do not fit.
+    """Refuse wrong names, settings and pairs of parts, as far as they show without data.
 
     Args:
         request: of the user.

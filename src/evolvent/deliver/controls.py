@@ -23,7 +23,7 @@ CONTROLS = ("retrained", "random", "plain")  # the first only where the winner i
 
 @dataclass(frozen=True)
 class Controls:
-    """What is trained beside the winner.
+    """The controls, trained beside the winner.
 
     Args:
         store: of the run.
@@ -39,7 +39,7 @@ class Controls:
 
     @property
     def count(self) -> int:
-        """How many there may be. [count]"""
+        """The largest number of controls. [count]"""
         wanted = len(CONTROLS) - 1 if self.setup.train.controls else 0
         return wanted + (self.setup.deliver == "continue")
 

@@ -301,7 +301,7 @@ def _of_search(setup: Setup, store: Store, results: Sequence[Result]) -> dict[st
 
 
 def _test_reads(store: Store, test: Any) -> int | None:
-    """Return how often a run has read test, this time included; None where there is nothing to read."""
+    """Return the number of times that a run read test, this one included; None without test data."""
     return None if test is None or test == {} else int(store.meta("tested") or 0) + 1
 
 

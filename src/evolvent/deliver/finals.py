@@ -41,7 +41,7 @@ NO_TIME = "no time was left for a final training as long as theirs"
 
 @dataclass(frozen=True, kw_only=True)
 class Finals:
-    """What came out of a delivery's trainings.
+    """The outcome of the trainings of a delivery.
 
     Args:
         id: of the winner.
@@ -141,7 +141,7 @@ class Delivery:
         return own_weights(self.setup, self.weights, result, seen)
 
     def _start(self, result: Result) -> dict[str, Any]:
-        """Return what a finalist or the winner is trained from."""
+        """Return the architecture and initial weights of a finalist or the winner."""
         arch, id = result.candidate.arch, result.candidate.id
         if not self._continues:
             return {"arch": arch}

@@ -51,12 +51,12 @@ class Timing:
 
     @property
     def closing(self) -> float:
-        """What export, card and page need after the trainings. [s]"""
+        """Time of export, card and page after the trainings. [s]"""
         return closing(self.start, self.total)
 
     @property
     def left(self) -> float:
-        """What is left for trainings; infinite without a clock. [s]"""
+        """Time left for trainings; infinite without a clock. [s]"""
         if self.seconds is None:
             return math.inf
         waiting = self.start if self.cold else 0.0
@@ -76,7 +76,7 @@ class Timing:
 
     @property
     def patience(self) -> float | None:
-        """How long the export may take from now, card and page not counted. [s]"""
+        """Time left for the export, card and page not counted. [s]"""
         if self.seconds is None:
             return None
         end = self.began + self.seconds + lateness(self.total) / 4
@@ -91,7 +91,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long trainings take, and how many epochs they get.
+    """Durations of final trainings, and the epochs that they get.
 
     Args:
         store: of the run.

@@ -52,7 +52,7 @@ class Events:
         self._pass_on("on_message", line)
 
     def phase(self, line: str) -> None:
-        """Tell what is being done from now on."""
+        """Tell the phase that begins now."""
         self._pass_on("on_phase", line)
 
     def asked(self, candidate: Candidate) -> None:

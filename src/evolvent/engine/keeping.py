@@ -1,4 +1,4 @@
-"""Whose weights a search keeps: what children inherit, and the best few, which can be delivered.
+"""The weights that a search keeps: those that children inherit, and the best few for the delivery.
 
 The weights of the best few candidates are always kept, as far as the estimator gives weights: they are
 what is delivered where nothing better can be trained in the time that is left. A candidate is among

@@ -250,7 +250,7 @@ class _Clock:
 
     @property
     def left(self) -> float:
-        """What is left of the search. [s]"""
+        """Time left of the search. [s]"""
         if self.seconds is None:
             return math.inf
         grace = 0.0 if self.scored else self.grace

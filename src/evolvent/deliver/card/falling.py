@@ -10,7 +10,7 @@ DEVIATIONS = 2.0  # of the difference of two scores: what chance explains at lea
 
 
 def fall_of(card: Card) -> float | None:
-    """Return how far test is below validation, if that is beyond chance; None if it is not.
+    """Return the fall from validation to test, if it is beyond chance; else None.
 
     A score is taken as a share of right answers. That of validation was the best of many, so it owes a
     part to luck: chance reaches as far as the largest of so many deviations.

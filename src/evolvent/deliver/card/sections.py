@@ -149,7 +149,7 @@ def _basis_of_winner(card: Card) -> str:
 
 
 def _times(card: Card) -> str:
-    """Return how often test was read; a run that was given more budget reads it again."""
+    """Return the number of test readings in words; a run with more budget reads test again."""
     reads = card.test_reads or 1  # older cards did not note it
     if reads == 1:
         return "once, after the"
@@ -157,7 +157,7 @@ def _times(card: Card) -> str:
 
 
 def _basis_of_kept(card: Card) -> str:
-    """Return what the scores of weights rest on that are delivered as they were chosen."""
+    """Return the data behind the scores of weights that are delivered as they were chosen."""
     text = f"The winner has the weights that validation chose it for: {card.kept}."
     if card.controls:
         text += " The controls are of final trainings, on training and validation data."
