@@ -193,7 +193,7 @@ def test_more_budget_is_given_by_resume(call, done, tmp_path):
     refused(call(*words, "3t"), "this run has 4t, and a budget is of the whole run")
     refused(call(*words, "5m"), "takes more of the same")
     told = only_json(call(*words, "5t", "--json")[1])
-    assert (told["trials"], told["test_reads"]) == (5, ev.Run(done).card["test_reads"])
+    assert (told["trials"], told["test_reads"]) == (5, 2)
 
 
 def test_a_command_names_within_two_seconds_what_lasts(tmp_path):
