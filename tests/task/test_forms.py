@@ -161,7 +161,7 @@ def test_a_reader_that_is_not_installed_is_named(tmp_path, monkeypatch, module, 
 
 
 def test_a_zip_holds_one_table(tmp_path):
-    mac: dict[str, str | bytes] = {
+    mac = {
         "__MACOSX/._data.csv": "x",
         "folder/": "",
         "folder/data.jsonl": '{"a": 1}\n',
