@@ -304,6 +304,11 @@ class _Session:
         """Return the setup of the run in the folder, or None if there is no run yet."""
         if not (self.folder / "config.yaml").exists():
             if self.folder.exists() and not _is_empty(self.folder):
+                if (self.folder / "run.db").is_file():
+                    raise RunError(
+                        f"{self.folder} holds a search without its config.yaml: restore it, or choose "
+                        "another --out"
+                    )
                 raise RunError(
                     f"{self.folder} is neither a run nor an empty folder: choose another --out"
                 )

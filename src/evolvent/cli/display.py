@@ -11,7 +11,7 @@ from typing import Any, Self
 from ..ranking import rank
 from ..types import Result
 
-SILENCE = 1.0  # [s] after which what is being done is named
+SILENCE = 2.0  # [s] after which what is being done is named
 FINALS = (
     5.0  # trainings of the delivery, finalists and controls, of four times a candidate's length
 )
