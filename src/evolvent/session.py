@@ -368,7 +368,10 @@ def _is_empty(folder: Path) -> bool:
     """Whether nothing is here, or what a session left that was killed as it began."""
     names = ("run.db", "run.db-wal", "run.db-shm", "run.lock")
     parts = (".run.db.part", ".run.db.part-journal", ".config.yaml.part")
-    return folder.is_dir() and {file.name for file in folder.iterdir()} <= {*names, *parts}
+    found = {file.name for file in folder.iterdir()} if folder.is_dir() else {""}
+    if "run.db" in found:  # whether that holds a search is seen when it is opened
+        found -= {"weights"}
+    return found <= {*names, *parts}
 
 
 def _check_request(request: Request) -> None:

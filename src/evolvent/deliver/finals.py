@@ -218,6 +218,7 @@ class Delivery:
     def _finish(self, winner: Result, chosen: Mapping[str, Any]) -> Finals:
         """Train winner and controls on all data, or keep the winner's own weights."""
         own = self._own(winner)
+        self.timing.must = own is None
         epochs, what = self._planned(winner, own, chosen)
         done, kept = {}, NO_TIME
         if what:
