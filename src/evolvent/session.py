@@ -304,11 +304,6 @@ class _Session:
         """Return the setup of the run in the folder, or None if there is no run yet."""
         if not (self.folder / "config.yaml").exists():
             if self.folder.exists() and not _is_empty(self.folder):
-                if (self.folder / "run.db").is_file():
-                    raise RunError(
-                        f"{self.folder} holds a search without its config.yaml: restore it, or choose "
-                        "another --out"
-                    )
                 raise RunError(
                     f"{self.folder} is neither a run nor an empty folder: choose another --out"
                 )
@@ -496,4 +491,7 @@ def _is_empty(folder: Path) -> bool:
     """Whether nothing is here, or what a session left that was killed as it began."""
     names = ("run.db", "run.db-wal", "run.db-shm", "run.lock")
     parts = (".run.db.part", ".run.db.part-journal", ".config.yaml.part")
-    return folder.is_dir() and {file.name for file in folder.iterdir()} <= {*names, *parts}
+    found = {file.name for file in folder.iterdir()} if folder.is_dir() else {""}
+    if "run.db" in found:  # whether that holds a search is seen when it is opened
+        found -= {"weights"}
+    return found <= {*names, *parts}

@@ -1,10 +1,12 @@
 """Progress: on stderr, one line per event, or a live line on a terminal."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from evolvent.cli.display import Display
+from evolvent.config.settings import RunBudget
 from evolvent.types import Budget, Candidate, Result, failed
 
 
@@ -102,3 +104,32 @@ def test_on_a_terminal_the_live_line_names_it(capsys):
         display.on_phase("reading [x].csv")
         assert display._status.status == r"reading \[x].csv"
     assert capsys.readouterr().out == ""
+
+
+def test_a_budget_in_trials_keeps_an_estimate_on_the_screen(capsys, monkeypatch):
+    """Six trials of a minute, and a delivery of five trainings of four minutes: 26 minutes in all."""
+    now = [1000.0]
+    monkeypatch.setattr("evolvent.cli.display.time.monotonic", lambda: now[0])
+    setup = SimpleNamespace(
+        budget=RunBudget(None, 6),
+        parts=SimpleNamespace(stateful=False),
+        schedule=SimpleNamespace(epochs=5.0),
+        deliver="retrain",
+    )
+    shown = Display(live=False)
+    shown.on_start(SimpleNamespace(setup=setup))
+    for id in range(2):
+        now[0] += 60.0
+        shown.on_result(Result(Candidate(id), 0.5))
+    said = [line for line in capsys.readouterr().err.splitlines() if "to go" in line]
+    assert said == ["about 25 min to go, final training included"]  # once, while it holds
+    now[0] += 600.0
+    shown.on_result(Result(Candidate(2), 0.5))
+    assert "about 92 min to go" in capsys.readouterr().err
+
+
+def test_a_budget_of_time_needs_no_estimate(capsys):
+    shown = Display(live=False)
+    shown.on_start(SimpleNamespace(setup=SimpleNamespace(budget=RunBudget(60.0, 6))))
+    shown.on_result(Result(Candidate(0), 0.5))
+    assert "to go" not in capsys.readouterr().err

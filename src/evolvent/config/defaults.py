@@ -91,10 +91,11 @@ def at_most(what: str, task: Task, batch: int) -> float:
     """Return the longest training that is worth it, of ``trials``, ``most`` or ``final``. [epochs]
 
     A small data set has few steps in an epoch, and a network needs some steps whatever it learns.
+    Those of ``trials`` are bounded, since no clock bounds them.
     """
     steps = max(1, len(task.train) // batch)
     found = max(EPOCHS[what], STEPS[what] / steps)
-    return min(found, UNCLOCKED[what]) if what == "trials" else found
+    return min(found, UNCLOCKED["trials"]) if what == "trials" else found
 
 
 def has_fast_bfloat16() -> bool:

@@ -36,6 +36,9 @@ from .selection import Change
 from .timing import LEAST_EPOCHS, Lengths, Timing
 from .trainings import Numbers, Trainings
 
+CHOICE_AND_FINAL = (
+    2.0  # trainings as long as the search's that there must be time for before a choice
+)
 NO_TIME = "no time was left for a final training as long as theirs"
 
 
@@ -157,7 +160,7 @@ class Delivery:
         best, own = found[0], self._own(found[0])
         # If the search trained them at least as long as this would, its scores stand.
         stands: dict[str, Any] = {"id": best.candidate.id, "val": best.score, "all": {}}
-        if own is not None and not self._fits(best, own):
+        if own is not None and not self._fits(best, own, times=CHOICE_AND_FINAL):
             return stands
         slowest = None
         if self.lengths.unclocked is None:
@@ -218,6 +221,7 @@ class Delivery:
     def _finish(self, winner: Result, chosen: Mapping[str, Any]) -> Finals:
         """Train winner and controls on all data, or keep the winner's own weights."""
         own = self._own(winner)
+        self.timing.must = own is None
         epochs, what = self._planned(winner, own, chosen)
         done, kept = {}, NO_TIME
         if what:
@@ -300,12 +304,13 @@ class Delivery:
             return float(said)  # it is the user's word how long
         return LEAST_EPOCHS if own is None or self._continues else own.total_epochs
 
-    def _fits(self, winner: Result, own: Own) -> bool:
-        """Whether there is time to train the winner alone as long as its own weights were."""
+    def _fits(self, winner: Result, own: Own, *, times: float = 1.0) -> bool:
+        """Whether there is time to train the winner alone `times` as long as its own weights were."""
         if self.seconds is None:
             return True
         alone = {"winner": self.lengths.epoch(winner)}
-        return self.lengths.fitting(alone) >= min(self._least_epochs(own), self.lengths.most)
+        least = times * self._least_epochs(own)
+        return self.lengths.fitting(alone) >= min(least, self.lengths.most)
 
     def _final(self, name: str, what: Mapping[str, Any], epochs: float, own: Own | None) -> Any:
         job = self.trainings.job(name, what, epochs)

@@ -33,12 +33,14 @@ class Timing:
         total: budget of the whole run. [s]
         start: what a fresh process takes to start. [s]
         cold: whether the workers have yet to start.
+        must: whether nothing can be delivered yet, so that a training is waited for however late it is.
     """
 
     seconds: float | None
     total: float
     start: float = 0.0
     cold: bool = True
+    must: bool = False
     began: float = field(default_factory=time.monotonic)
 
     @staticmethod
@@ -72,7 +74,9 @@ class Timing:
     @property
     def last(self) -> float | None:
         """When nobody waits for a training any more, by the monotonic clock. [s]"""
-        return None if self.deadline is None else self.deadline + lateness(self.total) / 4
+        if self.must or self.deadline is None:
+            return None
+        return self.deadline + lateness(self.total) / 4
 
     @property
     def patience(self) -> float | None:
@@ -85,6 +89,7 @@ class Timing:
 
     def must_have(self) -> None:
         """Take more time than there is: nothing can be delivered yet."""
+        self.must = True
         if self.seconds is not None:
             self.seconds = max(self.seconds, LEAST_SHARE * self.total)
 
