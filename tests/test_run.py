@@ -9,7 +9,7 @@ from tests.helpers import elsewhere
 
 import evolvent as ev
 from evolvent.engine.store import Store
-from evolvent.errors import RunError
+from evolvent.errors import RunError, SettingError
 from evolvent.run import Run
 
 CARD = {  # what every card has at least
@@ -137,6 +137,11 @@ def test_the_front_holds_what_no_other_beats_in_score_and_size(run):
     }
     assert [row["params"] for row in front] == sorted(row["params"] for row in front)
     assert max(row["score"] for row in rows) in [row["score"] for row in front]
+
+
+def test_a_metric_that_no_result_has_is_refused(run):
+    with pytest.raises(SettingError, match=r"unknown metric 'parms': did you mean 'params'\?"):
+        run.front(["parms"])
 
 
 def test_a_run_that_has_just_begun_has_no_front(begun):

@@ -16,7 +16,7 @@ from .config.setup import Setup
 from .deliver.front import front
 from .engine.listing import rows
 from .engine.store import Store
-from .errors import RunError
+from .errors import RunError, unknown
 from .files import new_folder
 from .ranking import best, ranked
 from .task.opening import open_task
@@ -91,8 +91,22 @@ class Run:
         Returns:
             Rows as in `candidates`, with the metrics, the smallest of the first metric first;
             `export` gives any of them whose weights were kept.
+
+        Raises:
+            SettingError: if no result has one of the metrics.
         """
-        points = front(self.results(), minimise)
+        results = self.results()
+        scored = [result for result in results if result.scored]
+        known = {"params", "flops", "seconds"}.union(
+            name
+            for result in scored
+            for name, value in result.metrics.items()
+            if isinstance(value, (int, float))
+        )
+        for name in minimise if scored else ():
+            if name not in known:
+                raise unknown("metric", name, known)
+        points = front(results, minimise)
         found = [
             dict(zip(minimise, points[row["id"]], strict=True)) | row
             for row in self.candidates()
