@@ -57,6 +57,11 @@ def search(
     target: str | None = None,
     text: str | None = None,
     kind: str | None = None,
+    missing: Sequence[str] | None = None,
+    categorical: Sequence[str] | None = None,
+    numeric: Sequence[str] | None = None,
+    date: Sequence[str] | None = None,
+    ignore: Sequence[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     callbacks: Sequence[object] = (),
@@ -81,6 +86,11 @@ def search(
         target: the column to predict, where the task is a table of the user's.
         text: the column of texts, where there is one; all others are then left out.
         kind: ``classification`` or ``regression``, of a table; None finds out.
+        missing: of a table: texts that stand for a missing cell in place of the usual ones.
+        categorical: of a table: columns that hold categories; names, or several with commas between.
+        numeric: of a table: columns that hold numbers.
+        date: of a table: columns that hold dates, times or durations.
+        ignore: of a table: columns that are left out.
         out: the run's folder; None makes a name from the request below ``runs/``.
         settings: part -> name -> value, as ``--set part.name=value``.
         callbacks: objects with some of ``on_start``, ``on_message``, ``on_asked``, ``on_result`` and
@@ -92,7 +102,19 @@ def search(
     """
     said = {part: dict(values) for part, values in (settings or {}).items()}
     name = _task_name(task)
-    if columns := with_columns(name, said.get("task", {}), target=target, text=text, kind=kind):
+    columns = with_columns(
+        name,
+        said.get("task", {}),
+        target=target,
+        text=text,
+        kind=kind,
+        missing=missing,
+        categorical=categorical,
+        numeric=numeric,
+        date=date,
+        ignore=ignore,
+    )
+    if columns:
         said["task"] = columns
     request = Request(
         name,

@@ -268,7 +268,8 @@ def settings_with_kind(
     if not unnamed_kind(name, settings):
         return dict(settings), None
     limit = None if seconds is None else SHARE * seconds
-    found = identify(name, settings.get("target"), seconds=limit, seed=seed)
+    frame, target = frame_with_target(name, settings)
+    found = identify_column(frame, target, seconds=limit, seed=seed)
     for line in described(found, str(settings.get("target"))):
         say(line)
     return dict(settings) | {"kind": found.kind}, found

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
 from ..errors import DataError, SettingError
 from . import AnyTask, Task, control
+from .asked import LISTS, Asked, missing_marks
 from .frames import Frame, is_table, read_frame
 
 Kind = Literal["classification", "regression"]
+Texts = list[str | int | float] | str
+Words = dict[str, str] | str
 Whole = Annotated[int, Field(ge=0)]
 
 _SPLIT = {"seed": int, "validation": float, "fraction": float}
@@ -27,7 +31,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "table": {"score": str, "test": str, "cost": str},
     "data": {**_SPLIT, "flip": bool, "size": int, "memory": Annotated[float, Field(gt=0)]},
     "text": {**_SPLIT, **_TOKENS},
-    "frame": {**_SPLIT, **_TOKENS, "target": str, "text": str, "kind": Kind, "test": str},
+    "frame": {
+        **_SPLIT,
+        **_TOKENS,
+        "target": str,
+        "text": str,
+        "kind": Kind,
+        "test": str,
+        **dict.fromkeys(LISTS, Texts),
+        "decimal": Words,
+        "dates": Words,
+    },
 }
 TEXTS = {"imdb": "movie reviews, good or bad, 25,000 + 25,000 texts"}
 _REVIEWS = ("imdb_train.csv.gz", "imdb_test.csv.gz")
@@ -56,13 +70,21 @@ def names() -> dict[str, str]:
     return NAMES | TEXTS | control.NAMES
 
 
-def with_columns(name: str, settings: Mapping[str, Any], **columns: str | None) -> dict[str, Any]:
-    """Return the settings of a task with the columns that options name: ``target``, ``text``, ``kind``.
+def with_columns(
+    name: str, settings: Mapping[str, Any], **columns: str | Sequence[str] | None
+) -> dict[str, Any]:
+    """Return the settings of a task with what options say of its columns.
+
+    Args:
+        name: of the task.
+        settings: of it, as they were set by name.
+        columns: ``target``, ``text``, ``kind``, and the lists ``missing``, ``categorical``,
+            ``numeric``, ``date``, ``ignore``; None is not said.
 
     Raises:
         SettingError: if the task is not a table of the user, or a setting contradicts an option.
     """
-    said = {key: value for key, value in columns.items() if value is not None}
+    said = {key: _plain(key, value) for key, value in columns.items() if value is not None}
     if said and _form(name) != "frame":
         raise SettingError(
             f"--{next(iter(said))} is for tables (.csv, .parquet), {name!r} is none: leave it out"
@@ -71,6 +93,14 @@ def with_columns(name: str, settings: Mapping[str, Any], **columns: str | None) 
         if settings.get(key, value) != value:
             raise SettingError(f"--{key} {value} and task.{key}={settings[key]}: say it once")
     return dict(settings) | said
+
+
+def _plain(option: str, value: str | Sequence[str]) -> str | list[str]:
+    """Return the value of an option as a setting: one text, or a list of them."""
+    if option not in LISTS:
+        return str(value)
+    given = [value] if isinstance(value, str) else list(value)
+    return list(missing_marks(given)) if option == "missing" else given
 
 
 def open_task(name: str | os.PathLike[str], settings: Mapping[str, Any]) -> AnyTask:
@@ -107,8 +137,8 @@ def frame_with_target(name: str, settings: Mapping[str, Any]) -> tuple[Frame, st
         DataError: if it cannot be read.
         SettingError: if no target is named.
     """
-    frame = read_frame(name)
     target = settings.get("target")
+    frame = _frame(name, settings)
     if target is None:
         listed = ", ".join(list(frame.columns)[:12])
         raise SettingError(
@@ -116,6 +146,29 @@ def frame_with_target(name: str, settings: Mapping[str, Any]) -> tuple[Frame, st
         )
     frame.column(target)
     return frame, target
+
+
+def _frame(name: str, settings: Mapping[str, Any]) -> Frame:
+    """Return the table at the path `name`; the one that was read last is kept until it is taken.
+
+    To find out the kind of a target and then to search is to read a file twice: the second reading is
+    free.
+    """
+    written = [settings[key] for key in ("target", "text") if key in settings]
+    asked = Asked.of(settings)
+    try:
+        told = Path(name).stat()
+        stamp = (told.st_size, told.st_mtime_ns, str(written), repr(asked))
+    except OSError:
+        stamp = None  # read_frame says what is wrong
+    if _KEPT.get("name") == (name, stamp):
+        return cast(Frame, _KEPT["frame"])
+    frame = read_frame(name, asked=asked, written=written)
+    _KEPT.update(name=(name, stamp), frame=frame)
+    return frame
+
+
+_KEPT: dict[str, Any] = {}
 
 
 def _from_frame(name: str, settings: Mapping[str, Any]) -> Task:
@@ -128,9 +181,12 @@ def _from_frame(name: str, settings: Mapping[str, Any]) -> Task:
     share = split.get("validation", 0.1)
     check_settings(split.get("seed", 0), share, split.get("fraction", 1.0), None)
     frame, target = frame_with_target(name, settings)
+    _KEPT.clear()
     test = given.pop("test", None)
-    other = None if test is None else read_frame(test)
     kind, text = given.pop("kind", None), given.pop("text", None)
+    if kind == "regression" and frame.column(target).dtype.kind != "f":
+        frame = _with_numbers(name, frame, target, settings)
+    other = None if test is None else read_frame(test, like=frame)
     tokens = {key: given.pop(key) for key in _TOKENS if key in given}
     if text is not None:
         if kind == "regression":
@@ -145,6 +201,19 @@ def _from_frame(name: str, settings: Mapping[str, Any]) -> Task:
             f"is {target!r} a class or a quantity? --kind classification or --kind regression"
         )
     return numbers_task(name, frame, target=target, kind=kind, test=other, **split)
+
+
+def _with_numbers(name: str, frame: Frame, target: str, settings: Mapping[str, Any]) -> Frame:
+    """Return the table with its target read as numbers, if most of its cells are some."""
+    asked = Asked.of(settings)
+    if frame.about[target].conflict or asked.type_of(target) == "category":
+        return frame
+    try:
+        return read_frame(
+            name, asked=replace(asked, numeric=(*asked.numeric, target)), written=[target]
+        )
+    except DataError:
+        return frame  # whose target is refused as text
 
 
 def _imdb(settings: Mapping[str, Any]) -> Task:
@@ -162,7 +231,11 @@ def _imdb(settings: Mapping[str, Any]) -> Task:
     for file in _REVIEWS:
         if not (folder / file).is_file():
             raise DataError(f"{str(folder)!r} has no {file}: put {wanted} there")
-    train, test = (read_frame(folder / file) for file in _REVIEWS)
+    train = read_frame(folder / _REVIEWS[0])
+    test = read_frame(folder / _REVIEWS[1], like=train)
     kept = ("text", "label")
-    frames = [Frame(f.source, {k: f.column(k) for k in kept}, f.note) for f in (train, test)]
+    frames = [
+        Frame(f.source, {k: f.column(k) for k in kept}, f.note, f.about, f.written)
+        for f in (train, test)
+    ]
     return text_task("imdb", frames[0], text="text", target="label", test=frames[1], **settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...task.labels import UNEVEN_TOLD
 from .table import said, table, what_is_counted
 from .values import Card
 
@@ -102,7 +103,7 @@ def _seconds(value: float | None) -> str | None:
 
 
 def _sentences(card: Card) -> list[str]:
-    told = [sentence for make in (_chance, _reading, _basis) if (sentence := make(card))]
+    told = [sentence for make in (_chance, _reading, _uneven, _basis) if (sentence := make(card))]
     return "\n\n".join(told).splitlines()
 
 
@@ -116,6 +117,12 @@ def _reading(card: Card) -> str:
     """Return as what the target was read, where that was found out."""
     found = card.data.get("identified")
     return f"The target was read as {found['kind']}: {found['reason']}." if found else ""
+
+
+def _uneven(card: Card) -> str:
+    """Return how uneven the classes are, against which an accuracy is to be read."""
+    told = [line for line in card.data.get("notes", ()) if line.startswith(UNEVEN_TOLD)]
+    return f"{told[0][:1].upper()}{told[0][1:]}." if told else ""
 
 
 def _basis(card: Card) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ...task.portable.csv_reader import as_texts, read_csv
+from ...task.portable.columns import as_texts
+from ...task.portable.csv_reader import read_csv
 from ...task.portable.tokens import tokens, words
 from .table import column, predict_table
 
@@ -22,7 +23,7 @@ from .table import column, predict_table
 
 def inputs(file: Path, reading: dict[str, Any]) -> np.ndarray:
     """Return the inputs of the network [N, T] int32, as the training data were read."""
-    texts = as_texts(column(read_csv(file), reading["text"], file))
+    texts = as_texts(column(read_csv(file), reading["text"], file), reading["marks"])
     return tokens(map(words, texts), reading)
 
 

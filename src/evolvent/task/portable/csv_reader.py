@@ -1,22 +1,17 @@
-"""Reading a CSV file: from its bytes to columns of text, and from text to numbers."""
+"""Reading a CSV file: from its bytes to columns of text."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import io
-import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from .errors import Unreadable
 
-MISSING = frozenset({"", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "NaT"})
-NO_NUMBER = MISSING | {"None", "none", "-"}  # in a column of numbers these are missing, too
 SEPARATORS = (",", ";", "\t", "|")
 MOST_CELLS = 100_000_000  # of one table [count]
 CHUNK = 2**24  # read at a time [bytes]
@@ -26,7 +21,7 @@ CELL_COST = 10  # times its text: what a cell takes in memory, about
 
 
 class TextTable(NamedTuple):
-    """The cells of a CSV file, without blanks around them.
+    """The cells of a CSV file, without the blanks around them where the header has such, too.
 
     Args:
         columns: name -> cells [N], as they stand in the file.
@@ -60,7 +55,10 @@ def read_csv(file: Path, *, limit: int | None = None) -> TextTable:
     _, header = next(lines, (0, None))
     if header is None:
         raise Unreadable(f"{str(file)!r} is empty: its first line must name the columns")
+    padded = any(cell != cell.strip() for cell in header)  # blanks about the separators
     rows = list(complete(file, lines, len(header)))
+    if padded:
+        header, *rows = ([cell.strip() for cell in row] for row in (header, *rows))
     if not rows:
         raise Unreadable(f"{str(file)!r} has a header and no rows: add the data")
     columns = zip(*rows, strict=True)
@@ -150,7 +148,7 @@ def rows_of(file: Path, text: str, separator: str) -> Iterator[tuple[int, list[s
                     f"{str(file)!r} has more than {MOST_CELLS:,} cells: leave rows or columns out"
                 )
             if row:
-                yield reader.line_num, [cell.strip() for cell in row]
+                yield reader.line_num, row
     finally:
         csv.field_size_limit(before)
 
@@ -158,7 +156,7 @@ def rows_of(file: Path, text: str, separator: str) -> Iterator[tuple[int, list[s
 def complete(file: Path, rows: Iterable[tuple[int, list[str]]], width: int) -> Iterator[list[str]]:
     """Yield rows of `width` cells; empty cells behind them are left out."""
     for line, row in rows:
-        if len(row) > width and not any(row[width:]):
+        if len(row) > width and not any(map(str.strip, row[width:])):
             row = row[:width]
         if len(row) != width:
             raise Unreadable(
@@ -182,34 +180,3 @@ def unique_names(header: Sequence[str], notes: list[str]) -> list[str]:
             notes.append(f"column {place} is called {name!r}: {what}")
         names.append(name)
     return names
-
-
-def number(cell: str, *, comma: bool = False) -> float | None:
-    """Return the number that a cell holds, or None; what is infinite is NaN, that is missing.
-
-    Args:
-        cell: without blanks around it.
-        comma: whether ``1,5`` is a number.
-    """
-    if comma and cell.count(",") == 1 and "." not in cell:
-        cell = cell.replace(",", ".")
-    if "_" in cell:  # Python takes 1_000 for a number, nobody else does
-        return None
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else math.nan
-
-
-def as_numbers(cells: Iterable[str], *, comma: bool = False) -> np.ndarray:
-    """Return cells as numbers [N] float64, NaN where one holds none."""
-    numbers = (number(cell, comma=comma) for cell in cells)
-    return np.array([math.nan if value is None else value for value in numbers], np.float64)
-
-
-def as_texts(cells: Sequence[str]) -> np.ndarray:
-    """Return cells as text [N] object, ``""`` where one is missing."""
-    texts = np.empty(len(cells), object)
-    texts[:] = ["" if cell in MISSING else cell for cell in cells]
-    return texts
