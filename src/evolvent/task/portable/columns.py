@@ -150,12 +150,13 @@ def is_filled(cells: Sequence[str], marks: frozenset[str]) -> np.ndarray:
 def _numbers(name: str, cells: Sequence[str], wish: Wish) -> Column | None:
     """Return a column as numbers, as a code of digits, or None if it holds neither."""
     marks = NO_NUMBER if wish.missing is None else wish.missing | {""}
-    filled = is_filled(cells, marks)
+    plain = plain_numbers(cells) if wish.missing is None else None
+    filled = is_filled(cells, marks) if plain is None else np.ones(len(cells), bool)
     rows = np.flatnonzero(filled)
     kept = cells if filled.all() else [cells[row] for row in rows.tolist()]
     if not len(kept):
         return None
-    decided = _quickly(kept, wish) or _notation(kept, wish)
+    decided = _quickly(kept, wish, plain) or _notation(kept, wish)
     if decided is None:
         return None
     if decided.conflict:
@@ -194,15 +195,15 @@ def _plain(decimal: str) -> dict[str, str]:
     return {"decimal": decimal, "prefix": "", "suffix": ""}
 
 
-def _quickly(cells: Sequence[str], wish: Wish) -> _Decided | None:
+def _quickly(cells: Sequence[str], wish: Wish, plain: np.ndarray | None) -> _Decided | None:
     """Decide columns of plain numbers, without units, whose decimal sign is beyond doubt."""
     text = "\n".join(cells)
     if "." not in text and "," not in text:
-        plain = plain_numbers(cells)
+        plain = plain_numbers(cells) if plain is None else plain
         sign = "," if (wish.decimal == "comma" or wish.comma) else "."
         return None if plain is None else _Decided(_plain(sign), plain, [], [])
     if "," not in text and _never_thousands(text, r"\."):
-        plain = plain_numbers(cells)
+        plain = plain_numbers(cells) if plain is None else plain
         if plain is not None and wish.decimal != "comma":
             return _Decided(_plain("."), plain, [], [], sure=".")
     if "." not in text and wish.decimal != "point" and _never_thousands(text, ","):

@@ -21,7 +21,7 @@ UNITS = frozenset(re.findall(r"\S+", UNITS_TEXT))
 _NUMERAL = re.compile(
     rf"(?P<open>\()?[{BLANKS}]*(?P<sign>[+\-−])?[{BLANKS}]*(?P<prefix>{CURRENCY}|{CODES})?[{BLANKS}]*"
     rf"(?P<inner>[+\-−])?(?P<body>[0-9][0-9.,'’{BLANKS}]*(?<=[0-9.])|[.,][0-9]+)"
-    rf"(?P<power>[eE][+-]?[0-9]+)?(?P<gap>[{BLANKS}]*)(?P<suffix>[^\s0-9.,()+\-_][^\s(),_]{{0,9}})?"
+    rf"(?P<power>[eE][+-]?[0-9]+)?(?P<gap>[{BLANKS}]*)(?P<suffix>(?:[%‰°]|{CURRENCY}|[^\W0-9_])[^\s(),_0-9]{{0,9}}[23]?)?"
     rf"(?P<close>\))?(?P<tail>-)?"
 )
 _TIDY = str.maketrans({"\u00a0": " ", "\u2009": " ", "\u202f": " ", "’": "'"})
