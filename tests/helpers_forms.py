@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-PACKED = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+}
 TEXT = ("csv", "tsv", "txt", "jsonl", "json", "arff")
 TYPED = ("parquet", "feather", "xlsx")
 #: name of a form -> the suffix of its file
@@ -78,7 +83,7 @@ def arff(data: pd.DataFrame) -> str:
     return "\n".join([*lines, "@DATA", *map(",".join, cells)]) + "\n"
 
 
-def zipped(members: dict[str, str | bytes]) -> bytes:
+def zipped(members: Mapping[str, str | bytes]) -> bytes:
     """A zip archive."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:

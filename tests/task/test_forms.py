@@ -105,8 +105,8 @@ def test_typed_files_keep_whole_numbers_dates_and_truths(tmp_path, form):
         {
             "big": [2**62 + 1, 3],
             "gap": pd.array([1, None], dtype="Int64"),
-            "day": pd.to_datetime(["2020-01-02", None]),
-            "time": pd.to_datetime(["2020-01-02 03:04:05", None]),
+            "day": pd.to_datetime(["2020-01-02", "NaT"]),
+            "time": pd.to_datetime(["2020-01-02 03:04:05", "NaT"]),
             "truth": [True, False],
             "grade": pd.Categorical(["u", None]),
             "list": [[1], [2]],
