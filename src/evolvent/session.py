@@ -73,6 +73,11 @@ def search(
     kind: str | None = None,
     skip_broken: bool = False,
     encoding: str | None = None,
+    missing: Sequence[str] | None = None,
+    categorical: Sequence[str] | None = None,
+    numeric: Sequence[str] | None = None,
+    date: Sequence[str] | None = None,
+    ignore: Sequence[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     callbacks: Sequence[object] = (),
@@ -100,6 +105,11 @@ def search(
         kind: ``classification`` or ``regression``, of a table; None finds out.
         skip_broken: whether images that cannot be read are left out of a folder of images.
         encoding: of a table that is a file of text, such as ``gbk``; None finds it.
+        missing: of a table: texts that stand for a missing cell in place of the usual ones.
+        categorical: of a table: columns that hold categories; names, or several with commas between.
+        numeric: of a table: columns that hold numbers.
+        date: of a table: columns that hold dates, times or durations.
+        ignore: of a table: columns that are left out.
         out: the run's folder; None makes a name from the request below ``runs/``.
         settings: part -> name -> value, as ``--set part.name=value``.
         callbacks: objects with some of ``on_start``, ``on_message``, ``on_asked``, ``on_result`` and
@@ -113,8 +123,20 @@ def search(
     data = _task(task)
     name = data if isinstance(data, str) else data.name
     if isinstance(data, str | Given):
-        options = {"target": target, "text": text, "kind": kind, "encoding": encoding}
-        if columns := with_columns(data, said.get("task", {}), **options):
+        columns = with_columns(
+            data,
+            said.get("task", {}),
+            target=target,
+            text=text,
+            kind=kind,
+            encoding=encoding,
+            missing=missing,
+            categorical=categorical,
+            numeric=numeric,
+            date=date,
+            ignore=ignore,
+        )
+        if columns:
             said["task"] = columns
     if skip_broken:
         said["task"] = with_option(name, said.get("task", {}), "skip_broken", True)

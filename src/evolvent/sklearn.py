@@ -42,10 +42,11 @@ from .network.plan import Plan
 from .run import Run
 from .session import search
 from .task import Part, Task
-from .task.frames import Frame, frame_of
+from .task.frames import About, Frame, frame_of
 from .task.images import check_settings
 from .task.memory import NAME, pandas_frame
 from .task.numbers import inputs, learnt, measured
+from .task.scales import clipped, scale_of
 from .task.splitting import LEAST, three_parts
 from .types import freeze
 
@@ -122,7 +123,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             X = table
             validate_data(self, X, y, reset=reset, skip_check_array=True)
             rows = X.set_axis(self._names(), axis=1)
-            return frame_of(rows, "X")
+            return frame_of(rows, "X", like=None if reset else self._seen())
         options = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
         if reset:
             X, _ = validate_data(
@@ -131,6 +132,11 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         else:
             X = validate_data(self, X, reset=False, **options)
         return Frame("X", dict(zip(self._names(), X.T, strict=True)))
+
+    def _seen(self) -> Frame:
+        """Return a frame without rows that says how the columns of `fit` were read."""
+        forms = {column["name"]: column for column in self.reading_["columns"]}
+        return Frame("fit", {}, about={name: About(form) for name, form in forms.items()})
 
     def _names(self) -> list[str]:
         if hasattr(self, "feature_names_in_"):
@@ -360,14 +366,11 @@ class EvolventRegressor(RegressorMixin, _Evolvent):  # type: ignore[misc]
         return numbers
 
     def _about(self, y: np.ndarray) -> dict[str, Any]:
-        mean, unit = float(y.mean()), float(y.std())
-        if not unit > 1e-12 * max(1.0, abs(mean)):
-            raise DataError(f"y is {mean:g} in every row: there is nothing to learn from it")
-        return {"target_mean": mean, "target_unit": unit}
+        scale = scale_of(y, "y", [])
+        return {"target_mean": scale["mean"], "target_unit": scale["unit"]}
 
     def _scaled(self, y: np.ndarray, about: Mapping[str, Any]) -> np.ndarray:
-        scaled: np.ndarray = (y - about["target_mean"]) / about["target_unit"]
-        return scaled.astype(np.float32)
+        return clipped(y, scale_of(y, "y", []))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the quantity of every row [N], in its own unit."""

@@ -43,6 +43,16 @@ Text = Annotated[str | None, typer.Option(help="Of a table: the column of texts.
 Kind = Annotated[
     str | None, typer.Option(help="classification or regression; found out where it is not said.")
 ]
+Missing = Annotated[
+    list[str] | None,
+    typer.Option(help="Of a table: texts that mean a missing cell, in place of the usual: NA,?"),
+]
+Categorical = Annotated[
+    list[str] | None, typer.Option(help="Of a table: columns that hold categories: a,b")
+]
+Numeric = Annotated[list[str] | None, typer.Option(help="Columns that hold numbers.")]
+Dates = Annotated[list[str] | None, typer.Option("--date", help="Columns of dates or durations.")]
+Ignore = Annotated[list[str] | None, typer.Option(help="Columns that are left out.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 Workers = Annotated[int | None, typer.Option(help="Processes; default one per core.")]
 
@@ -116,6 +126,11 @@ def search(
     text: Text = None,
     kind: Kind = None,
     encoding: Encoding = None,
+    missing: Missing = None,
+    categorical: Categorical = None,
+    numeric: Numeric = None,
+    date: Dates = None,
+    ignore: Ignore = None,
     budget: Annotated[
         str, typer.Option(help="10m, 200t or 1h,500t; time is the whole wait.")
     ] = "10m",
@@ -146,6 +161,11 @@ def search(
         "text": text,
         "kind": kind,
         "encoding": encoding,
+        "missing": missing or None,
+        "categorical": categorical or None,
+        "numeric": numeric or None,
+        "date": date or None,
+        "ignore": ignore or None,
         "budget": budget,
         "workers": workers,
         "max_params": max_params,

@@ -8,11 +8,11 @@ becomes one `DataError` that names the place.
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,18 +20,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
+from .asked import Asked
 from .files import LIMIT, existing, reading, some
-from .portable.csv_reader import MISSING, NO_NUMBER, as_numbers, as_texts, number
+from .portable.columns import EXACT, Column, Wish, decide, read_column
 from .portable.errors import Unreadable
 from .portable.forms import READ, is_table_name, read_table
-from .portable.raw import Cells, RawTable, unique_names
+from .portable.numerals import number
+from .portable.raw import Cells, RawTable, as_written, unique_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
 INDEX = re.compile(r"column \d+|Unnamed: \d+(\.\d+)?")  # what a column without a name is called
-MOSTLY = 0.95  # of the filled cells: so many numbers make a column of numbers,
-MANY = 20  # if so many of them differ
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a column beside its values.
+
+    Args:
+        form: how its cells become values; see `portable.columns.Column`.
+        gaps: text of the cells that are missing -> rows. [count]
+        infinite: rows of the file that hold an infinite number, counted from 0.
+        conflict: why its values cannot be told, or ``""``.
+    """
+
+    form: Mapping[str, Any]
+    gaps: Mapping[str, int] = field(default_factory=dict)
+    infinite: Sequence[int] = ()
+    conflict: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,12 +61,17 @@ class Frame:
             it is ``""``.
         note: what a user should know about how it was read, one line each.
         how: how the file was read, see `portable.raw.RawTable`.
+        about: name -> how a column was read, of those that were read from cells.
+        written: name -> the cells of a column of numbers as they are written [N] object, where its
+            file holds text.
     """
 
     source: str
     columns: Mapping[str, np.ndarray]
     note: tuple[str, ...] = ()
     how: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, About] = field(default_factory=dict)
+    written: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -71,7 +93,17 @@ class Frame:
 
     def rows(self, index: np.ndarray) -> Frame:
         """Return the rows at these indices, or of a mask."""
-        return replace(self, columns={k: v[index] for k, v in self.columns.items()})
+        columns, written = (
+            {k: v[index] for k, v in each.items()} for each in (self.columns, self.written)
+        )
+        return replace(self, columns=columns, written=written)
+
+    def labels(self, name: str) -> np.ndarray:
+        """Return a column as labels [N] object: as written, numbers of a typed file by digits."""
+        if name in self.written:
+            return self.written[name]
+        column = self.column(name)
+        return _objects(as_written(column)) if column.dtype.kind == "f" else column
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
@@ -93,11 +125,13 @@ def read_frame(
     encoding: str | None = None,
     sheet: str | None = None,
     index: bool = False,
+    asked: Asked = Asked(),
+    written: Sequence[str] | None = None,
+    like: Frame | None = None,
 ) -> Frame:
     """Return the table of a file of any form (`portable.forms.read_table`).
 
-    A column of text whose filled cells are all numbers, or almost all, holds numbers. In a CSV file
-    with semicolons ``1,5`` is a number.
+    What a column holds is decided by all of its cells (`portable.columns.decide`).
 
     Args:
         path: of the file; its first line names the columns.
@@ -106,9 +140,13 @@ def read_frame(
         sheet: of a workbook; None is the first that holds data.
         index: whether first columns without a name and with another value in every row stay; they
             number the rows and tell nothing of them, so otherwise they are left out, which is noted.
+        asked: what the user said of the columns.
+        written: columns of numbers that are kept as written, too; None keeps all.
+        like: a table whose columns say how those of the same name are read.
 
     Raises:
-        DataError: if it is not such a file, or damaged, or too large.
+        DataError: if it is not such a file, or damaged, or too large, or lacks a column that was
+            named.
     """
     file = existing(path)
     if not is_table(file):
@@ -116,38 +154,132 @@ def read_frame(
     try:
         with reading(file, "table", "write it anew as CSV"):
             table = read_table(file, limit=limit, encoding=encoding, sheet=sheet)
-            kept = table.columns if index else without_index(table)
-            columns = {
-                name: as_column(name, cells, table.notes, comma=table.comma)
-                for name, cells in kept.items()
-            }
     except Unreadable as error:
         raise DataError(str(error)) from error
-    return Frame(str(file), columns, tuple(table.notes), table.how)
+    keep = index or like is not None
+    return frame_of_table(str(file), table, index=keep, asked=asked, written=written, like=like)
 
 
-def without_index(table: RawTable) -> dict[str, Cells]:
-    """Return the columns but the first ones that have no name and another value in every row."""
-    left = dict(table.columns)
-    for place, (name, cells) in enumerate(table.columns.items(), start=1):
+def frame_of_table(
+    source: str,
+    table: RawTable,
+    *,
+    index: bool = True,
+    asked: Asked = Asked(),
+    written: Sequence[str] | None = None,
+    like: Frame | None = None,
+) -> Frame:
+    """Return the cells of a table as a `Frame`; see `read_frame` for the other arguments.
+
+    Args:
+        source: the file, for messages.
+        table: its cells.
+        index: whether first columns without a name that number the rows stay.
+        asked: what the user said of the columns.
+        written: columns of numbers that are kept as written; None keeps all.
+        like: a table whose columns say how those of the same name are read.
+
+    Raises:
+        DataError: if a column that was named is missing, or does not hold what was said.
+    """
+    ignored = asked.ignored(source, [*table.columns, *table.left])
+    kept = {name: each for name, each in table.columns.items() if name not in ignored}
+    notes = list(table.notes)
+    if like is not None:
+        return _read_alike(source, kept, notes, like)
+    wishes = asked.wishes(source, table.columns, table.comma)
+    if not index:
+        places = {name: place for place, name in enumerate(table.columns, start=1)}
+        kept = without_index(kept, places, notes)
+    found = _decided(kept, wishes)
+    for name, column in found.items():
+        if asked.type_of(name) in ("number", "date") and column.conflict:
+            raise DataError(f"{source!r}: {column.conflict}")
+    return Frame(
+        source,
+        {name: column.values for name, column in found.items()},
+        (*notes, *(line for column in found.values() for line in column.notes)),
+        table.how,
+        {name: _about(column) for name, column in found.items()},
+        {
+            name: _objects(cells)
+            for name, cells in kept.items()
+            if _typed_late(cells, found[name].values) and (written is None or name in written)
+        },
+    )
+
+
+def _typed_late(cells: Cells, values: np.ndarray) -> bool:
+    """Whether cells are texts whose values are numbers."""
+    return values.dtype.kind == "f" and not isinstance(cells, np.ndarray)
+
+
+def without_index(
+    columns: Mapping[str, Cells], places: Mapping[str, int], notes: list[str]
+) -> dict[str, Cells]:
+    """Return the columns but the first ones that have no name and another value in every row.
+
+    Args:
+        columns: name -> cells [N].
+        places: name -> which column of the file it is, counted from 1.
+        notes: gets a line for each that is left out, in place of the one that it has no name.
+    """
+    left = dict(columns)
+    for name, cells in columns.items():
         if not INDEX.fullmatch(name) or len(left) < 2 or len(set(cells)) < max(2, len(cells)):
             break
         del left[name]
+        place = places[name]
         unnamed = f"column {place} is called {name!r}: it has no name"
-        if unnamed in table.notes:
-            table.notes.remove(unnamed)
-        table.notes.append(
+        if unnamed in notes:
+            notes.remove(unnamed)
+        notes.append(
             f"column {place} has no name and another value in every row: it numbers the rows and is "
             "left out"
         )
     return left
 
 
-def as_column(name: str, cells: Cells, notes: list[str], *, comma: bool) -> np.ndarray:
-    """Return the cells of a file as numbers [N] float64 or as text [N] object."""
-    if not isinstance(cells, np.ndarray):
-        return typed(name, cells, notes, comma=comma)
-    return as_numbers(cells)
+def _decided(cells: Mapping[str, Cells], wishes: Mapping[str, Wish]) -> dict[str, Column]:
+    """Decide every column; those that leave a doubt about the decimal sign follow the others."""
+    found = {name: decide(name, each, wishes[name]) for name, each in cells.items()}
+    sure = {column.sure for column in found.values()}
+    for name, column in found.items():
+        wish = wishes[name]
+        comma = "," in sure or (wish.comma and "." not in sure)
+        doubtful = column.form["type"] == "number" and column.notes and not column.sure
+        if doubtful and comma != wish.comma:
+            found[name] = decide(name, cells[name], wish._replace(comma=comma))
+    return found
+
+
+def _about(column: Column) -> About:
+    return About(column.form, column.gaps, column.infinite, column.conflict)
+
+
+def _objects(cells: Cells) -> np.ndarray:
+    found = np.empty(len(cells), object)
+    found[:] = cells
+    return found
+
+
+def _read_alike(source: str, cells: Mapping[str, Cells], notes: list[str], like: Frame) -> Frame:
+    """Return columns that are read as those of `like`; others are left out."""
+    columns, written = {}, {}
+    for name, each in cells.items():
+        if name not in like.about:
+            continue
+        columns[name], foreign = read_column(each, like.about[name].form)
+        if foreign.other:
+            notes.append(f"{source}: column {name!r} has the other decimal sign")
+        if foreign.unread:
+            notes.append(
+                f"{source}: column {name!r}: {len(foreign.unread)} cells cannot be read, such as "
+                f"{foreign.unread[0][:40]!r}: they are taken as missing"
+            )
+        if _typed_late(each, columns[name]):
+            written[name] = _objects(each)
+    return Frame(source, columns, tuple(notes), about=like.about, written=written)
 
 
 def _no_header(names: Sequence[str]) -> str:
@@ -161,73 +293,97 @@ def _no_header(names: Sequence[str]) -> str:
 
 def typed(name: str, cells: Sequence[str], notes: list[str], *, comma: bool = False) -> np.ndarray:
     """Return a column of cells as numbers [N] float64 if it holds numbers, else as text [N]."""
-    numbers = [None if cell in NO_NUMBER else number(cell, comma=comma) for cell in cells]
-    others = [c for c, n in zip(cells, numbers, strict=True) if n is None and c not in NO_NUMBER]
-    known = len(cells) - numbers.count(None)
-    filled = known + len(others)
-    distinct = len(set(numbers))
-    if known and (not others or (known >= MOSTLY * filled and distinct > MANY)):
-        if others:
-            notes.append(
-                f"column {name!r}: {len(others)} cells that are no numbers, such as "
-                f"{others[0][:40]!r}, are taken as missing"
-            )
-        return np.array([math.nan if value is None else value for value in numbers])
-    return as_texts(cells)
+    found = decide(name, cells, Wish(comma=comma))
+    notes += found.notes
+    return found.values
 
 
 # ---- data frames --------------------------------------------------------------------------------
 
 
-def frame_of(data: pd.DataFrame, source: str) -> Frame:
+def frame_of(
+    data: pd.DataFrame, source: str, *, asked: Asked = Asked(), like: Frame | None = None
+) -> Frame:
     """Return a data frame of pandas as a `Frame`; columns of neither numbers nor text are left out.
+
+    Numbers stay what they are; text, dates and truth values are read as the cells of a file are.
+
+    Args:
+        data: with rows.
+        source: the name of the data, for messages.
+        asked: what the user said of the columns.
+        like: a frame whose columns say how those of the same name are read.
+
+    Raises:
+        DataError: if it has no rows or no column that can be used.
+    """
+    return frame_of_table(source, table_of(data, source), asked=asked, like=like)
+
+
+def table_of(data: pd.DataFrame, source: str) -> RawTable:
+    """Return the cells of a data frame of pandas; columns of neither numbers nor text are left out.
+
+    Args:
+        data: with rows.
+        source: the name of the data, for messages.
 
     Raises:
         DataError: if it has no rows or no column that can be used.
     """
     notes: list[str] = []
+    left: list[str] = []
+    columns: dict[str, Cells] = {}
     names = unique_names([str(name) for name in data.columns], notes)
-    columns: dict[str, np.ndarray] = {}
     for place, name in enumerate(names):
-        column = _plain(data.iloc[:, place])
-        if column is None:
+        cells = _plain(data.iloc[:, place])
+        if cells is None:
             notes.append(f"column {name!r} holds neither numbers nor text: it is left out")
+            left.append(name)
         else:
-            columns[name] = column
+            columns[name] = cells
     if not len(data) or not columns:
         raise DataError(f"{source!r} has {len(data)} rows and {len(columns)} columns: add the data")
-    return Frame(source, columns, tuple(notes))
+    return RawTable(columns, False, notes, {}, left)
 
 
 _NUMBERS = (int, float, np.number, Decimal)
 
 
-def _plain(series: Any) -> np.ndarray | None:
-    """Return a column of pandas as numbers or as text, or None if it is neither."""
+def _plain(series: Any) -> np.ndarray | list[str] | None:
+    """Return a column of pandas as numbers [N], or as cells, or None if it is neither."""
     import pandas as pd
 
     kinds = pd.api.types
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = series.astype(series.cat.categories.dtype)
+    if kinds.is_timedelta64_dtype(series.dtype):
+        return np.asarray(series.dt.total_seconds().to_numpy(dtype=np.float64))
     if kinds.is_numeric_dtype(series.dtype) and not kinds.is_bool_dtype(series.dtype):
         if kinds.is_complex_dtype(series.dtype):
             return None
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        return np.where(np.isfinite(values), values, np.nan)
+        large = (
+            kinds.is_integer_dtype(series.dtype) and np.nanmax(np.abs(values), initial=0) > EXACT
+        )
+        return _as_written(series) if large else values
     filled = series.notna().to_numpy()
     cells = series.to_numpy(dtype=object)
-    kept = str | bool | np.bool_
+    kept = str | bool | np.bool_ | date | time
     if kinds.is_datetime64_any_dtype(series.dtype):
-        cells = series.astype(str).to_numpy(dtype=object)
-    elif all(isinstance(c, _NUMBERS) and not isinstance(c, kept) for c in cells[filled]):
+        return _as_written(series)
+    if all(isinstance(c, _NUMBERS) and not isinstance(c, kept) for c in cells[filled]):
         return np.array([float(c) if f else np.nan for c, f in zip(cells, filled, strict=True)])
-    elif not all(isinstance(cell, kept | int | float) for cell in cells[filled]):
+    if not all(isinstance(cell, kept | int | float) for cell in cells[filled]):
         return None
-    text = np.empty(len(cells), object)
-    text[:] = [_cell(c) if f else "" for c, f in zip(cells, filled, strict=True)]
-    return text
+    return _as_written(series)
 
 
-def _cell(value: Any) -> str:
-    text = re.sub(r"\s+$|^\s+", "", str(value))
-    return "" if text in MISSING else text
+def _as_written(series: Any) -> list[str]:
+    """Return the cells of a column of pandas as they are printed, ``""`` where one is missing."""
+    import pandas as pd
+
+    filled = series.notna().to_numpy()
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        series = series.astype(str)
+    cells = series.to_numpy(dtype=object)
+    return [str(cell) if f else "" for cell, f in zip(cells, filled, strict=True)]

@@ -18,11 +18,10 @@ import numpy as np
 from ..errors import DataError, SettingError
 from . import Part, Task, stratified
 from .files import some, why
-from .labels import class_indices, name_classes
+from .labels import class_indices, name_classes, note_imbalance
 from .rows import Rows, blocks
 
 TEST_SHARE = 0.15  # of the data, where no test part is given
-UNEVEN = 3.0  # ratio of the largest class to the smallest from which on a note is made
 _BLOCK = 2**24  # summed at a time [bytes]
 
 
@@ -114,7 +113,7 @@ def image_task(
         classes = name_classes(values, class_names, notes)
         parts = {part: _part(part, images[part], labels[part]) for part in pairs}
         _check_counts(parts, classes)
-    _note_imbalance(parts["training"].y, classes, notes)
+    note_imbalance(parts["training"].y, classes, notes, of="images")
     parts = _split(parts, seed, validation, notes)
     train = _thinned(parts["training"], fraction, seed)
     if fraction < 1:
@@ -304,18 +303,6 @@ def _check_counts(parts: Mapping[str, Part], classes: tuple[str, ...]) -> None:
         raise DataError(
             f"class {some(rare)} has {have}, at least {len(aims)} are needed "
             f"(to {', to '.join(aims)}): add examples of it or leave the class out"
-        )
-
-
-def _note_imbalance(y: np.ndarray, classes: tuple[str, ...], notes: list[str]) -> None:
-    """Note classes that are much rarer than others: accuracy says little about them."""
-    counts = np.bincount(y, minlength=len(classes))
-    least, most = int(counts.argmin()), int(counts.argmax())
-    if counts[most] >= UNEVEN * counts[least]:
-        notes.append(
-            f"classes are uneven: {counts[most]:,} images of {classes[most]!r}, {counts[least]:,} of "
-            f"{classes[least]!r}; to answer {classes[most]!r} always has an accuracy of "
-            f"{counts[most] / len(y):.3f}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from ..errors import DataError
 from .files import some
 
+UNEVEN = 3.0  # ratio of the largest class to the smallest from which on a note is made
+UNEVEN_TOLD = "classes are uneven: "
 _GREATEST = 2**53  # up to which floats hold whole numbers exactly
 
 
@@ -21,12 +24,7 @@ def class_indices(given: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray
     for part, y in labels.items():
         if y.dtype.kind != values.dtype.kind:
             raise DataError("labels are numbers in one part and text in another: use one of them")
-        strangers = np.setdiff1d(y, values)
-        if len(strangers):
-            raise DataError(
-                f"the {part} part has labels that the training part has not: "
-                f"{some(strangers.tolist())}: add training examples of them or leave them out"
-            )
+        _check_known(part, np.setdiff1d(y, values).tolist())
     return {part: np.searchsorted(values, y).astype(np.int64) for part, y in labels.items()}, values
 
 
@@ -66,6 +64,61 @@ def as_text(what: str, y: np.ndarray) -> np.ndarray:
         return np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y.astype(str)
     except UnicodeDecodeError as error:
         raise DataError(f"{what} are not UTF-8 text: store them as text") from error
+
+
+def note_imbalance(
+    y: np.ndarray, classes: Sequence[str], notes: list[str], *, of: str = "rows"
+) -> None:
+    """Note classes that are much rarer than others: accuracy says little about them.
+
+    Args:
+        y: classes of the training data [N] int64.
+        classes: their names.
+        notes: gets the line.
+        of: what an example is called.
+    """
+    counts = np.bincount(y, minlength=len(classes))
+    least, most = int(counts.argmin()), int(counts.argmax())
+    if counts[most] >= UNEVEN * counts[least]:
+        notes.append(
+            f"{UNEVEN_TOLD}{counts[most]:,} {of} of {classes[most]!r}, {counts[least]:,} of "
+            f"{classes[least]!r}; to answer {classes[most]!r} always has an accuracy of "
+            f"{counts[most] / len(y):.3f}"
+        )
+
+
+def written_indices(
+    given: Mapping[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Return every part's labels as [N] int64, and the labels exactly as they are written.
+
+    Whole numbers are in their order, all else in that of the alphabet.
+
+    Args:
+        given: part -> labels [N] object, all of them text.
+
+    Raises:
+        DataError: if a part has labels that the training part has not.
+    """
+    known = set(given["training"])
+    whole = all(re.fullmatch(r"-?[0-9]+", each) for each in known)
+    names = sorted(known, key=lambda each: (int(each) if whole else 0, each))
+    place = {each: at for at, each in enumerate(names)}
+    for part, labels in given.items():
+        _check_known(part, sorted(set(labels) - known))
+    found = {
+        part: np.fromiter(map(place.__getitem__, labels), np.int64, len(labels))
+        for part, labels in given.items()
+    }
+    return found, tuple(names)
+
+
+def _check_known(part: str, strangers: Sequence[object]) -> None:
+    if len(strangers):
+        raise DataError(
+            f"the {part} part has labels that the training part has not: {some(strangers)}: add "
+            "training examples of them or leave them out"
+        )
 
 
 def name_classes(

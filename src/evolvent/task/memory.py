@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError, SettingError
-from .frames import Frame, frame_of
+from .frames import table_of
 from .images import Images
+from .portable.raw import RawTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,13 +35,13 @@ class Given:
     """Data in memory.
 
     Args:
-        frame: a table, or None.
+        table: the cells of a table, or None.
         images: or images with their classes.
         target: the column of the table that was handed over as y; None if target= names it.
         text: the column of the table that was handed over as texts.
     """
 
-    frame: Frame | None = None
+    table: RawTable | None = None
     images: Images | None = None
     target: str | None = None
     text: str | None = None
@@ -52,13 +53,13 @@ class Given:
         """A hash of the data."""
         found = hashlib.sha256()
         arrays: dict[str, np.ndarray] = {}
-        if self.frame is not None:
-            arrays |= self.frame.columns
+        if self.table is not None:
+            arrays |= {name: np.asarray(cells) for name, cells in self.table.columns.items()}
         if self.images is not None:
             arrays |= {"x": self.images.x, "y": self.images.y}
         for name, array in arrays.items():
             found.update(f"{name} {array.dtype} {array.shape}".encode())
-            text = array.dtype.kind == "O"
+            text = array.dtype.kind in "OU"
             found.update(
                 repr(array.tolist()).encode() if text else np.ascontiguousarray(array).data
             )
@@ -79,7 +80,7 @@ def given(data: Any) -> Given:
     """
     frame = pandas_frame(data)
     if frame is not None:
-        return Given(frame=frame_of(frame, NAME))
+        return Given(table=table_of(frame, NAME))
     if isinstance(data, tuple | list) and len(data) == 2:
         return _pair(*data)
     raise SettingError(f"the task is {_described(data)}: give {TAKEN}")
@@ -140,9 +141,9 @@ def _pair(x: Any, y: Any) -> Given:
     _check_lengths(frame, target)
     while name in map(str, frame.columns):
         name += "_"
-    joined = frame_of(frame.reset_index(drop=True).assign(**{name: target}), NAME)
+    joined = table_of(frame.reset_index(drop=True).assign(**{name: target}), NAME)
     is_text = list(joined.columns) == [TEXT, name] and pandas_frame(x) is None
-    return Given(frame=joined, target=name, text=TEXT if is_text else None)
+    return Given(table=joined, target=name, text=TEXT if is_text else None)
 
 
 def _array(what: str, data: Any) -> np.ndarray:

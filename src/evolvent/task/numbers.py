@@ -7,6 +7,7 @@ exported network.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,13 +17,20 @@ import numpy as np
 from ..errors import DataError
 from . import Part, Task
 from .files import some
-from .frames import Frame, missing
-from .portable.features import features
+from .frames import About, Frame, missing
+from .portable.columns import CATEGORIES as TEXTS
+from .portable.columns import NUMBERS
+from .portable.dates import DAY, ORDERS, cycles_of, seconds_of
+from .portable.features import features, width
+from .portable.numerals import number
+from .scales import clipped, mean_and_std, scale_of, usual_range
 from .splitting import classes_of, three_parts
 
 KINDS = ("classification", "regression")
 CLIP = 8.0  # standard deviations that a number never quite exceeds
 CATEGORIES = 40  # of a column; rarer ones share a place [count]
+HASHED = 32  # inputs of the categories beyond those, where many are frequent [count]
+WILD = 100.0  # interquartile ranges from the median: a number beyond says nothing about the scale
 LEAST_ROWS = 3  # of a category that has a place of its own [count]
 MOST_FEATURES = 20_000  # inputs of a network [count]
 NAME_LIKE = 0.5  # of the filled cells: a column with more different texts holds no categories
@@ -58,6 +66,7 @@ def numbers_task(
     frame = with_target(frame, target, notes)
     other = None if test is None else with_target(_same_columns(test, frame), target, notes)
     y, y_test, about = target_of(frame, other, target, kind, notes)
+    tell_gaps(frame, target, notes)
     parts = three_parts(
         y,
         classes=kind == "classification",
@@ -69,9 +78,9 @@ def numbers_task(
     training = frame.rows(parts["training"])
     reading = {"kind": "numbers", "target": target, **learnt(training, target, notes)}
     reading |= {"file": dict(frame.how)} if frame.how else {}
-    scale = {"mean": 0.0, "unit": 1.0}
+    scale: dict[str, float] = {"mean": 0.0, "unit": 1.0}
     if kind == "regression":
-        scale = _scale(y[parts["training"]], target)
+        scale = scale_of(y[parts["training"]], target, notes)
         about["target_mean"], about["target_unit"] = scale["mean"], scale["unit"]
     made = {key: _part(frame.rows(rows), y[rows], reading, scale) for key, rows in parts.items()}
     if other is not None and y_test is not None:
@@ -105,12 +114,21 @@ def measured(kind: str) -> dict[str, Any]:
 
 def with_target(frame: Frame, target: str, notes: list[str]) -> Frame:
     """Return the rows that have a target."""
+    about = frame.about.get(target)
+    if about is not None and len(about.infinite):
+        rows = ", ".join(str(row + 1) for row in about.infinite[:10])
+        more = f" and {len(about.infinite) - 10} more" if len(about.infinite) > 10 else ""
+        raise DataError(
+            f"{frame.source!r}: column {target!r} is infinite in data rows {rows}{more} (the first is "
+            "row 1): repair them, or leave their target empty"
+        )
     unknown = missing(frame.column(target))
     if unknown.all():
         raise DataError(f"{frame.source!r}: column {target!r} is empty: it should hold the target")
     if not unknown.any():
         return frame
-    notes.append(f"{int(unknown.sum())} rows without {target!r} are left out")
+    marks = _marks(about.gaps) if about is not None else ""
+    notes.append(f"{int(unknown.sum())} rows without {target!r} are left out{marks}")
     return frame.rows(~unknown)
 
 
@@ -118,37 +136,40 @@ def target_of(
     frame: Frame, test: Frame | None, target: str, kind: str, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
     """Return the target of both tables, classes [N] int64 or numbers [N], and its `reading`."""
-    given = frame.column(target)
-    given_test = None if test is None else test.column(target)
     if kind == "classification":
         try:
-            y, y_test, classes = classes_of(given, given_test, notes)
+            y, y_test, classes = classes_of(
+                frame.labels(target), None if test is None else test.labels(target), notes
+            )
         except DataError as error:
             raise DataError(f"{frame.source!r}, column {target!r}: {error}") from error
         return y, y_test, {"task": kind, "classes": list(classes)}
-    for source, column in ((frame.source, given), (test and test.source, given_test)):
-        if column is not None and column.dtype.kind != "f":
-            raise DataError(
-                f"{source!r}: column {target!r} holds text such as {str(column[0])[:40]!r}, a "
-                "regression needs numbers: repair it, or use --kind classification"
-            )
-    return given, given_test, {"task": kind}
+    for each in (frame, test):
+        if each is not None:
+            _check_quantity(each, target)
+    return frame.column(target), None if test is None else test.column(target), {"task": kind}
 
 
-def _scale(y: np.ndarray, target: str) -> dict[str, float]:
-    mean, unit = float(y.mean()), float(y.std())
-    if not unit > 1e-12 * max(1.0, abs(mean)):
-        raise DataError(
-            f"column {target!r} is {mean:g} in every training row: there is nothing to learn from it"
-        )
-    return {"mean": mean, "unit": unit}
+def _check_quantity(frame: Frame, target: str) -> None:
+    """Refuse a target of a regression that holds no numbers."""
+    column, about = frame.column(target), frame.about.get(target)
+    if about is not None and about.conflict:
+        raise DataError(f"{frame.source!r}: {about.conflict}")
+    if column.dtype.kind == "f":
+        return
+    texts = [each for each in column.tolist() if number(each) is None]
+    raise DataError(
+        f"{frame.source!r}: column {target!r} holds text such as {str((texts or [''])[0])[:40]!r}, a "
+        "regression needs numbers: repair those cells (empty ones are left out), or search for classes "
+        "with --kind classification"
+    )
 
 
 def _part(frame: Frame, y: np.ndarray, reading: Mapping[str, Any], scale: dict[str, float]) -> Part:
     x = inputs(frame, reading)
     if y.dtype.kind == "i":
         return Part(x, y)
-    return Part(x, ((y - scale["mean"]) / scale["unit"]).astype(np.float32))
+    return Part(x, clipped(y, scale))
 
 
 def _same_columns(test: Frame, frame: Frame) -> Frame:
@@ -168,93 +189,163 @@ def _same_columns(test: Frame, frame: Frame) -> Frame:
     return replace(test, columns=columns)
 
 
+def tell_gaps(frame: Frame, target: str, notes: list[str]) -> None:
+    """Tell which columns have missing cells, how many, and what stands there."""
+    told = [
+        f"{name!r} {sum(about.gaps.values()):,}{_marks(about.gaps)}"
+        for name, about in frame.about.items()
+        if about.gaps and name != target
+    ]
+    if told:
+        more = f" and {len(told) - 8} more columns" if len(told) > 8 else ""
+        notes.append(f"missing cells: {', '.join(told[:8])}{more}")
+
+
+def _marks(gaps: Mapping[str, int]) -> str:
+    """Return what stands in missing cells, beside nothing at all."""
+    marks = [f"{count:,} {mark!r}" for mark, count in sorted(gaps.items()) if mark]
+    return f" ({', '.join(marks)})" if marks else ""
+
+
 # ---- the columns ---------------------------------------------------------------------------------
 
 
 def learnt(frame: Frame, target: str, notes: list[str]) -> dict[str, Any]:
     """Return the preprocessing of every column, fitted to the training rows, as plain values.
 
-    Numbers: the median that replaces a missing one, mean and standard deviation, and whether an
-    input of its own marks a missing one. Texts: the categories that have an input each, and
-    whether the rare ones share one. Columns without information are left out.
+    Numbers: the median that replaces a missing one, mean and standard deviation (of the values that
+    are not wild), and whether an input of its own marks a missing one. Dates: the same of the time
+    since the first, and what comes round. Texts: the categories that have an input each, and whether
+    the rare ones share one or many are hashed. Columns without information are left out. With each
+    stands the form by which its cells are read.
 
     Raises:
-        DataError: if no column is left.
+        DataError: if no column is left, or the numbers of one cannot be told.
     """
     columns = []
-    empty, constant, names = [], [], []
+    left: dict[str, list[str]] = {"empty": [], "constant": [], "names": []}
     for name, column in frame.columns.items():
         if name == target:
             continue
-        filled = column[~missing(column)]
-        distinct = len(np.unique(filled.astype(str) if column.dtype.kind == "O" else filled))
-        if not len(filled):
-            empty.append(name)
-        elif distinct == 1 and len(filled) == len(column):
-            constant.append(name)
-        elif column.dtype.kind == "f":
-            columns.append(_numeric(name, column))
-        elif distinct > max(CATEGORIES, NAME_LIKE * len(filled)):
-            names.append(name)
-        elif (described := _categorical(name, column)) is not None:
-            columns.append(described)
+        about = frame.about.get(name)
+        if about is not None and about.conflict:
+            raise DataError(f"{frame.source!r}: {about.conflict}")
+        form = _form(column, about)
+        found, why = _learnt_column(name, column, form, notes)
+        if found is None:
+            left[why].append(name)
         else:
-            names.append(name)
-    for left, why in ((empty, "empty"), (constant, "the same in every training row")):
-        if left:
-            notes.append(f"columns that are {why} are left out: {some(left)}")
-    if names:
-        notes.append(
-            f"columns of names or free text are left out: {some(names)}; --text COLUMN reads one "
-            "as text"
-        )
-    width = sum(_width(column) for column in columns)
-    if not 0 < width <= MOST_FEATURES:
+            columns.append({**form, **found})
+    _tell_left(left, notes)
+    inputs = sum(width(column) for column in columns)
+    if not 0 < inputs <= MOST_FEATURES:
         raise DataError(
-            f"{frame.source!r} gives {width:,} inputs besides {target!r}, 1 to {MOST_FEATURES:,} are "
+            f"{frame.source!r} gives {inputs:,} inputs besides {target!r}, 1 to {MOST_FEATURES:,} are "
             "allowed: other columns are needed"
         )
     return {"clip": CLIP, "columns": columns}
 
 
-def _numeric(name: str, column: np.ndarray) -> dict[str, Any]:
-    from sklearn.impute import SimpleImputer
-    from sklearn.preprocessing import StandardScaler
+def _form(column: np.ndarray, about: About | None) -> Mapping[str, Any]:
+    if about is not None and about.form:
+        return about.form
+    return NUMBERS if column.dtype.kind == "f" else TEXTS
 
-    imputer = SimpleImputer(strategy="median").fit(column[:, None])
-    scaler = StandardScaler().fit(imputer.transform(column[:, None]))
+
+def _learnt_column(
+    name: str, column: np.ndarray, form: Mapping[str, Any], notes: list[str]
+) -> tuple[dict[str, Any] | None, str]:
+    """Return what is learnt of a column, or None and why it is left out."""
+    filled = column[~missing(column)]
+    distinct = len(set(filled.tolist()))
+    if not len(filled):
+        return None, "empty"
+    if distinct == 1 and len(filled) == len(column):
+        return None, "constant"
+    if form["type"] == "number":
+        return {"name": name, **_numeric(name, column, notes)}, ""
+    if form["type"] == "date":
+        return _dated(name, column, form, notes), "empty"
+    if distinct > max(CATEGORIES, NAME_LIKE * len(filled)):
+        return None, "names"
+    return _categorical(name, column, notes), "names"
+
+
+def _tell_left(left: Mapping[str, list[str]], notes: list[str]) -> None:
+    for key, why in (("empty", "empty"), ("constant", "the same in every training row")):
+        if left[key]:
+            notes.append(f"columns that are {why} are left out: {some(left[key])}")
+    if left["names"]:
+        notes.append(
+            f"columns of names or free text are left out: {some(left['names'])}; --text COLUMN reads "
+            "one as text"
+        )
+
+
+def _numeric(name: str, column: np.ndarray, notes: list[str]) -> dict[str, Any]:
+    unknown = np.isnan(column)
+    median = float(np.median(column[~unknown]))
+    values = np.where(unknown, median, column)
+    low, high = usual_range(column[~unknown], WILD)
+    usual = values[(values >= low) & (values <= high)]
+    if len(usual) < len(values):
+        wild = values[(values < low) | (values > high)]
+        notes.append(
+            f"column {name!r}: {len(wild)} of {len(column):,} training values are far from the others "
+            f"({_shown(wild)}; the others lie between {usual.min():g} and {usual.max():g}): its scale "
+            "is that of the others"
+        )
+    mean, std = mean_and_std(usual)
+    return {"median": median, "mean": mean, "std": std or 1.0, "missing": bool(unknown.any())}
+
+
+def _shown(values: np.ndarray, most: int = 3) -> str:
+    more = ", ..." if len(values) > most else ""
+    return ", ".join(f"{value:g}" for value in values[:most].tolist()) + more
+
+
+def _dated(
+    name: str, texts: np.ndarray, form: Mapping[str, Any], notes: list[str]
+) -> dict[str, Any] | None:
+    """Return the start of a column of dates, the scale of the time since, and what comes round."""
+    seconds = seconds_of(texts, form["order"])
+    known = ~np.isnan(seconds)
+    if not known.any():
+        return None
+    start = float(seconds[known].min())
+    rounds = {key: values[known] for key, values in cycles_of(seconds).items()}
+    if form["order"] in ("clock", "duration"):
+        day = form["order"] == "clock" and start >= 0 and seconds[known].max() < DAY
+        rounds = {"hour": rounds["hour"]} if day else {}
+    cycles = [key for key, values in rounds.items() if len(np.unique(values)) > 1]
+    told = " and ".join(["the time that has passed", *cycles])
+    notes.append(f"column {name!r} is read as {ORDERS[form['order']]}: {told}")
     return {
         "name": name,
-        "type": "number",
-        "median": float(imputer.statistics_[0]),
-        "mean": float(scaler.mean_[0]),
-        "std": float(scaler.scale_[0]),
-        "missing": bool(np.isnan(column).any()),
+        "start": start,
+        "cycles": cycles,
+        **_numeric(name, seconds - start, notes),
     }
 
 
-def _categorical(name: str, column: np.ndarray) -> dict[str, Any] | None:
+def _categorical(name: str, column: np.ndarray, notes: list[str]) -> dict[str, Any] | None:
     """Return the categories of a column, or None if all of them are rare."""
-    from sklearn.preprocessing import OneHotEncoder
-
-    encoder = OneHotEncoder(
-        min_frequency=LEAST_ROWS,
-        max_categories=CATEGORIES + 1,
-        handle_unknown="infrequent_if_exist",
-        sparse_output=False,
-    ).fit(column[:, None])
-    rare = encoder.infrequent_categories_[0]
-    rare = [] if rare is None else rare.tolist()
-    known = [str(each) for each in encoder.categories_[0] if each not in set(rare)]
-    if not known:
+    counts = Counter(column.tolist())
+    frequent = sorted(
+        (each for each, count in counts.items() if count >= LEAST_ROWS),
+        key=lambda each: (-counts[each], each),
+    )
+    if not frequent:
         return None
-    return {"name": name, "type": "category", "categories": known, "rare": bool(rare)}
-
-
-def _width(column: Mapping[str, Any]) -> int:
-    if column["type"] == "number":
-        return 1 + int(column["missing"])
-    return len(column["categories"]) + int(column["rare"])
+    known = sorted(frequent[:CATEGORIES])
+    rare = len(counts) > len(known)
+    if len(frequent) <= CATEGORIES:
+        return {"name": name, "categories": known, "rare": rare}
+    notes.append(
+        f"column {name!r}: {len(counts):,} categories; the {CATEGORIES} most frequent have an input "
+        f"each, the others are hashed into {HASHED}"
+    )
+    return {"name": name, "categories": known, "rare": False, "hashed": HASHED}
 
 
 def inputs(frame: Frame, reading: Mapping[str, Any]) -> np.ndarray:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
 from ..errors import DataError, SettingError
 from . import AnyTask, Task, control
-from .frames import Frame, is_table, read_frame
+from .asked import LISTS, Asked, missing_marks
+from .frames import Frame, frame_of_table, is_table, read_frame
 from .memory import NAME, Given
 from .portable.forms import READ
 
 Kind = Literal["classification", "regression"]
+Texts = list[str | int | float] | str
+Words = dict[str, str] | str
 Whole = Annotated[int, Field(ge=0)]
 
 _SPLIT = {"seed": int, "validation": float, "fraction": float}
@@ -44,6 +48,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "test": str,
         "encoding": str,
         "sheet": str,
+        **dict.fromkeys(LISTS, Texts),
+        "decimal": Words,
+        "dates": Words,
     },
 }
 TEXTS = {"imdb": "movie reviews, good or bad, 25,000 + 25,000 texts"}
@@ -53,7 +60,7 @@ COLUMNS = ("target", "text", "kind")  # settings with an option of their own
 
 def _form(name: str | Given) -> str:
     if isinstance(name, Given):
-        return "frame" if name.frame is not None else "data"
+        return "frame" if name.table is not None else "data"
     if name == NAME:
         raise DataError(
             "the data of this run were handed over in memory and are not stored: call ev.search with "
@@ -81,18 +88,23 @@ def names() -> dict[str, str]:
 
 
 def with_columns(
-    name: str | Given, settings: Mapping[str, Any], **columns: str | None
+    name: str | Given, settings: Mapping[str, Any], **columns: str | Sequence[str] | None
 ) -> dict[str, Any]:
-    """Return the settings of a task with those that options name, such as ``target`` and ``text``.
+    """Return the settings of a task with what options say of its columns.
+
+    Args:
+        name: of the task, or data in memory.
+        settings: of it, as they were set by name.
+        columns: ``target``, ``text``, ``kind``, ``encoding``, and the lists ``missing``,
+            ``categorical``, ``numeric``, ``date``, ``ignore``; None is not said.
 
     Raises:
         SettingError: if the task is not a table of the user, a setting contradicts an option, or
             several columns are named where one is needed.
     """
-    said = {key: value for key, value in columns.items() if value is not None}
-    for key, value in said.items():
-        if not isinstance(value, str):
-            raise SettingError(f"--{key} {value!r}: one is learnt at a time, give one name as text")
+    said: dict[str, Any] = {
+        key: _plain(key, value) for key, value in columns.items() if value is not None
+    }
     if said and _form(name) != "frame":
         raise SettingError(f"--{next(iter(said))} is for tables: {_no_table(name)}")
     if isinstance(name, Given):
@@ -103,6 +115,18 @@ def with_columns(
         if settings.get(key, value) != value:
             raise SettingError(f"--{key} {value} and task.{key}={settings[key]}: say it once")
     return dict(settings) | said
+
+
+def _plain(option: str, value: str | Sequence[str]) -> str | list[str]:
+    """Return the value of an option as a setting: one text, or a list of them."""
+    if option not in LISTS:
+        if not isinstance(value, str):
+            raise SettingError(
+                f"--{option} {value!r}: one is learnt at a time, give one name as text"
+            )
+        return value
+    given = [value] if isinstance(value, str) else [str(each) for each in value]
+    return list(missing_marks(given)) if option == "missing" else given
 
 
 def with_option(name: str, settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
@@ -146,7 +170,7 @@ def _no_table(name: str | Given) -> str:
     return f"{name if isinstance(name, str) else name.name!r} is none: leave it out"
 
 
-def _of_given(data: Given, said: dict[str, str]) -> dict[str, str]:
+def _of_given(data: Given, said: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of data in memory: y is the target, and texts alone are the texts."""
     if data.target is None:
         return said
@@ -192,14 +216,11 @@ def frame_with_target(name: str | Given, settings: Mapping[str, Any]) -> tuple[F
         DataError: if it cannot be read.
         SettingError: if no target is named.
     """
-    if isinstance(name, Given):
-        if name.frame is None:
-            raise SettingError(f"{name.name} are images, not a table")
-        frame, option = name.frame, "target="
-    else:
-        option = "--target"
-        frame = read_frame(name, encoding=settings.get("encoding"), sheet=settings.get("sheet"))
+    if isinstance(name, Given) and name.table is None:
+        raise SettingError(f"{name.name} are images, not a table")
+    option = "target=" if isinstance(name, Given) else "--target"
     target = settings.get("target")
+    frame = _frame(name, settings)
     if target is None:
         listed = ", ".join(list(frame.columns)[:12])
         raise SettingError(
@@ -221,6 +242,48 @@ def _in_memory(data: Given, settings: Mapping[str, Any]) -> Task:
     return image_task(data.name, data.images.x, data.images.y, **settings)
 
 
+def _frame(name: str | Given, settings: Mapping[str, Any]) -> Frame:
+    """Return the table at the path `name`, or in memory; the last one is kept until it is taken.
+
+    To find out the kind of a target and then to search is to read a table twice: the second reading is
+    free.
+    """
+    written = [settings[key] for key in ("target", "text") if key in settings]
+    asked = Asked.of(settings)
+    stamp = (*_stamp(name), str(written), repr(asked), *(settings.get(key) for key in _READ))
+    same = _KEPT.get("name") is name or (isinstance(name, str) and _KEPT.get("name") == name)
+    if same and _KEPT["stamp"] == stamp:
+        return cast(Frame, _KEPT["frame"])
+    frame = _read(name, settings, asked, written)
+    _KEPT.update(name=name, stamp=stamp, frame=frame)
+    return frame
+
+
+_KEPT: dict[str, Any] = {}
+_READ = ("encoding", "sheet")  # settings of how a file is read
+
+
+def _stamp(name: str | Given) -> tuple[int, ...]:
+    """Return what changes where a file does."""
+    if isinstance(name, Given):
+        return ()
+    try:
+        told = Path(name).stat()
+    except OSError:
+        return ()  # read_frame says what is wrong
+    return told.st_size, told.st_mtime_ns
+
+
+def _read(
+    name: str | Given, settings: Mapping[str, Any], asked: Asked, written: Sequence[str]
+) -> Frame:
+    """Return the table at the path `name`, or in memory."""
+    if isinstance(name, Given) and name.table is not None:
+        return frame_of_table(name.name, name.table, asked=asked, written=written)
+    how: dict[str, Any] = {key: settings.get(key) for key in _READ}
+    return read_frame(cast(str, name), **how, asked=asked, written=written)
+
+
 def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
     from .images import check_settings
     from .numbers import numbers_task
@@ -231,26 +294,42 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
     share = split.get("validation", 0.1)
     check_settings(split.get("seed", 0), share, split.get("fraction", 1.0), None)
     frame, target = frame_with_target(name, settings)
+    _KEPT.clear()
     test = given.pop("test", None)
-    read = {key: given.pop(key, None) for key in ("encoding", "sheet")}
-    other = None if test is None else read_frame(test, index=True, **read)
-    if isinstance(name, Given):
-        name = name.name
+    read = {key: given.pop(key, None) for key in _READ}
     kind, text = given.pop("kind", None), given.pop("text", None)
+    if kind == "regression" and frame.column(target).dtype.kind != "f":
+        frame = _with_numbers(name, frame, target, settings)
+    other = None if test is None else read_frame(test, **read, like=frame)
+    title = name.name if isinstance(name, Given) else name
     tokens = {key: given.pop(key) for key in _TOKENS if key in given}
     if text is not None:
         if kind == "regression":
             raise SettingError("--text and --kind regression: texts are sorted into classes")
         if text == target:
             raise SettingError(f"--text {text} and --target {target}: two columns are needed")
-        return text_task(name, frame, text=text, target=target, test=other, **split, **tokens)
+        return text_task(title, frame, text=text, target=target, test=other, **split, **tokens)
     if tokens:
         raise SettingError(f"task.{next(iter(tokens))} is for texts: name their column with --text")
     if kind is None:
         raise SettingError(
             f"is {target!r} a class or a quantity? --kind classification or --kind regression"
         )
-    return numbers_task(name, frame, target=target, kind=kind, test=other, **split)
+    return numbers_task(title, frame, target=target, kind=kind, test=other, **split)
+
+
+def _with_numbers(
+    name: str | Given, frame: Frame, target: str, settings: Mapping[str, Any]
+) -> Frame:
+    """Return the table with its target read as numbers, if most of its cells are some."""
+    asked = Asked.of(settings)
+    if frame.about[target].conflict or asked.type_of(target) == "category":
+        return frame
+    try:
+        numeric = replace(asked, numeric=(*asked.numeric, target))
+        return _read(name, settings, numeric, [target])
+    except DataError:
+        return frame  # whose target is refused as text
 
 
 def _imdb(settings: Mapping[str, Any]) -> Task:
@@ -268,7 +347,8 @@ def _imdb(settings: Mapping[str, Any]) -> Task:
     for file in _REVIEWS:
         if not (folder / file).is_file():
             raise DataError(f"{str(folder)!r} has no {file}: put {wanted} there")
-    train, test = (read_frame(folder / file) for file in _REVIEWS)
+    train = read_frame(folder / _REVIEWS[0])
+    test = read_frame(folder / _REVIEWS[1], like=train)
     kept = ("text", "label")
-    frames = [Frame(f.source, {k: f.column(k) for k in kept}, f.note) for f in (train, test)]
+    frames = [replace(f, columns={k: f.column(k) for k in kept}) for f in (train, test)]
     return text_task("imdb", frames[0], text="text", target="label", test=frames[1], **settings)

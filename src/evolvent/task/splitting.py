@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..errors import DataError
 from . import stratified
 from .files import some
-from .labels import class_indices
+from .labels import class_indices, note_imbalance, written_indices
+from .portable.numerals import number
 
 TEST_SHARE = 0.15  # of the rows, where no test part is given
 LEAST = 10  # rows that are worth a split [count]
@@ -76,18 +79,20 @@ def classes_of(
     """Return the classes of both as indices [N], and their names.
 
     Args:
-        training: labels [N] of the file, numbers or text.
+        training: labels [N] of the file, numbers or text; text comes back as it is written.
         test: labels of the test file, or None.
-        notes: gets a line about classes with a single row.
+        notes: gets a line about classes with a single row, uneven ones, and labels hardly told apart.
 
     Raises:
         DataError: if there is one class only, or a class occurs in the test file alone.
     """
-    given = {"training": _labels(training)}
-    if test is not None:
-        given["test"] = _labels(test)
-    found, values = class_indices(given)
-    names = tuple(str(value) for value in values.tolist())
+    given = {"training": training} | ({} if test is None else {"test": test})
+    if all(column.dtype.kind == "O" for column in given.values()):
+        found, names = written_indices(given)
+        _note_equal_numbers(names, notes)
+    else:
+        found, values = class_indices({part: _labels(y) for part, y in given.items()})
+        names = tuple(str(value) for value in values.tolist())
     if len(names) < 2:
         raise DataError(f"there is one class only, {names[0]!r}: at least 2 are needed")
     counts = np.bincount(found["training"], minlength=len(names))
@@ -97,7 +102,23 @@ def classes_of(
             f"classes with a single row are learnt and never scored: {some(rare)}; leave them out or "
             "add rows"
         )
+    note_imbalance(found["training"], names, notes)
     return found["training"], found.get("test"), names
+
+
+def _note_equal_numbers(names: Sequence[str], notes: list[str]) -> None:
+    """Tell labels that are different texts and the same number, such as 1 and 1.0, or blanks apart."""
+    for same, what in ((number, "the same number"), (str.strip, "equal but for blanks")):
+        found: dict[object, str] = {}
+        for name in names:
+            key = same(name)
+            other = name if key is None or key != key else found.setdefault(key, name)
+            if other != name:
+                notes.append(
+                    f"the labels {other!r} and {name!r} are {what}: they are two classes, as they are "
+                    "written; make them alike if they are one"
+                )
+                break
 
 
 def _labels(column: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from . import Part, Task
 from .files import some
 from .frames import Frame
 from .numbers import measured, with_target
+from .portable.columns import CATEGORIES
 from .portable.tokens import FIRST_WORD, tokens, words
 from .splitting import classes_of, three_parts
 
@@ -62,7 +63,7 @@ def text_task(
     other = None if test is None else with_target(test, target, notes)
     try:
         y, y_test, classes = classes_of(
-            frame.column(target), None if other is None else other.column(target), notes
+            frame.labels(target), None if other is None else other.labels(target), notes
         )
     except DataError as error:
         raise DataError(f"{frame.source!r}, column {target!r}: {error}") from error
@@ -83,6 +84,7 @@ def text_task(
         "kind": "text",
         "task": "classification",
         "text": text,
+        "marks": list(_marks_of(frame, text)),
         "target": target,
         "classes": list(classes),
         "words": known,
@@ -114,10 +116,17 @@ def text_task(
 
 def texts_of(frame: Frame, column: str) -> list[str]:
     """Return a column as texts; numbers are texts too."""
-    values = frame.column(column)
+    values = frame.labels(column)
     if values.dtype.kind == "f":
         return ["" if np.isnan(value) else f"{value:.15g}" for value in values]
-    return list(values)
+    marks = frozenset(_marks_of(frame, column))
+    return ["" if each.strip() in marks else each for each in values]
+
+
+def _marks_of(frame: Frame, column: str) -> Iterable[str]:
+    """Return the texts of a column that are missing, so empty texts."""
+    about = frame.about.get(column)
+    return CATEGORIES["marks"] if about is None else about.form["marks"]
 
 
 def frequent(texts: Iterable[list[str]], vocabulary: int) -> list[str]:

@@ -117,21 +117,20 @@ def test_what_the_search_can_read_the_scripts_read_alike(tmp_path_factory, text,
     file = tmp_path_factory.mktemp("any") / "data.csv"
     file.write_bytes(text.encode(encoding))
     try:
-        frame = read_frame(file)
+        frame = read_frame(file, index=True)
     except DataError:
         with pytest.raises(numbers_script.Unreadable):
             numbers_script.read_table(file)
         return
-    columns, comma, notes, _ = numbers_script.read_table(file)
+    columns, _, notes, *_ = numbers_script.read_table(file)
     assert set(notes) <= set(frame.note)
     assert list(columns) == list(frame.columns)
     for name, own in frame.columns.items():
+        found, _ = numbers_script.read_column(columns[name], frame.about[name].form)
         if own.dtype.kind == "f":
-            found = numbers_script.as_numbers(columns[name], comma=comma)
             assert np.array_equal(found, own, equal_nan=True)
         else:
-            empty = numbers_script.MISSING
-            assert own.tolist() == ["" if cell in empty else cell for cell in columns[name]]
+            assert own.tolist() == found.tolist()
 
 
 @pytest.mark.parametrize(

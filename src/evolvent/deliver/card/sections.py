@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...task.labels import UNEVEN_TOLD
 from .falling import fall_of
 from .table import said, table, what_is_counted
 from .values import Card
@@ -103,7 +104,9 @@ def _seconds(value: float | None) -> str | None:
 
 
 def _sentences(card: Card) -> list[str]:
-    told = [sentence for make in (_chance, _reading, _basis, _fall) if (sentence := make(card))]
+    told = [
+        sentence for make in (_chance, _reading, _uneven, _basis, _fall) if (sentence := make(card))
+    ]
     return "\n\n".join(told).splitlines()
 
 
@@ -117,6 +120,12 @@ def _reading(card: Card) -> str:
     """Return the kind of the target, if it was inferred."""
     found = card.data.get("identified")
     return f"The target was read as {found['kind']}: {found['reason']}." if found else ""
+
+
+def _uneven(card: Card) -> str:
+    """Return how uneven the classes are, against which an accuracy is to be read."""
+    told = [line for line in card.data.get("notes", ()) if line.startswith(UNEVEN_TOLD)]
+    return f"{told[0][:1].upper()}{told[0][1:]}." if told else ""
 
 
 def _basis(card: Card) -> str:

@@ -11,12 +11,13 @@ predicted quantity in its own unit.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...task.portable.csv_reader import as_numbers, as_texts
+from ...task.portable.columns import read_column
 from ...task.portable.features import features
 from .table import column, predict_table, table_at
 
@@ -28,11 +29,10 @@ def inputs(file: Path, reading: dict[str, Any]) -> np.ndarray:
     table = table_at(file, reading)
     columns = {}
     for each in reading["columns"]:
-        cells = column(table, each["name"], file)
-        is_number = each["type"] == "number"
-        columns[each["name"]] = (
-            as_numbers(cells, comma=table.comma) if is_number else as_texts(cells)
-        )
+        name = each["name"]
+        columns[name], foreign = read_column(column(table, name, file), each)
+        if foreign.other:
+            print(f"column {name!r}: the decimal sign is the other one here", file=sys.stderr)
     return features(columns, reading)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -35,14 +36,21 @@ def column(table: RawTable, name: str, file: Path) -> Cells:
     return table.columns[name]
 
 
+def figures(mean: float, unit: float) -> int:
+    """Return how many figures of a prediction are worth printing: eight of what varies. [count]"""
+    ahead = math.log10(abs(mean) / unit) if mean and unit else 0.0
+    return min(17, 8 + max(0, math.ceil(ahead)))
+
+
 def write(y: np.ndarray, reading: dict[str, Any], probabilities: bool) -> None:
     """Print one line per row, from what the network says of it [N, outputs]."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     classes = reading.get("classes")
     if classes is None:
         writer.writerow([reading["target"]])
+        places = figures(reading["target_mean"], reading["target_unit"])
         for value in y[:, 0] * reading["target_unit"] + reading["target_mean"]:
-            writer.writerow([f"{value:.8g}"])
+            writer.writerow([f"{value:.{places}g}"])
         return
     writer.writerow([reading["target"], *(classes if probabilities else ())])
     for row in softmax(y):

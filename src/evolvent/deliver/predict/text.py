@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...task.portable.csv_reader import as_texts
+from ...task.portable.columns import as_texts
 from ...task.portable.tokens import tokens, words
 from .table import column, predict_table, table_at
 
@@ -24,7 +24,8 @@ from .table import column, predict_table, table_at
 
 def inputs(file: Path, reading: dict[str, Any]) -> np.ndarray:
     """Return the inputs of the network [N, T] int32, as the training data were read."""
-    texts = as_texts(column(table_at(file, reading), reading["text"], file))
+    cells = column(table_at(file, reading), reading["text"], file)
+    texts = as_texts(cells, reading["marks"])
     return tokens(map(words, texts), reading)
 
 

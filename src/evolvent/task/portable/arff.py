@@ -68,7 +68,7 @@ def arff_header(file: Path, lines: Iterator[tuple[int, str]]) -> list[tuple[str,
         if word == "@data":
             break
         if word == "@attribute" and (match := ATTRIBUTE.fullmatch(line)):
-            attributes.append((arff_text(match[1]), arff_default(match[2])))
+            attributes.append((arff_text(match[1]).strip(), arff_default(match[2])))
         elif word != "@relation":
             raise Unreadable(
                 f"{str(file)!r}, line {place}: {line[:40]!r} is no line of an ARFF header: these "
@@ -92,7 +92,7 @@ def arff_default(kind: str) -> str:
 def arff_text(cell: str) -> str:
     """Return a cell without its quotes."""
     if len(cell) > 1 and cell[0] == cell[-1] and cell[0] in "'\"":
-        return re.sub(r"\\(.)", r"\1", cell[1:-1]).strip()
+        return re.sub(r"\\(.)", r"\1", cell[1:-1])
     return cell.strip()
 
 

@@ -1,4 +1,4 @@
-"""Reading a CSV file: from its text to columns of cells, and from cells to numbers."""
+"""Reading a CSV file: from its text to columns of cells."""
 
 from __future__ import annotations
 
@@ -6,22 +6,18 @@ import contextlib
 import csv
 import io
 import itertools
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .encodings import decoded
 from .errors import Unreadable
-from .raw import Cells, RawTable, as_written, unique_names
+from .numerals import number
+from .raw import RawTable, unique_names
 
-MISSING = frozenset({"", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "NaT"})
-NO_NUMBER = MISSING | {"None", "none", "-"}  # in a column of numbers these are missing, too
 SEPARATORS = (",", ";", "\t", "|")
-BLANKS = " "  # one or more between cells
+SPACE = " "  # one or more between cells
 TEXTS = (".txt", ".dat", ".data")  # may have blanks between cells
 TABBED = (".tsv", ".tab")
 MOST_CELLS = 100_000_000  # of one table [count]
@@ -43,7 +39,8 @@ def csv_table(
 
     The separator is found (comma, semicolon, tab, bar, in a ``.txt`` also blanks), or said by a first
     line ``sep=;``, as Excel writes it. Lines above the header that begin with ``#``, ``%`` or ``//``
-    are comments and left out, which is noted.
+    are comments and left out, which is noted. Where the header has blanks around its cells, those
+    around all others are taken away, too.
 
     Args:
         file: for messages.
@@ -70,12 +67,15 @@ def csv_table(
     _, header = next(lines, (0, None))
     if header is None:
         raise Unreadable(f"{str(file)!r} is empty: its first line must name the columns")
+    padded = any(cell != cell.strip() for cell in header)  # blanks about the separators
     first = next(lines, None)
     if first is None:
         raise Unreadable(f"{str(file)!r} has a header and no rows: add the data")
-    if separator in (BLANKS, "\t") and len(first[1]) == len(header) + 1 and first[1][-1]:
+    if separator in (SPACE, "\t") and len(first[1]) == len(header) + 1 and first[1][-1]:
         header = ["", *header]  # as R writes the names of rows
     rows = list(complete(file, itertools.chain([first], lines), len(header)))
+    if padded:
+        header, *rows = ([cell.strip() for cell in row] for row in (header, *rows))
     columns = zip(*rows, strict=True)
     names = unique_names(header, notes)
     how = {"encoding": found, "separator": separator} | ({"said": True} if known else {})
@@ -150,15 +150,15 @@ def separator_of(text: str, hint: str | None = None, *, blanks: bool = False) ->
     best, found = (0.0, 1), ","
     order = [hint] if hint else []
     order += [each for each in SEPARATORS if each != hint]
-    order += [BLANKS] if blanks and hint != BLANKS else []
+    order += [SPACE] if blanks and hint != SPACE else []
     for separator in order:
-        if separator == BLANKS != hint and best[0] > 0:
+        if separator == SPACE != hint and best[0] > 0:
             break
         counts = [len(row) for row in sample_rows(text, separator)]
         if not counts or counts[0] < 2:
             continue
         # R leaves the name of the column of row names out.
-        named = separator in (BLANKS, "\t") and counts[1:] == [counts[0] + 1] * (len(counts) - 1)
+        named = separator in (SPACE, "\t") and counts[1:] == [counts[0] + 1] * (len(counts) - 1)
         agreed = 1.0 if named else counts.count(counts[0]) / len(counts)
         if separator == hint and agreed == 1:
             return separator
@@ -172,9 +172,9 @@ def separator_of(text: str, hint: str | None = None, *, blanks: bool = False) ->
 
 def reader_of(text: str, separator: str, *, strict: bool = False) -> Any:
     """Return a reader of the rows of a text."""
-    if separator == BLANKS:
+    if separator == SPACE:
         lines = (f"{line.strip()}\n" for line in io.StringIO(text, newline=None))
-        return csv.reader(lines, delimiter=BLANKS, skipinitialspace=True, strict=strict)
+        return csv.reader(lines, delimiter=SPACE, skipinitialspace=True, strict=strict)
     return csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
 
 
@@ -200,7 +200,7 @@ def rows_of(file: Path, text: str, separator: str) -> Iterator[tuple[int, list[s
                     f"{str(file)!r} has more than {MOST_CELLS:,} cells: leave rows or columns out"
                 )
             if row:
-                yield reader.line_num, [cell.strip() for cell in row]
+                yield reader.line_num, row
     finally:
         csv.field_size_limit(before)
 
@@ -208,7 +208,7 @@ def rows_of(file: Path, text: str, separator: str) -> Iterator[tuple[int, list[s
 def complete(file: Path, rows: Iterable[tuple[int, list[str]]], width: int) -> Iterator[list[str]]:
     """Yield rows of `width` cells; empty cells behind them are left out."""
     for line, row in rows:
-        if len(row) > width and not any(row[width:]):
+        if len(row) > width and not any(map(str.strip, row[width:])):
             row = row[:width]
         if len(row) != width:
             raise Unreadable(
@@ -216,36 +216,3 @@ def complete(file: Path, rows: Iterable[tuple[int, list[str]]], width: int) -> I
                 "row, or quote the text that holds a separator"
             )
         yield row
-
-
-def number(cell: str, *, comma: bool = False) -> float | None:
-    """Return the number that a cell holds, or None; what is infinite is NaN, that is missing.
-
-    Args:
-        cell: without blanks around it.
-        comma: whether ``1,5`` is a number.
-    """
-    if comma and cell.count(",") == 1 and "." not in cell:
-        cell = cell.replace(",", ".")
-    if "_" in cell:  # Python takes 1_000 for a number, nobody else does
-        return None
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else math.nan
-
-
-def as_numbers(cells: Cells, *, comma: bool = False) -> np.ndarray:
-    """Return cells as numbers [N] float64, NaN where one holds none."""
-    if isinstance(cells, np.ndarray):
-        return np.where(np.isfinite(cells), cells, np.nan).astype(np.float64)
-    numbers = (number(cell, comma=comma) for cell in cells)
-    return np.array([math.nan if value is None else value for value in numbers], np.float64)
-
-
-def as_texts(cells: Cells) -> np.ndarray:
-    """Return cells as text [N] object, ``""`` where one is missing."""
-    texts = np.empty(len(cells), object)
-    texts[:] = ["" if cell in MISSING else cell for cell in as_written(cells)]
-    return texts

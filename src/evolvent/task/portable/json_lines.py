@@ -42,10 +42,12 @@ def json_table(
     rows = [*(objects_in(file, text) if name.endswith(".json") else objects_by_line(file, text))]
     given = list(dict.fromkeys(key for row in rows for key in row))
     columns: dict[str, Any] = {}
+    left = []
     for key, column in zip(given, unique_names([key.strip() for key in given], notes), strict=True):
         cells = [json_cell(row.get(key)) for row in rows]
         if None in cells:
             notes.append(f"column {column!r} holds neither numbers nor text: it is left out")
+            left.append(column)
         else:
             columns[column] = cells
     if not rows or not columns:
@@ -53,7 +55,7 @@ def json_table(
             f"{str(file)!r} has {len(rows)} rows and {len(columns)} columns: add the data"
         )
     how = {"encoding": found} | ({"said": True} if known else {})
-    return RawTable(columns, False, notes, how)
+    return RawTable(columns, False, notes, how, left)
 
 
 def json_cell(value: Any) -> str | None:
@@ -62,7 +64,7 @@ def json_cell(value: Any) -> str | None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value.strip() if isinstance(value, str) else None
+    return value if isinstance(value, str) else None
 
 
 def objects_by_line(file: Path, text: str) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,21 +17,23 @@ class RawTable(NamedTuple):
     """The cells of a file.
 
     Args:
-        columns: name -> cells [N]. Where the file holds text (CSV, JSON lines, ARFF) they are texts as
-            written, without blanks around them. Where it holds types (parquet, feather, Excel) a column
-            of numbers alone is an array: whole numbers int64, others float64, NaN where one is missing;
-            of any other column the cells are texts: a date or time in ISO's form, a truth ``True`` or
-            ``False``, a whole number by its digits. A missing cell is ``""``.
+        columns: name -> cells [N]. Where the file holds text (CSV, JSON lines, ARFF) they are texts
+            exactly as written. Where it holds types (parquet, feather, Excel) a column of numbers alone
+            is an array: whole numbers int64, others float64, NaN where one is missing; durations are
+            such numbers. [s] Of any other column the cells are texts: a date or time in ISO's form, a
+            truth ``True`` or ``False``, a whole number by its digits. A missing cell is ``""``.
         comma: whether ``1,5`` is a number.
         notes: what a user should know about how it was read, one line each.
         how: how it was read, as plain JSON; `evolvent.task.portable.forms.read_table` takes it as
             ``learnt``, so that a new file is read like this one.
+        left: names of the columns that hold lists and the like.
     """
 
     columns: dict[str, Cells]
     comma: bool
     notes: list[str]
     how: dict[str, Any]
+    left: Sequence[str] = ()
 
 
 def unique_names(header: Sequence[str], notes: list[str]) -> list[str]:
@@ -66,7 +69,7 @@ def texts_of_values(values: Iterable[Any]) -> list[str] | None:
         if value is None:
             found.append("")
         elif isinstance(value, str):
-            found.append(value.strip())
+            found.append(value)
         elif isinstance(value, bool | int):
             found.append(str(value))
         elif isinstance(value, float):
@@ -85,8 +88,11 @@ def texts_of_values(values: Iterable[Any]) -> list[str] | None:
 def numbers_of_values(values: Sequence[Any]) -> np.ndarray | None:
     """Return values as an array of numbers [N], or None if one of them is something else.
 
-    Whole numbers alone, none missing, become int64 if they fit; others float64.
+    Whole numbers alone, none missing, become int64 if they fit; others float64. Durations become their
+    seconds.
     """
+    if all(value is None or isinstance(value, timedelta) for value in values):
+        values = [None if value is None else value.total_seconds() for value in values]
     if any(
         isinstance(value, bool) or not isinstance(value, int | float | None) for value in values
     ):
@@ -127,6 +133,7 @@ def table_of_values(
     """
     pairs = list(named)
     columns: dict[str, Cells] = {}
+    left = []
     rows = 0
     for name, (_, values) in zip(unique_names([n for n, _ in pairs], notes), pairs, strict=True):
         rows = len(values)
@@ -138,8 +145,9 @@ def table_of_values(
             cells = None if texts is None else dates_alone(texts)
         if cells is None:
             notes.append(f"column {name!r} holds neither numbers nor text: it is left out")
+            left.append(name)
         else:
             columns[name] = cells
     if not rows or not columns:
         raise Unreadable(f"{str(file)!r} has {rows} rows and {len(columns)} columns: add the data")
-    return RawTable(columns, False, notes, how)
+    return RawTable(columns, False, notes, how, left)
