@@ -26,7 +26,7 @@ from .portable.columns import EXACT, Column, Wish, decide, read_column
 from .portable.errors import Unreadable
 from .portable.forms import READ, is_table_name, read_table
 from .portable.numerals import number
-from .portable.raw import Cells, RawTable, as_written, unique_names
+from .portable.raw import Cells, RawTable, unique_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,14 @@ class Frame:
         if name in self.written:
             return self.written[name]
         column = self.column(name)
-        return _objects(as_written(column)) if column.dtype.kind == "f" else column
+        return _objects(_printed(column)) if column.dtype.kind == "f" else column
+
+
+def _printed(numbers: np.ndarray) -> list[str]:
+    """Return numbers as they are printed: whole ones alone by their digits, ``""`` for a missing one."""
+    filled = numbers[~np.isnan(numbers)]
+    whole = np.array_equal(filled, np.round(filled)) and np.abs(filled).max(initial=0) < EXACT
+    return ["" if x != x else str(int(x)) if whole else repr(x) for x in numbers.tolist()]
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
