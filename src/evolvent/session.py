@@ -34,7 +34,7 @@ from .execute.inline import Inline
 from .identification import Identified, settings_with_kind
 from .report import files as report
 from .run import Run
-from .task.opening import names, open_task, settings_of, with_columns
+from .task.opening import memory_told, names, open_task, settings_of, with_columns
 
 if TYPE_CHECKING:
     from .task import AnyTask
@@ -254,6 +254,8 @@ class _Session:
             return self.task
         name = self.request.task
         said = validated("task", self.request.said("task"), settings_of(name))
+        if line := memory_told(name):
+            self.events.say(line)
         if before is not None:
             return open_task(name, before.task_settings)
         said, self.identified = settings_with_kind(

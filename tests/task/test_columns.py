@@ -2,6 +2,7 @@
 
 import csv
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,17 @@ from evolvent.errors import DataError, SettingError
 from evolvent.task.asked import Asked
 from evolvent.task.frames import read_frame
 from evolvent.task.numbers import inputs, learnt, numbers_task
-from evolvent.task.opening import open_task
+from evolvent.task.opening import memory_told, open_task
 from evolvent.task.portable.columns import Wish, decide, read_column
 from evolvent.task.portable.dates import date_seconds
 
 
 def held(cells, **wish):
     return decide("c", cells, Wish(**wish))
+
+
+def opened(name, settings) -> Any:
+    return open_task(name, settings)
 
 
 def saved(file, rows, header=("x", "y")):
@@ -87,10 +92,10 @@ def test_conflicting_signs_are_refused_with_the_option_that_decides(tmp_path):
     with pytest.raises(
         DataError, match=r"task\.decimal=point or --set task\.decimal=comma"
     ) as error:
-        open_task(str(file), {"target": "y", "kind": "classification"})
+        opened(str(file), {"target": "y", "kind": "classification"})
     assert "'x'" in refusal(error)
     with pytest.raises(DataError, match="decimal"):
-        open_task(str(file), {"target": "x", "kind": "regression"})
+        opened(str(file), {"target": "x", "kind": "regression"})
     frame = read_frame(file, asked=Asked.of({"decimal": {"x": "comma"}}))
     assert frame.columns["x"][0] == 1234.5
     assert math.isnan(frame.columns["x"][-1])
@@ -109,10 +114,10 @@ def test_a_file_from_another_country_is_read_by_its_own_sign():
 
 def test_a_target_of_such_numbers_is_a_quantity(tmp_path):
     rows = [(i, f"{i + 1}.{100 + i},50 €") for i in range(40)]
-    task = open_task(str(saved(tmp_path / "a.csv", rows)), {"target": "y", "kind": "regression"})
+    task = opened(str(saved(tmp_path / "a.csv", rows)), {"target": "y", "kind": "regression"})
     assert 1000 < task.reading["target_mean"] < 41_000
     rows = [(i, f"{i}.5" if i % 3 else "unknown") for i in range(40)]
-    task = open_task(str(saved(tmp_path / "b.csv", rows)), {"target": "y", "kind": "regression"})
+    task = opened(str(saved(tmp_path / "b.csv", rows)), {"target": "y", "kind": "regression"})
     assert sum(task.counts.values()) == 26
 
 
@@ -147,9 +152,7 @@ def test_a_frequent_text_that_looks_missing_is_a_label_and_that_is_said():
 
 def test_missing_cells_are_counted_and_told(tmp_path):
     rows = [("NA" if i % 4 == 0 else i, "" if i == 1 else i % 2) for i in range(40)]
-    task = open_task(
-        str(saved(tmp_path / "a.csv", rows)), {"target": "y", "kind": "classification"}
-    )
+    task = opened(str(saved(tmp_path / "a.csv", rows)), {"target": "y", "kind": "classification"})
     told = " ".join(task.note)
     assert "missing cells: 'x' 10 (10 'NA')" in told
     assert "1 rows without 'y' are left out" in told
@@ -160,24 +163,24 @@ def test_options_name_types_and_columns_that_are_left_out(tmp_path):
     file = saved(tmp_path / "a.csv", rows, ("id", "day", "grade", "junk", "y"))
     said = {"target": "y", "kind": "classification", "ignore": ["id,junk"]}
     said |= {"categorical": ["grade"], "date": ["day"]}
-    task = open_task(str(file), said)
+    task = opened(str(file), said)
     types = {each["name"]: each["type"] for each in task.reading["columns"]}
     assert types == {"day": "date", "grade": "category"}
     with pytest.raises(DataError, match=r"no column 'idd' \(ignore\): did you mean 'id'"):
-        open_task(str(file), said | {"ignore": ["idd"]})
+        opened(str(file), said | {"ignore": ["idd"]})
 
 
 def test_classes_come_back_as_written_in_the_order_of_numbers(tmp_path):
     for labels in (["01", "02", "007"], ["1E5", "100E3", "1e5"], ["1", "2", "10"], ["1", "1.0"]):
         rows = [(i, labels[i % len(labels)]) for i in range(60)]
-        task = open_task(
+        task = opened(
             str(saved(tmp_path / "a.csv", rows)), {"target": "y", "kind": "classification"}
         )
         assert set(task.classes) == set(labels)
     assert "the same number" in " ".join(task.note)
     frame = pd.DataFrame({"x": range(60), "y": [True, False, True] * 20})
     frame.to_parquet(tmp_path / "b.parquet")
-    task = open_task(str(tmp_path / "b.parquet"), {"target": "y", "kind": "classification"})
+    task = opened(str(tmp_path / "b.parquet"), {"target": "y", "kind": "classification"})
     assert task.classes == ("False", "True")
 
 
@@ -198,7 +201,7 @@ def test_labels_and_categories_of_any_text_come_back_as_written(tmp_path_factory
     if len(texts) < 2 or looks_missing:
         return
     saved(file, rows, ("n", "c", "y"))
-    task = open_task(
+    task = opened(
         str(file), {"target": "y", "kind": "classification", "categorical": ["c"], "ignore": ["n"]}
     )
     assert set(task.classes) == set(texts)
@@ -209,7 +212,7 @@ def test_predict_py_writes_labels_as_they_were_written(tmp_path):
     labels = ["007", " a", 'so "quoted", it is', "two\nlines", "é;|", "NA", "1E5"]
     rows = [(labels[i % 7], labels[i % 7]) for i in range(140)]
     file = saved(tmp_path / "data.csv", rows)
-    task = open_task(str(file), {"target": "y", "kind": "classification"})
+    task = opened(str(file), {"target": "y", "kind": "classification"})
     exported(tmp_path / "net", task)
     done = predicted(tmp_path / "net", file, "--probabilities")
     assert done.returncode == 0, done.stderr
@@ -276,7 +279,7 @@ def test_dates_become_elapsed_time_and_what_comes_round(tmp_path):
 
 def quantity(tmp_path, y):
     rows = [(i, repr(float(each))) for i, each in enumerate(y)]
-    return open_task(str(saved(tmp_path / "a.csv", rows)), {"target": "y", "kind": "regression"})
+    return opened(str(saved(tmp_path / "a.csv", rows)), {"target": "y", "kind": "regression"})
 
 
 def test_any_scale_of_a_target_can_be_learnt_and_is_printed_with_its_figures(tmp_path):
@@ -306,7 +309,7 @@ def test_a_wild_target_is_cut_and_told_and_an_infinite_one_refused(tmp_path):
 def test_columns_of_very_many_categories_are_hashed_and_told(tmp_path):
     rows = [(f"c{i % 300}", i % 2) for i in range(1500)]
     file = saved(tmp_path / "a.csv", rows)
-    task = open_task(str(file), {"target": "y", "kind": "classification"})
+    task = opened(str(file), {"target": "y", "kind": "classification"})
     assert task.input_shape == (72,)
     assert "300 categories; the 40 most frequent" in " ".join(task.note)
     assert (task.train.x.sum(1) == 1).all()
@@ -319,3 +322,12 @@ def test_uneven_classes_are_told_for_tables(tmp_path):
     )
     assert "classes are uneven: " in " ".join(task.note)
     assert "to answer 'usual' always has an accuracy of 0.9" in " ".join(task.note)
+
+
+def test_the_memory_of_a_large_file_is_told_before_it_is_read(tmp_path):
+    file = tmp_path / "large.csv"
+    with file.open("wb") as stream:
+        stream.truncate(100_000_000)
+    assert "about 0.9 GiB of memory" in str(memory_told(str(file)))
+    assert memory_told(str(saved(tmp_path / "small.csv", [(1, 2)]))) is None
+    assert memory_told("digits") is None

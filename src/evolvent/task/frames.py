@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import DataError
 from .asked import Asked
 from .files import LIMIT, check_memory, existing, reading, some
-from .portable.columns import NUMBERS, Column, Wish, decide, read_column
+from .portable.columns import NUMBERS, Column, Wish, as_texts, decide, read_column
 from .portable.csv_reader import read_csv, unique_names
 from .portable.errors import Unreadable
 from .portable.numerals import number
@@ -230,6 +230,9 @@ def _read_alike(
         if name not in like.about:
             continue
         columns[name], foreign = read_column(each, like.about[name].form)
+        if foreign.unread and columns[name].dtype.kind == "f" and np.isnan(columns[name]).all():
+            columns[name] = as_texts(each)  # another kind of column, which is refused later
+            continue
         if foreign.other:
             notes.append(f"{source}: column {name!r} has the other decimal sign")
         if foreign.unread:

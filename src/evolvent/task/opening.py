@@ -14,6 +14,7 @@ from ..errors import DataError, SettingError
 from . import AnyTask, Task, control
 from .asked import LISTS, Asked, missing_marks
 from .frames import Frame, is_table, read_frame
+from .portable.csv_reader import CELL_COST
 
 Kind = Literal["classification", "regression"]
 Texts = list[str | int | float] | str
@@ -45,6 +46,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 TEXTS = {"imdb": "movie reviews, good or bad, 25,000 + 25,000 texts"}
 _REVIEWS = ("imdb_train.csv.gz", "imdb_test.csv.gz")
+LARGE = 2**25  # a table whose memory is told before it is read [bytes]
 COLUMNS = ("target", "text", "kind")  # settings with an option of their own
 
 
@@ -146,6 +148,16 @@ def frame_with_target(name: str, settings: Mapping[str, Any]) -> tuple[Frame, st
         )
     frame.column(target)
     return frame, target
+
+
+def memory_told(name: str) -> str | None:
+    """Return what reading a large table takes in memory, to be told before; None of a small one."""
+    file = Path(name)
+    if _form(name) != "frame" or not file.is_file() or file.stat().st_size < LARGE:
+        return None
+    size = file.stat().st_size
+    need = CELL_COST * size / 2**30
+    return f"reading {file.name} ({size / 1e6:,.0f} MB) takes about {need:.1f} GiB of memory"
 
 
 def _frame(name: str, settings: Mapping[str, Any]) -> Frame:
