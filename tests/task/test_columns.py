@@ -83,6 +83,8 @@ def test_another_column_of_the_file_tells_the_decimal_sign(tmp_path):
     frame = read_frame(saved(tmp_path / "a.csv", rows))
     assert frame.columns["x"].tolist() == [1234, 5678]
     assert "points are thousands signs" in " ".join(frame.note)
+    (tmp_path / "b.csv").write_text("x;y\n1.234;a\n5.678;b\n")  # semicolons alone say nothing
+    assert read_frame(tmp_path / "b.csv").columns["x"].tolist() == [1.234, 5.678]
 
 
 def test_conflicting_signs_are_refused_with_the_option_that_decides(tmp_path):

@@ -206,8 +206,9 @@ def _decided(cells: Mapping[str, Sequence[str]], wishes: Mapping[str, Wish]) -> 
         wish = wishes[name]
         comma = "," in sure or (wish.comma and "." not in sure)
         doubtful = column.form["type"] == "number" and column.notes and not column.sure
-        if doubtful and comma != wish.comma:
-            found[name] = decide(name, cells[name], wish._replace(comma=comma))
+        again = wish._replace(comma=comma, thousands="," in sure and "." not in sure)
+        if doubtful and again != wish:
+            found[name] = decide(name, cells[name], again)
     return found
 
 

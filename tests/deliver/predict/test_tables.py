@@ -22,7 +22,7 @@ from evolvent.network.build import Size, build, plan
 from evolvent.space.plain import Plain
 from evolvent.task.frames import read_frame
 from evolvent.task.numbers import inputs, numbers_task
-from evolvent.task.portable import csv_reader, features
+from evolvent.task.portable import columns, csv_reader, dates, features, numerals
 from evolvent.task.portable import tokens as tokenizer
 from evolvent.task.portable.tokens import tokens, words
 from evolvent.task.text import text_task
@@ -122,21 +122,27 @@ def test_what_the_search_can_read_the_scripts_read_alike(tmp_path_factory, text,
         with pytest.raises(numbers_script.Unreadable):
             numbers_script.read_csv(file)
         return
-    columns, comma, notes = numbers_script.read_csv(file)
+    columns, _, notes = numbers_script.read_csv(file)
     assert set(notes) <= set(frame.note)
     assert list(columns) == list(frame.columns)
     for name, own in frame.columns.items():
+        form = frame.about[name].form
+        found, foreign = numbers_script.read_column(columns[name], form)
+        assert not foreign.other
         if own.dtype.kind == "f":
-            found = numbers_script.as_numbers(columns[name], comma=comma)
             assert np.array_equal(found, own, equal_nan=True)
         else:
-            empty = numbers_script.MISSING
-            assert own.tolist() == ["" if cell in empty else cell for cell in columns[name]]
+            empty = set(form["marks"])
+            assert found.tolist() == own.tolist()
+            assert own.tolist() == ["" if cell.strip() in empty else cell for cell in columns[name]]
 
 
 @pytest.mark.parametrize(
     ("kind", "modules"),
-    [("numbers", (csv_reader, features)), ("text", (csv_reader, tokenizer))],
+    [
+        ("numbers", (csv_reader, columns, numerals, dates, features)),
+        ("text", (csv_reader, columns, tokenizer)),
+    ],
 )
 def test_a_program_holds_the_very_functions_of_the_search(kind, modules):
     text = compose(PREDICTORS / f"{kind}.py")
