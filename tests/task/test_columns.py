@@ -16,18 +16,17 @@ from evolvent.errors import DataError, SettingError
 from evolvent.task.asked import Asked
 from evolvent.task.frames import read_frame
 from evolvent.task.numbers import inputs, learnt, numbers_task
-from evolvent.task.opening import open_task
+from evolvent.task.opening import memory_told, open_task
 from evolvent.task.portable.columns import Wish, decide, read_column
 from evolvent.task.portable.dates import date_seconds
 
 
-def opened(*args) -> Any:
-    """A task of a table: unlike any other it has classes, parts and a reading."""
-    return open_task(*args)
-
-
 def held(cells, **wish):
     return decide("c", cells, Wish(**wish))
+
+
+def opened(name, settings) -> Any:
+    return open_task(name, settings)
 
 
 def saved(file, rows, header=("x", "y")):
@@ -84,6 +83,8 @@ def test_another_column_of_the_file_tells_the_decimal_sign(tmp_path):
     frame = read_frame(saved(tmp_path / "a.csv", rows))
     assert frame.columns["x"].tolist() == [1234, 5678]
     assert "points are thousands signs" in " ".join(frame.note)
+    (tmp_path / "b.csv").write_text("x;y\n1.234;a\n5.678;b\n")  # semicolons alone say nothing
+    assert read_frame(tmp_path / "b.csv").columns["x"].tolist() == [1.234, 5.678]
 
 
 def test_conflicting_signs_are_refused_with_the_option_that_decides(tmp_path):
@@ -323,3 +324,12 @@ def test_uneven_classes_are_told_for_tables(tmp_path):
     )
     assert "classes are uneven: " in " ".join(task.note)
     assert "to answer 'usual' always has an accuracy of 0.9" in " ".join(task.note)
+
+
+def test_the_memory_of_a_large_file_is_told_before_it_is_read(tmp_path):
+    file = tmp_path / "large.csv"
+    with file.open("wb") as stream:
+        stream.truncate(100_000_000)
+    assert "about 0.9 GiB of memory" in str(memory_told(str(file)))
+    assert memory_told(str(saved(tmp_path / "small.csv", [(1, 2)]))) is None
+    assert memory_told("digits") is None
