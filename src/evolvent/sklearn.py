@@ -118,7 +118,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
 
     def _frame(self, X: Any, y: Any = "no_validation", *, reset: bool = False) -> Frame:
         """Return X as columns, checked against what was seen in `fit`."""
-        table = None if isinstance(X, Mapping) else pandas_frame(X)  # one of scipy's is a mapping
+        table = None if isinstance(X, Mapping) else pandas_frame(X)
         if table is not None:
             X = table
             validate_data(self, X, y, reset=reset, skip_check_array=True)
