@@ -105,7 +105,7 @@ def pandas_frame(data: Any) -> pd.DataFrame | None:
     """
     if hasattr(data, "iloc") and hasattr(data, "columns"):
         return data  # type: ignore[no-any-return]
-    if isinstance(data, Mapping):
+    if isinstance(data, Mapping) and not hasattr(data, "toarray"):  # scipy has a sparse dict
         return _columns(data)
     if hasattr(data, "collect"):  # a lazy frame of polars
         data = data.collect()

@@ -197,8 +197,8 @@ def _at_path(
     if is_idx(path):
         return read_idx(path, memory=memory)
     raise DataError(
-        f"{name!r} is not of a kind that is read: images are an .npz file, a file named like "
-        "train-images-idx3-ubyte, or a folder with one sub-folder of images per class; tables are "
+        f"{name!r} is not of a kind that is read: of images give an .npz file, a file named like "
+        "train-images-idx3-ubyte, or a folder with one sub-folder of images per class; of tables "
         f"{READ}"
     )
 

@@ -63,6 +63,11 @@ COLUMNS = ("target", "text", "kind")  # settings with an option of their own
 def _form(name: str | Given) -> str:
     if isinstance(name, Given):
         return "frame" if name.table is not None else "data"
+    if name == NAME:
+        raise DataError(
+            "the data of this run were handed over in memory and are not stored: call ev.search with "
+            "them again, with the same settings and out"
+        )
     if name in control.NAMES:
         return "control"
     if name in TEXTS:
@@ -182,11 +187,6 @@ def open_task(name: str | os.PathLike[str] | Given, settings: Mapping[str, Any])
     if isinstance(name, Given):
         return _in_memory(name, settings)
     text = os.fspath(name)
-    if text == NAME:
-        raise DataError(
-            "the data of this run were handed over in memory and are not stored: call ev.search with "
-            "them again, with the same settings and out"
-        )
     match _form(text):
         case "control":
             return control.load(text)
