@@ -43,6 +43,7 @@ from .task.memory import Given, given
 from .task.opening import (
     check_settings_of,
     kind_of,
+    memory_told,
     names,
     open_task,
     settings_of,
@@ -353,6 +354,8 @@ class _Session:
         data = self.data
         self.events.phase(f"reading {self.request.task}")
         said = validated("task", self.request.said("task"), settings_of(data))
+        if line := memory_told(data):
+            self.events.say(line)
         if before is not None:
             return open_task(data, before.task_settings)
         said, self.identified = settings_with_kind(

@@ -366,6 +366,8 @@ class EvolventRegressor(RegressorMixin, _Evolvent):  # type: ignore[misc]
         return numbers
 
     def _about(self, y: np.ndarray) -> dict[str, Any]:
+        if y.min() == y.max():
+            raise DataError(f"y is {y[0]:g} in every row: there is nothing to learn from it")
         scale = scale_of(y, "y", [])
         return {"target_mean": scale["mean"], "target_unit": scale["unit"]}
 

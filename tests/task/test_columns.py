@@ -9,25 +9,25 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.deliver.predict.test_tables import exported, predicted
+from tests.deliver.predict.test_tables import SCRIPTS, exported, predicted
 from tests.task.helpers import refusal
 
 from evolvent.errors import DataError, SettingError
 from evolvent.task.asked import Asked
 from evolvent.task.frames import read_frame
+from evolvent.task.memory import given as given_data
 from evolvent.task.numbers import inputs, learnt, numbers_task
-from evolvent.task.opening import open_task
+from evolvent.task.opening import memory_told, open_task
 from evolvent.task.portable.columns import Wish, decide, read_column
 from evolvent.task.portable.dates import date_seconds
 
 
-def opened(*args) -> Any:
-    """A task of a table: unlike any other it has classes, parts and a reading."""
-    return open_task(*args)
-
-
 def held(cells, **wish):
     return decide("c", cells, Wish(**wish))
+
+
+def opened(name, settings) -> Any:
+    return open_task(name, settings)
 
 
 def saved(file, rows, header=("x", "y")):
@@ -84,6 +84,8 @@ def test_another_column_of_the_file_tells_the_decimal_sign(tmp_path):
     frame = read_frame(saved(tmp_path / "a.csv", rows))
     assert frame.columns["x"].tolist() == [1234, 5678]
     assert "points are thousands signs" in " ".join(frame.note)
+    (tmp_path / "b.csv").write_text("x;y\n1.234;a\n5.678;b\n")  # semicolons alone say nothing
+    assert read_frame(tmp_path / "b.csv").columns["x"].tolist() == [1.234, 5.678]
 
 
 def test_conflicting_signs_are_refused_with_the_option_that_decides(tmp_path):
@@ -323,3 +325,109 @@ def test_uneven_classes_are_told_for_tables(tmp_path):
     )
     assert "classes are uneven: " in " ".join(task.note)
     assert "to answer 'usual' always has an accuracy of 0.9" in " ".join(task.note)
+
+
+def test_the_memory_of_a_large_file_is_told_before_it_is_read(tmp_path):
+    file = tmp_path / "large.csv"
+    with file.open("wb") as stream:
+        stream.truncate(100_000_000)
+    assert "about 0.9 GiB of memory" in str(memory_told(str(file)))
+    assert memory_told(str(saved(tmp_path / "small.csv", [(1, 2)]))) is None
+    assert memory_told("digits") is None
+
+
+# ---- cells of every form -------------------------------------------------------------------------
+
+
+def mixed():
+    """Numbers with a mark, whole numbers that are categories, dates, text with blanks, lists."""
+    days = pd.date_range("2024-01-01", periods=60, freq="D")
+    return pd.DataFrame(
+        {
+            "n": [-999 if i % 6 == 0 else i for i in range(60)],
+            "grade": [i % 3 for i in range(60)],
+            "day": days,
+            "word": [" a" if i % 2 else "a" for i in range(60)],
+            "list": [[i] for i in range(60)],
+            "y": ["yes" if i % 2 else "no" for i in range(60)],
+        }
+    )
+
+
+SAID = {
+    "target": "y",
+    "kind": "classification",
+    "missing": ["-999"],
+    "categorical": ["grade"],
+    "ignore": ["list"],
+}
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "feather", "memory"])
+def test_what_is_said_of_columns_holds_for_every_form(tmp_path, form):
+    data = mixed()
+    if form == "memory":
+        task = opened(given_data(data), SAID)
+    else:
+        if form not in ("parquet", "feather"):
+            data["day"] = data["day"].dt.strftime("%Y-%m-%d")
+        if form == "jsonl":
+            data.to_json(tmp_path / "data.jsonl", orient="records", lines=True)
+        elif form == "csv":
+            data.to_csv(tmp_path / "data.csv", index=False)
+        else:
+            getattr(data, f"to_{form}")(tmp_path / f"data.{form}")
+        task = opened(str(tmp_path / f"data.{form}"), SAID)
+    columns = {each["name"]: each for each in task.reading["columns"]}
+    assert {name: each["type"] for name, each in columns.items()} == {
+        "n": "number",
+        "grade": "category",
+        "day": "date",
+        "word": "category",
+    }
+    assert columns["n"]["missing"]
+    assert columns["n"]["median"] > 0
+    assert columns["grade"]["categories"] == ["0", "1", "2"]
+    assert columns["word"]["categories"] == [" a", "a"]
+    assert "'n' 10 (10 '-999')" in " ".join(task.note)
+
+
+def test_predict_py_reads_another_form_than_the_search(tmp_path):
+    data = mixed().drop(columns="list")
+    data["day"] = data["day"].dt.strftime("%Y-%m-%d")
+    files = [tmp_path / "data.csv", tmp_path / "data.parquet", tmp_path / "data.jsonl"]
+    data.to_csv(files[0], index=False)
+    data.to_parquet(files[1])
+    data.to_json(files[2], orient="records", lines=True)
+    said = {key: value for key, value in SAID.items() if key != "ignore"}
+    for file in files[:2]:
+        task = opened(str(file), said)
+        own = inputs(read_frame(file, asked=Asked.of(said)), task.reading)
+        for new in files:
+            found = SCRIPTS["numbers"].inputs(new, dict(task.reading))
+            assert np.array_equal(found, own), (file.name, new.name)
+
+
+def test_numbers_of_typed_files_are_not_printed_and_read_again():
+    cells = np.array([1.234, 5.678, np.nan, np.inf])
+    found = held(cells)
+    assert found.values.tolist() == pytest.approx([1.234, 5.678, math.nan, math.nan], nan_ok=True)
+    assert (found.notes, found.gaps, found.infinite) == ([], {"": 1, "infinite": 1}, [3])
+    comma = held(["1,5", "2,25"]).form
+    assert read_column(cells, comma).values.tolist()[:2] == [1.234, 5.678]
+    large = np.array([2**62 + 1, 2**62 + 2, 2**62 + 1])
+    assert held(large).values.tolist() == [str(2**62 + 1), str(2**62 + 2), str(2**62 + 1)]
+
+
+def test_durations_of_typed_files_are_seconds(tmp_path):
+    spans = pd.to_timedelta([90, -3600, 86400.5], unit="s")
+    pd.DataFrame({"x": spans, "y": [1, 2, 3]}).to_parquet(tmp_path / "a.parquet")
+    assert read_frame(tmp_path / "a.parquet").columns["x"].tolist() == [90, -3600, 86400.5]
+
+
+def test_the_index_of_a_data_frame_that_was_saved_can_be_named_as_ignored(tmp_path):
+    rows = [(i, i % 3, i % 2) for i in range(40)]
+    file = saved(tmp_path / "a.csv", rows, ("Unnamed: 0", "x", "y"))
+    frame = read_frame(file, asked=Asked.of({"ignore": ["Unnamed: 0"]}))
+    assert list(frame.columns) == ["x", "y"]
+    assert frame.note == ()

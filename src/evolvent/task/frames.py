@@ -22,11 +22,11 @@ import numpy as np
 from ..errors import DataError
 from .asked import Asked
 from .files import LIMIT, existing, reading, some
-from .portable.columns import EXACT, Column, Wish, decide, read_column
+from .portable.columns import EXACT, Column, Wish, as_texts, decide, read_column
 from .portable.errors import Unreadable
 from .portable.forms import READ, is_table_name, read_table
 from .portable.numerals import number
-from .portable.raw import Cells, RawTable, as_written, unique_names
+from .portable.raw import Cells, RawTable, unique_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,14 @@ class Frame:
         if name in self.written:
             return self.written[name]
         column = self.column(name)
-        return _objects(as_written(column)) if column.dtype.kind == "f" else column
+        return _objects(_printed(column)) if column.dtype.kind == "f" else column
+
+
+def _printed(numbers: np.ndarray) -> list[str]:
+    """Return numbers as they are printed, whole ones alone by their digits; ``""`` is missing."""
+    filled = numbers[~np.isnan(numbers)]
+    whole = np.array_equal(filled, np.round(filled)) and np.abs(filled).max(initial=0) < EXACT
+    return ["" if x != x else str(int(x)) if whole else repr(x) for x in numbers.tolist()]
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
@@ -248,8 +255,9 @@ def _decided(cells: Mapping[str, Cells], wishes: Mapping[str, Wish]) -> dict[str
         wish = wishes[name]
         comma = "," in sure or (wish.comma and "." not in sure)
         doubtful = column.form["type"] == "number" and column.notes and not column.sure
-        if doubtful and comma != wish.comma:
-            found[name] = decide(name, cells[name], wish._replace(comma=comma))
+        again = wish._replace(comma=comma, thousands="," in sure and "." not in sure)
+        if doubtful and again != wish:
+            found[name] = decide(name, cells[name], again)
     return found
 
 
@@ -270,6 +278,9 @@ def _read_alike(source: str, cells: Mapping[str, Cells], notes: list[str], like:
         if name not in like.about:
             continue
         columns[name], foreign = read_column(each, like.about[name].form)
+        if foreign.unread and columns[name].dtype.kind == "f" and np.isnan(columns[name]).all():
+            columns[name] = as_texts(each)  # another kind of column, which is refused later
+            continue
         if foreign.other:
             notes.append(f"{source}: column {name!r} has the other decimal sign")
         if foreign.unread:

@@ -16,6 +16,7 @@ from .asked import LISTS, Asked, missing_marks
 from .frames import Frame, frame_of_table, is_table, read_frame
 from .memory import NAME, Given
 from .portable.forms import READ
+from .portable.unpacking import CELL_COST
 
 Kind = Literal["classification", "regression"]
 Texts = list[str | int | float] | str
@@ -55,6 +56,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 TEXTS = {"imdb": "movie reviews, good or bad, 25,000 + 25,000 texts"}
 _REVIEWS = ("imdb_train.csv.gz", "imdb_test.csv.gz")
+LARGE = 2**25  # a table whose memory is told before it is read [bytes]
 COLUMNS = ("target", "text", "kind")  # settings with an option of their own
 
 
@@ -228,6 +230,17 @@ def frame_with_target(name: str | Given, settings: Mapping[str, Any]) -> tuple[F
         )
     frame.column(target)
     return frame, target
+
+
+def memory_told(name: str | Given) -> str | None:
+    """Return what reading a large table takes in memory, to be told before; None of a small one."""
+    if isinstance(name, Given) or _form(name) != "frame":
+        return None
+    file = Path(name)
+    if not file.is_file() or (size := file.stat().st_size) < LARGE:
+        return None
+    need = CELL_COST * size / 2**30
+    return f"reading {file.name} ({size / 1e6:,.0f} MB) takes about {need:.1f} GiB of memory"
 
 
 def _in_memory(data: Given, settings: Mapping[str, Any]) -> Task:

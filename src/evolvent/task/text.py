@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-import numpy as np
-
 from ..errors import DataError
 from . import Part, Task
 from .files import some
 from .frames import Frame
 from .numbers import measured, with_target
 from .portable.columns import CATEGORIES
+from .portable.raw import as_written
 from .portable.tokens import FIRST_WORD, tokens, words
 from .splitting import classes_of, three_parts
 
@@ -116,11 +115,9 @@ def text_task(
 
 def texts_of(frame: Frame, column: str) -> list[str]:
     """Return a column as texts; numbers are texts too."""
-    values = frame.labels(column)
-    if values.dtype.kind == "f":
-        return ["" if np.isnan(value) else f"{value:.15g}" for value in values]
+    values = frame.written.get(column, frame.column(column))
     marks = frozenset(_marks_of(frame, column))
-    return ["" if each.strip() in marks else each for each in values]
+    return ["" if each.strip() in marks else each for each in as_written(values)]
 
 
 def _marks_of(frame: Frame, column: str) -> Iterable[str]:

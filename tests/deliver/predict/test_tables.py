@@ -22,7 +22,7 @@ from evolvent.network.build import Size, build, plan
 from evolvent.space.plain import Plain
 from evolvent.task.frames import read_frame
 from evolvent.task.numbers import inputs, numbers_task
-from evolvent.task.portable import csv_reader, features
+from evolvent.task.portable import columns, csv_reader, dates, features, numerals
 from evolvent.task.portable import tokens as tokenizer
 from evolvent.task.portable.tokens import tokens, words
 from evolvent.task.text import text_task
@@ -122,20 +122,27 @@ def test_what_the_search_can_read_the_scripts_read_alike(tmp_path_factory, text,
         with pytest.raises(numbers_script.Unreadable):
             numbers_script.read_table(file)
         return
-    columns, _, notes, *_ = numbers_script.read_table(file)
+    table, _, notes, *_ = numbers_script.read_table(file)
     assert set(notes) <= set(frame.note)
-    assert list(columns) == list(frame.columns)
+    assert list(table) == list(frame.columns)
     for name, own in frame.columns.items():
-        found, _ = numbers_script.read_column(columns[name], frame.about[name].form)
+        form = frame.about[name].form
+        found, foreign = numbers_script.read_column(table[name], form)
+        assert not foreign.other
         if own.dtype.kind == "f":
             assert np.array_equal(found, own, equal_nan=True)
         else:
-            assert own.tolist() == found.tolist()
+            empty = set(form["marks"])
+            assert found.tolist() == own.tolist()
+            assert own.tolist() == ["" if cell.strip() in empty else cell for cell in table[name]]
 
 
 @pytest.mark.parametrize(
     ("kind", "modules"),
-    [("numbers", (csv_reader, features)), ("text", (csv_reader, tokenizer))],
+    [
+        ("numbers", (csv_reader, columns, numerals, dates, features)),
+        ("text", (csv_reader, columns, tokenizer)),
+    ],
 )
 def test_a_program_holds_the_very_functions_of_the_search(kind, modules):
     text = compose(PREDICTORS / f"{kind}.py")

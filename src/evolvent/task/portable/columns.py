@@ -55,7 +55,8 @@ class Wish(NamedTuple):
         missing: texts that stand for a missing cell, in place of the usual ones.
         decimal: ``point`` or ``comma``.
         dates: ``day-first`` or ``month-first``.
-        comma: whether the file writes decimal commas, by its other columns or its semicolons.
+        comma: whether a comma may be a decimal one, by the other columns or the file's semicolons.
+        thousands: whether another column has decimal commas, so that points stand before thousands.
     """
 
     type: str | None = None
@@ -63,6 +64,7 @@ class Wish(NamedTuple):
     decimal: str | None = None
     dates: str | None = None
     comma: bool = False
+    thousands: bool = False
 
 
 class Column(NamedTuple):
@@ -395,8 +397,10 @@ def _doubtful(bodies: set[str], wish: Wish) -> tuple[str, list[str]]:
     shown = min(pointed or comma)
     mixed = _grouped_by_mixture(pointed or comma, bare)
     otherwise = "it may be otherwise: --set task.decimal="
-    if pointed and (mixed or wish.comma):
-        why = "beside whole numbers below 1,000" if mixed else "as the file has decimal commas"
+    if pointed and (mixed or wish.thousands):
+        why = (
+            "beside whole numbers below 1,000" if mixed else "as another column has decimal commas"
+        )
         return ",", [f"points are thousands signs, as in {shown!r}, {why} ({otherwise}point)"]
     if pointed:
         return ".", [f"points are decimal signs, as in {shown!r}; {otherwise}comma"]
