@@ -15,7 +15,7 @@ from .. import registry
 from ..errors import SettingError, UserError
 from ..network.build import check_network
 from ..space import Space
-from ..types import Candidate, freeze, stream
+from ..types import Candidate, Result, freeze, stream
 from .parts import make_strategy
 from .setup import Draft
 
@@ -72,12 +72,17 @@ def _try_strategy(draft: Draft) -> None:
         return  # training comes first, and how long it takes is not settled yet
     name = draft.parts.strategy.name
     with _said(f"strategy {name}: ask()"):
-        asked = make_strategy(draft.parts, draft.space, seed=0, epochs=1.0, horizon=100).ask()
+        strategy = make_strategy(draft.parts, draft.space, seed=0, epochs=1.0, horizon=100)
+        asked = strategy.ask()
     if not isinstance(asked, Candidate):
         raise SettingError(
             f"strategy {name}: its first ask() returned {asked!r}, and must return a "
             "Candidate(id, arch, budget=...)"
         )
+    with _said(f"strategy {name}: tell(result), and ask() after it"):
+        json.dumps(asked.to_json())  # as it is stored
+        strategy.tell(Result(asked, 0.5))
+        strategy.ask()
 
 
 @contextmanager

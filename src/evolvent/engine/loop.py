@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -148,7 +149,7 @@ class Search:
                 candidate: Candidate | None = waiting.pop(0)
             elif clock.over or self.over() or (self.trials is not None and used >= self.trials):
                 return None
-            elif (candidate := strategy.ask()) is not None:
+            elif (candidate := _ask(strategy)) is not None:
                 log.asked(candidate)
             if candidate is None:
                 return None
@@ -174,13 +175,41 @@ class Search:
 
     def _tell(self, strategy: Strategy, log: Log, result: Result) -> Result:
         log.told(result)
-        strategy.tell(result)
+        _tell(strategy, result)
         return result
 
     def _report(self, told: list[Result]) -> None:
         """Pass on stored results; a listener may delete weights that no candidate needs any more."""
         for result in told:
             self.listen(result)
+
+
+def _ask(strategy: Strategy) -> Candidate | None:
+    """Return the next candidate; an error of the strategy ends the search with its name."""
+    with _named(strategy, "ask()"):
+        asked = strategy.ask()
+        if asked is not None and not isinstance(asked, Candidate):
+            raise TypeError(f"it returned {asked!r}, and must return a Candidate or None")
+        return asked
+
+
+def _tell(strategy: Strategy, result: Result) -> None:
+    """Tell a result; an error of the strategy ends the search with its name."""
+    with _named(strategy, "tell(result)"):
+        strategy.tell(result)
+
+
+@contextmanager
+def _named(strategy: Strategy, method: str) -> Iterator[None]:
+    try:
+        yield
+    except EvolventError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a strategy may be the user's own code
+        raise EvolventError(
+            f"strategy {type(strategy).__name__}: {method} failed with {type(error).__name__}: "
+            f"{error}: what was found is kept, repair it and repeat the command"
+        ) from error
 
 
 def _cut(candidate: Candidate) -> Result:
