@@ -509,3 +509,24 @@ def test_a_second_stretch_without_its_horizon_is_no_replay():
     whole, _ = of_two_stretches()
     with pytest.raises(ReplayError):
         run(Widening(), whole, trials=12)
+
+
+@pytest.mark.parametrize("method", ["ask", "tell"])
+def test_an_error_of_a_strategy_is_one_line_that_names_it_and_the_log_stays(method):
+    class Broken(Climb):
+        def __init__(self):
+            super().__init__()
+            self.calls = 0
+
+    def fails(self, *args):
+        self.calls += 1
+        if self.calls > 2:
+            raise ValueError("nowhere to go")
+        return getattr(Climb, method)(self, *args)
+
+    setattr(Broken, method, fails)
+    log = Memory()
+    with pytest.raises(EvolventError, match=rf"strategy Broken: {method}.*nowhere to go") as caught:
+        run(Broken(), log)
+    assert "\n" not in str(caught.value)
+    assert len(told(log)) >= 2

@@ -212,7 +212,7 @@ def _named(strategy: Strategy, method: str) -> Iterator[None]:
         yield
     except EvolventError:
         raise
-    except Exception as error:  # noqa: BLE001 - a strategy may be the user's own code
+    except Exception as error:  # a strategy may be the user's own code
         raise EvolventError(
             f"strategy {type(strategy).__name__}: {method} failed with {type(error).__name__}: "
             f"{error}: what was found is kept, repair it and repeat the command"
