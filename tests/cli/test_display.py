@@ -90,7 +90,7 @@ def test_a_budget_in_trials_keeps_an_estimate_on_the_screen(capsys, monkeypatch)
     assert said == ["about 25 min to go, final training included"]  # once, while it holds
     now[0] += 600.0
     shown.on_result(Result(Candidate(2), 0.5))
-    assert "about 92 min to go" in capsys.readouterr().err
+    assert "about 1.5 h to go" in capsys.readouterr().err
 
 
 def test_a_budget_of_time_needs_no_estimate(capsys):
