@@ -7,6 +7,7 @@ Exit code 0 is done, 2 the input is wrong (one line says what to do), 130 interr
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import sys
@@ -80,8 +81,9 @@ def program() -> None:
     except SystemExit as stop:
         code = stop.code
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(BrokenPipeError):  # whoever read it has seen enough
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
