@@ -1,5 +1,5 @@
 """The command line: ``evolvent``, and ``python -m evolvent.cli``."""
 
-from .verbs import main
+from .verbs import main, program
 
-__all__ = ["main"]
+__all__ = ["main", "program"]

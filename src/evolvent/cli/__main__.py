@@ -1,5 +1,5 @@
 """Run the command line."""
 
-from . import main
+from . import program
 
-main()
+program()

@@ -6,7 +6,10 @@ Exit code 0 is done, 2 the input is wrong (one line says what to do), 130 interr
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -78,6 +81,24 @@ def main() -> None:
         if not (explain := getattr(error, "format_message", None)):
             raise
         _fail(explain(), 2)
+
+
+def program() -> None:
+    """Be the command line's process: run it, and end at once.
+
+    Taking apart what torch and others have loaded takes a second, and several on a busy machine; the
+    user waits for it, and it does nothing for them. What asked to run at the exit still does.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = stop.code
+    atexit._run_exitfuncs()
+    with contextlib.suppress(BrokenPipeError):  # whoever read it has seen enough
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _starting() -> float:

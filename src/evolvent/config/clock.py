@@ -14,7 +14,7 @@ LATE_SHARE, LATE_SECONDS = 0.03, 5.0  # beyond the budget: a share, or so many s
 DELIVERY_SHARE = 0.45  # of a budget in seconds: final training, controls and export; `train.share`
 AS_IS_SHARE = 0.85  # of a budget in seconds: the search, where the winner is delivered as it is
 CLOSING_SECONDS, CLOSING_SHARE = 10.0, 0.1  # for export, card and page: the smaller of the two
-STARTED = 0.5  # of the start of a process: what its slowness adds to that
+STARTED = 1.0  # of the start of a process: what its slowness adds to that
 UNKNOWN_START = 0.3  # of what came before the search: the start of a process, if none was seen
 
 
