@@ -33,7 +33,7 @@ from .engine.runner import Runner
 from .engine.store import Store
 from .engine.weights import Weights
 from .errors import DataError, RunError, SettingError
-from .execute import Executor, cores
+from .execute import Executor, cores, warm
 from .execute.inline import Inline
 from .files import check_new_folder, replace_folder, restore_folder
 from .identification import Identified, settings_with_kind
@@ -352,6 +352,7 @@ class _Session:
         if self.task is not None:
             return self.task
         data = self.data
+        warm.begin()  # while the data are read
         self.events.phase(f"reading {self.request.task}")
         said = validated("task", self.request.said("task"), settings_of(data))
         if line := memory_told(data):
@@ -482,7 +483,9 @@ def _executor(setup: Setup, workers: int) -> Executor:
     from .execute.processes import LocalSlots
 
     setup = keeping(setup)
-    return LocalSlots(setup.spec, workers=workers) if workers else Inline(setup.context)
+    if not workers:
+        return Inline(setup.context)
+    return LocalSlots(setup.spec, workers=workers, fresh=setup.request.device != "cpu")
 
 
 def _is_opened(task: Any) -> TypeGuard[AnyTask]:

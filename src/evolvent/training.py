@@ -117,7 +117,7 @@ def train(
         )
         say(_announcement(result, job, made, data))
         spec = dataclasses.replace(setup.spec, seed=seed)
-        with LocalSlots(spec, workers=1, threads=threads) as executor:
+        with LocalSlots(spec, workers=1, threads=threads, fresh=spec.device != "cpu") as executor:
             outcome = executor.submit(fit, job).result()
         card = _card(found, result, task or setup.request.task, data, job, made, outcome)
         proof = export.export(

@@ -237,7 +237,9 @@ def test_what_does_not_exist_is_refused_in_one_line(call, done, tmp_path):
     refused(call("search"), "task")
     (tmp_path / "mine").write_text("mine")
     refused(call("export", done, "--to", tmp_path), "holds files already")
-    refused(call("export", done, "--to", tmp_path / "net", "--candidate", "0"), "evolvent train")
+    run = shutil.copytree(done, tmp_path / "run")
+    shutil.rmtree(run / "weights")
+    refused(call("export", run, "--to", tmp_path / "net", "--candidate", "0"), "evolvent train")
 
 
 def test_a_search_that_found_nothing_is_told_in_one_line(call, data, tmp_path):

@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from evolvent.deliver import export as exporting
 from evolvent.deliver.export import CHECK, export, load, source
 from evolvent.errors import EvolventError
+from evolvent.execute import warm
 from evolvent.network.build import Assembled, Size, plan
 from evolvent.network.data import Resident
 from evolvent.network.fit import state_of
@@ -97,8 +98,12 @@ def test_every_network_agrees_in_an_interpreter_that_cannot_import_evolvent(toy,
         with torch.no_grad():
             save_file({"x": x.numpy(), "y": net.eval()(x).numpy()}, folder / "inputs")
         pairs += [str(folder), str(folder / "inputs")]
+    run = "for pair in zip(sys.argv[1::2], sys.argv[2::2]): print(main(*pair))"
     done = subprocess.run(
-        [sys.executable, "-I", "-c", CHECK, *pairs], capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-c", f"{CHECK}\n{run}", *pairs],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     differences = [float(line) for line in done.stdout.split()]
@@ -113,6 +118,8 @@ def test_the_check_refuses_evolvent_and_safetensors():
             [sys.executable, "-c", f"{head}\nimport {name}"], capture_output=True, text=True
         )
         assert f"{name.partition('.')[0]} must not be needed" in done.stderr
+        with pytest.raises(warm.Failed, match="must not be needed"):
+            warm.alone(f"{head}\ndef main():\n    import {name}", ())
 
 
 def test_export_proves_what_it_writes(toy, one, tmp_path):

@@ -51,11 +51,18 @@ def error_of(future):
 
 
 def children():
-    return {process.pid for process in psutil.Process().children() if is_worker(process)}
+    """Return the workers below this process, which are copies of its warm server."""
+    found = psutil.Process().children(recursive=True)
+    return {process.pid for process in found if is_worker(process)}
 
 
 def is_worker(process):
-    return "spawn_main" in " ".join(process.cmdline())
+    line = " ".join(process.cmdline())
+    return "spawn_main" in line or ("forkserver" in line and is_server(process.parent()))
+
+
+def is_server(process):
+    return process is not None and "forkserver" in " ".join(process.cmdline())
 
 
 def until(condition):

@@ -102,7 +102,7 @@ def program() -> None:
 
 
 def _starting() -> float:
-    """Return how long this process took to come here, which on a busy machine is seconds. [s]"""
+    """Return the age of this process as it came here: seconds, on a busy machine. [s]"""
     import psutil
 
     took = time.time() - psutil.Process().create_time() - (time.monotonic() - BEGAN)

@@ -24,7 +24,7 @@ from ..config.settings import PARTS, differences, validated
 from ..config.setup import Asked, Draft, Setup
 from ..engine.store import Store
 from ..errors import CandidateFailed, EvolventError, RunError, SettingError, unknown
-from ..execute import cores
+from ..execute import Executor, cores
 from ..execute.inline import Inline
 from ..execute.processes import LocalSlots
 from ..execute.waiting import as_done
@@ -169,7 +169,9 @@ def _played(
     ]
     missing = [(name, rest) for name, rest in missing if rest]
     spec = dataclasses.replace(next(iter(setups.values())).spec, seed=0)
-    executor = LocalSlots(spec, workers=workers) if workers and missing else Inline(spec)
+    executor: Executor = Inline(spec)
+    if workers and missing:
+        executor = LocalSlots(spec, workers=workers, fresh=spec.device != "cpu")
     start, left = time.monotonic(), len(missing)
     searches = [(name, (setups[name], rest)) for name, rest in missing]
     try:

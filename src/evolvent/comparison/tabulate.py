@@ -19,6 +19,7 @@ from ..config.settings import validated
 from ..config.setup import Draft
 from ..engine.store import Store
 from ..errors import RunError, SettingError
+from ..execute import Executor
 from ..execute.inline import Inline
 from ..execute.processes import LocalSlots
 from ..execute.waiting import as_done
@@ -182,7 +183,10 @@ def _fill(
 
     start, most = time.monotonic(), max(1, AHEAD * workers)
     rows = ((row, (jobs(row),)) for row in missing)  # made as they are submitted
-    with LocalSlots(draft.spec, workers=workers) if workers else Inline(draft.context) as executor:
+    executor: Executor = Inline(draft.context)
+    if workers:
+        executor = LocalSlots(draft.spec, workers=workers, fresh=draft.spec.device != "cpu")
+    with executor:
         trained = as_done(executor, measure, rows, most=most)
         for done, (row, future) in enumerate(trained, start=1):
             flops = cost(plan(space, archs[row], data, network.size), data).flops

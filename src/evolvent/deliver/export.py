@@ -9,8 +9,6 @@ from __future__ import annotations
 import inspect
 import json
 import re
-import subprocess
-import sys
 import tempfile
 import textwrap
 import types
@@ -23,6 +21,7 @@ import torch
 from torch import nn
 
 from ..errors import EvolventError
+from ..execute import warm
 from ..files import write_atomically
 from ..network.build import Assembled
 from ..network.operations import MODULES
@@ -102,18 +101,20 @@ class Forbidden:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("evolvent", "safetensors"):
             raise ImportError(f"{name} must not be needed")
+for name in [name for name in sys.modules if name.split(".")[0] in ("evolvent", "safetensors")]:
+    del sys.modules[name]
 sys.meta_path.insert(0, Forbidden())
 sys.dont_write_bytecode = True
 import torch
 torch.set_num_threads(1)
-for folder, inputs in zip(sys.argv[1::2], sys.argv[2::2]):
+def main(folder, inputs):
     spec = importlib.util.spec_from_file_location("model", folder + "/model.py")
     model = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(model)
     read = model.read_safetensors(inputs)
     with torch.no_grad():
         there = model.load(folder)(read["x"])
-    print(float((there - read["y"]).abs().max()))
+    return float((there - read["y"]).abs().max())
 """
 
 
@@ -185,7 +186,7 @@ def _proof(
         return {"parity_max_abs_diff": None, "parity_note": NO_TIME}
     try:
         difference = parity(folder, plan, state, task, patience)
-    except subprocess.TimeoutExpired:
+    except TimeoutError:
         return {"parity_max_abs_diff": None, "parity_note": NO_TIME}
     return {"parity_max_abs_diff": difference}
 
@@ -219,7 +220,7 @@ def parity(
 
     Raises:
         EvolventError: if the exported network does not run by itself, or differs.
-        subprocess.TimeoutExpired: if it takes more than `patience` seconds.
+        TimeoutError: if it takes more than `patience` seconds.
     """
     from safetensors.torch import save_file
 
@@ -231,13 +232,11 @@ def parity(
     with tempfile.TemporaryDirectory() as temporary:
         inputs = Path(temporary) / "inputs.safetensors"
         save_file({"x": x, "y": y}, inputs)
-        command = [sys.executable, "-I", "-c", CHECK, str(folder.absolute()), str(inputs)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=patience
-        )
-    if done.returncode:
-        raise EvolventError(f"the exported network does not run by itself: {done.stderr.strip()}")
-    difference = float(done.stdout)
+        try:
+            told = warm.alone(CHECK, (str(folder.absolute()), str(inputs)), patience=patience)
+        except warm.Failed as error:
+            raise EvolventError(f"the exported network does not run by itself: {error}") from error
+    difference = float(told)
     if not difference <= TOLERANCE * max(1.0, float(y.abs().max())):
         raise EvolventError(f"the exported network differs by {difference} from the trained one")
     return difference

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from ..types import Candidate, Result, failed
 from .store import Log
 
 REFUSALS = 1000  # in a row; then the limits leave nothing to search
+LATELY = 5  # [count] results whose durations tell whether another candidate could end in time
 HEARTBEAT = 0.25  # [s] between two notes of the time spent: what a kill can hide from the budget
 
 
@@ -103,7 +106,7 @@ class Search:
             fresh: list[Candidate] = []
             told: list[Result] = []
             with log.together():
-                while len(running) + len(fresh) < self.evaluator.slots and not clock.over:
+                while len(running) + len(fresh) < self.evaluator.slots and clock.room:
                     candidate = self._next(strategy, log, clock, waiting, used, told)
                     if candidate is None:
                         break
@@ -126,11 +129,11 @@ class Search:
                         self.evaluator.cancel(future)
                     answer = _cut(candidate) if ended else self._answer(future, candidate)
                     told.append(self._tell(strategy, log, clock.charge(answer)))
-                    clock.scored = clock.scored or answer.scored
+                    clock.seen(answer)
             self._report(told)
         # waiting are those of an earlier session, and there is no time left for them
         self._report([self._tell(strategy, log, _cut(candidate)) for candidate in waiting])
-        spent = clock.over or self.over() or (self.trials is not None and used >= self.trials)
+        spent = not clock.room or self.over() or (self.trials is not None and used >= self.trials)
         if not (spent or strategy.ends):
             raise EvolventError(
                 f"{type(strategy).__name__} asks for nothing while nothing runs and budget is left: "
@@ -154,7 +157,7 @@ class Search:
         for _ in range(REFUSALS):
             if waiting:
                 candidate: Candidate | None = waiting.pop(0)
-            elif clock.over or self.over() or (self.trials is not None and used >= self.trials):
+            elif not clock.room or self.over() or (self.trials is not None and used >= self.trials):
                 return None
             elif (candidate := _ask(strategy)) is not None:
                 log.asked(candidate)
@@ -276,6 +279,7 @@ class _Clock:
         self.noted = time.monotonic()
         # whether there is something to deliver, which is worth waiting for
         self.scored = not grace or any(isinstance(e, Result) and e.scored for e in log.events())
+        self.lately: deque[float] = deque(maxlen=LATELY)  # durations of evaluations [s]
 
     @property
     def left(self) -> float:
@@ -288,6 +292,18 @@ class _Clock:
     @property
     def over(self) -> bool:
         return self.left <= 0
+
+    @property
+    def room(self) -> bool:
+        """Whether another candidate could end in time: half of the last ones took no longer."""
+        expected = statistics.median(self.lately) if self.lately and self.scored else 0.0
+        return self.left > expected
+
+    def seen(self, result: Result) -> None:
+        """Take a result that is told: what it took, and whether there is one to deliver."""
+        self.scored = self.scored or result.scored
+        if result.scored:
+            self.lately.append(result.seconds)
 
     @property
     def wait(self) -> float:
@@ -315,6 +331,10 @@ class _Charged(_Clock):
     @property
     def over(self) -> bool:
         return self.seconds is not None and self.total >= self.seconds
+
+    @property
+    def room(self) -> bool:
+        return not self.over
 
     @property
     def wait(self) -> float:

@@ -24,19 +24,28 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
-from types import ModuleType
 from typing import Any, Literal, TypeVar
 
 import psutil
 
 from ..errors import CandidateFailed, SettingError, UserError, is_out_of_memory
-from . import Cancelled, Executor, OutOfMemory, TimedOut, WorkerLost, described, guarded, pickled
+from . import (
+    Cancelled,
+    Executor,
+    OutOfMemory,
+    TimedOut,
+    WorkerLost,
+    described,
+    guarded,
+    pickled,
+    warm,
+)
 
 T = TypeVar("T")
 
@@ -44,11 +53,7 @@ LOSSES = 3  # [count] dead workers after which a call, or the start of workers, 
 POLL = 0.25  # [s] between two checks of the memory and the time of running calls
 SHARE = 0.8  # of the memory available at the start, for all workers together
 NEVER_FILLED = 4 << 30  # [bytes] of address space that libraries may map and never fill
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
-
-_spawn = multiprocessing.get_context("spawn")
-_hiding = threading.Lock()
 
 
 @dataclass(eq=False)
@@ -66,7 +71,7 @@ class Call:
 class Slot:
     """A live worker process: it starts, loads its context, then runs one job after another."""
 
-    process: SpawnProcess
+    process: BaseProcess
     pipe: Connection
     state: Literal["starting", "loading", "ready"] = "starting"
     job: Call | None = None
@@ -89,6 +94,7 @@ class LocalSlots(Executor):
         memory: largest resident memory of one worker [bytes, >= 1]; by default an equal share of
             80 % of the memory available now. A call that runs alone may use all of those 80 %.
         threads: for the numerical libraries (OpenMP, MKL, OpenBLAS) of one worker. [count, >= 1]
+        fresh: whether workers start fresh and not `warm`, which those that use a GPU must.
 
     Raises:
         SettingError: if a number is outside its range.
@@ -101,10 +107,14 @@ class LocalSlots(Executor):
         workers: int,
         memory: int | None = None,
         threads: int = 1,
+        fresh: bool = False,
     ) -> None:
         for name, value in {"workers": workers, "memory": memory, "threads": threads}.items():
             if value is not None and value < 1:
                 raise SettingError(f"{name}={value} must be at least 1")
+        self._context = warm.context(fresh=fresh or threads > 1)  # a warm process has one thread
+        if not fresh:
+            warm.begin()
         everything = int(SHARE * psutil.virtual_memory().available)
         self.workers, self.threads = workers, threads
         self.memory = memory or everything // workers  # [bytes] of a worker among others
@@ -116,7 +126,7 @@ class LocalSlots(Executor):
         self._deaths = 0  # [count] of workers in a row that died before they were ready
         self._checked = 0.0  # [s, monotonic] when `_check` last looked
         self._commands: SimpleQueue[Call | Future[Any] | None] = SimpleQueue()
-        self._bell, self._ring = _spawn.Pipe(duplex=False)  # wakes the supervising thread
+        self._bell, self._ring = self._context.Pipe(duplex=False)  # wakes the supervising thread
         self._lock, self._closed = threading.Lock(), False  # guard the two lines above
         self._thread = threading.Thread(target=self._supervise, name="evolvent-slots", daemon=True)
         self._thread.start()
@@ -204,7 +214,9 @@ class LocalSlots(Executor):
             if self._failure:
                 break
             try:
-                self._slots.append(_new_slot(self.threads, self.memory_alone + NEVER_FILLED))
+                self._slots.append(
+                    _new_slot(self._context, self.threads, self.memory_alone + NEVER_FILLED)
+                )
             except OSError as error:
                 self._failure = WorkerLost(f"a worker process cannot be started: {error}")
         while self._failure and not self._slots and self._waiting:
@@ -334,31 +346,15 @@ class LocalSlots(Executor):
             job.future.set_exception(Cancelled("the executor was shut down"))
 
 
-def _new_slot(threads: int, data_limit: int) -> Slot:
-    here, there = _spawn.Pipe()
-    with there, _without_main():
-        process = _spawn.Process(target=_work, args=(there, threads, data_limit))
+def _new_slot(context: warm.Context, threads: int, data_limit: int) -> Slot:
+    here, there = context.Pipe()
+    with there, warm.without_main():
+        process = context.Process(target=_work, args=(there, threads, data_limit))
         process.start()
     return Slot(process, here)
 
 
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Hide the user's script from spawn, which would run it again in the worker.
-
-    Scripts and notebooks then need no ``if __name__ == "__main__"``. The whole module is replaced
-    for a moment, so that code of the script that runs meanwhile keeps its globals.
-    """
-    with _hiding:
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            yield
-        finally:
-            sys.modules["__main__"] = main
-
-
-def _resident(process: SpawnProcess) -> int:
+def _resident(process: BaseProcess) -> int:
     """Return the resident memory of a process; 0 if it has just died. [bytes]"""
     try:
         return int(psutil.Process(process.pid).memory_info().rss)
@@ -383,7 +379,7 @@ def _ending(code: int | None) -> str:
 
 def _work(pipe: Connection, threads: int, data_limit: int) -> None:
     """Serve a pipe until it ends: make the context first, then answer calls."""
-    for name in THREAD_VARIABLES:  # before the factory imports libraries that read them
+    for name in warm.THREAD_VARIABLES:  # before the factory imports libraries that read them
         os.environ[name] = str(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the coordinator
     _die_with_coordinator()
@@ -423,7 +419,9 @@ def _die_with_coordinator() -> None:
     """End this process when the coordinator ends, however that happens."""
     if sys.platform == "linux":
         # At once, even while a long computation holds the interpreter. The kernel sends the signal
-        # when the thread that started this process ends: the supervising one, which outlives it.
+        # when the thread that started this process ends: the supervising one, which outlives it, or
+        # the warm server's, which ends with the coordinator.
+        warm.let_go()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def follow() -> None:  # elsewhere, or if the coordinator ended before the line above

@@ -1,4 +1,4 @@
-"""What a user says of the columns of a table: what they hold, what is missing, what is left out."""
+"""The user's word on the columns of a table: kinds, missing cells, columns left out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = {"decimal": ("point", "comma"), "dates": ("day-first", "month-first")}
 
 @dataclass(frozen=True)
 class Asked:
-    """What was said of the columns of a table.
+    """The settings that concern the columns of a table.
 
     Args:
         missing: texts that stand for a missing cell in place of the usual ones; None: the usual ones.
@@ -40,7 +40,7 @@ class Asked:
 
     @staticmethod
     def of(settings: Mapping[str, Any]) -> Asked:
-        """Return what the settings of a task say, whose other settings are left alone.
+        """Return the part of a task's settings that concerns columns.
 
         Raises:
             SettingError: for a word that none of them knows.
@@ -57,7 +57,7 @@ class Asked:
         return Asked(**told)
 
     def within(self, columns: Iterable[str], categorical: Iterable[str]) -> Asked:
-        """Return what was said of some of the columns, with further ones that are categories."""
+        """Return the part that concerns some of the columns, with further ones that are categories."""
         named = {
             kind: tuple(n for n in columns if self.type_of(n) == kind) for kind in TYPES.values()
         }
@@ -82,7 +82,7 @@ class Asked:
         return _resolved(source, "ignore", self.ignore, list(columns))
 
     def wishes(self, source: str, columns: Iterable[str], comma: bool) -> dict[str, Wish]:
-        """Return what was said of every column.
+        """Return the user's word on every column.
 
         Args:
             source: of the table, for messages.

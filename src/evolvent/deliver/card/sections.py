@@ -123,7 +123,7 @@ def _reading(card: Card) -> str:
 
 
 def _uneven(card: Card) -> str:
-    """Return how uneven the classes are, against which an accuracy is to be read."""
+    """Return the imbalance of the classes, against which an accuracy is to be read."""
     told = [line for line in card.data.get("notes", ()) if line.startswith(UNEVEN_TOLD)]
     return f"{told[0][:1].upper()}{told[0][1:]}." if told else ""
 

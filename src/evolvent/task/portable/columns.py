@@ -1,4 +1,4 @@
-"""What a column of cells holds: numbers, dates, categories or text, decided by all its cells.
+"""The kind of a column: numbers, dates, categories or text, decided by all its cells.
 
 A decision is a *form*, plain JSON that travels with the network: `read_column` applies it to the cells
 of a new file as they were read in the search.
@@ -48,7 +48,7 @@ ODD = 5  # examples in a line [count]
 
 
 class Wish(NamedTuple):
-    """What a user said of a column, and what its file suggests.
+    """Hints on a column: the user's word, and the file's.
 
     Args:
         type: ``number``, ``category`` or ``date``; None decides by the cells.

@@ -140,7 +140,7 @@ def sample_rows(text: str, separator: str) -> list[list[str]]:
 
 
 def separator_of(text: str, hint: str | None = None, *, blanks: bool = False) -> str:
-    """Return what separates cells: what gives most rows the same number of cells, above one.
+    """Return the separator that gives most rows the same number of cells, above one.
 
     Args:
         text: whose first line is the header.
