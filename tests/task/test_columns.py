@@ -331,7 +331,7 @@ def test_the_memory_of_a_large_file_is_told_before_it_is_read(tmp_path):
     file = tmp_path / "large.csv"
     with file.open("wb") as stream:
         stream.truncate(100_000_000)
-    assert "about 0.9 GiB of memory" in str(memory_told(str(file)))
+    assert "about 1.4 GiB of memory" in str(memory_told(str(file)))
     assert memory_told(str(saved(tmp_path / "small.csv", [(1, 2)]))) is None
     assert memory_told("digits") is None
 

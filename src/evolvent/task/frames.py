@@ -122,7 +122,7 @@ def missing(column: np.ndarray) -> np.ndarray:
     """Return the mask of the empty cells of a column [N] bool."""
     if column.dtype.kind == "f":
         return np.asarray(np.isnan(column))
-    return np.fromiter((cell == "" for cell in column), bool, len(column))
+    return np.asarray(column == "", bool)
 
 
 def read_frame(

@@ -257,15 +257,15 @@ def _learnt_column(
 ) -> tuple[dict[str, Any] | None, str]:
     """Return what is learnt of a column, or None and why it is left out."""
     filled = column[~missing(column)]
-    distinct = len(set(filled.tolist()))
     if not len(filled):
         return None, "empty"
-    if distinct == 1 and len(filled) == len(column):
+    if (filled == filled[0]).all() and len(filled) == len(column):
         return None, "constant"
     if form["type"] == "number":
         return {"name": name, **_numeric(name, column, notes)}, ""
     if form["type"] == "date":
         return _dated(name, column, form, notes), "empty"
+    distinct = len(set(filled.tolist()))
     if distinct > max(CATEGORIES, NAME_LIKE * len(filled)):
         return None, "names"
     return _categorical(name, column, notes), "names"

@@ -16,7 +16,7 @@ from .asked import LISTS, Asked, missing_marks
 from .frames import Frame, frame_of_table, is_table, read_frame
 from .memory import NAME, Given
 from .portable.forms import READ
-from .portable.unpacking import CELL_COST
+from .portable.unpacking import CELL_COST, PACKED, PACKINGS
 
 Kind = Literal["classification", "regression"]
 Texts = list[str | int | float] | str
@@ -237,9 +237,13 @@ def memory_told(name: str | Given) -> str | None:
     if isinstance(name, Given) or _form(name) != "frame":
         return None
     file = Path(name)
-    if not file.is_file() or (size := file.stat().st_size) < LARGE:
+    if not file.is_file():
         return None
-    need = CELL_COST * size / 2**30
+    size = file.stat().st_size
+    text = size * (PACKED if file.suffix.lower() in PACKINGS else 1)
+    if text < LARGE:
+        return None
+    need = CELL_COST * text / 2**30
     return f"reading {file.name} ({size / 1e6:,.0f} MB) takes about {need:.1f} GiB of memory"
 
 

@@ -445,9 +445,9 @@ def _code(cells: Sequence[str], form: Mapping[str, str], values: np.ndarray) -> 
 def _dates(name: str, cells: Sequence[str], wish: Wish) -> Column | None:
     """Return a column as dates, times or durations, or None if it holds none."""
     marks = NO_NUMBER if wish.missing is None else wish.missing | {""}
-    filled = is_filled(cells, marks)
-    texts = as_texts(cells, marks)
-    counts = Counter(texts[filled].tolist())
+    counts = Counter(cells)
+    for cell in [each for each in counts if each.strip() in marks]:
+        del counts[cell]
     found = orders_of(counts)
     if wish.type != "date":
         found.pop("compact", None)
@@ -457,6 +457,7 @@ def _dates(name: str, cells: Sequence[str], wish: Wish) -> Column | None:
     good = {order: count for order, count in found.items() if count >= need and count}
     if not good:
         return _mixed_dates(name, cells, wish, found, len(counts))
+    filled, texts = is_filled(cells, marks), as_texts(cells, marks)
     order, notes, conflict = _order(good, counts, wish)
     if conflict:
         return _texts(name, cells, wish)._replace(conflict=f"column {name!r}: {conflict}")
@@ -500,11 +501,10 @@ def _mixed_dates(
     name: str, cells: Sequence[str], wish: Wish, found: Mapping[str, int], total: int
 ) -> Column | None:
     """Return a conflict where some dates can only have the day first, others only the month."""
-    texts = as_texts(cells, NO_NUMBER)
-    both = (seconds_of(texts, "dmy"), seconds_of(texts, "mdy")) if "dmy" in found else None
-    if both is None or "mdy" not in found:
+    if not {"dmy", "mdy"} <= found.keys():
         return None
-    day, month = (~np.isnan(each) for each in both)
+    texts = as_texts(cells, NO_NUMBER)
+    day, month = (~np.isnan(seconds_of(texts, order)) for order in ("dmy", "mdy"))
     filled = texts != ""
     if not (day | month)[filled].all() or wish.dates or not filled.any():
         return None

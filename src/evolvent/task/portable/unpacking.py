@@ -27,7 +27,8 @@ DAMAGE = (
 )
 PACKINGS = (".gz", ".bz2", ".xz", ".zip")
 CHUNK = 2**24  # read at a time [bytes]
-CELL_COST = 10  # times its text: what a cell takes in memory, about
+CELL_COST = 15  # times its text: what a cell takes in memory, at most and about
+PACKED = 5  # times its packed size: the text of a packed table, about
 
 
 def plain_name(name: str) -> str:
