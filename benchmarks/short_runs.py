@@ -124,7 +124,8 @@ def played(case: Case, folder: Path) -> dict[str, Any]:
     late = took - case.seconds
     found = {"took": round(took, 2), "load": load, "in_time": late <= lateness(case.seconds)}
     if done.returncode:
-        nothing = "no candidate of the search has a score" in done.stderr
+        reasons = ("no candidate of the search has a score", "no time was left for a candidate")
+        nothing = any(reason in done.stderr for reason in reasons)
         return found | {"outcome": "nothing" if nothing else "error", "said": done.stderr[-400:]}
     return found | {"outcome": "network"} | compared(folder)
 

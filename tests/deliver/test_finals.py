@@ -397,6 +397,13 @@ def test_a_search_without_a_trial_says_so(delivery):
         delivery(Trainings(), []).run()
 
 
+def test_a_budget_that_reading_used_up_is_said(delivery):
+    made = delivery(Trainings(), results=[], seconds=0.0, total=60.0)
+    made.store.spend("setup", 88.0)
+    with pytest.raises(RunError, match=r"took 88 s of a budget of 60 s.*--budget 352s"):
+        made.run()
+
+
 # ---- time ----------------------------------------------------------------------------------------
 
 

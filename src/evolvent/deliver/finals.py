@@ -120,7 +120,7 @@ class Delivery:
         self.results = store.results()  # of the search; reading them takes a while
         found = distinct(self.results, setup.space, self._count)
         if not found:
-            raise RunError(_nothing_found(self.results))
+            raise RunError(self._nothing_found())
         self.controls = Controls(store, setup, self.results, found[0].candidate.arch)
         if self._own(found[0]) is None:
             self.timing.must_have()
@@ -328,6 +328,24 @@ class Delivery:
             self.trainings.note("own", numbers)
         return numbers
 
+    def _nothing_found(self) -> str:
+        """Say why there is nothing to deliver, as far as the results tell."""
+        before, budget = self.store.spent("setup"), self.setup.budget.seconds
+        if not self.results and budget is not None and before > 0.9 * budget:
+            return (
+                f"reading the data and preparing took {before:.0f} s of a budget of {budget:g} s, so no "
+                "time was left for a candidate: start anew with "
+                f"--budget {round(4 * before)}s and another --out"
+            )
+        bad = [result for result in self.results if not result.ok]
+        counts = Counter(result.status for result in bad)
+        what = ", ".join(f"{count} {status}" for status, count in counts.items())
+        last = f", the last because {bad[-1].reason}" if bad else ""
+        return (
+            f"no candidate of the search has a score ({what or 'none was tried'}{last}): start anew "
+            "with a larger budget, other limits or other settings, and another --out"
+        )
+
 
 def _useless(numbers: Numbers | None, own: Own | None, metric: str) -> str:
     """Return why a final training is not delivered; empty if it is, or if there is nothing else."""
@@ -341,15 +359,3 @@ def _useless(numbers: Numbers | None, own: Own | None, metric: str) -> str:
         return ""
     score = numbers["seen"][metric]
     return f"the final training was worse, {score:.4f} on validation rows that it had learnt from"
-
-
-def _nothing_found(results: list[Result]) -> str:
-    """Say why there is nothing to deliver, as far as the results tell."""
-    bad = [result for result in results if not result.ok]
-    counts = Counter(result.status for result in bad)
-    what = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none was tried"
-    last = f", the last because {bad[-1].reason}" if bad else ""
-    return (
-        f"no candidate of the search has a score ({what}{last}): start anew with a larger budget, "
-        "other limits or other settings, and another --out"
-    )
