@@ -333,8 +333,8 @@ class Delivery:
         before, budget = self.store.spent("setup"), self.setup.budget.seconds
         if not self.results and budget is not None and before > 0.9 * budget:
             return (
-                f"reading the data and preparing took {before:.0f} s of a budget of {budget:g} s, so no "
-                "time was left for a candidate: start anew with "
+                f"reading the data and preparing took {before:.0f} s of a budget of {budget:g} s, so "
+                "no time was left for a candidate: start anew with "
                 f"--budget {round(4 * before)}s and another --out"
             )
         bad = [result for result in self.results if not result.ok]
