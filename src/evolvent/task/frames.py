@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, time
+from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -367,6 +367,8 @@ def _plain(series: Any) -> np.ndarray | list[str] | None:
     kinds = pd.api.types
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = series.astype(series.cat.categories.dtype)
+    if isinstance(series.dtype, pd.PeriodDtype):
+        series = series.dt.to_timestamp()
     if kinds.is_timedelta64_dtype(series.dtype):
         return np.asarray(series.dt.total_seconds().to_numpy(dtype=np.float64))
     if kinds.is_numeric_dtype(series.dtype) and not kinds.is_bool_dtype(series.dtype):
@@ -382,7 +384,11 @@ def _plain(series: Any) -> np.ndarray | list[str] | None:
     kept = str | bool | np.bool_ | date | time
     if kinds.is_datetime64_any_dtype(series.dtype):
         return _as_written(series)
+    if filled.any() and all(isinstance(cell, timedelta | np.timedelta64) for cell in cells[filled]):
+        return _plain(series.astype("timedelta64[ns]"))
     if all(isinstance(c, _NUMBERS) and not isinstance(c, kept) for c in cells[filled]):
+        if any(isinstance(c, int | np.integer) and abs(int(c)) > EXACT for c in cells[filled]):
+            return _as_written(series)
         return np.array([float(c) if f else np.nan for c, f in zip(cells, filled, strict=True)])
     if not all(isinstance(cell, kept | int | float) for cell in cells[filled]):
         return None
