@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import DataError
 from . import Part, Task
 from .files import some
-from .frames import About, Frame, missing
+from .frames import About, Frame, missing, with_labels
 from .portable.columns import CATEGORIES as TEXTS
 from .portable.columns import NUMBERS
 from .portable.dates import DAY, ORDERS, cycles_of, seconds_of
@@ -63,6 +63,9 @@ def numbers_task(
         DataError: if the table cannot be used.
     """
     notes = list(frame.note)
+    if kind == "classification":
+        frame = with_labels(frame, target, notes)
+        test = None if test is None else with_labels(test, target, [], like=frame)
     frame = with_target(frame, target, notes)
     other = None if test is None else with_target(_same_columns(test, frame), target, notes)
     y, y_test, about = target_of(frame, other, target, kind, notes)

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import DataError
 from . import Part, Task
 from .files import some
-from .frames import Frame
+from .frames import Frame, with_labels
 from .numbers import measured, with_target
 from .portable.columns import CATEGORIES
 from .portable.raw import as_written
@@ -60,6 +60,8 @@ def text_task(
         DataError: if the table cannot be used.
     """
     notes = [*frame.note, *note]
+    frame = with_labels(frame, target, notes)
+    test = None if test is None else with_labels(test, target, [], like=frame)
     frame = with_target(frame, target, notes)
     other = None if test is None else with_target(test, target, notes)
     try:
