@@ -488,9 +488,9 @@ def _frame_of_words(X: Any) -> pd.DataFrame | None:
             array = np.array(X, object)
         except ValueError:  # rows of unequal length, which scikit-learn refuses
             return None
-    if array is None or array.ndim != 2 or array.dtype.kind not in "OUTmM":
+    if array is None or array.ndim != 2 or array.dtype.kind not in "OUSTmM":
         return None
-    words = (str, date, time, timedelta, np.datetime64, np.timedelta64)
+    words = (str, bytes, date, time, timedelta, np.datetime64, np.timedelta64)
     if array.dtype.kind == "O" and not any(isinstance(cell, words) for cell in array.flat):
         return None
     return frame_of_array(array)

@@ -22,7 +22,16 @@ import numpy as np
 from ..errors import DataError
 from .asked import Asked
 from .files import LIMIT, existing, reading, some
-from .portable.columns import EXACT, NO_NUMBER, Column, Wish, as_texts, decide, read_column
+from .portable.columns import (
+    EXACT,
+    NO_NUMBER,
+    Column,
+    Wish,
+    as_texts,
+    decide,
+    marks_of,
+    read_column,
+)
 from .portable.errors import Unreadable
 from .portable.forms import READ, is_table_name, read_table
 from .portable.numerals import number
@@ -122,12 +131,11 @@ def with_labels(frame: Frame, name: str, notes: list[str], *, like: Frame | None
     if name not in frame.written:
         return frame
     cells = frame.written[name].tolist()
-    marks = frozenset(frame.about[name].form["marks"])
-    if like is not None:
-        marks = frozenset(like.about[name].form["marks"])
-    missing = None if like is None and marks == NO_NUMBER else marks
-    found = decide(name, cells, Wish("category", missing))
-    notes += found.notes
+    marks = frozenset((frame if like is None else like).about[name].form["marks"])
+    if like is None and marks == NO_NUMBER:  # and not what the user said
+        marks, told = marks_of(name, cells, NO_NUMBER)
+        notes += told
+    found = decide(name, cells, Wish("category", marks))
     rest = {key: each for key, each in frame.written.items() if key != name}
     return replace(
         frame,
@@ -415,6 +423,10 @@ def _plain(series: Any) -> np.ndarray | list[str] | None:
     kept = str | bool | np.bool_ | date | time
     if kinds.is_datetime64_any_dtype(series.dtype):
         return _as_written(series)
+    if filled.any() and all(
+        isinstance(cell, bytes) for cell in cells[filled]
+    ):  # as scipy reads ARFF
+        return _decoded(cells, filled)
     if filled.any() and all(isinstance(cell, timedelta | np.timedelta64) for cell in cells[filled]):
         return _plain(series.astype("timedelta64[ns]"))
     if all(isinstance(c, _NUMBERS) and not isinstance(c, kept) for c in cells[filled]):
@@ -424,6 +436,14 @@ def _plain(series: Any) -> np.ndarray | list[str] | None:
     if not all(isinstance(cell, kept | int | float) for cell in cells[filled]):
         return None
     return _as_written(series)
+
+
+def _decoded(cells: np.ndarray, filled: np.ndarray) -> list[str] | None:
+    """Return bytes as text, or None if they are none."""
+    try:
+        return [str(cell, "utf-8") if f else "" for cell, f in zip(cells, filled, strict=True)]
+    except UnicodeDecodeError:
+        return None
 
 
 def _as_written(series: Any) -> list[str]:
