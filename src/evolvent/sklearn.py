@@ -503,7 +503,7 @@ def _free_name(name: str, taken: Container[str]) -> str:
 
 
 def _warn(notes: Iterable[str]) -> None:
-    """Warn of whatever may not be as the user means it."""
+    """Warn of those notes that tell of a doubt or a loss."""
     for line in notes:
         if any(mark in line for mark in WARNED):
             warnings.warn(line, DataWarning, stacklevel=_outside())

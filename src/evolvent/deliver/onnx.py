@@ -131,7 +131,7 @@ def convert(folder: Path) -> float:
 
 
 def labels(described: dict[str, Any]) -> dict[str, str]:
-    """Return what the metadata of ``model.onnx`` say of its outputs, every value as JSON.
+    """Return the metadata of ``model.onnx`` about its outputs, every value as JSON.
 
     ``classes`` are the names of the classes in the order of the outputs; ``target`` is the column that
     a table was searched for; of a quantity, which the network gives in units from its mean,
