@@ -11,6 +11,7 @@ import pytest
 import torch
 from tests.helpers_cli import environment, evolvent
 from tests.helpers_forms import FORMS, ROWS, file_of, frame, in_memory
+from tests.helpers_forms import arff as arff_of
 
 import evolvent as ev
 from evolvent.sklearn import EvolventClassifier
@@ -122,6 +123,63 @@ def test_scikit_learn_takes_frames(kind):
     assert model.feature_names_in_.tolist() == ["size", "colour", "count"]
     plain = model.predict_proba(rows.drop(columns="kind"))
     assert np.array_equal(model.predict_proba(x), plain)
+
+
+def by_scipy(folder):
+    """The table as scipy reads it from ARFF, which takes letters of ASCII and no free texts."""
+    arff = pytest.importorskip("scipy.io.arff")
+    rows = frame().replace({"colour": {"grün": "green", "blue sky": "blue"}})
+    text = arff_of(rows).replace("'colour' string", "'colour' {red,green,blue}")
+    file = folder / "data.arff"
+    file.write_text(text.replace("'kind' string", "'kind' {no,yes}").replace("'", ""))
+    read = pd.DataFrame(arff.loadarff(file)[0])
+    return read.assign(kind=read["kind"].str.decode("utf-8"))
+
+
+def by_pandas(folder, form):
+    """The table as pandas reads it from a file of a form."""
+    file = file_of(folder, form)
+    match form:
+        case "tsv" | "txt":
+            return pd.read_csv(file, sep={"tsv": "\t", "txt": " "}[form])
+        case "json" | "jsonl":
+            return pd.read_json(file, lines=form == "jsonl")
+        case "parquet":
+            return pd.read_parquet(file)
+        case "feather":
+            return pd.read_feather(file)
+        case "xlsx":
+            return pd.read_excel(file, engine="calamine")
+    return pd.read_csv(file)
+
+
+def fitted(rows):
+    """What an estimator says of rows from which it learnt."""
+    x = rows.drop(columns="kind")
+    model = EvolventClassifier(budget="1t", random_state=0, settings=TINY).fit(x, rows["kind"])
+    assert model.classes_.tolist() == ["no", "yes"]
+    assert [each["type"] for each in model.reading_["columns"]] == ["number", "category", "number"]
+    return model.predict_proba(x)
+
+
+@pytest.fixture(scope="module")
+def fitted_frame():
+    return fitted(frame())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_scikit_learn_takes_what_pandas_or_scipy_reads_from_a_file(fitted_frame, tmp_path, form):
+    rows = by_scipy(tmp_path) if form == "arff" else by_pandas(tmp_path, form)
+    assert np.allclose(fitted(rows), fitted_frame, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["numbers", "frame"])
+@pytest.mark.parametrize("made", [lambda x: x, lambda x: np.asarray(x).tolist()])
+def test_scikit_learn_takes_arrays_frames_and_lists(name, made):
+    x, y, _ = ARRAYS[name]
+    model = EvolventClassifier(budget="1t", random_state=0, settings=TINY).fit(made(x), y)
+    assert model.n_features_in_ == np.shape(x)[1]
+    assert set(model.predict(made(x))) <= set(model.classes_.tolist())
 
 
 @pytest.mark.parametrize("name", ARRAYS)

@@ -1,5 +1,6 @@
 """The estimators of scikit-learn: its own rules, and what else a user does with them."""
 
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import evolvent as ev
-from evolvent.sklearn import EvolventClassifier, EvolventRegressor
+from evolvent.sklearn import DataWarning, EvolventClassifier, EvolventRegressor
 
 FAST: dict[str, Any] = {
     "budget": "2t",
@@ -74,7 +75,9 @@ def test_frames_with_words_and_gaps_are_learnt(data, fitted):
 
 def test_what_is_unseen_in_a_column_of_words_is_no_error(data, fitted):
     frame = data[0].assign(colour="violet")
-    assert np.isfinite(fitted[1].predict(frame)).all()
+    with pytest.warns(DataWarning, match="'colour': 150 cells hold .* not occur in fit: 'violet'"):
+        found = fitted[1].predict(frame)
+    assert np.isfinite(found).all()
     assert np.isfinite(fitted[1].predict(data[0].assign(a=np.nan))).all()
 
 
@@ -133,6 +136,250 @@ def test_a_time_is_a_budget_too(data):
 def test_workers_can_be_processes(data):
     alone, beside = (regressor(n_jobs=n).fit(data[0], data[2]) for n in (None, 2))
     assert np.allclose(alone.predict(data[0]), beside.predict(data[0]), rtol=1e-3)
+
+
+# ---- columns of every kind -----------------------------------------------------------------------
+
+ONE: dict[str, Any] = {
+    "budget": "1t",
+    "random_state": 0,
+    "settings": {"estimator": {"epochs": 1.0}, "train": {"epochs": 1.0, "finalists": 1}},
+}
+ROWS = 60
+ANSWERS = np.arange(ROWS) % 3 == 0
+
+
+def mixture():
+    """A frame with a column of every kind."""
+    day = dt.datetime(2024, 1, 1)
+    rows = range(ROWS)
+    return {
+        "when": [day + dt.timedelta(days=7 * i) for i in rows],
+        "day": [(day + dt.timedelta(days=5 * i)).date() for i in rows],
+        "took": [dt.timedelta(minutes=i * i) for i in rows],
+        "word": [("left", "right", None)[i % 3] for i in rows],
+        "flag": [i % 4 < 2 for i in rows],
+        "price": [("1.234.500", "343", "12.500", "7")[i % 4] for i in rows],
+        "code": [("01", "02", "007")[i % 3] for i in rows],
+        "text": [f"no {i} is like another" for i in rows],
+        "large": [None if i % 5 == 0 else 2**60 + i % 2 for i in rows],
+        "list": [[1, 2]] * ROWS,
+    }
+
+
+def table_by(library, columns):
+    """The columns as a table of a library."""
+    if library == "pandas":
+        large = pd.Series(columns["large"], dtype=object)
+        return pd.DataFrame({**columns, "large": large})
+    if library == "polars":
+        return pytest.importorskip("polars").DataFrame(columns)
+    return pytest.importorskip("pyarrow").table(columns)
+
+
+TYPES = {
+    "when": "date",
+    "day": "date",
+    "took": "number",
+    "word": "category",
+    "flag": "category",
+    "price": "number",
+    "code": "category",
+    "large": "category",
+}
+
+
+def categories(model):
+    return {c["name"]: c["categories"] for c in model.reading_["columns"] if "categories" in c}
+
+
+@pytest.fixture(scope="module")
+def of_pandas():
+    with pytest.warns(DataWarning):
+        return EvolventClassifier(**ONE).fit(table_by("pandas", mixture()), ANSWERS)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_columns_of_every_kind_are_read_as_those_of_a_file(library, of_pandas):
+    table = table_by(library, mixture())
+    with pytest.warns(DataWarning) as warned:
+        model = EvolventClassifier(**ONE).fit(table, ANSWERS)
+    assert {each["name"]: each["type"] for each in model.reading_["columns"]} == TYPES
+    found = categories(model)
+    assert found["code"] == ["007", "01", "02"]
+    assert found["large"] == ["", str(2**60), str(2**60 + 1)]
+    assert found["word"] == ["", "left", "right"]
+    notes = model.card_["data"]["notes"]
+    lines = (
+        "column 'list' holds neither numbers nor text: it is left out",
+        "columns of names or free text are left out: 'text'",
+        "column 'price': points are thousands signs, commas are decimal signs",
+        "column 'when' is read as dates",
+        "missing cells: 'word' 20, 'large' 12",
+    )
+    for line in lines:
+        assert any(note.startswith(line) for note in notes), notes
+    told = [str(each.message) for each in warned]
+    assert [any(line in each for each in told) for line in lines] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert {each.filename for each in warned} == {__file__}  # the line of the user
+    assert np.array_equal(model.predict_proba(table), of_pandas.predict_proba(table))
+    assert model.predict(table).dtype == bool
+    assert 0 <= model.score(table, ANSWERS) <= 1
+
+
+def test_what_is_foreign_in_new_rows_is_warned_of(of_pandas):
+    table = table_by("pandas", mixture())
+    odd = table.assign(word="Left", price=["7", *["cheap"] * (ROWS - 1)], day="soon")
+    with pytest.warns(DataWarning) as warned:
+        of_pandas.predict(odd)
+    told = "\n".join(str(each.message) for each in warned)
+    assert "column 'word': 60 cells hold categories that did not occur in fit: 'Left'" in told
+    assert "column 'price': 59 cells cannot be read, such as 'cheap'" in told
+    assert "column 'day': 60 cells cannot be read, such as 'soon'" in told
+    assert len(warned) == 3
+
+
+def test_categories_that_are_rare_in_fit_are_known(tmp_path):
+    x = pd.DataFrame({"word": ["a", "b"] * 29 + ["once", "twice"], "n": np.arange(60.0)})
+    model = EvolventClassifier(**ONE).fit(x, ANSWERS)
+    model.save(tmp_path / "net")
+    for each in (model, EvolventClassifier.load(tmp_path / "net")):
+        each.predict(x)  # warnings are errors
+        with pytest.warns(DataWarning, match="did not occur in fit: 'never'"):
+            each.predict(x.assign(word="never"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: x[["b", "a"]], "must be in the same order"),
+        (lambda x: x[["a"]], "seen at fit time, yet now missing:\n- b"),
+        (lambda x: x.assign(c=1.0), "unseen at fit time:\n- c"),
+    ],
+)
+def test_other_columns_than_those_of_fit_are_a_value_error(data, change, words):
+    x = data[0][["a", "b"]]
+    model = regressor(**ONE).fit(x, data[2])
+    with pytest.raises(ValueError, match=words):
+        model.predict(change(x))
+
+
+def test_what_is_said_of_columns_is_done(data):
+    asked = {"task": {"categorical": "code", "ignore": ["a"], "missing": ["none"]}}
+    x = data[0].assign(code=np.arange(150) % 4, colour=["none", "NA", "red"] * 50)
+    model = EvolventClassifier(**ONE | {"settings": ONE["settings"] | asked})
+    model.fit(x, data[1])
+    assert categories(model) == {"colour": ["", "NA", "red"], "code": ["0", "1", "2", "3"]}
+    assert "a" not in {each["name"] for each in model.reading_["columns"]}
+    model.set_params(settings={"task": {"ignore": "missing"}})
+    with pytest.raises(ValueError, match="has no column 'missing'"):
+        model.fit(x, data[1])
+    model.set_params(settings={"task": {"target": "y"}})
+    with pytest.raises(ValueError, match="unknown setting of task 'target'"):
+        model.fit(x, data[1])
+
+
+def test_texts_are_learnt_where_their_column_is_named(tmp_path):
+    good = np.arange(80) % 2 == 0
+    x = pd.DataFrame({"n": 1.5, "review": [f"{'fine' if g else 'poor'} film {i}" for i, g in
+                                             enumerate(good)]})  # fmt: skip
+    settings: dict[str, Any] = {"estimator": {"epochs": 8.0}}
+    settings |= {"train": {"epochs": 8.0, "finalists": 1}}
+    settings |= {"task": {"text": "review", "length": 8}}
+    model = EvolventClassifier(**ONE | {"settings": settings})
+    with pytest.warns(DataWarning, match="columns beside 'review' .* are not used: 'n'"):
+        model.fit(x, good)
+    assert model.score(x, good) > 0.9
+    model.save(tmp_path / "net")
+    again = EvolventClassifier.load(tmp_path / "net")
+    assert np.array_equal(again.predict_proba(x), model.predict_proba(x))
+    with pytest.raises(ValueError, match="texts are sorted into classes"):
+        EvolventRegressor(settings=settings).fit(x, np.arange(80.0))
+    with pytest.raises(ValueError, match="name their column"):
+        EvolventClassifier(settings={"task": {"length": 8}}).fit(x, good)
+
+
+@pytest.mark.parametrize(
+    ("x", "types"),
+    [
+        (np.array([["a", 1.5], ["b", 2.5], ["c", None]] * 20, object), ["category", "number"]),
+        ([["a", 1], ["b", 2], ["c", 3]] * 20, ["category", "number"]),
+        (np.array([["a", "1"], ["b", "2"], ["a", "3"]] * 20), ["category", "number"]),
+        (np.arange(60).astype("datetime64[D]").reshape(-1, 1), ["date"]),
+        (np.arange(60).astype("timedelta64[m]").reshape(-1, 1), ["number"]),
+        ([[1.0, 2], [3, 4], [5, 6]] * 20, ["number", "number"]),
+    ],
+)
+def test_arrays_and_lists_of_words_and_dates_are_read(x, types):
+    model = EvolventClassifier(**ONE).fit(x, ANSWERS)
+    assert [each["type"] for each in model.reading_["columns"]] == types
+    assert len(model.predict(x)) == ROWS
+
+
+TRUTH = [True, False] * 30
+TEXTS = ["01", "1", "NA", "", " a", "a", "1e5", "100000", "é", "\u0000", "x\u0000", "x"] * 5
+LABELS: dict[str, Any] = {
+    "list": (TEXTS, object),
+    "U": (np.array(["007", "7"] * 30), "<U3"),
+    "object": (np.array(TEXTS, object), object),
+    "categorical": (pd.Series(["01", "1"] * 30, dtype="category"), object),
+    "ordered": (pd.Series([3, 1] * 30, dtype="category"), np.int64),
+    "str": (pd.Series(["NA", "1.0"] * 30, dtype="string"), object),
+    "bool": (np.array(TRUTH), bool),
+    "truths": (TRUTH, bool),
+    "boolean": (pd.Series(TRUTH, dtype="boolean"), bool),
+    "objects": (pd.Series(TRUTH, dtype=object), bool),
+    "int8": (np.array([1, -1] * 30, np.int8), np.int8),
+    "Int16": (pd.Series([1, 2] * 30, dtype="Int16"), np.int16),
+    "large": ([2**63 + 1, 2**63 + 2] * 30, np.uint64),
+    "float": ([0.0, 2.0] * 30, np.float64),
+    "frame": (pd.DataFrame({"y": TRUTH}, dtype="boolean"), bool),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_come_back_as_they_were_given(name, tmp_path):
+    y, kind = LABELS[name]
+    x = np.arange(60.0).reshape(-1, 1)
+    given = np.asarray(y["y"] if name == "frame" else y, None if name != "list" else object)
+    model = EvolventClassifier(**ONE).fit(x, y)
+    assert model.classes_.dtype == kind
+    assert model.classes_.tolist() == sorted(set(given.tolist()))
+    assert model.predict(x).dtype == kind
+    assert set(model.predict(x).tolist()) <= set(given.tolist())
+    model.save(tmp_path / "net")
+    assert EvolventClassifier.load(tmp_path / "net").classes_.tolist() == model.classes_.tolist()
+
+
+def test_labels_of_polars_and_pyarrow_keep_their_type():
+    x = np.arange(60.0).reshape(-1, 1)
+    polars, pyarrow = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    for y in (polars.Series("y", TRUTH), pyarrow.chunked_array([TRUTH])):
+        assert EvolventClassifier(**ONE).fit(x, y).classes_.dtype == bool
+    model = EvolventClassifier(**ONE).fit(x, polars.Series("y", ["01", "1"] * 30))
+    assert model.classes_.tolist() == ["01", "1"]
+    assert model.reading_["target"] == "y"
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        ([1, "a"] * 30, r"several types, such as 1 \(int\) and 'a' \(str\): make them all text"),
+        ([True, 2] * 30, "several types"),
+        (["a", None] * 30, "misses 30 labels, the first in row 1"),
+        (pd.Series([1, None] * 30, dtype="Int64"), "y contains NaN"),
+        (pd.Series([None, "a"] * 30, dtype="category"), "contains NaN"),
+    ],
+)
+def test_labels_that_are_missing_or_mixed_are_a_value_error(y, words):
+    with pytest.raises(ValueError, match=words):
+        EvolventClassifier(**ONE).fit(np.arange(60.0).reshape(-1, 1), y)
 
 
 # ---- on disk -------------------------------------------------------------------------------------

@@ -5,9 +5,11 @@
     model.predict(X), model.predict_proba(X), model.score(X, y)
     model.save("net/"); EvolventClassifier.load("net/")
 
-X is an array of numbers or a data frame, whose columns may hold numbers or text, and in both may miss
-some. The interface and its rules are scikit-learn's (Buitinck et al. 2013, "API design for machine
-learning software"); its ``check_estimator`` passes for both.
+X is an array of numbers or words, or a data frame of pandas, polars or pyarrow. Its columns are read as
+those of a file are: numbers, dates, durations, truth values, categories, each with gaps. What was found
+stands in ``card_["data"]["notes"]``; what may not be as it is meant is a `DataWarning`. The interface
+and its rules are scikit-learn's (Buitinck et al. 2013, "API design for machine learning software"); its
+``check_estimator`` passes for both.
 """
 
 from __future__ import annotations
@@ -17,11 +19,14 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date, time, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -32,26 +37,58 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from . import registry
+from .config.settings import validated
 from .config.setup import Setup
 from .deliver.export import export
 from .engine.events import Say
-from .errors import DataError, UserError
+from .errors import DataError, SettingError, UserError
 from .files import new_folder, write_atomically
 from .network.build import Assembled, Size, plan
 from .network.plan import Plan
 from .run import Run
 from .session import search
 from .task import Part, Task
-from .task.frames import About, Frame, frame_of
+from .task.asked import LISTS, WORDS, Asked
+from .task.files import some
+from .task.frames import About, Frame, frame_of_table, table_of
 from .task.images import check_settings
-from .task.memory import NAME, pandas_frame
-from .task.numbers import inputs, learnt, measured
-from .task.scales import clipped, scale_of
-from .task.splitting import LEAST, three_parts
+from .task.memory import NAME, frame_of_array, pandas_frame, typed_labels
+from .task.numbers import inputs, measured, prepared, tell_gaps
+from .task.opening import SETTINGS
+from .task.portable.features import width as width_of
+from .task.portable.raw import RawTable
+from .task.portable.tokens import FIRST_WORD, tokens, words
+from .task.splitting import LEAST, Parts, note_counts, three_parts
+from .task.text import prepared_texts, texts_of
 from .types import freeze
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE = "estimator.json"  # beside the exported network
 BATCH = 4096  # rows at a time
+TEXTS = ("text", "vocabulary", "length")  # settings of a task of texts
+COLUMNS = {  # settings of a task that say how its columns are read
+    name: kind for name, kind in SETTINGS["frame"].items() if name in (*LISTS, *WORDS, *TEXTS)
+}
+UNKNOWN = "categories that did not occur in fit"
+# of what is noted of the data, what may not be as the user means it
+WARNED = (
+    "left out",
+    "are not used",
+    "taken as missing",
+    "and not missing",
+    "thousands signs",
+    "decimal sign",
+    "fit both orders",
+    UNKNOWN,
+)
+
+
+class DataWarning(UserWarning):
+    """Data are used in part, or may be read otherwise than they are meant."""
+
+
 LEAN = {"onnx": False, "proof": False, "controls": False}  # of a delivery: nobody reads the card
 
 
@@ -74,6 +111,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         network_: the network that was found, a ``torch.nn.Module`` in float64.
         card_: what is known of it: its validation score, architecture, parameters and more.
         reading_: how the columns become its inputs.
+        rare_: column -> the categories that `fit` saw and that have no input of their own.
         n_features_in_: columns seen in `fit`. [count]
         feature_names_in_: their names, where X is a data frame.
     """
@@ -105,25 +143,23 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         """Search a network for the data, train it on all rows, and keep it.
 
         Args:
-            X: numbers [N, columns], or a data frame.
+            X: numbers or words [N, columns]; or a data frame of pandas, polars or pyarrow.
             y: classes, or quantities [N].
 
         Raises:
             ValueError: if the data or a setting cannot be used.
         """
         with _as_value_errors():
-            frame = self._frame(X, y, reset=True)
-            self._search(frame, self._targets(y))
+            self._search(self._table(X, y, reset=True), y)
         return self
 
-    def _frame(self, X: Any, y: Any = "no_validation", *, reset: bool = False) -> Frame:
-        """Return X as columns, checked against what was seen in `fit`."""
-        table = None if isinstance(X, Mapping) else pandas_frame(X)
-        if table is not None:
-            X = table
-            validate_data(self, X, y, reset=reset, skip_check_array=True)
-            rows = X.set_axis(self._names(), axis=1)
-            return frame_of(rows, "X", like=None if reset else self._seen())
+    def _table(self, X: Any, y: Any = "no_validation", *, reset: bool = False) -> RawTable:
+        """Return the cells of X, checked against what was seen in `fit`."""
+        rows = None if isinstance(X, Mapping) else pandas_frame(X)
+        rows = _frame_of_words(X) if rows is None else rows
+        if rows is not None:
+            validate_data(self, rows, y, reset=reset, skip_check_array=True)
+            return table_of(rows.set_axis(self._names(), axis=1), "X")
         options = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
         if reset:
             X, _ = validate_data(
@@ -131,12 +167,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             )
         else:
             X = validate_data(self, X, reset=False, **options)
-        return Frame("X", dict(zip(self._names(), X.T, strict=True)))
-
-    def _seen(self) -> Frame:
-        """Return a frame without rows that says how the columns of `fit` were read."""
-        forms = {column["name"]: column for column in self.reading_["columns"]}
-        return Frame("fit", {}, about={name: About(form) for name, form in forms.items()})
+        return RawTable(dict(zip(self._names(), X.T, strict=True)), False, [], {})
 
     def _names(self) -> list[str]:
         if hasattr(self, "feature_names_in_"):
@@ -147,13 +178,22 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         """Return the targets [N]: int64 classes, or float64 quantities."""
         raise NotImplementedError
 
-    def _search(self, frame: Frame, y: np.ndarray) -> None:
-        if len(frame) != len(y):
-            raise DataError(f"X has {len(frame)} rows and y has {len(y)}")
+    def _search(self, table: RawTable, y: Any) -> None:
+        rows = len(next(iter(table.columns.values())))
+        target = _free_name(str(getattr(y, "name", None) or "target"), table.columns)
+        found = self._targets(y)
+        if rows != len(found):
+            raise DataError(f"X has {rows} rows and y has {len(found)}")
         check_settings(0, self.validation, 1.0, None)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        task = self._task(frame, y, seed)
         given = {part: dict(values) for part, values in (self.settings or {}).items()}
+        said = validated("task", given.pop("task", {}), COLUMNS)
+        texts = {name: said.pop(name) for name in TEXTS if name in said}
+        written = [texts["text"]] if "text" in texts else []
+        frame = frame_of_table("X", table, asked=Asked.of(said), written=written)
+        task = self._task(frame, found, target, seed, texts)
+        self.rare_ = _rare(frame, task.reading)
+        _warn(task.note)
         given["train"] = LEAN | given.get("train", {})
         if self.folder is not None:
             self._keep(self._run(task, Path(self.folder), seed, given), task)
@@ -179,40 +219,44 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         assert self.n_jobs is not None
         return None if self.n_jobs < 0 else self.n_jobs
 
-    def _task(self, frame: Frame, y: np.ndarray, seed: int) -> Task:
-        """Return the task; too few rows to split train and validate together."""
-        target = "target"
-        while target in frame.columns:
-            target += "_"
-        is_class = self.kind == "classification"
-        rows = np.arange(len(y))
-        parts = {"training": rows, "validation": rows}
-        if len(y) >= LEAST and not (is_class and np.bincount(y).max() == 1):
-            parts = three_parts(
-                y,
-                classes=is_class,
-                seed=seed,
-                validation=self.validation,
-                fraction=1.0,
-                test=False,
+    def _task(
+        self, frame: Frame, y: np.ndarray, target: str, seed: int, texts: Mapping[str, Any]
+    ) -> Task:
+        """Return the task, of texts if their column is named."""
+        notes, about, parts = list(frame.note), self._about(), self._parts(y, seed)
+        if "classes" in about:
+            note_counts(y, about["classes"], notes)
+        given: dict[str, Any] = {"target": target, "parts": parts, "notes": notes, "seed": seed}
+        if not texts:
+            tell_gaps(frame, target, notes)
+            return prepared(NAME, frame, y, about=about, **given)
+        if "text" not in texts:
+            raise SettingError(
+                f"task.{next(iter(texts))} is for texts: name their column, task.text"
             )
-        reading = {"kind": "numbers", "task": self.kind, "target": target}
-        reading |= learnt(frame, target, [])
-        about = self._about(y)
-        x, y = inputs(frame, reading), self._scaled(y, about)
-        return dataclasses.replace(
-            _described(reading | about | {"width": x.shape[1]}),
-            train=Part(x[parts["training"]], y[parts["training"]]),
-            validation=Part(x[parts["validation"]], y[parts["validation"]]),
+        if "classes" not in about:
+            raise SettingError("task.text and a regression: texts are sorted into classes")
+        frame.column(texts["text"])
+        return prepared_texts(NAME, frame, y, classes=tuple(about["classes"]), **texts, **given)
+
+    def _parts(self, y: np.ndarray, seed: int) -> Parts:
+        """Return the rows to train and to validate on; too few to split are both."""
+        is_class = self.kind == "classification"
+        if len(y) < LEAST or (is_class and np.bincount(y).max() == 1):
+            rows = np.arange(len(y))
+            return {"training": rows, "validation": rows}
+        return three_parts(
+            y,
+            classes=is_class,
             seed=seed,
+            validation=self.validation,
+            fraction=1.0,
+            test=False,
         )
 
-    def _about(self, y: np.ndarray) -> dict[str, Any]:
+    def _about(self) -> dict[str, Any]:
         """Return the facts of the target, as plain values."""
-        raise NotImplementedError
-
-    def _scaled(self, y: np.ndarray, about: Mapping[str, Any]) -> np.ndarray:
-        return y
+        return {"task": self.kind}
 
     def _keep(self, run: Run, task: Task) -> None:
         """Take over the network that a run found."""
@@ -246,13 +290,31 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         """Return the outputs of the network [N, outputs] float64."""
         check_is_fitted(self)
         with _as_value_errors():
-            x = inputs(_alike(self._frame(X), self.reading_), self.reading_)
+            frame = frame_of_table("X", self._table(X), like=self._seen())
+            x = self._inputs(frame)
+        known = [line for line in frame.note if "left out" not in line]  # that `fit` warned of
+        _warn([*known, *_strangers(frame, self.reading_, self.rare_)])
         with torch.no_grad():
             found = [
-                self.network_(torch.from_numpy(x[at : at + BATCH]).double())
+                self.network_(torch.from_numpy(x[at : at + BATCH]))
                 for at in range(0, len(x), BATCH)
             ]
         return torch.cat(found).numpy()
+
+    def _inputs(self, frame: Frame) -> np.ndarray:
+        """Return the inputs of the network: numbers [N, F] float64, or tokens [N, T] int32."""
+        reading = self.reading_
+        if reading["kind"] == "text":
+            return tokens(map(words, texts_of(frame, reading["text"])), reading)
+        return inputs(_alike(frame, reading), reading).astype(np.float64)
+
+    def _seen(self) -> Frame:
+        """Return a frame without rows that says how the columns of `fit` were read."""
+        reading = self.reading_
+        if reading["kind"] == "text":
+            form = {"type": "category", "marks": reading["marks"]}
+            return Frame("fit", {}, about={reading["text"]: About(form)})
+        return Frame("fit", {}, about={each["name"]: About(each) for each in reading["columns"]})
 
     # -- on disk ---------------------------------------------------------------------------------
 
@@ -273,6 +335,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             "names": self._names() if hasattr(self, "feature_names_in_") else None,
             "design": self.design_,
             "reading": self.reading_,
+            "rare": self.rare_,
             "card": self.card_,
             "classes": _plain_classes(getattr(self, "classes_", None)),
         }
@@ -312,6 +375,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             if told["names"] is not None:
                 made.feature_names_in_ = np.array(told["names"], object)
             made.design_, made.reading_, made.card_ = told["design"], told["reading"], told["card"]
+            made.rare_ = told["rare"]
             if told["classes"] is not None:
                 made.classes_ = np.array(told["classes"]["values"], told["classes"]["dtype"])
             made._rebuild((Path(folder) / "weights.safetensors").read_bytes())
@@ -329,7 +393,7 @@ class EvolventClassifier(ClassifierMixin, _Evolvent):  # type: ignore[misc]
     kind = "classification"
 
     def _targets(self, y: Any) -> np.ndarray:
-        y = column_or_1d(y, warn=True)
+        y = column_or_1d(typed_labels(y), warn=True)
         check_classification_targets(y)
         self.classes_, found = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -338,8 +402,8 @@ class EvolventClassifier(ClassifierMixin, _Evolvent):  # type: ignore[misc]
             )
         return found.astype(np.int64)
 
-    def _about(self, y: np.ndarray) -> dict[str, Any]:
-        return {"classes": [str(each) for each in self.classes_]}
+    def _about(self) -> dict[str, Any]:
+        return super()._about() | {"classes": [str(each) for each in self.classes_]}
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of every class [N, classes], in the order of ``classes_``."""
@@ -363,16 +427,9 @@ class EvolventRegressor(RegressorMixin, _Evolvent):  # type: ignore[misc]
     def _targets(self, y: Any) -> np.ndarray:
         y = column_or_1d(y, warn=True)
         numbers: np.ndarray = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        if numbers.min() == numbers.max():
+            raise DataError(f"y is {numbers[0]:g} in every row: there is nothing to learn from it")
         return numbers
-
-    def _about(self, y: np.ndarray) -> dict[str, Any]:
-        if y.min() == y.max():
-            raise DataError(f"y is {y[0]:g} in every row: there is nothing to learn from it")
-        scale = scale_of(y, "y", [])
-        return {"target_mean": scale["mean"], "target_unit": scale["unit"]}
-
-    def _scaled(self, y: np.ndarray, about: Mapping[str, Any]) -> np.ndarray:
-        return clipped(y, scale_of(y, "y", []))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the quantity of every row [N], in its own unit."""
@@ -391,12 +448,13 @@ def _as_value_errors() -> Iterator[None]:
 
 def _described(reading: Mapping[str, Any]) -> Task:
     """Return a task of such inputs and targets, without data."""
-    width = reading["width"]
+    text = reading["kind"] == "text"
+    width = reading["length"] if text else sum(map(width_of, reading["columns"]))
     empty = Part(np.zeros((0, width), np.float32), np.zeros(0, np.float32))
     classes = tuple(reading.get("classes", ()))
     return Task(
         name=NAME,
-        kind="numbers",
+        kind=reading["kind"],
         input_shape=(width,),
         outputs=max(1, len(classes)),
         classes=classes,
@@ -404,6 +462,7 @@ def _described(reading: Mapping[str, Any]) -> Task:
         validation=empty,
         test=None,
         unit=reading.get("target_unit", 1.0),
+        vocabulary=FIRST_WORD + len(reading["words"]) if text else 0,
         reading=reading,
         **measured(reading["task"]),
     )
@@ -419,6 +478,73 @@ def _alike(frame: Frame, reading: Mapping[str, Any]) -> Frame:
                 f"column {column['name']!r} holds {holds}, in the data of fit it held {held}"
             )
     return frame
+
+
+def _frame_of_words(X: Any) -> pd.DataFrame | None:
+    """Return an array or lists that hold words, dates or durations as a data frame, else None."""
+    array = X if isinstance(X, np.ndarray) else None
+    if isinstance(X, list | tuple):
+        try:
+            array = np.array(X, object)
+        except ValueError:  # rows of unequal length, which scikit-learn refuses
+            return None
+    if array is None or array.ndim != 2 or array.dtype.kind not in "OUSTmM":
+        return None
+    words = (str, bytes, date, time, timedelta, np.datetime64, np.timedelta64)
+    if array.dtype.kind == "O" and not any(isinstance(cell, words) for cell in array.flat):
+        return None
+    return frame_of_array(array)
+
+
+def _free_name(name: str, taken: Container[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _warn(notes: Iterable[str]) -> None:
+    """Warn of those notes that tell of a doubt or a loss."""
+    for line in notes:
+        if any(mark in line for mark in WARNED):
+            warnings.warn(line, DataWarning, stacklevel=_outside())
+
+
+def _outside() -> int:
+    """Return the `stacklevel` of the first caller outside this file, for `_warn`."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _categorical(reading: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    return (each for each in reading.get("columns", ()) if each["type"] == "category")
+
+
+def _rare(frame: Frame, reading: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return column -> its categories that have no input of their own."""
+    return {
+        column["name"]: sorted(
+            set(frame.column(column["name"]).tolist()) - {"", *column["categories"]}
+        )
+        for column in _categorical(reading)
+    }
+
+
+def _strangers(
+    frame: Frame, reading: Mapping[str, Any], rare: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    """Yield a line for every column with categories that did not occur in `fit`."""
+    for column in _categorical(reading):
+        name = column["name"]
+        known = {"", *column["categories"], *rare[name]}
+        strange = [cell for cell in frame.column(name).tolist() if cell not in known]
+        if strange:
+            yield (
+                f"X: column {name!r}: {len(strange):,} cells hold {UNKNOWN}: "
+                f"{some(sorted(set(strange)))}"
+            )
 
 
 def _single(value: torch.Tensor) -> np.ndarray:

@@ -84,6 +84,28 @@ def test_every_family_of_networks_agrees(family, toy, tmp_path):
     assert tuple(each.dim_value for each in shape) == toy.input_shape
 
 
+@pytest.mark.parametrize(
+    ("kind", "cells", "told"),
+    [
+        ("classification", ["01", '"é,"'], {"classes": ["01", "é,"], "target": "y"}),
+        ("regression", ["1", "2"], {"target": "y", "target_mean": 1.5, "target_unit": 0.5}),
+    ],
+)
+def test_the_metadata_name_the_outputs(tmp_path, kind, cells, told):
+    file = tmp_path / "data.csv"
+    rows = [f"{i % 5},{cells[i % 2]}" for i in range(40)]
+    file.write_text("\n".join(["a,y", *rows]), "utf-8")
+    task = open_task(str(file), {"target": "y", "kind": kind})
+    space = make_space("chain", task.facts, {})
+    written(tmp_path / "net", space, space.sample(random.Random(0)), task)
+    quietly(tmp_path / "net")
+    props = onnx.load(tmp_path / "net" / "model.onnx").metadata_props
+    found = {each.key: json.loads(each.value) for each in props}
+    assert found.keys() == told.keys()
+    for name, value in told.items():
+        assert found[name] == (pytest.approx(value, abs=0.1) if "target_" in name else value)
+
+
 @pytest.mark.parametrize("name", ["xor", "double-pole-no-velocity"])
 def test_evolved_networks_agree(name, tmp_path):
     task = world(name)

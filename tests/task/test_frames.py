@@ -3,6 +3,7 @@
 import decimal
 import gzip
 import math
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -285,6 +286,29 @@ def test_damaged_parquet_files_are_refused(tmp_path):
         read_frame(tmp_path / "good.parquet", limit=100)
     with pytest.raises(DataError, match="0 rows"):
         frame_of(pd.DataFrame({"a": []}), "data")
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "values"),
+    [
+        (pd.period_range("2024-01", periods=2, freq="M"), "date", ["2024-01-01", "2024-02-01"]),
+        (np.array([timedelta(minutes=1), None], object), "number", [60.0, None]),
+        (np.array([b"gr\xc3\xbcn", None], object), "category", ["grün", ""]),
+        (np.array([2**60 + 1, 2**60, None], object), "category", [f"{2**60 + 1}", f"{2**60}", ""]),
+        (np.array([3, None], object), "number", [3.0, None]),
+    ],
+)
+def test_cells_of_a_data_frame_keep_what_they_say(cells, kind, values):
+    frame = frame_of(pd.DataFrame({"a": pd.Series(cells)}), "data")
+    assert frame.about["a"].form["type"] == kind
+    found = [None if cell != cell else cell for cell in frame.column("a").tolist()]
+    assert found == values
+
+
+def test_bytes_that_are_no_text_are_left_out():
+    frame = frame_of(pd.DataFrame({"a": [b"\xff", b"a"], "b": [1, 2]}), "data")
+    assert list(frame.columns) == ["b"]
+    assert frame.note == ("column 'a' holds neither numbers nor text: it is left out",)
 
 
 def test_rows_are_taken_by_number_or_by_mask():

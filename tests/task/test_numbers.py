@@ -14,6 +14,7 @@ from tests.task.helpers import refusal
 from evolvent.errors import DataError
 from evolvent.task.frames import Frame
 from evolvent.task.numbers import CLIP, inputs, learnt, numbers_task
+from evolvent.task.opening import open_task
 
 
 def texts(*cells):
@@ -81,6 +82,42 @@ def test_classes_keep_their_names_and_their_shares_in_every_part():
 )
 def test_numbers_may_be_classes(values, names):
     assert task(table(y=np.array(values * 20))).classes == names
+
+
+def labelled(tmp_path, name, cells, **said):
+    """The task of a file whose last column holds these labels."""
+    file = tmp_path / name
+    rows = [f"{place % 7},{cell}" for place, cell in enumerate(cells)]
+    file.write_text("\n".join(["a,y", *rows]), "utf-8")
+    return open_task(str(file), {"target": "y", "kind": "classification", **said})
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        (["1", "2", "None", "-"] * 9, ("-", "1", "2", "None")),
+        ([*["1", "2"] * 9, "None", "-", "?"], ("1", "2")),  # rare, so these are missing
+        ([*[str(n) for n in range(30)] * 4, *["A"] * 4], (*sorted(map(str, range(30))), "A")),
+        (["inf", "1", "2"] * 9, ("1", "2", "inf")),
+        (["2024-01-02", "2024-01-03", "NA"] * 9, ("2024-01-02", "2024-01-03", "NA")),
+        ([*["2024-01-02", "2024-01-03"] * 9, "NA"], ("2024-01-02", "2024-01-03")),
+    ],
+)
+def test_texts_beside_numbers_or_dates_are_classes_where_they_are_frequent(
+    tmp_path, cells, classes
+):
+    made = labelled(tmp_path, "data.csv", cells)
+    assert made.classes == classes
+    told = [line for line in made.note if "is one of them and not missing" in line]
+    assert len(told) == len({"None", "-", "NA"} & set(classes))
+
+
+def test_classes_of_a_test_file_are_read_as_those_of_the_other(tmp_path):
+    (tmp_path / "test.csv").write_text("a,y\n1,1\n2,NA\n3,1\n4,1\n")
+    made = labelled(tmp_path, "data.csv", ["1", "2", "NA"] * 9, test=str(tmp_path / "test.csv"))
+    assert made.test.y.tolist() == [0, 2, 0, 0]
+    said = labelled(tmp_path, "data.csv", ["1", "2", "NA"] * 9, missing=["NA"])
+    assert said.classes == ("1", "2")
 
 
 def test_a_quantity_is_standardised_by_the_training_part():

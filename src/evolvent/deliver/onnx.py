@@ -92,6 +92,8 @@ def _part(folder: Path) -> Path:
 def convert(folder: Path) -> float:
     """Write ``model.onnx``; return its largest difference from the network at the sizes `BATCHES`.
 
+    The names of its outputs stand in its metadata (`labels`).
+
     Raises:
         ValueError: if they disagree; nothing is left then.
     """
@@ -110,6 +112,7 @@ def convert(folder: Path) -> float:
         verbose=False,
     )
     assert program is not None
+    program.model.metadata_props.update(labels(described))
     program.save(part, external_data=False)
     session = onnxruntime.InferenceSession(part, providers=["CPUExecutionProvider"])
     difference = largest = 0.0
@@ -125,6 +128,20 @@ def convert(folder: Path) -> float:
         raise ValueError(f"ONNX differs by {difference} from the network")
     part.replace(folder / "model.onnx")
     return difference
+
+
+def labels(described: dict[str, Any]) -> dict[str, str]:
+    """Return the metadata of ``model.onnx`` about its outputs, every value as JSON.
+
+    ``classes`` are the names of the classes in the order of the outputs; ``target`` is the column that
+    a table was searched for; of a quantity, which the network gives in units from its mean,
+    ``target_mean`` and ``target_unit``.
+
+    Args:
+        described: the content of ``reading.json``.
+    """
+    names = ("classes", "target", "target_mean", "target_unit")
+    return {name: json.dumps(described[name]) for name in names if described.get(name) is not None}
 
 
 def _network(folder: Path) -> Any:

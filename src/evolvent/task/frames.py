@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, time
+from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,16 @@ import numpy as np
 from ..errors import DataError
 from .asked import Asked
 from .files import LIMIT, existing, reading, some
-from .portable.columns import EXACT, Column, Wish, as_texts, decide, read_column
+from .portable.columns import (
+    EXACT,
+    NO_NUMBER,
+    Column,
+    Wish,
+    as_texts,
+    decide,
+    marks_of,
+    read_column,
+)
 from .portable.errors import Unreadable
 from .portable.forms import READ, is_table_name, read_table
 from .portable.numerals import number
@@ -62,8 +71,8 @@ class Frame:
         note: what a user should know about how it was read, one line each.
         how: how the file was read, see `portable.raw.RawTable`.
         about: name -> how a column was read, of those that were read from cells.
-        written: name -> the cells of a column of numbers as they are written [N] object, where its
-            file holds text.
+        written: name -> the cells of a column of numbers or dates as they are written [N] object,
+            where its file holds text.
     """
 
     source: str
@@ -104,6 +113,36 @@ class Frame:
             return self.written[name]
         column = self.column(name)
         return _objects(_printed(column)) if column.dtype.kind == "f" else column
+
+
+def with_labels(frame: Frame, name: str, notes: list[str], *, like: Frame | None = None) -> Frame:
+    """Return a table with a column read as labels, exactly as they are written.
+
+    As numbers or dates, a column that holds other texts too would lose these: the class ``NA`` beside
+    ``1`` and ``2`` is a label where it is as frequent as they are.
+
+    Args:
+        frame: the table; a column whose file holds no text is left as it is.
+        name: of the column.
+        notes: gets a line for texts that look missing and are frequent.
+        like: a table that was returned for this column before, and says what is missing.
+    """
+    frame.column(name)
+    if name not in frame.written:
+        return frame
+    cells = frame.written[name].tolist()
+    marks = frozenset((frame if like is None else like).about[name].form["marks"])
+    if like is None and marks == NO_NUMBER:  # and not what the user said
+        marks, told = marks_of(name, cells, NO_NUMBER)
+        notes += told
+    found = decide(name, cells, Wish("category", marks))
+    rest = {key: each for key, each in frame.written.items() if key != name}
+    return replace(
+        frame,
+        columns={**frame.columns, name: found.values},
+        about={**frame.about, name: _about(found)},
+        written=rest,
+    )
 
 
 def _printed(numbers: np.ndarray) -> list[str]:
@@ -148,7 +187,7 @@ def read_frame(
         index: whether first columns without a name and with another value in every row stay; they
             number the rows and tell nothing of them, so otherwise they are left out, which is noted.
         asked: what the user said of the columns.
-        written: columns of numbers that are kept as written, too; None keeps all.
+        written: columns of numbers or dates that are kept as written, too; None keeps all.
         like: a table whose columns say how those of the same name are read.
 
     Raises:
@@ -183,7 +222,7 @@ def frame_of_table(
         table: its cells.
         index: whether first columns without a name that number the rows stay.
         asked: what the user said of the columns.
-        written: columns of numbers that are kept as written; None keeps all.
+        written: columns of numbers or dates that are kept as written; None keeps all.
         like: a table whose columns say how those of the same name are read.
 
     Raises:
@@ -211,14 +250,14 @@ def frame_of_table(
         {
             name: _objects(cells)
             for name, cells in kept.items()
-            if _typed_late(cells, found[name].values) and (written is None or name in written)
+            if _typed_late(cells, found[name].form) and (written is None or name in written)
         },
     )
 
 
-def _typed_late(cells: Cells, values: np.ndarray) -> bool:
-    """Whether cells are texts whose values are numbers."""
-    return values.dtype.kind == "f" and not isinstance(cells, np.ndarray)
+def _typed_late(cells: Cells, form: Mapping[str, Any]) -> bool:
+    """Whether cells are texts that are read as numbers or dates."""
+    return form["type"] != "category" and not isinstance(cells, np.ndarray)
 
 
 def without_index(
@@ -288,7 +327,7 @@ def _read_alike(source: str, cells: Mapping[str, Cells], notes: list[str], like:
                 f"{source}: column {name!r}: {len(foreign.unread)} cells cannot be read, such as "
                 f"{foreign.unread[0][:40]!r}: they are taken as missing"
             )
-        if _typed_late(each, columns[name]):
+        if _typed_late(each, like.about[name].form):
             written[name] = _objects(each)
     return Frame(source, columns, tuple(notes), about=like.about, written=written)
 
@@ -367,6 +406,8 @@ def _plain(series: Any) -> np.ndarray | list[str] | None:
     kinds = pd.api.types
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = series.astype(series.cat.categories.dtype)
+    if isinstance(series.dtype, pd.PeriodDtype):
+        series = series.dt.to_timestamp()
     if kinds.is_timedelta64_dtype(series.dtype):
         return np.asarray(series.dt.total_seconds().to_numpy(dtype=np.float64))
     if kinds.is_numeric_dtype(series.dtype) and not kinds.is_bool_dtype(series.dtype):
@@ -382,11 +423,27 @@ def _plain(series: Any) -> np.ndarray | list[str] | None:
     kept = str | bool | np.bool_ | date | time
     if kinds.is_datetime64_any_dtype(series.dtype):
         return _as_written(series)
+    if filled.any() and all(
+        isinstance(cell, bytes) for cell in cells[filled]
+    ):  # as scipy reads ARFF
+        return _decoded(cells, filled)
+    if filled.any() and all(isinstance(cell, timedelta | np.timedelta64) for cell in cells[filled]):
+        return _plain(series.astype("timedelta64[ns]"))
     if all(isinstance(c, _NUMBERS) and not isinstance(c, kept) for c in cells[filled]):
+        if any(isinstance(c, int | np.integer) and abs(int(c)) > EXACT for c in cells[filled]):
+            return _as_written(series)
         return np.array([float(c) if f else np.nan for c, f in zip(cells, filled, strict=True)])
     if not all(isinstance(cell, kept | int | float) for cell in cells[filled]):
         return None
     return _as_written(series)
+
+
+def _decoded(cells: np.ndarray, filled: np.ndarray) -> list[str] | None:
+    """Return bytes as text, or None if they are none."""
+    try:
+        return [str(cell, "utf-8") if f else "" for cell, f in zip(cells, filled, strict=True)]
+    except UnicodeDecodeError:
+        return None
 
 
 def _as_written(series: Any) -> list[str]:

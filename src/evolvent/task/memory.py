@@ -112,10 +112,19 @@ def pandas_frame(data: Any) -> pd.DataFrame | None:
     if not (hasattr(data, "columns") and hasattr(data, "schema")):
         return None
     if hasattr(data, "to_dict"):  # of polars: unlike its to_pandas, this needs no pyarrow
-        return _columns(data.to_dict(as_series=False))
-    if hasattr(data, "to_pandas"):
-        return data.to_pandas()  # type: ignore[no-any-return]
+        return _columns({column.name: _cells(column) for column in data.get_columns()})
+    if hasattr(data, "to_pandas"):  # of pyarrow; a float does not hold every whole number
+        return data.to_pandas(integer_object_nulls=True)  # type: ignore[no-any-return]
     return None
+
+
+def _cells(column: Any) -> Any:
+    """Return a column of polars as pandas takes it; whole numbers with gaps stay whole."""
+    import pandas as pd
+
+    cells = column.to_list()
+    whole = column.dtype.is_integer() and column.null_count()
+    return pd.Series(cells, dtype=object) if whole else cells
 
 
 def _columns(data: Mapping[Any, Any]) -> pd.DataFrame:
@@ -137,7 +146,7 @@ def _pair(x: Any, y: Any) -> Given:
         if array.ndim in (3, 4):
             _check_lengths(array, target)
             return Given(images=Images(array, target))
-        frame = _table(array)
+        frame = frame_of_array(array)
     _check_lengths(frame, target)
     while name in map(str, frame.columns):
         name += "_"
@@ -175,7 +184,7 @@ def _check_lengths(x: Any, y: Any) -> None:
         raise DataError(f"x has {len(x)} examples and y has {len(y)}: they belong together")
 
 
-def _table(array: np.ndarray) -> pd.DataFrame:
+def frame_of_array(array: np.ndarray) -> pd.DataFrame:
     """Return an array [N, F] of numbers or words, or [N] of numbers or texts, as a data frame."""
     import pandas as pd
 
@@ -190,3 +199,83 @@ def _table(array: np.ndarray) -> pd.DataFrame:
     names = [f"x{place}" for place in range(table.shape[1])]
     made = pd.DataFrame(table, columns=names)
     return made.infer_objects() if table.dtype.kind == "O" else made
+
+
+# ---- labels that keep their type -----------------------------------------------------------------
+
+
+def typed_labels(y: Any) -> Any:
+    """Return labels as an array of the type that they were given in.
+
+    numpy makes text of a list of texts and numbers and cuts zero characters off; objects that are all
+    of one type, and columns of pandas that could miss a value, get the type of their cells.
+
+    Args:
+        y: labels [N] of any kind; of more dimensions, or of a kind that holds no labels, they are
+            returned as given.
+
+    Raises:
+        DataError: if some are missing, or they are of several types.
+    """
+    frame = pandas_frame(y) if hasattr(y, "columns") else None
+    if frame is not None and frame.shape[1] == 1:
+        y = frame.iloc[:, 0]
+    array = y
+    if hasattr(y, "to_numpy") and not hasattr(
+        y, "columns"
+    ):  # a column of pandas, polars or pyarrow
+        if hasattr(y, "isna"):
+            _check_filled(y.isna())
+        kind = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
+        plain = kind is not None and kind.kind in "biuf"
+        array = y.to_numpy(dtype=kind) if plain else y.to_numpy()
+    if isinstance(array, np.ndarray) and (array.dtype.kind not in "OT" or array.ndim != 1):
+        return array
+    if not isinstance(array, list | tuple | np.ndarray) or any(np.ndim(cell) for cell in array):
+        return y
+    cells = list(array)
+    _check_filled([cell is None or cell != cell for cell in cells])
+    found = _of_one_type(cells)
+    return _objects(cells) if isinstance(array, np.ndarray) and found.dtype.kind == "U" else found
+
+
+def _check_filled(gaps: Any) -> None:
+    rows = np.flatnonzero(np.asarray(gaps))
+    if len(rows):
+        raise DataError(
+            f"y misses {len(rows)} labels, the first in row {rows[0]}: leave these rows out, or give "
+            "them a label"
+        )
+
+
+def _of_one_type(cells: list[Any]) -> np.ndarray:
+    """Return labels as an array of their type; texts that numpy would cut stay objects."""
+    kinds = {_kind(cell): cell for cell in cells}
+    if len(kinds) > 1:
+        shown = " and ".join(f"{cell!r} ({type(cell).__name__})" for cell in kinds.values())
+        raise DataError(f"y holds labels of several types, such as {shown}: make them all text")
+    array = np.array(cells)
+    if array.dtype.kind == "U" and array.tolist() != cells:  # numpy cuts zero characters off
+        return _objects(cells)
+    if array.dtype.kind == "f" and all(isinstance(cell, int) for cell in cells):
+        # some need all 64 bits, and floats would merge them
+        fit = min(cells) >= 0 and max(cells) < 2**64
+        return np.array(cells, np.uint64) if fit else _objects(cells)
+    return array
+
+
+def _objects(cells: list[Any]) -> np.ndarray:
+    found = np.empty(len(cells), object)
+    found[:] = cells
+    return found
+
+
+def _kind(cell: Any) -> str:
+    for kind, types in {
+        "text": str,
+        "truth": bool | np.bool_,
+        "number": int | float | np.number,
+    }.items():
+        if isinstance(cell, types):
+            return kind
+    return type(cell).__name__

@@ -17,14 +17,14 @@ import numpy as np
 from ..errors import DataError
 from . import Part, Task
 from .files import some
-from .frames import About, Frame, missing
+from .frames import About, Frame, missing, with_labels
 from .portable.columns import CATEGORIES as TEXTS
 from .portable.columns import NUMBERS
 from .portable.dates import DAY, ORDERS, cycles_of, seconds_of
 from .portable.features import features, width
 from .portable.numerals import number
 from .scales import clipped, mean_and_std, scale_of, usual_range
-from .splitting import classes_of, three_parts
+from .splitting import Parts, classes_of, three_parts
 
 KINDS = ("classification", "regression")
 CLIP = 8.0  # standard deviations that a number never quite exceeds
@@ -63,6 +63,9 @@ def numbers_task(
         DataError: if the table cannot be used.
     """
     notes = list(frame.note)
+    if kind == "classification":
+        frame = with_labels(frame, target, notes)
+        test = None if test is None else with_labels(test, target, [], like=frame)
     frame = with_target(frame, target, notes)
     other = None if test is None else with_target(_same_columns(test, frame), target, notes)
     y, y_test, about = target_of(frame, other, target, kind, notes)
@@ -75,16 +78,57 @@ def numbers_task(
         fraction=fraction,
         test=test is None,
     )
+    return prepared(
+        name,
+        frame,
+        y,
+        target=target,
+        about=about,
+        parts=parts,
+        notes=notes,
+        seed=seed,
+        test=None if other is None or y_test is None else (other, y_test),
+    )
+
+
+def prepared(
+    name: str,
+    frame: Frame,
+    y: np.ndarray,
+    *,
+    target: str,
+    about: Mapping[str, Any],
+    parts: Parts,
+    notes: list[str],
+    seed: int,
+    test: tuple[Frame, np.ndarray] | None = None,
+) -> Task:
+    """Return the task of a table whose target is known and whose rows are in parts.
+
+    Args:
+        name: how the user called the data.
+        frame: the table, with or without its target.
+        y: classes [N] int64, or quantities [N].
+        target: the name of the target.
+        about: what is known of it: ``task``, and of classes their names, ``classes``.
+        parts: part -> row numbers, of ``training``, ``validation`` and maybe ``test``.
+        notes: what a user should know; gets a line for whatever else there is.
+        seed: of the split.
+        test: another table and its target, which are the test part.
+
+    Raises:
+        DataError: if the table cannot be used.
+    """
     training = frame.rows(parts["training"])
     reading = {"kind": "numbers", "target": target, **learnt(training, target, notes)}
     reading |= {"file": dict(frame.how)} if frame.how else {}
     scale: dict[str, float] = {"mean": 0.0, "unit": 1.0}
-    if kind == "regression":
+    if about["task"] == "regression":
         scale = scale_of(y[parts["training"]], target, notes)
-        about["target_mean"], about["target_unit"] = scale["mean"], scale["unit"]
+        about = {**about, "target_mean": scale["mean"], "target_unit": scale["unit"]}
     made = {key: _part(frame.rows(rows), y[rows], reading, scale) for key, rows in parts.items()}
-    if other is not None and y_test is not None:
-        made["test"] = _part(other, y_test, reading, scale)
+    if test is not None:
+        made["test"] = _part(*test, reading, scale)
     return Task(
         name=name,
         kind="numbers",
@@ -93,12 +137,12 @@ def numbers_task(
         classes=tuple(about.get("classes", ())),
         train=made["training"],
         validation=made["validation"],
-        test=made["test"],
+        test=made.get("test"),
         seed=seed,
         note=tuple(notes),
-        reading=reading | about,
+        reading={**reading, **about},
         unit=scale["unit"],
-        **measured(kind),
+        **measured(about["task"]),
     )
 
 

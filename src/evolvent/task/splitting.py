@@ -95,15 +95,26 @@ def classes_of(
         names = tuple(str(value) for value in values.tolist())
     if len(names) < 2:
         raise DataError(f"there is one class only, {names[0]!r}: at least 2 are needed")
-    counts = np.bincount(found["training"], minlength=len(names))
-    rare = [names[index] for index in np.flatnonzero(counts == 1)]
+    note_counts(found["training"], names, notes)
+    return found["training"], found.get("test"), names
+
+
+def note_counts(y: np.ndarray, names: Sequence[str], notes: list[str]) -> None:
+    """Note classes with a single row, and uneven ones.
+
+    Args:
+        y: classes [N] int64.
+        names: of the classes.
+        notes: gets the lines.
+    """
+    counts = np.bincount(y, minlength=len(names))
+    rare = [names[index] for index in np.flatnonzero(counts == 1).tolist()]
     if rare:
         notes.append(
             f"classes with a single row are learnt and never scored: {some(rare)}; leave them out or "
             "add rows"
         )
-    note_imbalance(found["training"], names, notes)
-    return found["training"], found.get("test"), names
+    note_imbalance(y, names, notes)
 
 
 def _note_equal_numbers(names: Sequence[str], notes: list[str]) -> None:

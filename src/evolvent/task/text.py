@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+import numpy as np
+
 from ..errors import DataError
 from . import Part, Task
 from .files import some
-from .frames import Frame
+from .frames import Frame, with_labels
 from .numbers import measured, with_target
 from .portable.columns import CATEGORIES
 from .portable.raw import as_written
 from .portable.tokens import FIRST_WORD, tokens, words
-from .splitting import classes_of, three_parts
+from .splitting import Parts, classes_of, three_parts
 
 LEAST_COUNT = 2  # of a word that has a token of its own [times]
 VOCABULARY = 10_000
@@ -58,6 +60,8 @@ def text_task(
         DataError: if the table cannot be used.
     """
     notes = [*frame.note, *note]
+    frame = with_labels(frame, target, notes)
+    test = None if test is None else with_labels(test, target, [], like=frame)
     frame = with_target(frame, target, notes)
     other = None if test is None else with_target(test, target, notes)
     try:
@@ -66,12 +70,62 @@ def text_task(
         )
     except DataError as error:
         raise DataError(f"{frame.source!r}, column {target!r}: {error}") from error
-    others = [each for each in frame.columns if each not in (text, target)]
-    if others:
-        notes.append(f"columns beside {text!r} and {target!r} are not used: {some(others)}")
     parts = three_parts(
         y, classes=True, seed=seed, validation=validation, fraction=fraction, test=test is None
     )
+    return prepared_texts(
+        name,
+        frame,
+        y,
+        text=text,
+        target=target,
+        classes=classes,
+        parts=parts,
+        notes=notes,
+        seed=seed,
+        vocabulary=vocabulary,
+        length=length,
+        test=None if other is None or y_test is None else (other, y_test),
+    )
+
+
+def prepared_texts(
+    name: str,
+    frame: Frame,
+    y: np.ndarray,
+    *,
+    text: str,
+    target: str,
+    classes: tuple[str, ...],
+    parts: Parts,
+    notes: list[str],
+    seed: int,
+    vocabulary: int = VOCABULARY,
+    length: int = LENGTH,
+    test: tuple[Frame, np.ndarray] | None = None,
+) -> Task:
+    """Return the task of classifying texts whose classes are known and whose rows are in parts.
+
+    Args:
+        name: how the user called the data.
+        frame: the table, with or without its target.
+        y: classes [N] int64.
+        text: the column of texts.
+        target: the name of the target.
+        classes: their names.
+        parts: part -> row numbers, of ``training``, ``validation`` and maybe ``test``.
+        notes: what a user should know; gets a line for whatever else there is.
+        seed: of the split.
+        vocabulary: most tokens; the most frequent words have one each. [count]
+        length: tokens of every text; of a longer one, the first and the last. [count]
+        test: another table and its classes, which are the test part.
+
+    Raises:
+        DataError: if there are too few words.
+    """
+    others = [each for each in frame.columns if each not in (text, target)]
+    if others:
+        notes.append(f"columns beside {text!r} and {target!r} are not used: {some(others)}")
     texts = [words(each) for each in texts_of(frame, text)]
     known = frequent((texts[row] for row in parts["training"]), vocabulary)
     if not known:
@@ -94,8 +148,8 @@ def text_task(
         key: Part(tokens((texts[row] for row in rows), reading), y[rows])
         for key, rows in parts.items()
     }
-    if other is not None and y_test is not None:
-        made["test"] = Part(tokens(map(words, texts_of(other, text)), reading), y_test)
+    if test is not None:
+        made["test"] = Part(tokens(map(words, texts_of(test[0], text)), reading), test[1])
     return Task(
         name=name,
         kind="text",
@@ -104,7 +158,7 @@ def text_task(
         classes=classes,
         train=made["training"],
         validation=made["validation"],
-        test=made["test"],
+        test=made.get("test"),
         vocabulary=FIRST_WORD + len(known),
         seed=seed,
         note=tuple(notes),

@@ -532,19 +532,27 @@ def _texts(name: str, cells: Sequence[str], wish: Wish, conflict: str = "") -> C
     if wish.missing is not None:
         marks, notes = wish.missing | {""}, list[str]()
     else:
-        marks, notes = _marks(name, cells)
+        marks, notes = marks_of(name, cells)
     filled = is_filled(cells, frozenset(marks))
     form = {"type": "category", "marks": sorted(marks)}
     return Column(form, as_texts(cells, marks), notes, _gaps(cells, filled), [], conflict)
 
 
-def _marks(name: str, cells: Sequence[str]) -> tuple[frozenset[str], list[str]]:
-    """Return the texts that are missing in a column of texts; one that is frequent there is none."""
+def marks_of(
+    name: str, cells: Sequence[str], usual_marks: frozenset[str] = MISSING
+) -> tuple[frozenset[str], list[str]]:
+    """Return the texts that are missing in a column of texts; one that is frequent there is none.
+
+    Args:
+        name: of the column, for notes.
+        cells: as written [N].
+        usual_marks: texts that are missing where they are rare.
+    """
     counts = Counter(cells)
-    looks = {cell for cell in counts if cell.strip() in MISSING}
+    looks = {cell for cell in counts if cell.strip() in usual_marks}
     others = sorted(count for cell, count in counts.items() if cell not in looks)
     if not others or not looks:
-        return MISSING, []
+        return usual_marks, []
     usual = others[len(others) // 2]
     total = sum(others) + sum(counts[each] for each in looks)
     rows: Counter[str] = Counter()
@@ -560,7 +568,7 @@ def _marks(name: str, cells: Sequence[str]) -> tuple[frozenset[str], list[str]]:
         f"one of them and not missing (--missing {mark} says otherwise)"
         for mark in frequent
     ]
-    return MISSING - set(frequent), notes
+    return usual_marks - set(frequent), notes
 
 
 def _gaps(cells: Sequence[str], filled: np.ndarray) -> dict[str, int]:
