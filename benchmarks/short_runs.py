@@ -124,7 +124,7 @@ def played(case: Case, folder: Path) -> dict[str, Any]:
     late = took - case.seconds
     found = {"took": round(took, 2), "load": load, "in_time": late <= lateness(case.seconds)}
     if done.returncode:
-        reasons = ("no candidate of the search has a score", "no time was left for a candidate")
+        reasons = ("no candidate of the search has a score", "no time was left")
         nothing = any(reason in done.stderr for reason in reasons)
         return found | {"outcome": "nothing" if nothing else "error", "said": done.stderr[-400:]}
     return found | {"outcome": "network"} | compared(folder)
