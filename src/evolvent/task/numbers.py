@@ -8,7 +8,7 @@ exported network.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from .splitting import Parts, classes_of, three_parts
 KINDS = ("classification", "regression")
 CLIP = 8.0  # standard deviations that a number never quite exceeds
 CATEGORIES = 40  # of a column; rarer ones share a place [count]
+MOST_SEEN = 1000  # categories without an input of their own that are remembered [count]
 HASHED = 32  # inputs of the categories beyond those, where many are frequent [count]
 WILD = 100.0  # interquartile ranges from the median: a number beyond says nothing about the scale
 LEAST_ROWS = 3  # of a category that has a place of its own [count]
@@ -121,6 +122,7 @@ def prepared(
     """
     training = frame.rows(parts["training"])
     reading = {"kind": "numbers", "target": target, **learnt(training, target, notes)}
+    remember_categories(reading["columns"], frame)
     reading |= {"file": dict(frame.how)} if frame.how else {}
     scale: dict[str, float] = {"mean": 0.0, "unit": 1.0}
     if about["task"] == "regression":
@@ -390,6 +392,23 @@ def _categorical(name: str, column: np.ndarray, notes: list[str]) -> dict[str, A
         f"each, the others are hashed into {HASHED}"
     )
     return {"name": name, "categories": known, "rare": False, "hashed": HASHED}
+
+
+def remember_categories(columns: Sequence[dict[str, Any]], frame: Frame) -> None:
+    """Note of each column which categories without an input of their own its table holds.
+
+    `predict.py` takes others for new ones. Of too many, ``seen`` is None: then none is called new.
+
+    Args:
+        columns: as `learnt` returns them; ``seen`` is added where there are any.
+        frame: all rows, those of the other parts too.
+    """
+    for each in columns:
+        if each["type"] == "category" and not each.get("hashed"):
+            held = set(frame.column(each["name"]).tolist())
+            seen = sorted(held - {"", *each["categories"]})
+            if seen:
+                each["seen"] = seen if len(seen) <= MOST_SEEN else None
 
 
 def inputs(frame: Frame, reading: Mapping[str, Any]) -> np.ndarray:

@@ -19,6 +19,10 @@ FOLDER = Path(__file__).resolve().parent
 BATCH = 256  # examples at a time
 
 
+class Odd(Exception):
+    """Something in a file that ``--strict`` does not allow; the message is one line."""
+
+
 def how_to_read() -> dict[str, Any]:
     """Return the content of ``reading.json``: the steps from a raw example to an input."""
     found: dict[str, Any] = json.loads((FOLDER / "reading.json").read_text("utf-8"))
@@ -60,5 +64,8 @@ def run(predict: Callable[[], None]) -> None:
     except BrokenPipeError:  # the reader of our lines has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Odd as error:
+        print(f"predict.py: {error}", file=sys.stderr)
+        sys.exit(2)
     except (Unreadable, OSError) as error:
         sys.exit(f"predict.py: {error}")

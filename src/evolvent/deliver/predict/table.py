@@ -15,7 +15,7 @@ import numpy as np
 from ...task.portable.errors import Unreadable
 from ...task.portable.forms import READ, read_table
 from ...task.portable.raw import Cells, RawTable
-from .network import how_to_read, outputs, run, softmax
+from .network import Odd, how_to_read, outputs, run, softmax
 
 
 def table_at(file: Path, reading: dict[str, Any]) -> RawTable:
@@ -24,6 +24,13 @@ def table_at(file: Path, reading: dict[str, Any]) -> RawTable:
     for line in table.notes:
         print(f"predict.py: {line}", file=sys.stderr)
     return table
+
+
+def remark(line: str, reading: dict[str, Any]) -> None:
+    """Say on stderr what is odd in a file; with ``--strict`` that is an error."""
+    if reading.get("strict"):
+        raise Odd(f"{line} (--strict allows no such cell)")
+    print(f"predict.py: {line}", file=sys.stderr)
 
 
 def column(table: RawTable, name: str, file: Path) -> Cells:
@@ -65,12 +72,16 @@ def predict_table(
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("file", type=Path, help=f"a table: {READ}")
     parser.add_argument("--probabilities", action="store_true", help="of every class")
+    parser.add_argument(
+        "--strict", action="store_true", help="cells that cannot be read are an error"
+    )
     parser.add_argument("--encoding", help="of a file of text, such as gbk; found by itself")
     parser.add_argument("--sheet", help="of a workbook; that of the training data")
     asked = parser.parse_args()
 
     def predict() -> None:
         reading = how_to_read()
+        reading["strict"] = asked.strict
         said = {"sheet": asked.sheet} if asked.sheet else {}
         said |= {"encoding": asked.encoding, "said": True} if asked.encoding else {}
         reading["file"] = reading.get("file", {}) | said

@@ -72,7 +72,8 @@ class Column(NamedTuple):
 
     Args:
         form: how, as plain JSON: ``type``, ``marks`` (texts that are missing) and of a number
-            ``decimal``, ``prefix``, ``suffix``; of a date its ``order``.
+            ``decimal``, ``prefix``, ``suffix``; of a date its ``order``; of both ``odd``,
+            the filled cells that are none, if there are any.
         values: numbers [N] float64, NaN where missing; or text [N] object, ``""`` where missing.
         notes: what a user should know, one line each.
         gaps: text that is missing -> number of rows.
@@ -222,8 +223,13 @@ def _numbers(name: str, cells: Sequence[str], wish: Wish) -> Column | None:
     gaps = _gaps(cells, filled)
     if len(infinite):
         gaps["infinite"] = len(infinite)
-    form = {"type": "number", "marks": sorted(marks), **decided.form}
+    form = {"type": "number", "marks": sorted(marks), **decided.form, **_odd(decided.unread)}
     return Column(form, values, notes, gaps, infinite.tolist(), sure=decided.sure)
+
+
+def _odd(unread: Sequence[str]) -> dict[str, list[str]]:
+    """Return what a form remembers of the cells that it cannot read: they are no news later."""
+    return {"odd": sorted(set(unread))} if unread else {}
 
 
 class _Decided(NamedTuple):
@@ -461,10 +467,10 @@ def _dates(name: str, cells: Sequence[str], wish: Wish) -> Column | None:
     order, notes, conflict = _order(good, counts, wish)
     if conflict:
         return _texts(name, cells, wish)._replace(conflict=f"column {name!r}: {conflict}")
-    unread = int(np.isnan(seconds_of(texts[filled], order)).sum())
-    if unread:
-        notes.append(f"{unread} cells that are none are taken as missing")
-    form = {"type": "date", "marks": sorted(marks), "order": order}
+    odd = texts[filled][np.isnan(seconds_of(texts[filled], order))].tolist()
+    if odd:
+        notes.append(f"{len(odd)} cells that are none are taken as missing")
+    form = {"type": "date", "marks": sorted(marks), "order": order, **_odd(odd)}
     told = [f"column {name!r}: {', '.join(notes)}"] if notes else []
     return Column(form, texts, told, _gaps(cells, filled), [])
 

@@ -30,7 +30,7 @@ _FORMS = {
     "words": re.compile(_WORDS + _AFTER),
 }
 _TIME = re.compile(
-    r"(?P<sign>-)?(?:(?P<days>\d+)\s*days?,?\s+(?:\+)?)?(?P<h>\d{1,4}):(?P<min>[0-5]\d)"
+    r"(?P<sign>-)?(?:(?P<days>\d+)\s*days?,?\s+(?P<plus>\+)?)?(?P<h>\d{1,4}):(?P<min>[0-5]\d)"
     r"(?::(?P<s>[0-5]\d(?:[.,]\d+)?))?(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?"
 )
 _SPANS = {
@@ -118,8 +118,11 @@ def _clock(cell: str) -> float | None:
     if found["half"]:
         return _time_of_day(found.groupdict())
     second = float((found["s"] or "0").replace(",", "."))
-    whole = DAY * int(found["days"] or 0) + 3600 * int(found["h"]) + 60 * int(found["min"]) + second
-    return -whole if found["sign"] else whole
+    time = 3600 * int(found["h"]) + 60 * int(found["min"]) + second
+    days = DAY * int(found["days"] or 0)
+    if found["plus"] and found["sign"]:  # pandas writes an hour before zero as -1 days +23:00:00
+        return time - days
+    return -(days + time) if found["sign"] else days + time
 
 
 def _duration(cell: str) -> float | None:
