@@ -234,6 +234,11 @@ def test_what_python_hands_over_wrongly_is_one_line(tmp_path, data, options, rea
     assert not (tmp_path / "run").exists()
 
 
+def said(stderr):
+    """Return the lines of a command but those that name what lasts, on a slow machine."""
+    return [line for line in stderr.splitlines() if not line.endswith(" ...")]
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -249,12 +254,12 @@ def test_what_a_command_says_wrongly_is_one_line(tmp_path, words, reason):
     (tmp_path / "data.sav").write_text("x")
     done = evolvent("search", *words, cwd=tmp_path)
     assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert reason in done.stderr
+    (line,) = said(done.stderr)
+    assert reason in line
 
 
 def test_an_encoding_is_said_on_the_command_line(tmp_path):
     data = frame().to_csv(index=False).encode("cp437")
     (tmp_path / "data.csv").write_bytes(data)
     done = evolvent("identify", "data.csv", "--target", "kind", "--encoding", "cp437", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, said(done.stderr)) == (0, [])

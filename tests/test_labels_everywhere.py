@@ -37,16 +37,15 @@ ODD = (
     *("NA", "N/A", "NaN", "nan", "None", "none", "NULL", "null", "?", "-", "<NA>", "NaT", "inf"),
     *("True", "true", "False", "yes", "'", '"', '""', "''", ",", ";", "|", "\t", "#", "%", "//"),
     *("2024-01-02", "01/02/2024", "2024-01-02 00:00:00", "12:30", "1 day", "\u200b", "\ufeff", "é"),
-    *("a", " a", "a ", "  a  ", "a\nb", "a\r\nb", "a\n", "[]", "{}", "=1+1", "\\", "\\n"),
+    *("a", " a", "a ", "  a  ", "a\nb", "a\r\nb", "a\rb", "a\n", "[]", "{}", "=1+1", "\\", "\\n"),
     *("x" * 5000, "名前", "🦜", "e\u0301", "ß", "SS", "\u00a0a", "a\u2028b", "a\x0bb", "\x7f"),
 )
 TEXTS = st.one_of(
     st.sampled_from(ODD),
     st.from_regex(r"[+-]?0{0,3}[0-9]{1,25}([.,][0-9]{1,4})?([eE][0-9])?", fullmatch=True),
-    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=30),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30),
 )
 MOST = 40  # categories with an input each; a column with more is hashed
-# predict.py's own writer does not quote a lone carriage return, so there is none among the texts.
 # In every file a cell of blanks alone is missing, and a column whose cells all look missing is empty.
 SEEN = TEXTS.filter(lambda text: bool(text.strip()))
 LABELS = st.lists(SEEN, min_size=2, max_size=8, unique=True).filter(

@@ -45,7 +45,7 @@ def run(toy, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def here(monkeypatch):
     """Train in this process, and prove exports elsewhere: both take most of the time."""
-    monkeypatch.setattr(full_training, "LocalSlots", lambda spec, workers, threads: Inline(spec))
+    monkeypatch.setattr(full_training, "LocalSlots", lambda spec, **how: Inline(spec))
     monkeypatch.setattr("evolvent.deliver.export.parity", lambda *args: 0.0)
 
 

@@ -19,7 +19,7 @@ from .frames import Frame, with_labels
 from .numbers import measured, with_target
 from .portable.columns import CATEGORIES
 from .portable.raw import as_written
-from .portable.tokens import FIRST_WORD, tokens, words
+from .portable.tokens import FIRST_WORD, strange_texts, tokens, words
 from .splitting import Parts, classes_of, three_parts
 
 LEAST_COUNT = 2  # of a word that has a token of its own [times]
@@ -148,6 +148,9 @@ def prepared_texts(
         key: Part(tokens((texts[row] for row in rows), reading), y[rows])
         for key, rows in parts.items()
     }
+    masks = [strange_texts(part.x).items() for part in made.values()]
+    strange = sorted({what for part in masks for what, mask in part if mask.any()})
+    reading |= {"strange": strange} if strange else {}  # `predict.py` says nothing of such texts
     if test is not None:
         made["test"] = Part(tokens(map(words, texts_of(test[0], text)), reading), test[1])
     return Task(

@@ -358,3 +358,33 @@ def test_the_command_says_it_in_one_line(tmp_path, toy):
     assert done.stderr.startswith("predict.py: ")
     assert "No such file" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("pillow", [True, False])
+def test_a_coloured_picture_for_a_network_of_grey_ones_is_told(
+    toy, tmp_path, capsys, monkeypatch, pillow
+):
+    predict = delivered(toy, tmp_path / "net")
+    grey, pictures = np.tile(np.arange(0, 64, 8, dtype=np.uint8), (8, 1)), {}
+    for name, pixels in (("grey", grey), ("like", np.stack([grey] * 3, 2)), ("red", None)):
+        if pixels is None:
+            pixels = np.stack([grey + 150, grey, grey], 2).astype(np.uint8)
+        pictures[name] = pixels
+    for name, pixels in pictures.items():
+        file = tmp_path / f"{name}.png"
+        Image.fromarray(pixels).save(file)
+    if not pillow:
+        monkeypatch.setitem(sys.modules, "PIL", None)
+    for name in pictures:
+        file = tmp_path / f"{name}.png"
+        for words in ([], ["--strict"]):
+            monkeypatch.setattr(sys, "argv", ["predict.py", *words, str(file)])
+            stopped = 0
+            try:
+                predict.main()
+            except SystemExit as stop:
+                stopped = int(stop.code or 0)
+            told = capsys.readouterr()
+            assert ("in colour" in told.err) == (name == "red")
+            assert stopped == (2 if name == "red" and words else 0)
+            assert bool(told.out) == (stopped == 0)

@@ -52,6 +52,11 @@ def test_the_training_file_itself_is_read_without_a_word(net):
             "'Male' (known: 'female', 'male'; is 'male' meant?)",
         ),
         (
+            "inf,male,2024-01-01,0",
+            "column 'Age': 1 of 61 cells could not be read as numbers, such as 'inf' (row 61): "
+            "taken as missing",
+        ),
+        (
             "30.5,robot,2024-01-01,0",
             "column 'Sex': 1 of 61 cells hold categories that the network has not seen, such as "
             "'robot' (known: 'female', 'male')",
@@ -99,3 +104,20 @@ def test_texts_without_a_word_and_without_a_known_one_are_counted(tmp_path):
 def test_durations_as_pandas_writes_them(cell, seconds):
     assert date_seconds(cell, "duration") == seconds
     assert date_seconds(cell, "clock") == seconds
+
+
+def test_strange_texts_of_the_training_file_are_no_news(tmp_path):
+    rows = [f"{'good film' if i % 2 else 'bad film'},{i % 2}" for i in range(60)]
+    for name, more in (("plain", []), ("strange", [",0", "xylophon,1"])):
+        file = tmp_path / f"{name}.csv"
+        file.write_text("\n".join(["review,y", *rows, *more]) + "\n")
+        task = text_task("t", read_frame(file), text="review", target="y")
+        exported(tmp_path / name, task)
+    file = tmp_path / "strange.csv"
+    assert predicted(tmp_path / "strange", file, "--strict").stderr == ""
+    told = predicted(tmp_path / "plain", file).stderr.splitlines()
+    assert told == [
+        "predict.py: column 'review': 1 of 62 texts hold no word, the first in row 61",
+        "predict.py: column 'review': 1 of 62 texts hold no word that the network knows, the first in "
+        "row 62",
+    ]

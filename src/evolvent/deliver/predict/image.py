@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from ...task.portable.errors import Unreadable
-from .network import how_to_read, outputs, run, softmax
+from .network import how_to_read, outputs, remark, run, softmax
 
 # ---- from images to classes ----------------------------------------------------------------------
 
@@ -34,6 +34,16 @@ ARRAYS = ("x_test", "x", "x_val", "x_train")  # of an .npz, the first that is th
 IDX = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 DAMAGED = (OSError, EOFError, ValueError, KeyError, struct.error, zlib.error, zipfile.BadZipFile)
 MOST_PIXELS = 2**30 // 12
+COLOURED = (
+    "RGB",
+    "RGBA",
+    "P",
+    "CMYK",
+    "YCbCr",
+    "HSV",
+    "LAB",
+)  # modes of Pillow that may have colour
+GREY = 32  # between the channels of a grey picture, at most
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -44,10 +54,13 @@ def main() -> None:
         "files", nargs="+", metavar="FILE", help="a picture, .npy, .npz or idx file"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per image")
+    parser.add_argument(
+        "--strict", action="store_true", help="a picture of another kind is an error"
+    )
     said = parser.parse_args()
 
     def predict() -> None:
-        reading = how_to_read()
+        reading = how_to_read() | {"strict": said.strict}
         for name in said.files:
             report(name, images_of(Path(name), reading), reading["classes"], said.json)
 
@@ -169,9 +182,13 @@ def picture(file: Path, reading: dict[str, Any]) -> np.ndarray:
     try:
         from PIL import Image
     except ImportError:
+        if channels == 1 and (data := file.read_bytes()).startswith(PNG):
+            tell_colour(file, read_png(data), reading)
         return picture_by_hand(file, channels, height, width)
     try:
         with file.open("rb") as stream, Image.open(stream) as image:
+            if channels == 1 and image.mode in COLOURED:
+                tell_colour(file, np.asarray(image.convert("RGB")), reading)
             return prepared(image, channels, height, width)
     except (SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(str(error)) from error
@@ -196,6 +213,13 @@ def prepared(image: Any, channels: int, height: int, width: int) -> np.ndarray:
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(height, width, channels)
+
+
+def tell_colour(file: Path, pixels: np.ndarray, reading: dict[str, Any]) -> None:
+    """Say that a picture [H, W, 1 or 3] has colours, where the network learnt from grey ones."""
+    spread = pixels.max(2).astype(np.int64) - pixels.min(2)
+    if spread.max(initial=0) > GREY:
+        remark(f"{str(file)!r} is in colour, the network learnt from grey pictures", reading)
 
 
 def picture_by_hand(file: Path, channels: int, height: int, width: int) -> np.ndarray:

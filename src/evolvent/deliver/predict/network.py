@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -23,6 +24,13 @@ class Odd(Exception):
     """Something in a file that ``--strict`` does not allow; the message is one line."""
 
 
+def remark(line: str, reading: dict[str, Any]) -> None:
+    """Say on stderr what is odd in a file; with ``--strict`` that is an error."""
+    if reading.get("strict"):
+        raise Odd(f"{line} (--strict does not allow that)")
+    print(f"predict.py: {line}", file=sys.stderr)
+
+
 def how_to_read() -> dict[str, Any]:
     """Return the content of ``reading.json``: the steps from a raw example to an input."""
     found: dict[str, Any] = json.loads((FOLDER / "reading.json").read_text("utf-8"))
@@ -35,18 +43,24 @@ def outputs(x: np.ndarray) -> Iterator[np.ndarray]:
     Args:
         x: raw images, or the inputs of other networks. [N, ...]
     """
+    net, preprocess = _network()
+    for start in range(0, len(x), BATCH):
+        with torch.no_grad():
+            y = net(preprocess(np.array(x[start : start + BATCH])))
+        yield y.double().numpy()
+
+
+@functools.cache
+def _network() -> tuple[Any, Callable[[np.ndarray], Any]]:
+    """Return the network, and what makes its inputs of raw examples."""
     sys.dont_write_bytecode = True  # the folder stays as it is
     spec = importlib.util.spec_from_file_location("model", FOLDER / "model.py")
     assert spec is not None
     assert spec.loader is not None
     model: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(model)
-    net = model.load(FOLDER)
-    preprocess = getattr(model, "preprocess", torch.from_numpy)  # only images have one
-    for start in range(0, len(x), BATCH):
-        with torch.no_grad():
-            y = net(preprocess(np.array(x[start : start + BATCH])))
-        yield y.double().numpy()
+    # only images have a preprocessing
+    return model.load(FOLDER), getattr(model, "preprocess", torch.from_numpy)
 
 
 def softmax(y: np.ndarray) -> np.ndarray:

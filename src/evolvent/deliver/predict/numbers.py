@@ -20,7 +20,8 @@ import numpy as np
 from ...task.portable.columns import read_column
 from ...task.portable.features import features
 from ...task.portable.unread import misread, misread_lines
-from .table import column, predict_table, remark, table_at
+from .network import remark
+from .table import column, predict_table, table_at
 
 # ---- from a file to inputs -----------------------------------------------------------------------
 

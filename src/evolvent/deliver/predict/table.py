@@ -15,7 +15,7 @@ import numpy as np
 from ...task.portable.errors import Unreadable
 from ...task.portable.forms import READ, read_table
 from ...task.portable.raw import Cells, RawTable
-from .network import Odd, how_to_read, outputs, run, softmax
+from .network import how_to_read, outputs, run, softmax
 
 
 def table_at(file: Path, reading: dict[str, Any]) -> RawTable:
@@ -24,13 +24,6 @@ def table_at(file: Path, reading: dict[str, Any]) -> RawTable:
     for line in table.notes:
         print(f"predict.py: {line}", file=sys.stderr)
     return table
-
-
-def remark(line: str, reading: dict[str, Any]) -> None:
-    """Say on stderr what is odd in a file; with ``--strict`` that is an error."""
-    if reading.get("strict"):
-        raise Odd(f"{line} (--strict allows no such cell)")
-    print(f"predict.py: {line}", file=sys.stderr)
 
 
 def column(table: RawTable, name: str, file: Path) -> Cells:
@@ -51,8 +44,12 @@ def figures(mean: float, unit: float) -> int:
 
 def write(y: np.ndarray, reading: dict[str, Any], probabilities: bool) -> None:
     """Print one line per row, from what the network says of it [N, outputs]."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
     classes = reading.get("classes")
+    # by itself csv quotes no lone carriage return, at which many readers would break the line
+    broken = any("\r" in name for name in (reading["target"], *(classes or ())))
+    writer = csv.writer(
+        sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL if broken else csv.QUOTE_MINIMAL
+    )
     if classes is None:
         writer.writerow([reading["target"]])
         places = figures(reading["target_mean"], reading["target_unit"])

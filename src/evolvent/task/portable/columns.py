@@ -188,7 +188,7 @@ def _array(cells: np.ndarray, wish: Wish) -> Column:
     gaps = dict(Counter(as_written(cells[np.isnan(values)])))
     if infinite:
         gaps["infinite"] = len(infinite)
-    form = {**NUMBERS, "marks": sorted(marks)}
+    form = {**NUMBERS, "marks": sorted(marks), **({"infinite": True} if infinite else {})}
     return Column(form, np.where(np.isinf(values), math.nan, values), [], gaps, infinite)
 
 
@@ -223,7 +223,8 @@ def _numbers(name: str, cells: Sequence[str], wish: Wish) -> Column | None:
     gaps = _gaps(cells, filled)
     if len(infinite):
         gaps["infinite"] = len(infinite)
-    form = {"type": "number", "marks": sorted(marks), **decided.form, **_odd(decided.unread)}
+    form = {"type": "number", "marks": sorted(marks), **decided.form}
+    form |= _odd([*decided.unread, *(cells[row] for row in infinite.tolist())])
     return Column(form, values, notes, gaps, infinite.tolist(), sure=decided.sure)
 
 

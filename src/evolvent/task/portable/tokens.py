@@ -34,3 +34,12 @@ def tokens(texts: Iterable[list[str]], reading: Mapping[str, Any]) -> np.ndarray
         row[: len(kept)] = [token.get(word, UNKNOWN) for word in kept]
         rows.append(row)
     return np.stack(rows)
+
+
+def strange_texts(found: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what texts may lack -> the mask of those that lack it [N], from their tokens [N, T]."""
+    empty = (found == PADDING).all(1)
+    return {
+        "hold no word": empty,
+        "hold no word that the network knows": ~empty & (found <= UNKNOWN).all(1),
+    }

@@ -1,14 +1,15 @@
-"""What of a new file's column its form could not read."""
+"""The cells of a new file that the form of their column could not read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .columns import Unread, as_texts, is_filled
+from .numerals import INFINITE
 from .raw import Cells, as_written
 
 SHOWN = 5  # known categories in a line [count]
@@ -60,8 +61,9 @@ def misread(cells: Cells, found: Unread, form: Mapping[str, Any]) -> Misread | N
         odd = set(cells) - known
     else:
         if isinstance(cells, np.ndarray) and kind == "number":
-            return None
-        odd = set(found.foreign.unread) - set(form.get("odd", ()))
+            return _infinite_numbers(cells, form)
+        odd = set(found.foreign.unread) | _infinite_texts(as_written(cells))
+        odd -= set(form.get("odd", ()))
     if not odd:
         return None
     written = as_written(cells)
@@ -76,6 +78,20 @@ def misread(cells: Cells, found: Unread, form: Mapping[str, Any]) -> Misread | N
         at[0] + 1,
         tuple(filter(None, form["categories"])) if kind == "category" else (),
     )
+
+
+def _infinite_texts(cells: Sequence[str]) -> set[str]:
+    """Return the different cells that are infinite numbers, which are taken as missing."""
+    return {cell for cell in set(cells) if INFINITE.fullmatch(cell.strip())}
+
+
+def _infinite_numbers(cells: np.ndarray, form: Mapping[str, Any]) -> Misread | None:
+    """Return the infinite numbers of an array, or None if there are none, or were before."""
+    at = np.flatnonzero(np.isinf(cells.astype(np.float64)))
+    if not len(at) or form.get("infinite"):
+        return None
+    first = int(at[0])
+    return Misread(form["name"], "numbers", len(at), len(cells), str(cells[first]), first + 1)
 
 
 def misread_lines(found: Iterable[Misread]) -> list[str]:
