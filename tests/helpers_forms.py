@@ -23,6 +23,17 @@ TYPED = ("parquet", "feather", "xlsx")
 #: name of a form -> the suffix of its file
 FORMS = {form: f".{form}" for form in (*TEXT, *TYPED)}
 FORMS |= {f"csv.{packing}": f".csv.{packing}" for packing in (*PACKED, "zip")}
+#: further names of the same forms, and forms that are packed otherwise -> the form, its packing
+ALIKE = {
+    **{"tab": ("tsv", ""), "psv": ("psv", ""), "dat": ("txt", ""), "data": ("csv", "")},
+    **{"ndjson": ("jsonl", ""), "jsonl.gz": ("jsonl", "gz"), "json.zip": ("json", "zip")},
+    **{
+        "arff.xz": ("arff", "xz"),
+        "parquet.bz2": ("parquet", "bz2"),
+        "feather.gz": ("feather", "gz"),
+    },
+    "xlsx.zip": ("xlsx", "zip"),
+}
 NEEDS = {
     "parquet": ("pyarrow",),
     "feather": ("pyarrow",),
@@ -64,6 +75,7 @@ def content(form: str, data: pd.DataFrame) -> bytes:
         text = {
             "csv": csv,
             "tsv": data.to_csv(index=False, sep="\t"),
+            "psv": data.to_csv(index=False, sep="|"),
             "txt": data.to_csv(index=False, sep=" "),
             "jsonl": data.to_json(orient="records", lines=True, force_ascii=False),
             "json": data.to_json(orient="records"),
@@ -98,6 +110,19 @@ def file_of(folder: Path, form: str, data: pd.DataFrame | None = None) -> Path:
         pytest.importorskip(module)
     file = folder / f"data{FORMS[form]}"
     file.write_bytes(content(form, frame() if data is None else data))
+    return file
+
+
+def alike(folder: Path, name: str) -> Path:
+    """A file of the name of `ALIKE`; skips the test where what it needs is not installed."""
+    form, packing = ALIKE[name]
+    for module in NEEDS.get(form, ()):
+        pytest.importorskip(module)
+    data = content(form, frame())
+    file = folder / f"data.{name}"
+    inside = f"data.{name.removesuffix('.zip')}"
+    packed = {"zip": lambda: zipped({inside: data}), "": lambda: data}
+    file.write_bytes(packed[packing]() if packing in packed else PACKED[packing](data))
     return file
 
 

@@ -1,5 +1,6 @@
 """The matrix of docs/data.md: each form of input, by search, predict.py, scikit-learn and Python."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,11 +11,13 @@ import pandas as pd
 import pytest
 import torch
 from tests.helpers_cli import environment, evolvent
-from tests.helpers_forms import FORMS, ROWS, file_of, frame, in_memory
+from tests.helpers_forms import ALIKE, FORMS, ROWS, alike, file_of, frame, in_memory
 from tests.helpers_forms import arff as arff_of
 
 import evolvent as ev
 from evolvent.sklearn import EvolventClassifier
+from evolvent.task.opening import open_task
+from evolvent.task.portable.forms import read_table
 
 TINY: dict[str, dict[str, Any]] = {
     "estimator": {"epochs": 1},
@@ -72,6 +75,18 @@ def test_a_file_of_any_form_is_searched_by_its_path(csv_run, tmp_path, form):
 def test_a_file_of_any_form_is_predicted_as_the_csv_file_is(csv_run, tmp_path, form):
     net, said = csv_run[0].folder / "best", csv_run[1]
     assert predicted(net, file_of(tmp_path, form)) == (said, "")
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_a_file_of_another_name_or_packing_is_read_as_the_csv_file_is(csv_run, tmp_path, name):
+    file, run = alike(tmp_path, name), csv_run[0]
+    task = open_task(str(file), {"target": "kind", "kind": "classification"})
+    assert task.fingerprint == run.setup.data["fingerprint"]
+    reading = json.loads((run.folder / "best" / "reading.json").read_text())
+    table = read_table(file, learnt=reading["file"])
+    numbers = table.columns["size"]
+    assert [float(each) for each in numbers] == frame()["size"].tolist()
+    assert [*table.columns["colour"]] == frame()["colour"].tolist()
 
 
 def test_a_new_file_is_read_as_learnt_and_options_say_otherwise(csv_run, tmp_path):
