@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import registry
 from ..errors import SettingError, unknown
+from ..strategy.common.known import Known
 from ..strategy.common.phases import Phases
 from ..strategy.common.warm import Warm
 from . import recipes, settable
@@ -84,10 +85,28 @@ def _check_fit(parts: Parts, kind: str) -> None:
 
 def _check_needs(parts: Parts, space: Any, kind: str) -> None:
     """Refuse parts of which one needs what the others do not give."""
+    _check_known(parts)
     needs = parts.strategy.make.needs | _needs_around(parts.strategy.settings)
     if parts.phased:
         needs |= Phases.needs
     registry.check(space, needs, parts.estimator.make, parts.names, kind)
+
+
+def _check_known(parts: Parts) -> None:
+    """Refuse known members where they would not be tried, or not before anything else."""
+    settings = parts.strategy.settings
+    if not settings.get("known"):
+        return
+    if "sharing" in parts.estimator.make.gives:
+        raise SettingError(
+            f"strategy.known=true, and estimator {parts.estimator.name} scores with weights that are "
+            "shared and not trained yet: leave it out, or use --estimator full"
+        )
+    if settings.get("warm"):
+        raise SettingError(
+            f"strategy.known=true and strategy.warm={settings['warm']} both say what is tried first: "
+            "leave one of them out"
+        )
 
 
 def resolve(request: Request, task: Any) -> Draft:
@@ -254,11 +273,13 @@ def _check(draft: Draft) -> None:
 
 
 def _needs_around(strategy: Mapping[str, Any]) -> frozenset[str]:
-    """Return the needs of the sampler below a strategy and of a warm start before it."""
+    """Return the needs of the sampler below a strategy, and of what stands before it."""
     needs: frozenset[str] = frozenset()
     if sampler := strategy.get("sampler"):
         needs |= registry.find("strategy", sampler).needs
-    return needs | Warm.needs if strategy.get("warm") else needs
+    for name, before in (("warm", Warm), ("known", Known)):
+        needs |= before.needs if strategy.get(name) else frozenset()
+    return needs
 
 
 def _check_device(device: str) -> None:
