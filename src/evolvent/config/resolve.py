@@ -19,7 +19,7 @@ from . import recipes, settable
 from .defaults import suggested
 from .parts import Component, Parts
 from .request import Request
-from .settings import PARTS, parse_budget, validated
+from .settings import PARTS, parse_budget, read_known, validated
 from .setup import Asked, Draft, FinalTraining, NetworkSettings
 from .trying import try_parts
 
@@ -52,7 +52,7 @@ def check_request(request: Request, kind: str | None, *, workers: int | None = N
     for axis in registry.AXES:
         part = getattr(parts, axis)
         base = recipe.of(axis, kind) if part.name == getattr(recipe, axis) else {}
-        said = validated(axis, request.said(axis), known[axis], who=part.name)
+        said = validated(axis, _said(request, part), known[axis], who=part.name)
         parts = dataclasses.replace(parts, **{axis: part.having(**base | said)})
     validated("train", request.said("train"), settable.of_train())
     check_workers(parts.estimator, workers)
@@ -147,10 +147,18 @@ def _parts(request: Request, recipe: recipes.Recipe, task: Any) -> Parts:
         part = getattr(bare, axis)
         # the recipe's settings belong to its own parts: another part starts from its own defaults
         base = recipe.of(axis, task.kind) if part.name == getattr(recipe, axis) else {}
-        given = validated(axis, request.said(axis), known[axis], who=part.name)
+        given = validated(axis, _said(request, part), known[axis], who=part.name)
         default = suggested(task, known[axis]) if axis == "estimator" else {}
         parts[axis] = part.having(**default | base | given)
     return Parts(**parts)
+
+
+def _said(request: Request, part: Component) -> dict[str, Any]:
+    """Return the settings of a part that the user gave, architectures read from their file."""
+    said = request.said(part.axis)
+    if part.axis == "space" and "known" in said and hasattr(part.make, "known"):
+        said["known"] = read_known(said["known"])
+    return said
 
 
 def _bare(request: Request, recipe: recipes.Recipe) -> Parts:

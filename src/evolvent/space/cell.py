@@ -158,7 +158,7 @@ class Cell:
         distinct: bool = False,
         zero: bool = True,
         reduction: str = "searched",
-        known: tuple[Any, ...] = (),
+        known: Sequence[Any] = (),
     ) -> None:
         if isinstance(operations, str):
             if operations not in OPERATIONS:

@@ -49,7 +49,7 @@ class Cell201:
     family = "cell201"
     gives = frozenset({"canonical", "crossover", "decisions", "drawing", "known", "mixture"})
 
-    def __init__(self, *, known: tuple[Any, ...] = ()) -> None:
+    def __init__(self, *, known: Sequence[Any] = ()) -> None:
         self.own = owned(known, _checked, "space.known")
 
     def known(self, facts: Facts) -> dict[str, Arch]:

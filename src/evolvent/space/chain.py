@@ -27,7 +27,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from ..errors import InvalidArchitecture, SettingError
@@ -119,7 +119,7 @@ class Chain:
         multiply_adds: int = 20_000_000,
         extras: tuple[str, ...] | None = None,
         convolutions: int | None = None,
-        known: tuple[Any, ...] = (),
+        known: Sequence[Any] = (),
     ) -> None:
         self.input_shape, self.outputs, self.vocabulary = tuple(input_shape), outputs, vocabulary
         self.depth, self.activations = depth, tuple(activations)
@@ -533,7 +533,7 @@ MEMBERS: dict[str, dict[str, tuple[tuple[Any, ...], ...]]] = {
         "dense": (("dense", 100, "relu"), ("dense", 100, "relu")),
     },
     "sequence": {
-        "one-convolution": (_CONV1D, ("global_pool", "max")),
+        "one-convolution": (_CONV1D, _HALF, ("dense", 50, "relu")),
         "two-convolutions": (_CONV1D, _HALF, _CONV1D),
         "dense": (("dense", 100, "relu"),),
     },

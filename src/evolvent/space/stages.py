@@ -163,7 +163,7 @@ class Stages:
         shifts: tuple[int, ...] = (0,),
         flips: tuple[str, ...] = ("none",),
         erases: tuple[float, ...] = (0.0,),
-        known: tuple[Any, ...] = (),
+        known: Sequence[Any] = (),
     ) -> None:
         if len(input_shape) != 3:
             raise SettingError(f"inputs of shape {tuple(input_shape)}: stages are for (C, H, W)")
@@ -303,14 +303,14 @@ class Stages:
     def sample(self, rng: random.Random) -> Arch:
         """Return a network whose cost is about log-uniform between the bounds.
 
-        Structure first: stages, depths, blocks, mostly one kind of block, and how much wider every
-        stage is than the one before. Then the width of the first stage that comes closest to a drawn
-        cost. The recipe is drawn around a good one.
+        The cost is drawn first; then stages, depths, blocks, mostly one kind of block, and how much
+        wider every stage is than the one before, until the width of the first stage can be chosen so
+        that the cost is met. The recipe is drawn around a good one.
         """
         low, high = map(math.log, self.bounds)
+        aim = rng.uniform(low, high)
         best, miss = self._smallest(), math.inf
         for _ in range(_TRIES):
-            aim = rng.uniform(low, high)
             arch = self._sized(self._structure(rng), math.exp(aim), rng)
             cost = self.cost(arch).multiply_adds
             off = abs(math.log(cost) - aim)
