@@ -16,6 +16,8 @@ from evolvent.space.stages import (
     Stages,
     default_bounds,
     halved,
+    resizes_of,
+    shifts_of,
     stems_of,
 )
 from evolvent.types import Facts
@@ -113,6 +115,10 @@ def test_the_data_decide_stems_bounds_and_mirroring():
     assert stems_of((1, 8, 8)) == ("conv3",)
     assert stems_of((3, 32, 32)) == ("conv3", "patch2")
     assert "conv3" not in stems_of((3, 200, 160))
+    assert resizes_of((1, 8, 8), (1.0, 0.6)) == (1.0,)
+    assert resizes_of((1, 28, 28), (1.0, 0.6)) == (1.0, 0.6)
+    assert shifts_of((1, 8, 8), (0, 1, 2, 3)) == (0, 1)
+    assert shifts_of((3, 32, 40), (0, 1, 2, 3)) == (0, 1, 2, 3)
     bounds = [default_bounds((3, edge, edge))[1] for edge in (8, 16, 32, 64, 128)]
     assert bounds == sorted(bounds)
     assert bounds[2] == bounds[3]  # from there on the stem halves

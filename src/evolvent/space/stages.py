@@ -62,6 +62,16 @@ RECIPE = (
     "flip",
     "erase",
 )
+FLIPS = ("none", "alternate", "random")
+#: the alternatives of the recipe's genes by default, as far as a training takes them. Where there is
+#: one, the gene is fixed, and the settings of the training hold.
+GENES: dict[str, tuple[Any, ...]] = {
+    "optimizer": ("sgd",),
+    "resize": (1.0,),
+    "shift": (0,),
+    "flip": ("none",),
+    "erase": (0.0,),
+}
 STEP = 8  # widths are multiples of it [channels]
 SMALLEST = 4  # edge of a map that is still halved [pixels]
 LARGE = 64  # edge from which on every stem halves the image [pixels]
@@ -130,8 +140,8 @@ class Stages:
         multiply_adds: least that is sampled, and most of any network, for one image; None:
             `default_bounds` of the image's size. [count]
         optimizers: alternatives, out of `LRS`.
-        resizes: scales of the images at the beginning of a training.
-        shifts: most pixels by which images are shifted.
+        resizes: scales of the images at the beginning of a training; None: what suits their size.
+        shifts: most pixels by which images are shifted; None: what suits their size.
         flips: ways to mirror; left out where `mirrored` is False.
         erases: probabilities that a rectangle of an image is erased.
         known: architectures of one's own, asked before those of the space; one, or a list.
@@ -158,11 +168,11 @@ class Stages:
         depths: tuple[int, int] = (1, 3),
         blocks: tuple[str, ...] = BLOCKS,
         multiply_adds: tuple[int, int] | None = None,
-        optimizers: tuple[str, ...] = ("sgd",),
-        resizes: tuple[float, ...] = (1.0,),
-        shifts: tuple[int, ...] = (0,),
-        flips: tuple[str, ...] = ("none",),
-        erases: tuple[float, ...] = (0.0,),
+        optimizers: tuple[str, ...] = GENES["optimizer"],
+        resizes: tuple[float, ...] | None = None,
+        shifts: tuple[int, ...] | None = None,
+        flips: tuple[str, ...] = GENES["flip"],
+        erases: tuple[float, ...] = GENES["erase"],
         known: Sequence[Any] = (),
     ) -> None:
         if len(input_shape) != 3:
@@ -195,8 +205,10 @@ class Stages:
             "rate": RATES,
             "weight_decay": DECAYS,
             "label_smoothing": SMOOTHINGS,
-            "resize": _numbers("resizes", resizes, 0.25, 1.0),
-            "shift": _numbers("shifts", shifts, 0, min(self.input_shape[1:]) // 4),
+            "resize": _numbers("resizes", resizes or resizes_of(self.input_shape), 0.25, 1.0),
+            "shift": _numbers(
+                "shifts", shifts or shifts_of(self.input_shape), 0, min(self.input_shape[1:]) // 4
+            ),
             "flip": _some("flips", flips if mirrored else ("none",), FLIPS),
             "erase": _numbers("erases", erases, 0.0, 1.0),
         }
@@ -625,7 +637,6 @@ class Stages:
         return Move((arch[0], arch[1][:-1], *arch[2:]), "remove-stage")
 
 
-FLIPS = ("none", "alternate", "random")
 #: recipe of hand-made members, and the centre of samples
 MODERN = {
     "optimizer": "muon",
@@ -751,6 +762,20 @@ def stems_of(input_shape: Sequence[int]) -> tuple[str, ...]:
     if edge >= LARGE:
         return ("conv3s2", "patch2")
     return ("conv3", "patch2") if edge >= 16 else ("conv3",)
+
+
+def resizes_of(
+    input_shape: Sequence[int], options: Sequence[float] = GENES["resize"]
+) -> tuple[float, ...]:
+    """Return the options for the size at the beginning of a training; small images stay whole."""
+    return tuple(options) if min(input_shape[1:]) >= 24 else (1.0,)
+
+
+def shifts_of(
+    input_shape: Sequence[int], options: Sequence[int] = GENES["shift"]
+) -> tuple[int, ...]:
+    """Return the options for a shift that are at most an eighth of the image's edge. [pixels]"""
+    return tuple(each for each in options if each <= min(input_shape[1:]) // 8) or (0,)
 
 
 def default_bounds(input_shape: Sequence[int]) -> tuple[int, int]:
