@@ -75,14 +75,15 @@ GENES: dict[str, tuple[Any, ...]] = {
 STEP = 8  # widths are multiples of it [channels]
 SMALLEST = 4  # edge of a map that is still halved [pixels]
 LARGE = 64  # edge from which on every stem halves the image [pixels]
-#: relative probabilities of values in a sample; others have 1. Depthwise convolutions are slow on a CPU
+#: relative probabilities of values in a sample; others have 1. Depthwise convolutions are slow on a
+#: CPU, and so are maps that stay large
 ODDS: dict[Any, float] = {
     "plain": 5,
     "residual": 3,
     "mbconv": 0.5,
-    "conv3": 2,
     "relu": 2,
     "max-pool": 2,
+    "none": 0.5,
 }
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the widths of a hand-made member, until it keeps the limit
 _TRIES = 60
@@ -676,22 +677,11 @@ MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str, bool]] = {
         "gelu",
         True,
     ),
-    "patch-64": (
+    "patch-32": (
         "patch2",
-        ((64, 2, "plain", "none"), (96, 2, "plain", "max-pool"), (128, 1, "plain", "max-pool")),
+        ((32, 1, "plain", "max-pool"), (64, 2, "plain", "max-pool")),
         "max",
         "gelu",
-        True,
-    ),
-    "resnet": (
-        "conv3",
-        (
-            (32, 1, "residual", "max-pool"),
-            (64, 1, "residual", "stride"),
-            (96, 1, "residual", "stride"),
-        ),
-        "max",
-        "relu",
         True,
     ),
     "vgg": (
@@ -706,6 +696,24 @@ MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str, bool]] = {
         "relu",
         True,
     ),
+    "resnet": (
+        "conv3",
+        (
+            (32, 1, "residual", "max-pool"),
+            (64, 1, "residual", "stride"),
+            (96, 1, "residual", "stride"),
+        ),
+        "max",
+        "relu",
+        True,
+    ),
+    "thin": (
+        "conv3",
+        ((16, 3, "plain", "max-pool"), (32, 3, "plain", "max-pool"), (64, 3, "plain", "max-pool")),
+        "max",
+        "gelu",
+        True,
+    ),
     "wide": (
         "conv3",
         (
@@ -713,13 +721,6 @@ MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str, bool]] = {
             (128, 1, "plain", "max-pool"),
             (128, 1, "plain", "max-pool"),
         ),
-        "max",
-        "gelu",
-        True,
-    ),
-    "thin": (
-        "conv3",
-        ((16, 3, "plain", "max-pool"), (32, 3, "plain", "max-pool"), (64, 3, "plain", "max-pool")),
         "max",
         "gelu",
         True,

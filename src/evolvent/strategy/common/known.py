@@ -1,7 +1,7 @@
 """Any strategy from known members: hand-made architectures are tried before anything else, in order.
 
-Searches that begin with strong hand-made networks found better ones than searches from scratch on eight
-of eight unseen data sets (Ericsson et al. 2024, "einspace", 2405.20838).
+Evolution that begins with a ResNet-18 improved on it on all of eight unseen data sets, and was better
+on average than evolution from scratch (Ericsson et al. 2024, "einspace", 2405.20838).
 
 How: the other strategy searches the same space, but its first samples are the known members, best
 first. So they are its first population, or its first candidates at the shortest training, it learns
