@@ -663,6 +663,13 @@ CLASSIC = {
 #: name -> stem, stages of ``(width, depth, block, down[, expansion, kernel, se])``, head, activation,
 #: whether its recipe is the modern one
 MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str, bool]] = {
+    "patch-32": (
+        "patch2",
+        ((32, 1, "plain", "max-pool"), (64, 2, "plain", "max-pool")),
+        "max",
+        "gelu",
+        True,
+    ),
     "airbench-32": (
         "conv3",
         ((32, 2, "plain", "max-pool"), (64, 2, "plain", "max-pool"), (64, 2, "plain", "max-pool")),
@@ -673,13 +680,6 @@ MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str, bool]] = {
     "airbench-48": (
         "conv3",
         ((48, 2, "plain", "max-pool"), (96, 2, "plain", "max-pool"), (96, 2, "plain", "max-pool")),
-        "max",
-        "gelu",
-        True,
-    ),
-    "patch-32": (
-        "patch2",
-        ((32, 1, "plain", "max-pool"), (64, 2, "plain", "max-pool")),
         "max",
         "gelu",
         True,
