@@ -90,6 +90,7 @@ CAPABILITIES: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
             "assemble": ("blueprint", "modules"),
         },
         "drawing": {"drawing": ("arch",)},
+        "known": {"known": ("facts",)},
     },
     "estimator": {
         "test": {"test": ("arch",)},

@@ -29,6 +29,7 @@ SPACES = {
     "layers": "space.layers:Layers",
     "listed": "space.listed:Listed",
     "plain": "space.plain:Plain",
+    "stages": "space.stages:Stages",
     "topology": "space.topology:Topology",
 }
 STRATEGIES = {

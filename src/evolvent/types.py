@@ -27,6 +27,7 @@ NAMED = (
     "outputs",
     "vocabulary",
     "recurrent",
+    "mirrored",
 )  # of `Facts`, as its JSON says them
 COUNTED = ("train", "validation", "test", "architectures")  # what a task may have counts of
 Status = Literal["ok", "failed", "refused", "cut"]
@@ -64,6 +65,7 @@ class Facts:
         outputs: numbers that a network returns per input. [count]
         vocabulary: different tokens that inputs are made of; 0 if they are no tokens. [count]
         recurrent: whether an input is less than the whole state of the world.
+        mirrored: whether a mirrored image keeps its label.
         counts: examples per part, or architectures. [count]
         archs: the architectures of a table. They are no part of the JSON: whoever reads that gives
             those that it knows.
@@ -75,6 +77,7 @@ class Facts:
     outputs: int = 0
     vocabulary: int = 0
     recurrent: bool = False
+    mirrored: bool = False
     counts: Mapping[str, int] = field(default_factory=dict)
     archs: tuple[str, ...] = field(default=(), repr=False, compare=False)
 

@@ -1,5 +1,7 @@
 """From a request to settings: names, defaults, links and checks."""
 
+import json
+
 import pytest
 from tests.helpers_resolve import resolved, settled
 
@@ -116,3 +118,69 @@ def test_a_winner_cannot_go_on_from_no_weights_or_in_another_size(toy):
         resolved(toy, estimator="zerocost", set={"train": {"deliver": "continue"}})
     with pytest.raises(SettingError, match="size"):
         resolved(toy, set={"train": {"deliver": "continue", "width": 48}})
+
+
+# ---- known members -------------------------------------------------------------------------------
+
+
+def test_a_search_may_begin_with_known_members(toy):
+    names = {"space": "stages", "strategy": "regularized-evolution", "budget": "30t"}
+    setup = settled(toy, set={"strategy": {"known": True}}, **names)
+    first = setup.strategy().ask()
+    assert first is not None
+    assert first.operator == "known patch-32"
+    assert first.budget.epochs == setup.schedule.epochs
+    plain = settled(toy, **names).strategy().ask()
+    assert plain is not None
+    assert plain.operator == "sample"
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"space": "graph", "strategy": "random"}, "random needs known, which graph x full"),
+        (
+            {"space": "cell201", "strategy": "random", "estimator": "shared"},
+            "shared and not trained",
+        ),
+        ({"set": {"strategy": {"known": True, "warm": 20}}}, "both say what is tried first"),
+    ],
+)
+def test_known_members_are_refused_where_they_would_not_be_tried_first(toy, request_, message):
+    request_ = {"set": {"strategy": {"known": True}}} | request_
+    with pytest.raises(SettingError, match=message):
+        resolved(toy, **request_)
+
+
+def test_ones_own_architecture_is_given_as_json_or_in_a_file(toy, tmp_path):
+    own = ["nor_conv_1x1"] * 6
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(own))
+    for given in (own, json.dumps(own), str(file)):
+        setup = settled(
+            toy, budget="9t", set={"space": {"known": given}, "strategy": {"known": True}}
+        )
+        first = setup.strategy().ask()
+        assert first is not None
+        assert (first.operator, first.arch) == ("known own", tuple(own))
+        assert setup.to_json()["space"]["known"] == own  # the file may go
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nowhere.json", "cannot be read"),
+        ("[1, 2", "the text is no JSON"),
+        ("[7]", "is not a cell of NAS-Bench-201"),
+    ],
+)
+def test_what_is_no_architecture_is_refused(toy, text, message):
+    with pytest.raises(SettingError, match=message):
+        resolved(toy, set={"space": {"known": text}})
+
+
+def test_a_file_without_a_list_is_refused(toy, tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text("{}")
+    with pytest.raises(SettingError, match="holds dict, and must hold a list"):
+        resolved(toy, set={"space": {"known": str(file)}})

@@ -51,6 +51,19 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "pooled": {"input_shape": (2, 7, 6), "outputs": 3, "pool": 2, "add_map": 4.0},
     },
     "listed": {"listed": {"archs": LISTED}},
+    "stages": {
+        "": {"input_shape": (2, 7, 6), "outputs": 3},
+        "photographs": {"input_shape": (3, 70, 90), "outputs": 3, "mirrored": True},
+        "narrow": {
+            "input_shape": (1, 28, 28),
+            "outputs": 3,
+            "stages": (1, 5),
+            "widths": (8, 40),
+            "depths": (2, 2),
+            "blocks": ("residual", "mbconv"),
+            "multiply_adds": (500_000, 3_000_000),
+        },
+    },
     "topology": {
         "": {"input_shape": (2,), "outputs": 3},
         "recurrent": {"input_shape": (4, 2), "outputs": 3, "recurrent": True},
@@ -83,7 +96,7 @@ def test_it_keeps(case, rule):
 def test_it_gives_what_is_known_and_a_drawing(case):
     space = case_of(case).space
     known = {"canonical", "crossover", "decisions", "mixture", "parts", "start", "training"}
-    assert space.gives <= known | {"aligned", "drawing", "listed", "weighted"}
+    assert space.gives <= known | {"aligned", "drawing", "known", "listed", "weighted"}
     assert ("listed" in space.gives) == hasattr(space, "archs")
     assert "drawing" in space.gives
     assert space.family

@@ -10,10 +10,12 @@ import pytest
 
 from evolvent.contract import check_contract
 from evolvent.registry import STRATEGIES, find
+from evolvent.space.capabilities import known
+from evolvent.strategy.common.known import Known
 from evolvent.strategy.common.phases import Phases
 from evolvent.testing import STRATEGY_RULES, strategy_case
 from evolvent.testing.strategies import TRIALS, asks, drive
-from evolvent.types import Result
+from evolvent.types import Facts, Result
 
 #: Settings that make what takes long shorter; the contract is the same.
 LIGHT: dict[str, dict[str, Any]] = {
@@ -22,6 +24,8 @@ LIGHT: dict[str, dict[str, Any]] = {
     "gdas": {"batches": 2},
 }
 PHASES = " in phases"  # of training shared weights
+KNOWN = " from known members"
+FACTS = Facts("image", "accuracy", (3, 32, 32), 10)
 
 
 class InPhases:
@@ -42,7 +46,40 @@ class InPhases:
         )
 
 
-NAMES = [*STRATEGIES, *(f"{name}{PHASES}" for name in ("random", "reinforce", "nao"))]
+class FromKnown:
+    """A strategy that begins with known members, made as it is itself."""
+
+    def __init__(self, name):
+        self.make = functools.partial(find("strategy", name), **LIGHT.get(name, {}))
+        self.needs = find("strategy", name).needs | Known.needs
+        self.ends = find("strategy", name).ends
+
+    def __call__(self, space, *, seed, epochs, horizon):
+        def over(samples, trials):
+            return self.make(samples, seed=seed, epochs=epochs, horizon=trials)
+
+        members = known(space).known(FACTS)
+        return Known(over, space, members, epochs=epochs, horizon=horizon)
+
+
+#: one that samples, breeds, is taught, trains in rungs, waits for generations, and a front
+FROM_KNOWN = (
+    "random",
+    "regularized-evolution",
+    "genetic",
+    "pareto",
+    "local",
+    "bayes",
+    "reinforce",
+    "nao",
+    "hyperband",
+    "asha",
+)
+NAMES = [
+    *STRATEGIES,
+    *(f"{name}{PHASES}" for name in ("random", "reinforce", "nao")),
+    *(f"{name}{KNOWN}" for name in FROM_KNOWN),
+]
 every_strategy = pytest.mark.parametrize("name", NAMES)
 
 
@@ -50,6 +87,8 @@ every_strategy = pytest.mark.parametrize("name", NAMES)
 def case_of(name):
     if name.endswith(PHASES):
         return strategy_case(InPhases(name.removesuffix(PHASES)))
+    if name.endswith(KNOWN):
+        return strategy_case(FromKnown(name.removesuffix(KNOWN)))
     return strategy_case(find("strategy", name), settings=LIGHT.get(name))
 
 

@@ -60,6 +60,8 @@ ELSEWHERE = {
     *("RectConv", "PadConcat"),  # layered
     *("ScaledConv", "PooledSum", "PixelUnshuffle"),  # assembled
     *("DropPath", "Auxiliary"),  # cells in training
+    *("Activation", "Shortcut", "SqueezeExcitation", "ConvBNAct"),  # stages
+    *("BasicBlock", "Bottleneck", "MBConv", "GlobalMaxPool"),  # stages
     "Genome",  # genes
 }
 every_operation = pytest.mark.parametrize(

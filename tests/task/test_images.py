@@ -13,6 +13,7 @@ from tests.task.helpers import GOOD_X, GOOD_Y, found_in_order, numbered, numbers
 from evolvent.errors import DataError, SettingError
 from evolvent.task import images
 from evolvent.task.images import image_task
+from evolvent.types import Facts
 
 QUICK = settings(
     max_examples=40,
@@ -243,6 +244,8 @@ def test_colour_images_are_mirrored_and_a_note_says_how_to_change_it(channels, f
     x, y = numbered(channels=channels)
     task = image_task("t", x, y, flip=flip)
     assert task.augment["flip"] is expected
+    assert task.facts.mirrored is expected
+    assert Facts.from_json(task.facts.to_json()) == task.facts
     told = [line for line in task.note if "--set task.flip=" in line]
     assert len(told) == (flip is None)
     assert flip is not None or f"task.flip={str(not expected).lower()}" in told[0]

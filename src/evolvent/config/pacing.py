@@ -148,7 +148,12 @@ def _for_shared_weights(draft: Draft, budget: RunBudget, search: float | None) -
 
     def fresh(horizon: int, count: int) -> Any:
         return make_strategy(
-            with_batches(count), draft.space, seed=seed, epochs=float(horizon), horizon=horizon
+            with_batches(count),
+            draft.space,
+            draft.facts,
+            seed=seed,
+            epochs=float(horizon),
+            horizon=horizon,
         )
 
     def with_steps(strategy: Any, count: int) -> Draft:

@@ -9,10 +9,12 @@ from functools import cached_property
 from typing import Any
 
 from .. import registry
-from ..space import Space
+from ..space import Space, capabilities
 from ..strategy import Strategy
+from ..strategy.common.known import Known
 from ..strategy.common.phases import Phases
 from ..strategy.common.warm import Warm
+from ..types import Facts
 
 OF_PHASES = ("rounds", "scores", "judged", "reference", "finalists", "batches")
 
@@ -90,19 +92,21 @@ class Parts:
 
 
 def make_strategy(
-    parts: Parts, space: Space, *, seed: int, epochs: float, horizon: int
+    parts: Parts, space: Space, facts: Facts, *, seed: int, epochs: float, horizon: int
 ) -> Strategy:
-    """Return a fresh strategy: in phases on shared weights, with a warm start where one is asked for.
+    """Return a fresh strategy, as its settings say: in phases, after a warm start, from known members.
 
     Args:
         parts: of the search.
         space: that it searches.
+        facts: of the data, for known members.
         seed: of its search.
         epochs: of a candidate. [epochs]
         horizon: of its schedules. [count]
     """
     make, settings = parts.strategy.make, dict(parts.strategy.settings)
     warm, sampler = settings.pop("warm", 0), settings.pop("sampler", None)
+    known = settings.pop("known", False)
     common: dict[str, Any] = {"seed": seed, "epochs": epochs}
     if parts.phased:
         outer = {name: settings.pop(name) for name in tuple(settings) if name in OF_PHASES}
@@ -114,13 +118,16 @@ def make_strategy(
         phases: Any = Phases  # a space of another kind was refused before
         in_phases: Strategy = phases(scored, space, seed=seed, horizon=horizon, **outer)
         return in_phases
-    common["horizon"] = horizon
 
-    def over(samples: Space) -> Strategy:
-        own = settings | common
+    def over(samples: Space, trials: int = horizon) -> Strategy:
+        own = settings | common | {"horizon": trials}
         if sampler:
-            own["sampler"] = registry.find("strategy", sampler)(samples, **common)
+            drawn = registry.find("strategy", sampler)
+            own["sampler"] = drawn(samples, **common, horizon=trials)
         strategy: Strategy = make(samples, **own)
         return strategy
 
+    if known:
+        members = capabilities.known(space).known(facts)
+        return Known(over, space, members, epochs=epochs, horizon=horizon)
     return Warm(over, space, count=warm, seed=seed) if warm else over(space)

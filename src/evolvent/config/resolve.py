@@ -12,13 +12,14 @@ from typing import Any
 
 from .. import registry
 from ..errors import SettingError, unknown
+from ..strategy.common.known import Known
 from ..strategy.common.phases import Phases
 from ..strategy.common.warm import Warm
 from . import recipes, settable
 from .defaults import suggested
 from .parts import Component, Parts
 from .request import Request
-from .settings import PARTS, parse_budget, validated
+from .settings import PARTS, parse_budget, read_known, validated
 from .setup import Asked, Draft, FinalTraining, NetworkSettings
 from .trying import try_parts
 
@@ -51,7 +52,7 @@ def check_request(request: Request, kind: str | None, *, workers: int | None = N
     for axis in registry.AXES:
         part = getattr(parts, axis)
         base = recipe.of(axis, kind) if part.name == getattr(recipe, axis) else {}
-        said = validated(axis, request.said(axis), known[axis], who=part.name)
+        said = validated(axis, _said(request, part), known[axis], who=part.name)
         parts = dataclasses.replace(parts, **{axis: part.having(**base | said)})
     validated("train", request.said("train"), settable.of_train())
     check_workers(parts.estimator, workers)
@@ -84,10 +85,28 @@ def _check_fit(parts: Parts, kind: str) -> None:
 
 def _check_needs(parts: Parts, space: Any, kind: str) -> None:
     """Refuse parts of which one needs what the others do not give."""
+    _check_known(parts)
     needs = parts.strategy.make.needs | _needs_around(parts.strategy.settings)
     if parts.phased:
         needs |= Phases.needs
     registry.check(space, needs, parts.estimator.make, parts.names, kind)
+
+
+def _check_known(parts: Parts) -> None:
+    """Refuse known members where they would not be tried, or not before anything else."""
+    settings = parts.strategy.settings
+    if not settings.get("known"):
+        return
+    if "sharing" in parts.estimator.make.gives:
+        raise SettingError(
+            f"strategy.known=true, and estimator {parts.estimator.name} scores with weights that are "
+            "shared and not trained yet: leave it out, or use --estimator full"
+        )
+    if settings.get("warm"):
+        raise SettingError(
+            f"strategy.known=true and strategy.warm={settings['warm']} both say what is tried first: "
+            "leave one of them out"
+        )
 
 
 def resolve(request: Request, task: Any) -> Draft:
@@ -128,10 +147,18 @@ def _parts(request: Request, recipe: recipes.Recipe, task: Any) -> Parts:
         part = getattr(bare, axis)
         # the recipe's settings belong to its own parts: another part starts from its own defaults
         base = recipe.of(axis, task.kind) if part.name == getattr(recipe, axis) else {}
-        given = validated(axis, request.said(axis), known[axis], who=part.name)
+        given = validated(axis, _said(request, part), known[axis], who=part.name)
         default = suggested(task, known[axis]) if axis == "estimator" else {}
         parts[axis] = part.having(**default | base | given)
     return Parts(**parts)
+
+
+def _said(request: Request, part: Component) -> dict[str, Any]:
+    """Return the settings of a part that the user gave, architectures read from their file."""
+    said = request.said(part.axis)
+    if part.axis == "space" and "known" in said and hasattr(part.make, "known"):
+        said["known"] = read_known(said["known"])
+    return said
 
 
 def _bare(request: Request, recipe: recipes.Recipe) -> Parts:
@@ -254,11 +281,13 @@ def _check(draft: Draft) -> None:
 
 
 def _needs_around(strategy: Mapping[str, Any]) -> frozenset[str]:
-    """Return the needs of the sampler below a strategy and of a warm start before it."""
+    """Return the needs of the sampler below a strategy, and of what stands before it."""
     needs: frozenset[str] = frozenset()
     if sampler := strategy.get("sampler"):
         needs |= registry.find("strategy", sampler).needs
-    return needs | Warm.needs if strategy.get("warm") else needs
+    for name, before in (("warm", Warm), ("known", Known)):
+        needs |= before.needs if strategy.get(name) else frozenset()
+    return needs
 
 
 def _check_device(device: str) -> None:

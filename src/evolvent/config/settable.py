@@ -38,7 +38,7 @@ def of_strategy(make: Any, *, phased: bool = False) -> dict[str, Any]:
         make: its class.
         phased: whether it is put in phases of training shared weights, which have settings too.
     """
-    own = fields(make, without=("epochs", "seed")) | {"warm": int}
+    own = fields(make, without=("epochs", "seed")) | {"warm": int, "known": bool}
     if "sampler" in own:
         own["sampler"] = str | None  # by its name
     return own | (fields(Phases, without=OF_PHASES) if phased else {})

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml
@@ -131,6 +133,38 @@ def validated(
             problem = error.errors()[0]["msg"]
             raise SettingError(f"{part}.{name}={value!r}: {problem}") from error
     return checked
+
+
+def read_known(value: Any) -> Any:
+    """Return architectures of a user that are given as JSON text or as a file of it, read.
+
+    What is no text is returned as it is. A run keeps what was read, so that the file may go.
+
+    Raises:
+        SettingError: if there is no such file, or no list in it.
+    """
+    if not isinstance(value, str):
+        return value
+    text, where = value, "the text"
+    if not value.lstrip().startswith("["):
+        where = f"the file {value}"
+        try:
+            text = Path(value).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError(
+                f"space.known={value!r}: an architecture as JSON, or a file that holds it, and this "
+                f"one cannot be read: {error}"
+            ) from error
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise SettingError(f"space.known={value!r}: {where} is no JSON: {error}") from error
+    if not isinstance(found, list):
+        raise SettingError(
+            f"space.known={value!r}: {where} holds {type(found).__name__}, and must hold a list: an "
+            "architecture of the space, or several"
+        )
+    return found
 
 
 def grouped(make: Callable[..., Any], flat: Mapping[str, Any]) -> dict[str, Any]:

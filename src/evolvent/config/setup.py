@@ -275,6 +275,7 @@ class Setup(Draft):
         return make_strategy(
             self.parts,
             space or self.space,
+            self.facts,
             seed=self.request.seed if seed is None else seed,
             epochs=self.schedule.epochs,
             horizon=self.schedule.horizon,

@@ -72,7 +72,9 @@ def _try_strategy(draft: Draft) -> None:
         return  # training comes first, and how long it takes is not settled yet
     name = draft.parts.strategy.name
     with _said(f"strategy {name}: ask()"):
-        strategy = make_strategy(draft.parts, draft.space, seed=0, epochs=1.0, horizon=100)
+        strategy = make_strategy(
+            draft.parts, draft.space, draft.facts, seed=0, epochs=1.0, horizon=100
+        )
         asked = strategy.ask()
     if not isinstance(asked, Candidate):
         raise SettingError(

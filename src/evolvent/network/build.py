@@ -33,6 +33,7 @@ FAMILIES = (
     "graph",
     "layers",
     "plain",
+    "stages",
     "topology",
 )
 

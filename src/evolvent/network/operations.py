@@ -388,6 +388,182 @@ class FilterMaps(nn.Module):
         return y.view(-1, self.maps, *self.size)
 
 
+class Activation(nn.Sequential):
+    """ReLU, GELU or SiLU."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__({"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}[name]())
+
+
+class SqueezeExcitation(nn.Module):
+    """Scale every channel by what the means of all channels say (Hu et al. 2017, 1709.01507)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = max(8, channels // 4)
+        self.squeeze = nn.Conv2d(channels, hidden, 1)
+        self.excite = nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels, H, W] -> [B, channels, H, W]."""
+        means = F.avg_pool2d(x, x.shape[2:])
+        return x * torch.sigmoid(self.excite(F.relu(self.squeeze(means))))
+
+
+class ConvBNAct(nn.Module):
+    """Convolution, max pooling of 2 if asked for, batch norm, activation, squeeze-excitation.
+
+    A kernel of even size has no padding. The pooling rounds the size up.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int = 3,
+        stride: int = 1,
+        activation: str = "relu",
+        pool: bool = False,
+        se: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, (kernel - 1) // 2, bias=False)
+        self.pool = nn.MaxPool2d(2, ceil_mode=True) if pool else nn.Identity()
+        self.norm = nn.BatchNorm2d(c_out)
+        self.active = Activation(activation)
+        self.se = SqueezeExcitation(c_out) if se else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, c_in, H, W] -> [B, c_out, ceil(H / stride), ceil(W / stride)], halved by a pooling."""
+        y: Tensor = self.se(self.active(self.norm(self.pool(self.conv(x)))))
+        return y
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut (He et al. 2015, 1512.03385).
+
+    The shortcut of a stride is averaged first (He et al. 2018, 1812.01187).
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        stride: int = 1,
+        activation: str = "relu",
+        se: bool = False,
+    ) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+            Activation(activation),
+            nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+            SqueezeExcitation(c_out) if se else nn.Identity(),
+        )
+        self.shortcut = Shortcut(c_in, c_out, stride)
+        self.active = Activation(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, c_in, H, W] -> [B, c_out, ceil(H / stride), ceil(W / stride)]."""
+        y: Tensor = self.active(self.body(x) + self.shortcut(x))
+        return y
+
+
+class Bottleneck(nn.Module):
+    """1 x 1, 3 x 3 and 1 x 1 convolution, the inner ones of fewer channels, beside a shortcut.
+
+    Sources: He et al. 2015 (1512.03385); without groups, otherwise as in RegNet (2003.13678).
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        inner: int,
+        c_out: int,
+        stride: int = 1,
+        activation: str = "relu",
+        se: bool = False,
+    ) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(c_in, inner, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            Activation(activation),
+            nn.Conv2d(inner, inner, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            Activation(activation),
+            nn.Conv2d(inner, c_out, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+            SqueezeExcitation(c_out) if se else nn.Identity(),
+        )
+        self.shortcut = Shortcut(c_in, c_out, stride)
+        self.active = Activation(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, c_in, H, W] -> [B, c_out, ceil(H / stride), ceil(W / stride)]."""
+        y: Tensor = self.active(self.body(x) + self.shortcut(x))
+        return y
+
+
+class Shortcut(nn.Sequential):
+    """The identity, or where shapes differ an average pooling and a 1 x 1 convolution with norm."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
+        parts: list[nn.Module] = []
+        if stride > 1:
+            parts.append(nn.AvgPool2d(stride, ceil_mode=True))
+        if stride > 1 or c_in != c_out:
+            parts += [nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out)]
+        super().__init__(*parts)
+
+
+class MBConv(nn.Module):
+    """Inverted bottleneck: wider by 1 x 1, depthwise, back by 1 x 1; added where shapes agree.
+
+    Sources: Sandler et al. 2018 (1801.04381); Tan & Le 2019 (1905.11946) for squeeze-excitation.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        expansion: int,
+        stride: int = 1,
+        activation: str = "relu",
+        se: bool = False,
+    ) -> None:
+        super().__init__()
+        inner = c_in * expansion
+        self.body = nn.Sequential(
+            nn.Conv2d(c_in, inner, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            Activation(activation),
+            nn.Conv2d(inner, inner, kernel, stride, kernel // 2, groups=inner, bias=False),
+            nn.BatchNorm2d(inner),
+            Activation(activation),
+            SqueezeExcitation(inner) if se else nn.Identity(),
+            nn.Conv2d(inner, c_out, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+        )
+        self.added = stride == 1 and c_in == c_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, c_in, H, W] -> [B, c_out, ceil(H / stride), ceil(W / stride)]."""
+        y: Tensor = self.body(x)
+        return x + y if self.added else y
+
+
+class GlobalMaxPool(nn.Module):
+    """The maximum of every channel over the whole image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C]."""
+        return x.amax((2, 3))
+
+
 #: Every module that a plan may call, by name.
 MODULES: dict[str, type[nn.Module]] = {
     module.__name__: module
@@ -415,6 +591,14 @@ MODULES: dict[str, type[nn.Module]] = {
         ScaledConv,
         PooledSum,
         FilterMaps,
+        Activation,
+        SqueezeExcitation,
+        ConvBNAct,
+        Shortcut,
+        BasicBlock,
+        Bottleneck,
+        MBConv,
+        GlobalMaxPool,
         Genome,
         DropPath,
         Auxiliary,

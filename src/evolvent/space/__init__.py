@@ -11,6 +11,7 @@ decisions  ``decision(prefix)``, ``encode``, ``decode``: an architecture as a se
 mixture    ``groups``, ``one_hot``, ``derive``: rows of operation weights, for weight sharing
 canonical  ``canonical(arch)``: equal networks, equal value
 start      ``start(rng)``: the minimal architecture, from which evolution may begin
+known      ``known(facts)``: hand-made architectures by name, best first, to start a search from
 training   ``training(arch)``: training settings that the architecture carries
 aligned    ``alignment(archs)``, and ``crossover(fitter, other, rng, equal=...)``, gene by gene
 weighted   the architecture carries its weights: it is not trained
@@ -29,7 +30,7 @@ from typing import Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from ..types import Arch
+from ..types import Arch, Facts
 from .drawing import Drawing
 
 
@@ -152,6 +153,17 @@ class Drawn(Protocol):
 
     def drawing(self, arch: Arch) -> Drawing:
         """Return boxes and arrows; equal genes have equal ids. `Sketch` builds a drawing."""
+
+
+class KnownMembers(Protocol):
+    """Capability ``known``: hand-made architectures, such as published ones."""
+
+    def known(self, facts: Facts) -> Mapping[str, Arch]:
+        """Return name -> architecture, the best first, no two of them the same network.
+
+        Args:
+            facts: of the data that a search begins on. A space that is made `of` its task knows them.
+        """
 
 
 class Canonical(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import cast
 
 from ..errors import SettingError
-from . import Aligned, Crossover, Decisions, Drawn, Mixture, Parts, Space, Start
+from . import Aligned, Crossover, Decisions, Drawn, KnownMembers, Mixture, Parts, Space, Start
 
 
 def crossover(space: Space) -> Crossover:
@@ -45,6 +45,11 @@ def parts(space: Space) -> Parts:
 def drawing(space: Space) -> Drawn:
     """Return `space`, which draws its architectures; SettingError if it does not."""
     return cast(Drawn, checked(space, "drawing"))
+
+
+def known(space: Space) -> KnownMembers:
+    """Return `space`, which has hand-made members; SettingError if it has none."""
+    return cast(KnownMembers, checked(space, "known"))
 
 
 def checked(space: Space, name: str) -> Space:

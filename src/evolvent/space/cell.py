@@ -25,10 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import SettingError, unknown
-from ..types import Arch
+from ..errors import InvalidArchitecture, SettingError, unknown
+from ..types import Arch, Facts
 from . import Decision, Group, Move, sample_decisions
 from .drawing import Drawing, Sketch
+from .known import distinct, owned
 
 #: The operation sets of the papers, and one of plain convolutions for machines without a GPU, where
 #: separable convolutions train about ten times slower than plain ones.
@@ -81,6 +82,42 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     ),
     "plain": ("conv_3x3", "conv_1x1", "conv_5x5", "max_pool_3x3", "avg_pool_3x3", "skip_connect"),
 }
+#: convolutions of hand-made cells, the best known first
+PREFERRED = ("conv_3x3", "sep_conv_3x3", "conv_1x3_3x1", "sep_conv_5x5", "conv_1x1")
+_SHORT = {
+    "sep3": "sep_conv_3x3",
+    "sep5": "sep_conv_5x5",
+    "sep7": "sep_conv_7x7",
+    "dil3": "dil_conv_3x3",
+    "max3": "max_pool_3x3",
+    "avg3": "avg_pool_3x3",
+    "skip": "skip_connect",
+    "fac7": "conv_1x7_7x1",
+}
+#: name -> output of a cell, normal cell, reduction cell; two branches ``operation state`` per node.
+#: NASNet-A (1707.07012), AmoebaNet-A (1802.01548), DARTS first and second order (1806.09055).
+PUBLISHED = {
+    "nasnet-a": (
+        "loose",
+        "sep5 1 sep3 0, sep5 0 sep3 0, avg3 1 skip 0, avg3 0 avg3 0, sep3 1 skip 1",
+        "sep5 1 sep7 0, max3 1 sep7 0, avg3 1 sep5 0, skip 3 avg3 2, sep3 2 max3 1",
+    ),
+    "amoebanet-a": (
+        "loose",
+        "avg3 0 max3 1, sep3 0 sep5 2, sep3 0 avg3 3, sep3 1 skip 1, skip 0 avg3 1",
+        "avg3 0 sep3 1, max3 0 sep7 2, sep7 0 avg3 1, max3 0 max3 1, fac7 0 sep3 5",
+    ),
+    "darts-v2": (
+        "all",
+        "sep3 0 sep3 1, sep3 0 sep3 1, sep3 1 skip 0, skip 0 dil3 2",
+        "max3 0 max3 1, skip 2 max3 1, max3 0 skip 2, skip 2 max3 1",
+    ),
+    "darts-v1": (
+        "all",
+        "sep3 1 sep3 0, skip 0 sep3 1, skip 0 sep3 1, sep3 0 skip 2",
+        "max3 0 max3 1, skip 2 max3 0, max3 0 skip 2, skip 2 avg3 0",
+    ),
+}
 COMBINE = ("add", "concat")
 #: value of the setting `reduction` -> the searched cells, in the order of an architecture
 SEARCHED = {"searched": ("normal", "reduction"), "fixed": ("normal",)}
@@ -103,6 +140,7 @@ class Cell:
         zero: whether the mixture has a column ``none`` in front (DARTS, GDAS).
         reduction: ``"searched"``, or ``"fixed"``: the fixed reduction cell of GDAS (FRC); only the
             normal cell is then searched.
+        known: architectures of one's own, asked before those of the space; one, or a list.
 
     Raises:
         SettingError: for a value outside these rules.
@@ -120,15 +158,16 @@ class Cell:
         distinct: bool = False,
         zero: bool = True,
         reduction: str = "searched",
+        known: Sequence[Any] = (),
     ) -> None:
         if isinstance(operations, str):
             if operations not in OPERATIONS:
                 raise unknown("operation set", operations, OPERATIONS)
             operations = OPERATIONS[operations]
-        known = {name for names in OPERATIONS.values() for name in names}
+        named = {name for names in OPERATIONS.values() for name in names}
         for name in operations:
-            if name not in known:
-                raise unknown("operation", name, known)
+            if name not in named:
+                raise unknown("operation", name, named)
         if len(set(operations)) < 2 or len(set(operations)) != len(operations):
             raise SettingError(f"operations={list(operations)}: at least two, each once")
         if nodes < 1:
@@ -143,9 +182,10 @@ class Cell:
         self.combine, self.output = tuple(combine), output
         self.distinct, self.zero = distinct, zero
         self.cells = SEARCHED[reduction]
-        self.gives = frozenset({"canonical", "crossover", "decisions", "drawing"})
+        self.gives = frozenset({"canonical", "crossover", "decisions", "drawing", "known"})
         if self.combine == ("add",):
             self.gives |= {"mixture"}
+        self.own = owned(known, self.checked, "space.known")
 
     # -- the moves -------------------------------------------------------------------------------
 
@@ -286,6 +326,69 @@ class Cell:
         first, second = sorted((best, other), key=lambda entry: entry[1])
         return first[1], first[2], second[1], second[2], "add"
 
+    # -- known members ---------------------------------------------------------------------------
+
+    def checked(self, arch: Arch) -> Arch:
+        """Return `arch` if it is one of the space.
+
+        Raises:
+            InvalidArchitecture: saying what it lacks.
+        """
+        cells = arch if isinstance(arch, tuple) else ()
+        if len(cells) != len(self.cells) or any(not isinstance(c, tuple) for c in cells):
+            raise InvalidArchitecture(f"{arch!r} is not a tuple of the cells {self.cells}")
+        for name, cell in zip(self.cells, cells, strict=True):
+            if len(cell) != self.nodes:
+                raise InvalidArchitecture(
+                    f"the {name} cell has {len(cell)} nodes, not {self.nodes}"
+                )
+            for index, node in enumerate(cell):
+                self._check_node(f"node {index} of the {name} cell", node, range(index + INPUTS))
+        return arch
+
+    def _check_node(self, what: str, node: Any, states: range) -> None:
+        if not isinstance(node, tuple) or len(node) != 5:
+            raise InvalidArchitecture(
+                f"{what}, {node!r}, is not (state, operation, state, operation, combine)"
+            )
+        for values, known in (
+            (node[0:4:2], states),
+            (node[1:4:2], self.operations),
+            (node[4:], self.combine),
+        ):
+            for value in values:
+                if value not in known:
+                    raise InvalidArchitecture(
+                        f"{what}: {value!r} is none of {', '.join(map(str, known))}"
+                    )
+        if self.distinct and node[0] == node[2]:
+            raise InvalidArchitecture(f"{what} reads state {node[0]} twice")
+
+    def known(self, facts: Facts) -> dict[str, Arch]:
+        """Return one's own architectures, published cells of this dialect, and two made by hand.
+
+        ``convolutions`` has two convolutions in every node, ``residual`` a convolution and a skip.
+        They are the same for all data.
+        """
+        found = {}
+        for name, (output, normal, reduction) in PUBLISHED.items():
+            arch = tuple(_written(text) for text in (normal, reduction)[: len(self.cells)])
+            try:
+                if output == self.output:
+                    found[name] = self.checked(arch)
+            except InvalidArchitecture:
+                continue  # of another dialect
+        conv = next((name for name in PREFERRED if name in self.operations), self.operations[0])
+        skip = "skip_connect" if "skip_connect" in self.operations else self.operations[-1]
+        for name, second in (("convolutions", conv), ("residual", skip)):
+            cell = tuple(
+                (1, conv, 0, second, "add") if index == 0 else (index + 1, conv, 1, second, "add")
+                for index in range(self.nodes)
+            )
+            cell = tuple((*node[:4], self.combine[0]) for node in cell)
+            found[name] = (cell,) * len(self.cells)
+        return distinct(self.own | found, self.canonical)
+
     # -- drawing ---------------------------------------------------------------------------------
 
     def drawing(self, arch: Arch) -> Drawing:
@@ -312,6 +415,15 @@ class Cell:
     def canonical(self, arch: Arch) -> Arch:
         """Return the same architecture for all that differ only in the order of branches or nodes."""
         return tuple(_canonical_cell(cell) for cell in arch)
+
+
+def _written(text: str) -> CellArch:
+    """Return the cell that a text of `PUBLISHED` describes."""
+    nodes = []
+    for node in text.split(", "):
+        first, one, second, other = node.split()
+        nodes.append((int(one), _SHORT[first], int(other), _SHORT[second], "add"))
+    return tuple(nodes)
 
 
 def loose_ends(cell: CellArch) -> tuple[int, ...]:

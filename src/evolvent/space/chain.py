@@ -27,7 +27,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from ..errors import InvalidArchitecture, SettingError
@@ -35,6 +35,7 @@ from ..types import Arch, Facts
 from . import Move
 from .drawing import Drawing, Sketch, kind_of
 from .genes import fresh
+from .known import distinct, owned
 
 ACTIVATIONS = ("linear", "relu", "leaky_relu", "prelu", "sigmoid", "softmax")
 Layer = tuple[Any, ...]
@@ -89,6 +90,7 @@ class Chain:
         extras: kinds of layers beyond EDEN's, out of `EXTRAS`; None: those that suit the input.
         convolutions: minimum of a chain; None: 1 for tokens, because no other layer sees their
             order, else 0. [count]
+        known: architectures of one's own, asked before those of the space; one, or a list.
 
     Raises:
         SettingError: for an empty range, or a limit that leaves no network.
@@ -96,7 +98,7 @@ class Chain:
 
     family = "chain"
     kinds = frozenset({"image", "numbers", "text"})
-    gives = frozenset({"canonical", "crossover", "drawing", "training"})
+    gives = frozenset({"canonical", "crossover", "drawing", "known", "training"})
 
     def __init__(
         self,
@@ -117,6 +119,7 @@ class Chain:
         multiply_adds: int = 20_000_000,
         extras: tuple[str, ...] | None = None,
         convolutions: int | None = None,
+        known: Sequence[Any] = (),
     ) -> None:
         self.input_shape, self.outputs, self.vocabulary = tuple(input_shape), outputs, vocabulary
         self.depth, self.activations = depth, tuple(activations)
@@ -152,6 +155,7 @@ class Chain:
                 f"depth={depth}, weights={weights}, multiply_adds={multiply_adds}: not even the "
                 f"smallest network fits ({problem}); raise them"
             )
+        self.own = owned(known, self.checked, "space.known")
 
     @classmethod
     def of(cls, task: Facts, **settings: Any) -> Self:
@@ -283,6 +287,77 @@ class Chain:
     def canonical(self, arch: Arch) -> Arch:
         """Return the chain without the names of its genes."""
         return (arch[0], tuple(layer[1:] for layer in arch[1]))
+
+    # -- known members ---------------------------------------------------------------------------
+
+    def checked(self, arch: Arch) -> Arch:
+        """Return `arch` if it is one of the space.
+
+        Raises:
+            InvalidArchitecture: saying what it lacks.
+        """
+        try:
+            lr, layers = arch
+            layers = tuple((str(name), str(kind), *values) for name, kind, *values in layers)
+            least, most = self.ranges["lrs"]
+            problem = self.problem(layers) or self._misfit(layers)
+            if not least <= lr <= most:
+                problem = f"learning rate {lr}: from {least} to {most}"
+        except (TypeError, ValueError, IndexError, KeyError) as error:
+            raise InvalidArchitecture(
+                f"{arch!r} is not (learning rate, layers), a layer being (name, kind, values)"
+            ) from error
+        if problem:
+            raise InvalidArchitecture(problem)
+        return (float(lr), layers)
+
+    def _misfit(self, layers: tuple[Layer, ...]) -> str:
+        """Return the first value outside its range, or a name that two layers share."""
+        names = [layer[0] for layer in layers]
+        if len(set(names)) < len(names):
+            return f"layers named {names}: every layer needs a name of its own"
+        for layer in layers:
+            if len(layer) != 2 + len(VALUES[layer[1]]):
+                return f"a layer {layer[1]} has the values {VALUES[layer[1]]}, not {layer[2:]}"
+            for value, kind in zip(layer[2:], VALUES[layer[1]], strict=True):
+                if kind in self.ranges:
+                    least, most = self.ranges[kind]
+                    fits = least <= value <= most
+                else:
+                    fits = value in (self.activations if kind == "activation" else ("mean", "max"))
+                if not fits:
+                    return f"{value!r} of a layer {layer[1]} is outside the {kind} of this space"
+        return ""
+
+    def known(self, facts: Facts) -> dict[str, Arch]:
+        """Return one's own architectures, then plain hand-made stacks for this kind of input.
+
+        Sizes are moved into the ranges of the space; what still does not fit is left out. They are
+        the same for all data of a shape.
+        """
+        found = {}
+        for name, stack in MEMBERS[self.source.form].items():
+            layers = tuple(
+                self._moved((f"{kind}{place}", kind, *values))
+                for place, (kind, *values) in enumerate(stack)
+            )
+            try:
+                found[name] = self.checked((self._moved_into("lrs", KNOWN_LR), layers))
+            except InvalidArchitecture:
+                continue
+        return distinct(self.own | found, self.canonical)
+
+    def _moved(self, layer: Layer) -> Layer:
+        """Return a layer with its values in the ranges of the space."""
+        values = [
+            self._moved_into(kind, value) if kind in self.ranges else value
+            for value, kind in zip(layer[2:], VALUES[layer[1]], strict=True)
+        ]
+        return (*layer[:2], *values)
+
+    def _moved_into(self, name: str, value: float) -> float:
+        least, most = self.ranges[name]
+        return min(max(value, least), most)
 
     def drawing(self, arch: Arch) -> Drawing:
         """Return the layers as a column of boxes, named by their genes, and the learning rate."""
@@ -427,6 +502,54 @@ KINDS = {
 #: relative probability of a kind, 1 by default. No convolution can follow a layer that flattens, so
 #: without these weights most chains would have none
 ODDS = {"conv2d": 3, "conv1d": 3, "global_pool": 2}
+#: kind of a layer -> what its values are: a range, ``activation``, or how a pooling sums up
+VALUES: dict[str, tuple[str, ...]] = {
+    "conv2d": ("filters", "kernels", "activation"),
+    "conv1d": ("filters", "kernels", "activation"),
+    "max_pool": ("pools",),
+    "dense": ("units", "activation"),
+    "dropout": ("dropouts",),
+    "embedding": ("embeddings",),
+    "global_pool": ("how",),
+    "norm": (),
+    "residual": ("units",),
+}
+KNOWN_LR = 2e-3  # of hand-made chains
+_CONV = ("conv2d", 32, 3, "relu")
+_CONV1D = ("conv1d", 32, 3, "relu")
+_HALF = ("max_pool", 2)
+#: form of the input -> name -> layers without their names, the best first
+MEMBERS: dict[str, dict[str, tuple[tuple[Any, ...], ...]]] = {
+    "image": {
+        "two-convolutions": (_CONV, _HALF, _CONV, _HALF, ("dense", 100, "relu")),
+        "three-convolutions": (_CONV, _CONV, _HALF, _CONV, _HALF),
+        "lenet": (
+            ("conv2d", 10, 5, "relu"),
+            _HALF,
+            ("conv2d", 16, 5, "relu"),
+            _HALF,
+            ("dense", 100, "relu"),
+        ),
+        "dense": (("dense", 100, "relu"), ("dense", 100, "relu")),
+    },
+    "sequence": {
+        "one-convolution": (_CONV1D, _HALF, ("dense", 50, "relu")),
+        "two-convolutions": (_CONV1D, _HALF, _CONV1D),
+        "dense": (("dense", 100, "relu"),),
+    },
+    "tokens": {
+        "one-convolution": (("embedding", 64), _CONV1D, ("global_pool", "max")),
+        "means": (("embedding", 64), ("conv1d", 32, 1, "relu"), ("global_pool", "mean")),
+        "two-convolutions": (("embedding", 32), _CONV1D, _CONV1D, ("global_pool", "max")),
+    },
+    "flat": {
+        "two-dense": (("dense", 100, "relu"), ("dense", 100, "relu")),
+        "residual": (("dense", 64, "relu"), ("residual", 100), ("residual", 100)),
+        "norm-dense": (("norm",), ("dense", 100, "relu"), ("dropout", 0.2), ("dense", 50, "relu")),
+        "one-dense": (("dense", 50, "relu"),),
+        "linear": (),
+    },
+}
 #: kinds of layers beyond EDEN's, and the forms of input that use them by default
 EXTRAS = ("global_pool", "norm", "residual")
 EXTRAS_OF = {"tokens": ("global_pool",), "flat": ("norm", "residual")}

@@ -220,6 +220,7 @@ class Task:
             self.input_shape,
             self.outputs,
             vocabulary=self.vocabulary,
+            mirrored=bool(self.augment.get("flip")),
             counts=self.counts,
         )
 

@@ -268,6 +268,48 @@ def parameters_are_named_by_genes(case: SpaceCase) -> None:
         )
 
 
+# ---- known members -------------------------------------------------------------------------------
+
+
+def known_members_are_of_the_space(case: SpaceCase) -> None:
+    """Known members are architectures like any other, and no two of them are the same network."""
+    if "known" not in case.space.gives:
+        return
+    members = case.space.known(case.data)
+    require(members, "it gives known, and has no known member for these data")
+    require(
+        dict(members) == dict(case.space.known(case.data)), "known returned others the second time"
+    )
+    keys = {key(case.space, arch) for arch in members.values()}
+    require(len(keys) == len(members), f"two of {', '.join(members)} are the same network")
+    for name, arch in members.items():
+        require(isinstance(name, str) and name, f"the name of {arch!r} is {name!r}")
+        require(from_json(arch) == arch, f"{name}: {arch!r} does not survive JSON")
+        require(case.space.mutate(arch, random.Random(11)).operator, f"{name} cannot be mutated")
+        if "decisions" in case.space.gives:
+            choices = case.space.encode(arch)
+            _require_legal(case.space, choices)
+            require(case.space.decode(choices) == arch, f"{name}: decode(encode(arch)) is another")
+
+
+def known_members_are_networks(case: SpaceCase) -> None:
+    """Every known member can be built, and says of its training only what is known."""
+    if "known" not in case.space.gives or not case.network:
+        return
+    import torch
+
+    from ..network.fit import with_own_training
+    from ..network.train import Hyperparameters
+
+    for name, arch in case.space.known(case.data).items():
+        x = torch.empty(2, *case.data.input_shape, device="meta")
+        with torch.no_grad():
+            shape = tuple(_built(case, arch)(x).shape)
+        wanted = (2, case.data.outputs)
+        require(shape == wanted, f"{name} makes {shape} of 2 inputs, and must make {wanted}")
+        with_own_training(Hyperparameters(), case.space, arch)
+
+
 # ---- drawings ------------------------------------------------------------------------------------
 
 
@@ -448,6 +490,8 @@ SPACE_RULES: tuple[Callable[[SpaceCase], None], ...] = (
     moves_stay_buildable,
     starts_and_training_are_usable,
     parameters_are_named_by_genes,
+    known_members_are_of_the_space,
+    known_members_are_networks,
     draws_every_architecture,
     drawings_show_what_a_move_changed,
     decode_is_the_inverse_of_encode,

@@ -49,7 +49,7 @@ class Warm:
     ) -> None:
         if count < 1:
             raise SettingError(f"warm={count} must be at least 1, or 0 for no warm start")
-        probe = _BestFirst(space)
+        probe = BestFirst(space)
         another = make(probe)
         another.ask()
         if not probe.samples:
@@ -58,7 +58,7 @@ class Warm:
                 "samples of the space: leave it at 0, or use one such as regularized-evolution"
             )
         self.space, self.count, self.seed = space, count, seed
-        self.best_first = _BestFirst(space)
+        self.best_first = BestFirst(space)
         self.inner = make(self.best_first)
         self.needs = self.inner.needs | self.needs
         self.ends = self.inner.ends
@@ -145,7 +145,7 @@ class Warm:
         return frozenset(map(self._outer, cast(Inheriting, self.inner).alive()))
 
 
-class _BestFirst:
+class BestFirst:
     """The space, but its first samples are those of `queue`, in order.
 
     Samples depend on the number drawn before; replay still holds, since the strategy that draws them
