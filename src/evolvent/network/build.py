@@ -239,6 +239,7 @@ class Assembled(nn.Module):
             elif call.op in MODULES:
                 constructor: Any = MODULES[call.op]
                 self.add_module(call.out, with_fast_gradients(constructor(**values)))
+        self.any_size = plan.any_size
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Run the calls in order; images are [B, C, H, W]."""

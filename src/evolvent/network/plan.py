@@ -117,6 +117,19 @@ class Plan:
         """The block that is the network."""
         return self.blocks[-1]
 
+    @property
+    def any_size(self) -> bool:
+        """Whether images of any size fit: nothing is flattened or dense before the global pooling."""
+        before = []
+        for line in self.network.calls:
+            if line.op == "pool":
+                break
+            before.append(line.op)
+        else:
+            return False
+        inner = [line.op for block in self.blocks[:-1] for line in block.calls]
+        return not {"flatten", "Linear"} & {*before, *inner}
+
     def block(self, name: str) -> Block | None:
         """Return the block of that name, or None if it is an operation."""
         return next((block for block in self.blocks if block.name == name), None)
