@@ -8,13 +8,17 @@ import pytest
 import torch
 from torch import nn
 
+from evolvent.deliver.export import export
 from evolvent.errors import SettingError
-from evolvent.network.build import Size, build
+from evolvent.network.build import Size, build, plan
 from evolvent.network.data import Resident
+from evolvent.network.fit import state_of
 from evolvent.network.muon import inner, newton_schulz, orthogonal
 from evolvent.network.plan import Block, Plan, call
 from evolvent.network.train import Hyperparameters, Trainer, scale_at, smaller, train
+from evolvent.space.cell201 import Cell201
 from evolvent.space.plain import Plain
+from evolvent.types import stream
 
 HYPER = Hyperparameters(lr=0.05, batch=16)
 ALL = {
@@ -177,3 +181,24 @@ def test_biases_learn_at_their_own_rate(task, data):
         after = [p.detach() for p in run.net.parameters() if p.ndim == 1]
         moved.append(np.array([float((a - b).norm()) for a, b in zip(after, before, strict=True)]))
     np.testing.assert_allclose(moved[1], 4 * moved[0], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("space", [Plain(), Cell201()], ids=["plain", "cell201"])
+def test_the_maximum_before_the_classifier_is_built_and_exported(task, data, tmp_path, space):
+    arch = space.sample(stream("head"))
+    size = Size(cells=1, width=4, stages=2, head="max")
+    net = build(space, arch, task, size, seed=0)
+    planned = plan(space, arch, task, size)
+    assert "pool_max" in {line.op for line in planned.network.calls}
+    assert planned.any_size
+    train(net, data, epochs=1, hyper=HYPER, seed=0)
+    proof = export(
+        tmp_path, plan=planned, state=state_of(net), task=task, title="t", provenance="p"
+    )
+    assert proof["parity_max_abs_diff"] == 0
+    assert ".amax((2, 3))" in (tmp_path / "model.py").read_text()
+
+
+def test_a_head_that_is_not_known_is_refused():
+    with pytest.raises(SettingError, match="head='median': one of mean, max"):
+        Size(head="median")
