@@ -197,6 +197,14 @@ def test_a_short_training_is_a_whole_schedule(monkeypatch, toy, data):
         ("label_smoothing", 1.5),
         ("clip", -1.0),
         ("cutout", -1),
+        ("optimizer", "adam"),
+        ("flip", "up"),
+        ("resize", 0.0),
+        ("shift", -1),
+        ("erase", 1.5),
+        ("mixup", -0.1),
+        ("average", 2.0),
+        ("bias_rate", 0.0),
     ],
 )
 def test_a_setting_outside_its_rule_is_refused(name, value):
@@ -268,7 +276,7 @@ def test_outputs_that_are_no_numbers_have_no_accuracy(toy, data):
 # ---- it learns -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 def test_it_learns_what_is_easy_to_tell_apart(toy, data, optimizer):
     validation = Resident(toy, toy.validation)
     net = network(toy)

@@ -365,6 +365,8 @@ def _line(call: Call) -> tuple[str, Sequence[str], str]:
             return "torch.zeros_like(", inputs, ")"
         case "flatten":
             return inputs[0], (), ".flatten(1)"
+        case "pool_max":
+            return inputs[0], (), ".amax((2, 3))"
         case "pool":
             return "F.avg_pool2d(", (inputs[0], f"{inputs[0]}.shape[2:]"), ").flatten(1)"
     return f"self.{call.out}(", inputs, ")"

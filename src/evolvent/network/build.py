@@ -21,7 +21,7 @@ from ..space import Space
 from ..types import Arch, State, stream
 from .depthwise import with_fast_gradients
 from .operations import MODULES
-from .plan import FUNCTIONS, Block, Call, MixedBlock, Plan, Value
+from .plan import FUNCTIONS, Block, Call, MixedBlock, Plan, Value, with_max_head
 
 #: families of spaces: each is a module of `families` with ``plan(space, arch, data, size) -> Plan``.
 FAMILIES = (
@@ -66,6 +66,8 @@ class Size:
             of a training; never delivered. [0..1)
         auxiliary: weight of the loss of an auxiliary classifier behind two thirds of the cells;
             training only, never delivered; 0 is off. [>= 0]
+        head: ``mean`` or ``max`` of every channel before the classifier, where a family pools
+            globally.
     """
 
     cells: int = 1
@@ -75,10 +77,13 @@ class Size:
     reduction: str = "residual"
     drop_path: float = 0.0
     auxiliary: float = 0.0
+    head: str = "mean"
 
     def __post_init__(self) -> None:
         if self.reduction not in ("residual", "conv"):
             raise SettingError(f"reduction={self.reduction!r}: one of residual, conv")
+        if self.head not in ("mean", "max"):
+            raise SettingError(f"head={self.head!r}: one of mean, max")
         for name, allowed, rule in (
             ("drop_path", 0 <= self.drop_path < 1, "in [0, 1)"),
             ("auxiliary", 0 <= self.auxiliary < math.inf, "at least 0; 0 is off"),
@@ -107,6 +112,9 @@ def training_plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
         InvalidArchitecture: if the architecture cannot be realised for these shapes.
     """
     made: Plan = _planner(space)(space, arch, data, size)
+    if size.head == "max":
+        blocks = (replace(block, calls=with_max_head(block.calls)) for block in made.blocks)
+        made = replace(made, blocks=tuple(blocks))
     return made
 
 
@@ -140,6 +148,8 @@ def mixed_blocks(space: Space, data: Data, size: Size) -> tuple[MixedBlock, ...]
             "cell201 or layers"
         )
     found: tuple[MixedBlock, ...] = module.mixed(space, data, size.bare())
+    if size.head == "max":
+        found = tuple(replace(block, lines=with_max_head(block.lines)) for block in found)
     return found
 
 
@@ -240,6 +250,7 @@ class Assembled(nn.Module):
             elif call.op in MODULES:
                 constructor: Any = MODULES[call.op]
                 self.add_module(call.out, with_fast_gradients(constructor(**values)))
+        self.any_size = plan.any_size
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Run the calls in order; images are [B, C, H, W]."""
@@ -267,6 +278,8 @@ def function(op: str, inputs: Sequence[Tensor]) -> Tensor:
             return torch.zeros_like(inputs[0])
         case "flatten":
             return inputs[0].flatten(1)
+        case "pool_max":
+            return inputs[0].amax((2, 3))
         case _:  # "pool"
             # not mean((2, 3)): its gradient has stride 0, which slows everything before it
             return F.avg_pool2d(inputs[0], inputs[0].shape[2:]).flatten(1)

@@ -67,6 +67,9 @@ class Resident:
         augment: bool,
         shift: bool = True,
         cutout: int | None = None,
+        flip: str | None = None,
+        pixels: int | None = None,
+        erase: float = 0.0,
     ) -> Shuffled:
         """Return an endless stream of random batches of the part.
 
@@ -76,25 +79,53 @@ class Resident:
             augment: whether to change inputs as `Task.augment` says.
             shift: whether that includes shifting and cutting out, which need a long training.
             cutout: edge of the square to cut out, also without `shift`; None: the task's. [pixels]
+            flip: ``random``, ``alternate`` or ``none``, where the task allows it; None: ``random``.
+            pixels: largest shift, also without `shift`; None: the task's. [pixels]
+            erase: probability of erasing a rectangle of an image. [0..1]
         """
         change = None
         if augment and self.task.augment:
-            change = partial(self._augmented, generator=generator, shift=shift, cutout=cutout)
+            rules = self.task.augment
+            if cutout is None:
+                cutout = int(rules.get("cutout", 0)) if shift else 0
+            if pixels is None:
+                pixels = int(rules.get("shift", 0)) if shift else 0
+            change = partial(
+                self._augmented,
+                generator=generator,
+                flip=(flip or "random") if rules.get("flip") else "none",
+                turn=_coins(len(self), generator) if flip == "alternate" else None,
+                pixels=pixels,
+                cutout=cutout,
+                erase=erase,
+            )
         return Shuffled(self, min(size, len(self)), generator, change)
 
     def _augmented(
-        self, x: Tensor, *, generator: torch.Generator, shift: bool, cutout: int | None
+        self,
+        x: Tensor,
+        chosen: Tensor,
+        passes: int,
+        *,
+        generator: torch.Generator,
+        flip: str,
+        turn: Tensor | None,
+        pixels: int,
+        cutout: int,
+        erase: float,
     ) -> Tensor:
-        rules = self.task.augment
-        if rules.get("flip"):
+        if flip == "random":
             mirrored = torch.rand(len(x), 1, 1, 1, generator=generator).to(self.device) < 0.5
             x = torch.where(mirrored, x.flip(3), x)
-        if shift and (pixels := int(rules.get("shift", 0))):
+        elif flip == "alternate" and turn is not None:
+            mirrored = (turn[chosen] ^ bool(passes % 2)).to(self.device)
+            x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
+        if pixels:
             x = _shifted(x, pixels, generator)
-        if cutout is None:
-            cutout = int(rules.get("cutout", 0)) if shift else 0
         if cutout:
             x = _cut_out(x, cutout, generator)
+        if erase:
+            x = _erased(x, erase, generator)
         return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -132,7 +163,8 @@ class Shuffled:
         data: the part.
         size: of a batch. [count]
         generator: the only source of randomness, on the CPU.
-        change: augmentation of the inputs of every batch; None is none.
+        change: augmentation of the inputs of every batch, given their places in the part [B] and the
+            number of passes before this one; None is none.
     """
 
     def __init__(
@@ -140,11 +172,12 @@ class Shuffled:
         data: Resident,
         size: int,
         generator: torch.Generator,
-        change: Callable[[Tensor], Tensor] | None = None,
+        change: Callable[[Tensor, Tensor, int], Tensor] | None = None,
     ) -> None:
         self.data, self.size, self.generator, self.change = data, size, generator, change
         self.per_pass = len(data) // size  # [count]
         self.place = self.per_pass  # batches taken in this pass: the first batch begins a new one
+        self.passes = -1  # ended before the present one; none has begun yet
         self.order = torch.empty(0, dtype=torch.long)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -152,17 +185,18 @@ class Shuffled:
 
     def __next__(self) -> tuple[Tensor, Tensor]:
         if self.place == self.per_pass:
-            self.place = 0
+            self.place, self.passes = 0, self.passes + 1
             self.order = torch.randperm(len(self.data), generator=self.generator)
         chosen = self.order[self.place * self.size : (self.place + 1) * self.size]
         x, y = self.data.batch(chosen.to(self.data.device))
         self.place += 1
-        return (x if self.change is None else self.change(x)), y
+        return (x if self.change is None else self.change(x, chosen, self.passes)), y
 
     def state(self) -> State:
         """Return the position as arrays; `restore` continues from it with the same batches."""
         return {
             "place": np.array(self.place),
+            "passes": np.array(self.passes),
             "order": self.order.numpy().copy(),
             "generator": self.generator.get_state().numpy().copy(),
         }
@@ -170,6 +204,7 @@ class Shuffled:
     def restore(self, state: State) -> None:
         """Continue from a `state` of the same part."""
         self.place = int(state["place"])
+        self.passes = int(state.get("passes", 0))  # older states have none, nor need it
         self.order = torch.from_numpy(np.array(state["order"]))
         self.generator.set_state(torch.from_numpy(np.array(state["generator"])))
 
@@ -202,3 +237,26 @@ def _cut_out(x: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
     rows = (torch.arange(height, device=x.device) - centre[0] * height).abs() < pixels / 2
     columns = (torch.arange(width, device=x.device) - centre[1] * width).abs() < pixels / 2
     return x * ~(rows[:, None, :, None] & columns[:, None, None, :])
+
+
+def _coins(count: int, generator: torch.Generator) -> Tensor:
+    """Return whether each of `count` images is mirrored first [count], from the seed alone."""
+    own = torch.Generator().manual_seed(generator.initial_seed())
+    return torch.rand(count, generator=own) < 0.5
+
+
+def _erased(x: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Fill a rectangle of 2 to 33 % of some images with noise (Zhong et al. 2017)."""
+    count, _, height, width = x.shape
+    drawn = torch.rand(5, count, 1, generator=generator)
+    area = (0.02 + 0.31 * drawn[0]) * height * width
+    aspect = torch.exp((2 * drawn[1] - 1) * math.log(1 / 0.3))
+    tall = (area * aspect).sqrt().clamp(max=height)
+    wide = (area / aspect).sqrt().clamp(max=width)
+    row, column = torch.arange(height), torch.arange(width)
+    top, left = drawn[2] * (height - tall), drawn[3] * (width - wide)
+    rows = (row + 0.5 >= top) & (row + 0.5 < top + tall) & (drawn[4] < probability)  # [B, H]
+    columns = (column + 0.5 >= left) & (column + 0.5 < left + wide)  # [B, W]
+    where = (rows[:, None, :, None] & columns[:, None, None, :]).to(x.device)
+    noise = torch.randn(x.shape, generator=generator).to(x.device)
+    return torch.where(where, noise, x)

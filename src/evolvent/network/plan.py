@@ -8,12 +8,13 @@ drawing are written once. A plan is a list of blocks; a block is a class, its ca
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 Value = int | float | str | bool
 
 #: Calls without parameters that are written as functions. Everything else is a module: an operation
 #: of `operations.py`, or a block of the same plan.
-FUNCTIONS = ("add", "concat", "zeros", "flatten", "pool")
+FUNCTIONS = ("add", "concat", "zeros", "flatten", "pool", "pool_max")
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,30 @@ class Plan:
         """The block that is the network."""
         return self.blocks[-1]
 
+    @property
+    def any_size(self) -> bool:
+        """Whether images of any size fit: nothing is flattened or dense before the global pooling."""
+        before = []
+        for line in self.network.calls:
+            if line.op in ("pool", "pool_max"):
+                break
+            before.append(line.op)
+        else:
+            return False
+        inner = [line.op for block in self.blocks[:-1] for line in block.calls]
+        return not {"flatten", "Linear"} & {*before, *inner}
+
     def block(self, name: str) -> Block | None:
         """Return the block of that name, or None if it is an operation."""
         return next((block for block in self.blocks if block.name == name), None)
+
+
+def with_max_head(calls: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the lines of a block; global poolings take the maximum in place of the mean."""
+    return tuple(
+        replace(line, op="pool_max") if getattr(line, "op", None) == "pool" else line
+        for line in calls
+    )
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from ..errors import CandidateFailed, SettingError
 from ..types import State
 from .data import Resident
 from .losses import LOSSES
+from .muon import Muon, inner
 
 LOOKS = 20  # points of a training curve
 
@@ -30,7 +31,8 @@ class Hyperparameters:
     """Hyperparameters of a training; equal for all candidates of a run.
 
     Args:
-        optimizer: ``sgd`` (Nesterov momentum) or ``adamw``.
+        optimizer: ``sgd`` (Nesterov momentum), ``adamw`` or ``muon`` (filters and hidden matrices by
+            Muon, all else by SGD).
         lr: peak learning rate; an architecture that carries its own overrides it.
         momentum: of SGD, and the first beta of AdamW.
         weight_decay: on weights of two or more dimensions; biases and norms have none.
@@ -44,6 +46,17 @@ class Hyperparameters:
             result of a shorter training worse. [epochs]
         cutout: edge of the square that is blanked in every image; None is the task's own, in a
             training that is long enough (`shift_from`). [pixels]
+        resize: scale of the images in the first 35 % of the steps, the middle between it and 1 in the
+            next 30 %; 1 is off. Left off where a network does not take images of any size. (0..1]
+        flip: ``random`` mirrors every image at random, ``alternate`` every second time, ``none`` never,
+            where the task allows mirroring; None is the task's own.
+        shift: largest shift of images, in trainings of any length; None is the task's own, in a
+            training that is long enough (`shift_from`). [pixels]
+        erase: probability of filling a random rectangle of an image with noise. [0..1]
+        mixup: alpha of the Beta distribution by which pairs of examples are mixed; 0 is off. [>= 0]
+        average: share of the training, at its end, over which weights are averaged; the mean is
+            the result, later steps count more; 0 is off. [0..1]
+        bias_rate: factor of the learning rate of biases and norms. [> 0]
         precision: ``float32``, or ``bfloat16`` for autocast where the processor is fast at it.
     """
 
@@ -59,16 +72,26 @@ class Hyperparameters:
     augment: bool = True
     shift_from: float = 15.0
     cutout: int | None = None
+    resize: float = 1.0
+    flip: str | None = None
+    shift: int | None = None
+    erase: float = 0.0
+    mixup: float = 0.0
+    average: float = 0.0
+    bias_rate: float = 1.0
     precision: str = "float32"
 
     def __post_init__(self) -> None:
         for name, choices in (
-            ("optimizer", ("sgd", "adamw")),
+            ("optimizer", ("sgd", "adamw", "muon")),
+            ("flip", (None, "random", "alternate", "none")),
             ("schedule", ("one-cycle", "cosine", "constant")),
             ("precision", ("float32", "bfloat16")),
         ):
             if getattr(self, name) not in choices:
-                raise SettingError(f"{name}={getattr(self, name)!r}: one of {', '.join(choices)}")
+                raise SettingError(
+                    f"{name}={getattr(self, name)!r}: one of {', '.join(map(str, choices))}"
+                )
         for name, allowed, rule in (
             ("lr", self.lr > 0 and math.isfinite(self.lr), "above 0"),
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
@@ -78,6 +101,12 @@ class Hyperparameters:
             ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
             ("clip", 0 <= self.clip < math.inf, "at least 0; 0 is off"),
             ("cutout", self.cutout is None or self.cutout >= 0, "at least 0; 0 is off"),
+            ("resize", 0 < self.resize <= 1, "above 0 and at most 1; 1 is off"),
+            ("shift", self.shift is None or self.shift >= 0, "at least 0; 0 is off"),
+            ("erase", 0 <= self.erase <= 1, "in [0, 1]; 0 is off"),
+            ("mixup", 0 <= self.mixup < math.inf, "at least 0; 0 is off"),
+            ("average", 0 <= self.average <= 1, "in [0, 1]; 0 is off"),
+            ("bias_rate", 0 < self.bias_rate < math.inf, "above 0"),
         ):
             if not allowed:
                 raise SettingError(f"{name}={getattr(self, name)!r}: {rule}")
@@ -93,12 +122,15 @@ class Training:
         curve: (epoch, mean training loss of the network itself since the last point), about twenty
             points.
         cut: whether the deadline ended it before its schedule did.
+        resized: whether images were smaller at the beginning; False also where `resize` was left off
+            because the network does not take images of any size.
     """
 
     epochs: float = 0.0
     seconds: float = 0.0
     curve: list[tuple[float, float]] = field(default_factory=list)
     cut: bool = False
+    resized: bool = False
 
 
 def train(
@@ -146,6 +178,8 @@ def train(
             since, total = 0, torch.zeros_like(total)
         if done.cut:
             break
+    trainer.finish()
+    done.resized = trainer.resizes
     done.epochs, done.seconds = step / per_epoch, time.monotonic() - start
     return done
 
@@ -179,8 +213,20 @@ class Trainer:
         self.loss = LOSSES[data.task.loss].mean
         generator = torch.Generator().manual_seed(seed)
         self.batches = data.shuffled(
-            hyper.batch, generator, augment=hyper.augment, shift=shift, cutout=hyper.cutout
+            hyper.batch,
+            generator,
+            augment=hyper.augment,
+            shift=shift,
+            cutout=hyper.cutout,
+            flip=hyper.flip,
+            pixels=hyper.shift,
+            erase=hyper.erase,
         )
+        images = len(data.task.input_shape) == 3
+        #: whether images are smaller at the beginning
+        self.resizes = hyper.resize < 1 and images and getattr(net, "any_size", False)
+        self._mean: dict[str, Tensor] = {}  # of the weights and statistics, by `average`
+        self._averaged = 0  # steps in it
         self._ahead: tuple[State, tuple[Tensor, Tensor]] | None = None  # a batch taken early
         self._scheduled: list[Any] = [m for m in net.modules() if hasattr(m, "reach")]
         self._helpers: list[Any] = [m for m in net.modules() if hasattr(m, "offer")]
@@ -197,13 +243,15 @@ class Trainer:
             forward: computes the logits in place of the network, with its weights.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr
+            group["lr"] = self.lr * group.get("factor", 1.0)
         self.done += 1
         for module in self._scheduled:
             module.reach(self.done / self.steps)
         x, y = self._ahead[1] if self._ahead else next(self.batches)
         self._ahead = None
-        loss = self.loss_of(forward or self.net, x, y)
+        if self.resizes:
+            x = smaller(x, scale_at(self.hyper.resize, (self.done - 1) / self.steps))
+        loss = self._mixed_loss(forward or self.net, x, y)
         everything = loss
         for helper in self._helpers:
             weight, logits = helper.offer()
@@ -219,14 +267,51 @@ class Trainer:
                     velocity = torch.zeros_like(weight)
                     self.optimizer.state[weight]["momentum_buffer"] = velocity
         self.optimizer.step()
+        if self.done > self.steps * (1 - self.hyper.average):
+            self._average()
         return loss.detach()
+
+    def finish(self) -> None:
+        """Put the averaged weights and statistics into the network, where there are any."""
+        if self._averaged:
+            self.net.load_state_dict(self._mean, strict=False)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Add the weights to their mean, in which the n-th of them counts n times.
+
+        Statistics of batch norm are averaged like weights: they belong to the same steps.
+        """
+        now = {k: v for k, v in self.net.state_dict().items() if v.is_floating_point()}
+        self._averaged += 1
+        if self._averaged == 1:
+            self._mean = {name: value.clone() for name, value in now.items()}
+            return
+        means = [self._mean[name] for name in now]
+        torch._foreach_lerp_(means, list(now.values()), 2 / (self._averaged + 1))
+
+    def _mixed_loss(self, forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """Return `loss_of`, of pairs of examples that are mixed if `mixup` says so."""
+        if not self.hyper.mixup or not x.is_floating_point():
+            return self.loss_of(forward, x, y)
+        drawn = int(torch.randint(2**31, (), generator=self.batches.generator))
+        share = float(np.random.default_rng(drawn).beta(self.hyper.mixup, self.hyper.mixup))
+        x = share * x + (1 - share) * x.flip(0)  # the order is random: any pairs are
+        if not y.is_floating_point():  # classes: the loss is linear in soft targets
+            logits = self._logits(forward, x)
+            return share * self._smoothed(logits, y) + (1 - share) * self._smoothed(
+                logits, y.flip(0)
+            )
+        return self.loss_of(forward, x, share * y + (1 - share) * y.flip(0))
 
     def loss_of(self, forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss [] that a training step lowers."""
+        return self._smoothed(self._logits(forward, x), y)
+
+    def _logits(self, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         low = self.hyper.precision == "bfloat16"
         with torch.autocast(self.data.device.type, torch.bfloat16, enabled=low):
-            logits = forward(x)
-        return self._smoothed(logits, y)
+            return forward(x)
 
     def upcoming(self) -> tuple[Tensor, Tensor]:
         """Return the batch that the next step will learn from."""
@@ -238,7 +323,15 @@ class Trainer:
 
         Args:
             gradients: in the order of the network's parameters; None for an unused parameter.
+
+        Raises:
+            SettingError: for an optimiser whose step is not linear in the gradients.
         """
+        if self.hyper.optimizer == "muon":
+            raise SettingError(
+                "optimizer='muon': the change of a weight is not linear in its gradient, which "
+                "unrolled steps need: use sgd"
+            )
         groups = {id(p): group for group in self.optimizer.param_groups for p in group["params"]}
         moves: list[Tensor | None] = []
         for weight, gradient in zip(self.net.parameters(), gradients, strict=True):
@@ -266,12 +359,21 @@ class Trainer:
             for what, value in self.optimizer.state.get(weight, {}).items():
                 if value is not None:
                     state[f"optimizer.{what}.{name}"] = value.detach().cpu().numpy().copy()
+        for name, value in self._mean.items():
+            state[f"average.{name}"] = value.detach().cpu().numpy().copy()
+        if self._averaged:
+            state["averaged"] = np.array(self._averaged)
         return state | {"done": np.array(self.done)}
 
     def restore(self, state: State) -> None:
         """Continue from a `state`; the caller restores the weights."""
         self.done, self._ahead = int(state["done"]), None
         self.batches.restore(_under("batches.", state))
+        self._averaged = int(state.get("averaged", 0))
+        self._mean = {
+            name: torch.from_numpy(np.array(value)).to(self.data.device)
+            for name, value in _under("average.", state).items()
+        }
         self.optimizer.state.clear()
         weights = dict(self.net.named_parameters())
         for key, value in _under("optimizer.", state).items():
@@ -315,14 +417,37 @@ def _optimizer(net: nn.Module, hyper: Hyperparameters) -> torch.optim.Optimizer:
     others = [p for p in net.parameters() if p.requires_grad and p.ndim <= 1]
     groups: list[dict[str, Any]] = [
         {"params": weights, "weight_decay": hyper.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": others, "weight_decay": 0.0, "factor": hyper.bias_rate},
     ]
     if hyper.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=hyper.lr, betas=(hyper.momentum, 0.99), fused=True)
+    if hyper.optimizer == "muon":
+        within = inner(net)
+        hidden = [p for p in weights if id(p) in within]
+        groups[0]["params"] = [p for p in weights if id(p) not in within]
+        groups.append({"params": hidden, "weight_decay": hyper.weight_decay, "orthogonal": True})
+        return Muon(groups, lr=hyper.lr, momentum=hyper.momentum)
     nesterov = hyper.momentum > 0
     return torch.optim.SGD(
         groups, lr=hyper.lr, momentum=hyper.momentum, nesterov=nesterov, fused=True
     )
+
+
+def scale_at(resize: float, share: float) -> float:
+    """Return the scale of the images when `share` of the steps is over. [0..1]"""
+    if share < 0.35:
+        return resize
+    return (1 + resize) / 2 if share < 0.65 else 1.0
+
+
+def smaller(x: Tensor, scale: float) -> Tensor:
+    """Return images [B, C, H, W] at `scale`: edges are even and not below 8 pixels, nor enlarged."""
+    old = tuple(x.shape[2:])
+    new = tuple(min(edge, max(8, 2 * round(edge * scale / 2))) for edge in old)
+    if scale == 1 or new == old:
+        return x
+    x = nn.functional.interpolate(x, size=list(new), mode="bilinear", antialias=True)
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def place(net: nn.Module, device: str | torch.device) -> None:
