@@ -352,7 +352,8 @@ class _Session:
         if self.task is not None:
             return self.task
         data = self.data
-        warm.begin()  # while the data are read
+        if self.workers:
+            warm.begin()  # while the data are read
         self.events.phase(f"reading {self.request.task}")
         said = validated("task", self.request.said("task"), settings_of(data))
         if line := memory_told(data):
