@@ -91,6 +91,7 @@ CAPABILITIES: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
         },
         "drawing": {"drawing": ("arch",)},
         "known": {"known": ("facts",)},
+        "sized": {"sized": ("multiply_adds",)},
     },
     "estimator": {
         "test": {"test": ("arch",)},

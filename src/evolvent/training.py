@@ -16,7 +16,7 @@ from typing import Any
 
 from .config import settable
 from .config.defaults import adapted, at_most
-from .config.pacing import pace
+from .config.equal_time import pace
 from .config.settings import parse_budget, validated
 from .config.setup import NetworkSettings, Setup
 from .config.versions import versions

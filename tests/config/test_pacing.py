@@ -7,7 +7,8 @@ from tests.helpers_resolve import resolved, settled
 from evolvent.config import pacing
 from evolvent.config.clock import DELIVERY_SHARE
 from evolvent.config.defaults import EPOCHS, at_most
-from evolvent.config.pacing import TRIALS_AIMED_AT, pace
+from evolvent.config.equal_time import pace
+from evolvent.config.pacing import TRIALS_AIMED_AT
 from evolvent.errors import CandidateFailed, SettingError
 from evolvent.space.cell201 import Cell201
 

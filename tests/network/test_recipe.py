@@ -1,6 +1,7 @@
 """The parts of the modern recipe for images: each is off unless set, and resumes exactly."""
 
 import dataclasses
+import time
 from itertools import islice
 
 import numpy as np
@@ -15,7 +16,15 @@ from evolvent.network.data import Resident
 from evolvent.network.fit import state_of
 from evolvent.network.muon import inner, newton_schulz, orthogonal
 from evolvent.network.plan import Block, Plan, call
-from evolvent.network.train import Hyperparameters, Trainer, scale_at, smaller, train
+from evolvent.network.train import (
+    Hyperparameters,
+    Trainer,
+    area_until,
+    mean_area,
+    scale_at,
+    smaller,
+    train,
+)
 from evolvent.space.cell201 import Cell201
 from evolvent.space.plain import Plain
 from evolvent.types import stream
@@ -202,3 +211,44 @@ def test_the_maximum_before_the_classifier_is_built_and_exported(task, data, tmp
 def test_a_head_that_is_not_known_is_refused():
     with pytest.raises(SettingError, match="head='median': one of mean, max"):
         Size(head="median")
+
+
+# ---- a schedule that comes to its end ------------------------------------------------------------
+
+
+def test_the_area_of_a_schedule_is_the_sum_over_its_steps():
+    for resize in (1.0, 0.8, 0.5):
+        whole = np.mean([scale_at(resize, (step + 0.5) / 1000) ** 2 for step in range(1000)])
+        assert mean_area(resize) == pytest.approx(whole, rel=1e-3)
+        half = sum(scale_at(resize, (step + 0.5) / 1000) ** 2 for step in range(500)) / 1000
+        assert area_until(resize, 0.5) == pytest.approx(half, rel=1e-3)
+
+
+def test_a_training_that_is_too_slow_for_its_deadline_ends_its_schedule_by_it(toy):
+    net = build(Plain(), (4,), toy, Size(stages=2), seed=0)
+    data = Resident(toy, toy.train)
+    start = time.monotonic()
+    hyper = Hyperparameters(batch=16)
+    done = train(net, data, epochs=1e6, hyper=hyper, seed=0, deadline=start + 1.5)
+    assert done.shortened
+    assert not done.cut
+    assert done.epochs < 1e6
+    assert time.monotonic() - start < 60
+
+
+def test_the_learning_rate_of_a_shortened_schedule_comes_down_to_nothing(toy):
+    net = build(Plain(), (4,), toy, Size(stages=2), seed=0)
+    trainer = Trainer(
+        net, Resident(toy, toy.train), steps=100, hyper=Hyperparameters(batch=16), seed=0
+    )
+    for _ in range(20):
+        trainer.step()
+    before = trainer.lr
+    trainer.shorten(spent=10.0, left=10.0)  # half a second a step: twenty more
+    assert trainer.steps == 40
+    while trainer.done < trainer.steps:
+        last = trainer.lr
+        trainer.step()
+    assert last < 0.05 * before
+    trainer.shorten(spent=10.0, left=100.0)
+    assert trainer.steps == 40

@@ -101,13 +101,13 @@ class CountingNet(nn.Module):
         return self.linear(x.flatten(1))
 
 
-def test_a_deadline_cuts_wherever_the_schedule_stands(toy, data):
+def test_a_deadline_shortens_a_schedule_that_would_miss_it(toy, data):
     net = CountingNet()
     start = time.monotonic()
     done = train(net, data, epochs=1e6, hyper=HYPER, seed=0, deadline=start + 0.1)
-    assert done.cut
+    assert done.cut or done.shortened
     assert 0 < done.epochs < 1e6
-    assert 0.1 <= time.monotonic() - start < 5
+    assert time.monotonic() - start < 5
 
 
 def test_a_deadline_in_the_past_leaves_one_step(toy, data):

@@ -14,12 +14,11 @@ from typing import Any
 from ..errors import CandidateFailed, InvalidArchitecture, SettingError
 from ..execute import cores
 from ..execute.worker import evaluate, using_threads
-from ..space import Space
-from ..task import Part, Task
-from ..types import Arch, Candidate, Result, stream
+from ..types import Candidate, Result, stream
 from . import rehearsal, settable
 from .clock import search_seconds
 from .defaults import EPOCHS, at_most
+from .equal_time import mean_length, pace, slowest, unit, with_paces
 from .parts import Parts, make_strategy
 from .settings import RunBudget, parse_budget
 from .setup import Draft, Schedule, Setup
@@ -50,6 +49,8 @@ def settle(draft: Draft, *, workers: int, before: float = 0.0) -> Setup:
     if draft.parts.stateful:
         setup = _for_shared_weights(draft, budget, search)
     elif draft.task.trainable:
+        if draft.equal_seconds:
+            draft = with_paces(draft, budget, search)
         if search is None:
             made = _by_trials(draft, budget)
         else:
@@ -73,14 +74,16 @@ def _by_trials(draft: Draft, budget: RunBudget) -> Schedule:
 
 def _by_seconds(draft: Draft, budget: RunBudget, workers: int, search: float) -> Schedule:
     """Return the schedule of trainings under a budget in seconds, from the pace of a few networks."""
-    epoch = _typical_pace(draft) * len(draft.task.train)
+    example = unit(draft) if draft.equal_seconds else _typical_pace(draft)
+    epoch = example * len(draft.task.train)
     core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates
     epochs = draft.asked.epochs
     if epochs is None:
         aim = draft.parts.estimator.settings.get("aim", TRIALS_AIMED_AT)
         most = at_most("most", draft.task, draft.train.network.hyper.batch)
+        aim *= mean_length(draft)
         epochs = round(min(max(core_seconds / aim / epoch, EPOCHS["least"]), most), 3)
-    each = epochs * epoch
+    each = epochs * epoch * mean_length(draft)
     horizon = max(4, int(core_seconds / max(each, 0.02)))
     return _schedule(
         draft,
@@ -89,6 +92,7 @@ def _by_seconds(draft: Draft, budget: RunBudget, workers: int, search: float) ->
         timeout=round(max(20.0, 10 * each), 1),
         search_seconds=search,
         measured={"seconds_per_epoch": round(epoch, 4)},
+        slowest=slowest(draft, budget) if draft.equal_seconds else None,
     )
 
 
@@ -266,28 +270,3 @@ def _typical_pace(draft: Draft) -> float:
             "other settings of the space or the training may help"
         )
     return statistics.mean(found)
-
-
-def pace(
-    space: Space,
-    arch: Arch,
-    task: Task,
-    *,
-    size: Any,
-    hyper: Any,
-    device: str = "cpu",
-    threads: int = 1,
-) -> float:
-    """Return the training time per example, measured over a few steps now. [s]"""
-    from ..network.data import loader
-    from ..network.fit import fit
-    from ..network.train import train
-
-    count = min(len(task.train), 8 * hyper.batch)
-    part = Part(task.train.x[:count], task.train.y[:count])
-    data = loader(task, part, device=device)
-    with using_threads(threads):  # as a worker has; what runs in this process keeps its own
-        # a few steps that are not measured: they find their memory
-        made = fit(space, arch, task, data, size=size, hyper=hyper, epochs=0.25)
-        done = train(made.net, data, epochs=1, hyper=made.hyper, seed=0)
-    return float(done.seconds / (done.epochs * count))

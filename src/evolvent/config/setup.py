@@ -27,6 +27,7 @@ from .settings import RunBudget, grouped
 if TYPE_CHECKING:  # readers of runs need no torch
     from ..execute.worker import Context, Spec
     from ..network.build import Size
+    from ..network.paces import Paces
     from ..network.train import Hyperparameters
 
 
@@ -105,6 +106,8 @@ class Schedule:
         search_seconds: of the search, the rest of the budget is the delivery's; None has no limit. [s]
         threads: of a search that is one process. [count]
         measured: paces that it was settled by, by name. [s]
+        slowest: training per example of the slowest network that the final training has time for;
+            slower ones are refused. None has no limit. [s]
     """
 
     epochs: float
@@ -113,6 +116,7 @@ class Schedule:
     search_seconds: float | None = None
     threads: int = 1
     measured: Mapping[str, float] = field(default_factory=dict)
+    slowest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,19 @@ class Draft:
     def network(self) -> NetworkSettings:
         """Size and training of the networks of the search."""
         return NetworkSettings.of(self.parts.estimator.settings)
+
+    @property
+    def equal_seconds(self) -> bool:
+        """Whether candidates of equal budgets are trained equally long in seconds."""
+        return self.parts.estimator.settings.get("equal") == "seconds"
+
+    @property
+    def paces(self) -> Paces | None:
+        """The seconds of a training for a network's work, where trainings are equal in seconds."""
+        from ..network.paces import Paces
+
+        found = self.parts.estimator.settings.get("pace")
+        return Paces.from_json(found) if found else None
 
     @cached_property
     def spec(self) -> Spec:
@@ -326,6 +343,7 @@ class Setup(Draft):
             "estimator": self.parts.estimator.to_json() | lengths,
             "train": self.train.to_json(),
             "budget": dataclasses.asdict(self.budget) | {"search_seconds": schedule.search_seconds},
+            "slowest": schedule.slowest,
             "measured": dict(schedule.measured),
             "threads": schedule.threads,
             "task": dict(self.read),
@@ -356,6 +374,7 @@ class Setup(Draft):
                 budget.get("search_seconds"),
                 int(data.get("threads", 1)),
                 data.get("measured", {}),
+                data.get("slowest"),
             ),
             budget=RunBudget(budget.get("seconds"), budget.get("trials")),
             data=data["data"],

@@ -18,7 +18,10 @@ from .selection import plain_width
 from .timing import Lengths
 
 RANDOM_CONTROL = 20  # the random control is the best of the first so many random candidates
-CONTROLS = ("retrained", "random", "plain")  # the first only where the winner is continued
+BRIEFLY = (
+    "briefly"  # the winner itself, trained as long as controls that are not trained as long as it
+)
+CONTROLS = ("retrained", "random", "plain", BRIEFLY)  # the first only where the winner is continued
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Controls:
     @property
     def count(self) -> int:
         """The largest number of controls. [count]"""
-        wanted = len(CONTROLS) - 1 if self.setup.train.controls else 0
+        wanted = 2 if self.setup.train.controls else 0
         return wanted + (self.setup.deliver == "continue")
 
     @cached_property

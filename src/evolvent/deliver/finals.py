@@ -30,8 +30,9 @@ from ..execute import Executor
 from ..network.build import Size
 from ..ranking import distinct
 from ..types import Arch, Result
-from .controls import CONTROLS, Controls
-from .own import Own, own_weights, tested
+from .controls import BRIEFLY, CONTROLS, Controls
+from .equal import Equal
+from .own import Own, own_of_choice, own_weights, tested
 from .selection import Change
 from .timing import LEAST_EPOCHS, Lengths, Timing
 from .trainings import Numbers, Trainings
@@ -39,6 +40,7 @@ from .trainings import Numbers, Trainings
 CHOICE_AND_FINAL = (
     2.0  # trainings as long as the search's that there must be time for before a choice
 )
+ROUNDED = 0.02  # of a training length: it is a whole number of steps
 NO_TIME = "no time was left for a final training as long as theirs"
 
 
@@ -117,6 +119,7 @@ class Delivery:
             say=self.say,
             tick=self.tick,
         )
+        self.equal = Equal(store, setup, self.workers, self.timing, self.lengths)
         self.results = store.results()  # of the search; reading them takes a while
         found = distinct(self.results, setup.space, self._count)
         if not found:
@@ -155,13 +158,15 @@ class Delivery:
 
     # -- the choice ------------------------------------------------------------------------------
 
-    def _choose(self, found: list[Result]) -> dict[str, Any]:
+    def _choose(self, found: list[Result]) -> Mapping[str, Any]:
         """Train the finalists longer and let validation decide, if there is time for it."""
         best, own = found[0], self._own(found[0])
         # If the search trained them at least as long as this would, its scores stand.
         stands: dict[str, Any] = {"id": best.candidate.id, "val": best.score, "all": {}}
         if own is not None and not self._fits(best, own, times=CHOICE_AND_FINAL):
             return stands
+        if self.setup.equal_seconds:
+            return self._choose_in_seconds(found, stands)
         slowest = None
         if self.lengths.unclocked is None:
             slowest = self.controls.slowest(found, self.lengths)
@@ -174,27 +179,52 @@ class Delivery:
         done = self.trainings.run(
             [self.trainings.job(name, self._start(r), epochs) for name, r in jobs.items()]
         )
+        return self._of_done(jobs, done, stands)
+
+    def _choose_in_seconds(
+        self, found: Sequence[Result], stands: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Train finalists and controls for equal seconds; validation decides between the finalists."""
+        equal, controls = self.equal, self.controls.what(found[0])
+        length = equal.choice(found, len(found) + len(controls))
+        jobs = {f"finalist-{r.candidate.id}": r for r in found}
+        if equal.own(found[0].candidate.arch, length) <= found[0].epochs:
+            return stands
+        trained = [
+            self.trainings.job(name, self._start(r), equal.own(r.candidate.arch, length))
+            for name, r in jobs.items()
+        ]
+        for name, what in controls.items():
+            epochs = equal.own(what["arch"], length, what.get("space"))
+            trained.append(dataclasses.replace(self.trainings.job(name, what, epochs), test=True))
+        names = ", ".join([f"{len(jobs)} finalists", *controls])
+        self.say(f"final choice: {names}, equally long in seconds, by validation")
+        return self._of_done(jobs, self.trainings.run(trained), stands)
+
+    def _of_done(
+        self, jobs: Mapping[str, Result], done: Mapping[str, Numbers], stands: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Return the choice among the finalists whose training succeeded; without any, the search's."""
         kept = [
-            (result, numbers["val"])
+            (result, numbers)
             for name, result in jobs.items()
             if (numbers := done.get(name)) is not None
             and not (numbers["cut"] and numbers["epochs"] < result.epochs)  # the search did more
         ]
         if kept:
-            return self._decided(kept, epochs)
-        if own is not None:
+            return self._decided(kept)
+        if self._own(next(iter(jobs.values()))) is not None:
             return stands
         raise EvolventError("the training of every finalist failed; resume the run to try again")
 
-    def _decided(
-        self, kept: Sequence[tuple[Result, Mapping[str, float]]], epochs: float
-    ) -> dict[str, Any]:
+    def _decided(self, trained: Sequence[tuple[Result, Numbers]]) -> dict[str, Any]:
         """Return the chosen finalist, with a limit on the epochs of its final training if there is one.
 
         Args:
-            kept: finalists, in the search's order, with their validation metrics after longer training.
-            epochs: of that. [epochs]
+            trained: finalists, in the search's order, with the numbers of their longer training.
         """
+        kept = [(result, numbers["val"]) for result, numbers in trained]
+        epochs = {result.candidate.id: numbers["epochs"] for result, numbers in trained}
         task = self.setup.task
         metric, best = task.metric, kept[0][0]
         first, longer = max(kept, key=lambda pair: pair[1][metric])
@@ -213,7 +243,7 @@ class Delivery:
             )
             return choice | {"id": best.candidate.id, "val": best.score, "epochs": best.epochs}
         if change.rise <= 0 and change.loss >= 1:
-            choice["epochs"] = epochs  # nothing says that still longer is better
+            choice["epochs"] = epochs[choice["id"]]  # nothing says that still longer is better
         return choice
 
     # -- the final training ----------------------------------------------------------------------
@@ -229,6 +259,7 @@ class Delivery:
             jobs = [self._final(name, each, epochs, own) for name, each in what.items()]
             done = self.trainings.run(jobs)
             kept = _useless(done.get("winner"), own, self.setup.task.metric)
+        done |= self._judged(winner)
         numbers, val = done.get("winner"), chosen["val"]
         if own is not None and kept:
             numbers, val = self._tested(own, winner, kept), own.score
@@ -275,7 +306,8 @@ class Delivery:
         begun = self.trainings.known("winner") is not None
         if own is not None and not begun and not self._fits(winner, own):
             return 0.0, {}
-        everything = what | self.controls.what(winner)
+        judged = self.setup.equal_seconds  # controls are, before
+        everything = what if judged else what | self.controls.what(winner)
         epochs = self._epochs(winner, everything)
         if epochs < least:
             everything, epochs = what, self._epochs(winner, what)
@@ -293,6 +325,9 @@ class Delivery:
         if self.seconds is not None and self.setup.train.epochs is None:
             missing = [name for name in what if self.trainings.known(name) is None]
             paces = {name: self.controls.epoch(name, winner, self.lengths) for name in missing}
+            if self.setup.equal_seconds:
+                _, faster = self.equal.threads(winner)
+                paces = {name: each / faster for name, each in paces.items()}
             fitting = self.lengths.fitting(paces, CONTROLS)
             epochs = fitting if epochs is None else min(epochs, fitting)
         assert epochs is not None
@@ -317,7 +352,27 @@ class Delivery:
         least = None
         if name == "winner" and own is not None:
             least = own.least(len(self.setup.task.validation))
-        return dataclasses.replace(job, everything=True, test=True, least=least)
+        known = self.store.meta("final_threads") if name == "winner" else None
+        threads = 1 if known is None else int(known[0])
+        return dataclasses.replace(job, everything=True, test=True, least=least, threads=threads)
+
+    def _judged(self, winner: Result) -> dict[str, Numbers]:
+        """Return the numbers of the controls that were trained as long as the finalists, and its own.
+
+        The winner's are of its training for the choice: test is read for that too.
+        """
+        if not self.setup.equal_seconds:
+            return {}
+        found = {name: self.trainings.known(name) for name in CONTROLS}
+        seen = self.trainings.known(f"finalist-{winner.candidate.id}")
+        if seen is not None and any(found.values()):
+            known = self.trainings.known(BRIEFLY)
+            own = own_of_choice(self.setup, self.weights, winner, seen)
+            if known is None and own is not None:
+                known = tested(self.setup, self.weights, own, winner)
+                self.trainings.note(BRIEFLY, known)
+            found[BRIEFLY] = known
+        return {name: numbers for name, numbers in found.items() if numbers is not None}
 
     def _tested(self, own: Own, winner: Result, why: str) -> Numbers:
         """Return the numbers of own weights, after a look at test."""
@@ -355,6 +410,10 @@ def _useless(numbers: Numbers | None, own: Own | None, metric: str) -> str:
         return "the final training failed"
     if numbers["cut"]:
         return f"the budget cut the final training after {numbers['epochs']:.3g} epochs"
+    if numbers["total_epochs"] < own.total_epochs * (1 - ROUNDED):
+        return (
+            f"the final training came to {numbers['epochs']:.3g} epochs alone on this busy machine"
+        )
     if numbers.get("useful", True):
         return ""
     score = numbers["seen"][metric]

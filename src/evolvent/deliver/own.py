@@ -78,12 +78,22 @@ def own_weights(
         seconds = float(result.metrics.get("train_seconds", result.seconds))
         lengths = (result.epochs, result.total_epochs, seconds, False)
         found.append(Own(id, result.value, *lengths, network.size, network.hyper))
-    if seen is not None and weights.has(name := f"finalist-{id}"):
-        network = setup.train.network
-        lengths = (seen["epochs"], seen["total_epochs"], seen["train_seconds"], seen["cut"])
-        score = seen["val"][setup.task.metric]
-        found.append(Own(name, score, *lengths, network.size, network.hyper))
+    if seen is not None and (longer := own_of_choice(setup, weights, result, seen)) is not None:
+        found.append(longer)
     return max(found, key=lambda own: (own.score, own.total_epochs), default=None)
+
+
+def own_of_choice(
+    setup: Setup, weights: Weights, result: Result, seen: Mapping[str, Any]
+) -> Own | None:
+    """Return the weights of a finalist's training for the choice; None if they were not kept."""
+    name = f"finalist-{result.candidate.id}"
+    if not weights.has(name):
+        return None
+    network = setup.train.network
+    lengths = (seen["epochs"], seen["total_epochs"], seen["train_seconds"], seen["cut"])
+    score = seen["val"][setup.task.metric]
+    return Own(name, score, *lengths, network.size, network.hyper)
 
 
 def state_of(weights: Weights, name: str) -> State:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ..config.clock import UNKNOWN_START, closing, lateness
 from ..config.defaults import UNCLOCKED, at_most
-from ..config.pacing import pace
+from ..config.equal_time import pace
 from ..config.setup import Setup
 from ..engine.store import Store
 from ..network.build import plan
@@ -114,7 +114,7 @@ class Lengths:
 
     def epoch(self, result: Result) -> float:
         """Return the duration of an epoch of the final training of a candidate. [s]"""
-        return self._pace(result) * self.everything
+        return self.example(result) * self.everything
 
     def plain_epoch(self, width: int) -> float:
         """Return the same of the plain control. [s]"""
@@ -125,7 +125,7 @@ class Lengths:
         """Examples of the final training. [count]"""
         return len(self.setup.task.train) + len(self.setup.task.validation)
 
-    def _pace(self, result: Result) -> float:
+    def example(self, result: Result) -> float:
         """Return the seconds per example of a candidate at the final size, as last measured."""
         if (seen := self.store.meta(f"trained/finalist-{result.candidate.id}")) is not None:
             return float(seen["train_seconds"] / max(1e-9, seen["epochs"] * seen["examples"]))

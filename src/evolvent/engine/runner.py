@@ -148,9 +148,8 @@ class Runner:
 
     def _admit(self) -> Callable[[Candidate], str | None]:
         """Return the reason to refuse a candidate before any training, as a function of it."""
-        if not self.setup.request.limits:
-            return lambda candidate: None
-        return Limits(self.setup).reason
+        limits = Limits(self.setup, self.setup.schedule.slowest)
+        return limits.reason if limits.any else lambda candidate: None
 
 
 class _Goal:

@@ -13,17 +13,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import unknown
+from ..errors import SettingError, unknown
 from ..network.build import Size, plan
 from ..network.cost import cost, latency, params
 from ..network.data import loader
-from ..network.fit import Beginning, fit, load, scored, trained_epochs
+from ..network.fit import Beginning, fit, load, scored, trained_epochs, with_own_training
+from ..network.paces import Paces, work_of
 from ..network.train import Hyperparameters
 from ..space import Space
 from ..task import Task
 from ..types import Candidate, Result, State, stream
 from . import Evaluation
 
+EQUAL = ("epochs", "seconds")
 MEASURES = ("flops", "latency_ms")  # of a trained network, if asked for
 
 
@@ -39,12 +41,17 @@ class Full:
         measures: further measurements of every trained network, out of `MEASURES`: ``flops``, and
             ``latency_ms``, the median of a few forward passes of one input. Latency is measured on
             this machine while other processes run, so it is noisy. [names]
+        equal: of candidates of equal budgets: ``epochs``, or ``seconds`` of training, so that a fast
+            network sees the data more often than a slow one.
+        pace: of equal seconds: the `Paces` of this machine by name, with ``unit``, the seconds per
+            example of the network whose epochs a budget counts, and ``most``, the longest training
+            that is worth it. [s, epochs]
         seed: of the run; with the candidate's id it seeds weights, order and augmentation, so that
             an architecture that is proposed again is trained anew.
         device: where to train.
 
     Raises:
-        SettingError: for an unknown measure.
+        SettingError: for an unknown measure or equality, and for equal seconds without paces.
     """
 
     gives = frozenset({"score", "weights"})
@@ -61,6 +68,8 @@ class Full:
         hyper: Hyperparameters = Hyperparameters(),
         keep: bool = False,
         measures: Sequence[str] = (),
+        equal: str = "epochs",
+        pace: Mapping[str, float] | None = None,
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
@@ -68,6 +77,11 @@ class Full:
         for name in measures:
             if name not in MEASURES:
                 raise unknown("measure", name, MEASURES)
+        if equal not in EQUAL:
+            raise unknown("equal", equal, EQUAL)
+        self.pace = dict(pace or {})
+        if equal == "seconds" and not self.pace:
+            raise SettingError("equal=seconds needs pace, which a run measures: leave it out here")
         self.keep, self.measures, self.seed, self.device = keep, measures, seed, device
         self.train = loader(task, task.train, device=device)
         self.validation = loader(task, task.validation, device=device)
@@ -83,7 +97,7 @@ class Full:
             self.train,
             size=self.size,
             hyper=self.hyper,
-            epochs=candidate.budget.epochs,
+            epochs=self._epochs(candidate),
             begin=lambda net, epochs: self.begin(net, epochs, inherited),
             seed=seed,
         )
@@ -109,6 +123,16 @@ class Full:
             threads=torch.get_num_threads(),
         )
         return Evaluation(result, made.state if self.keep else None)
+
+    def _epochs(self, candidate: Candidate) -> float:
+        """Return the epochs of a candidate: those it asks for, or as many as take equally long."""
+        asked = candidate.budget.epochs
+        if not self.pace:
+            return asked
+        hyper = with_own_training(self.hyper, self.space, candidate.arch)
+        made = plan(self.space, candidate.arch, self.task, self.size)
+        own = Paces.from_json(self.pace).of(work_of(made, self.task, hyper))
+        return float(min(asked * self.pace["unit"] / own, self.pace["most"]))
 
     def begin(self, net: nn.Module, epochs: float, inherited: Mapping[int, State]) -> Beginning:
         """Load a checkpoint into `net`, if there is one; train up to so many epochs in all.

@@ -149,6 +149,7 @@ class Job:
         state: weights to continue from, or None for fresh ones.
         before: how long these were trained. [epochs]
         space: of `arch`; None is the context's own, which a control's is not.
+        threads: of the training; 1 leaves those of the worker. [count, >= 1]
     """
 
     name: str
@@ -164,6 +165,7 @@ class Job:
     state: State | None = None
     before: float = 0.0
     space: Space | None = None
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,10 @@ class Outcome:
 
 def fit(context: Context, job: Job) -> Outcome:
     """Train one network as `job` says; the returned state is that of the delivered network."""
-    return fit_for(context.spec, context.space, job)
+    if job.threads == 1:
+        return fit_for(context.spec, context.space, job)
+    with using_threads(job.threads):
+        return fit_for(context.spec, context.space, job)
 
 
 def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:

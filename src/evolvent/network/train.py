@@ -122,6 +122,7 @@ class Training:
         curve: (epoch, mean training loss of the network itself since the last point), about twenty
             points.
         cut: whether the deadline ended it before its schedule did.
+        shortened: whether its schedule was shortened, so that it came to its end by the deadline.
         resized: whether images were smaller at the beginning; False also where `resize` was left off
             because the network does not take images of any size.
     """
@@ -130,6 +131,7 @@ class Training:
     seconds: float = 0.0
     curve: list[tuple[float, float]] = field(default_factory=list)
     cut: bool = False
+    shortened: bool = False
     resized: bool = False
 
 
@@ -150,7 +152,9 @@ def train(
         epochs: passes over `data`; 0 leaves the network as it is. [epochs]
         hyper: optimiser and schedule.
         seed: of the order and the augmentation.
-        deadline: `time.monotonic()` at which to stop wherever the schedule stands. [s]
+        deadline: `time.monotonic()` at which to stop wherever the schedule stands. Where steps turn
+            out to take too long for it, what is left of the schedule is shortened, so that it still
+            comes to its end. [s]
 
     Raises:
         CandidateFailed: when the loss is no longer a finite number.
@@ -164,10 +168,15 @@ def train(
     shift = epochs >= hyper.shift_from
     trainer = Trainer(net, data, steps=steps, hyper=hyper, seed=seed, shift=shift)
     look, since, total = max(1, steps // LOOKS), 0, torch.zeros((), device=data.device)
-    for step in range(1, steps + 1):
-        total, since = total + trainer.step(), since + 1
-        done.cut = deadline is not None and step < steps and time.monotonic() > deadline
-        if since == look or step == steps or done.cut:
+    step = 0
+    while step < trainer.steps:
+        total, since, step = total + trainer.step(), since + 1, step + 1
+        if deadline is not None and step < trainer.steps:
+            now = time.monotonic()
+            done.cut = now > deadline
+            if not done.cut and (since == look or step & (step - 1) == 0):  # early, then regularly
+                trainer.shorten(now - start, deadline - now)
+        if since >= look or step == trainer.steps or done.cut:
             mean = float(total) / since
             if not math.isfinite(mean):
                 raise CandidateFailed(
@@ -179,7 +188,7 @@ def train(
         if done.cut:
             break
     trainer.finish()
-    done.resized = trainer.resizes
+    done.resized, done.shortened = trainer.resizes, trainer.steps < steps
     done.epochs, done.seconds = step / per_epoch, time.monotonic() - start
     return done
 
@@ -303,6 +312,24 @@ class Trainer:
                 logits, y.flip(0)
             )
         return self.loss_of(forward, x, share * y + (1 - share) * y.flip(0))
+
+    def shorten(self, spent: float, left: float) -> None:
+        """Leave out steps that would not be done in time; the schedule comes to its end all the same.
+
+        Args:
+            spent: on the steps so far. [s]
+            left: for the others. [s]
+        """
+        share = self.done / self.steps
+        if not self.resizes:
+            behind, ahead = share, 1 - share
+        else:  # larger images take longer
+            behind = area_until(self.hyper.resize, share)
+            ahead = mean_area(self.hyper.resize) - behind
+        needed = ahead * spent / behind
+        if needed > left:
+            rest = math.floor((self.steps - self.done) * left / needed)
+            self.steps = self.done + max(1, rest)
 
     def loss_of(self, forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss [] that a training step lowers."""
@@ -438,6 +465,19 @@ def scale_at(resize: float, share: float) -> float:
     if share < 0.35:
         return resize
     return (1 + resize) / 2 if share < 0.65 else 1.0
+
+
+def mean_area(resize: float) -> float:
+    """Return the mean area of the images of a training that begins with scale `resize`. [share]"""
+    return area_until(resize, 1.0)
+
+
+def area_until(resize: float, share: float) -> float:
+    """Return the sum of the areas of its images until a share of its steps is over. [share of all]"""
+    spans = ((0.0, 0.35), (0.35, 0.65), (0.65, 1.0))
+    return sum(
+        max(0.0, min(share, end) - start) * scale_at(resize, start) ** 2 for start, end in spans
+    )
 
 
 def smaller(x: Tensor, scale: float) -> Tensor:

@@ -11,6 +11,7 @@ decisions  ``decision(prefix)``, ``encode``, ``decode``: an architecture as a se
 mixture    ``groups``, ``one_hot``, ``derive``: rows of operation weights, for weight sharing
 canonical  ``canonical(arch)``: equal networks, equal value
 start      ``start(rng)``: the minimal architecture, from which evolution may begin
+sized      ``sized(multiply_adds)``: settings with which no network has more of them
 known      ``known(facts)``: hand-made architectures by name, best first, to start a search from
 training   ``training(arch)``: training settings that the architecture carries
 aligned    ``alignment(archs)``, and ``crossover(fitter, other, rng, equal=...)``, gene by gene
@@ -153,6 +154,13 @@ class Drawn(Protocol):
 
     def drawing(self, arch: Arch) -> Drawing:
         """Return boxes and arrows; equal genes have equal ids. `Sketch` builds a drawing."""
+
+
+class Sized(Protocol):
+    """Capability ``sized``: the cost of networks can be bounded."""
+
+    def sized(self, multiply_adds: int) -> Mapping[str, Any]:
+        """Return the settings of this space with which no network has more multiply-adds."""
 
 
 class KnownMembers(Protocol):

@@ -9,7 +9,18 @@ from __future__ import annotations
 from typing import cast
 
 from ..errors import SettingError
-from . import Aligned, Crossover, Decisions, Drawn, KnownMembers, Mixture, Parts, Space, Start
+from . import (
+    Aligned,
+    Crossover,
+    Decisions,
+    Drawn,
+    KnownMembers,
+    Mixture,
+    Parts,
+    Sized,
+    Space,
+    Start,
+)
 
 
 def crossover(space: Space) -> Crossover:
@@ -45,6 +56,11 @@ def parts(space: Space) -> Parts:
 def drawing(space: Space) -> Drawn:
     """Return `space`, which draws its architectures; SettingError if it does not."""
     return cast(Drawn, checked(space, "drawing"))
+
+
+def sized(space: Space) -> Sized:
+    """Return `space`, whose networks can be bounded in cost; SettingError if they cannot."""
+    return cast(Sized, checked(space, "sized"))
 
 
 def known(space: Space) -> KnownMembers:

@@ -156,7 +156,9 @@ class Stages:
 
     family = "stages"
     kinds = frozenset({"image"})
-    gives = frozenset({"canonical", "crossover", "decisions", "drawing", "known", "training"})
+    gives = frozenset(
+        {"canonical", "crossover", "decisions", "drawing", "known", "sized", "training"}
+    )
 
     def __init__(
         self,
@@ -224,6 +226,12 @@ class Stages:
     def of(cls, task: Facts, **settings: Any) -> Self:
         """Return the space for the images of `task`."""
         return cls(task.shape, task.outputs, task.mirrored, **settings)
+
+    def sized(self, multiply_adds: int) -> dict[str, Any]:
+        """Return the settings with which no network has more multiply-adds."""
+        least, most = self.bounds
+        most = min(most, multiply_adds)
+        return {"multiply_adds": (max(1, min(least, most // 16)), most)}
 
     # -- what is valid ---------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ Optional: ``alive()``, the ids whose weights may still be inherited (all others 
 before it waits (a generation), which an estimator may evaluate together; ``lengthen(horizon)``, which
 takes the horizon of a run that was given more budget, and scales what followed from the first.
 Without it a strategy goes on as it is: populations, models and controllers are kept either way.
+``mean_length``, the mean training length of its trials as a share of the full one, where it trains
+most of them for less; by it a budget in seconds is planned.
 
 With shared weights the horizon counts their epochs. Strategies that train them declare the number of
 training batches that they will ask for (``train_batches``) and of trials beyond one per epoch

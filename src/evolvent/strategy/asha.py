@@ -17,7 +17,7 @@ from dataclasses import replace
 from ..space import Space
 from ..types import Budget, Candidate, Result
 from . import Strategy
-from .common.rungs import ROUNDING, Fresh, ladder, promote, ranked
+from .common.rungs import ROUNDING, Fresh, ladder, mean_length, promote, ranked
 
 
 class Asha:
@@ -34,6 +34,7 @@ class Asha:
             ratio of `rungs`. [> 1]
         minimum: length of the lowest rung r; None is 1 epoch. [epochs]
         rungs: the lengths of the rungs, instead of `minimum` and `epochs`. [epochs]
+        levels: the number of rungs, instead of `minimum`. [count]
         continue_: as in `hyperband.SuccessiveHalving`.
         sampler: as in `hyperband.SuccessiveHalving`.
         epochs: length of the top rung R. [epochs]
@@ -54,17 +55,19 @@ class Asha:
         eta: float | None = None,
         minimum: float | None = None,
         rungs: Sequence[float] | None = None,
+        levels: int | None = None,
         continue_: bool = True,
         sampler: Strategy | None = None,
         epochs: float = 1.0,
         horizon: int = 100,
         seed: int = 0,
     ) -> None:
-        steps, self.eta = ladder(epochs, minimum, eta, rungs)
-        if rungs is None:  # from the bottom here, from the top in Hyperband
+        steps, self.eta = ladder(epochs, minimum, eta, rungs, levels)
+        if rungs is None and levels is None:  # from the bottom here, from the top in Hyperband
             least = min(1.0, epochs) if minimum is None else minimum
             steps = [*(least * self.eta**step for step in range(len(steps) - 1)), epochs]
         self.steps, self.continue_ = steps, continue_
+        self.mean_length = mean_length(steps, self.eta)
         self._fresh = Fresh(space, sampler, seed)
         self.ends = self._fresh.ends
         self._rungs: list[list[Result]] = [[] for _ in steps]

@@ -16,7 +16,11 @@ ROUNDING = 1e-9  # 81 / 3**4 must not lose a rung to rounding
 
 
 def ladder(
-    epochs: float, minimum: float | None, eta: float | None, rungs: Sequence[float] | None = None
+    epochs: float,
+    minimum: float | None,
+    eta: float | None,
+    rungs: Sequence[float] | None = None,
+    levels: int | None = None,
 ) -> tuple[list[float], float]:
     """Return the training lengths of the rungs, shortest first and full length last, and eta.
 
@@ -26,10 +30,17 @@ def ladder(
             [epochs]
         eta: ratio of the lengths of successive rungs; None is 3, or the mean ratio of `rungs`.
         rungs: the lengths themselves, in place of the other settings. [epochs]
+        levels: number of rungs, in place of `minimum`. [count]
 
     Raises:
         SettingError: if `eta` is not above 1, or the lengths do not ascend from above 0.
     """
+    if levels is not None:
+        if levels < 1 or minimum is not None or rungs is not None:
+            raise SettingError(f"levels={levels} must be at least 1, without minimum and rungs")
+        eta = 3.0 if eta is None else eta
+        if eta > 1:
+            return [epochs * eta**-step for step in range(levels - 1, -1, -1)], eta
     if rungs is not None and (
         not rungs or rungs[0] <= 0 or any(a >= b for a, b in itertools.pairwise(rungs))
     ):
@@ -46,6 +57,13 @@ def ladder(
         return [float(length) for length in rungs], eta
     steps = math.floor(math.log(epochs / least, eta) + ROUNDING)
     return [epochs * eta**-step for step in range(steps, -1, -1)], eta
+
+
+def mean_length(steps: Sequence[float], eta: float) -> float:
+    """Return the mean training length of a trial, as a share of the longest one."""
+    counts = [eta**-level for level in range(len(steps))]
+    whole = sum(count * length for count, length in zip(counts, steps, strict=True))
+    return whole / sum(counts) / steps[-1]
 
 
 def ranked(results: Sequence[Result]) -> list[Result]:

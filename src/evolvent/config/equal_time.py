@@ -1,0 +1,143 @@
+"""Equal seconds: what a network's training takes, measured once, and what follows from it.
+
+Epochs of equal number favour slow networks, since a user waits for seconds. Where an estimator trains
+for equal seconds, a budget counts the epochs of a usual network of the space, and every other one gets
+as many of its own as take as long by the `Paces` that are measured here. They go into ``config.yaml``,
+so a run is resumed with those that it began with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import CandidateFailed, InvalidArchitecture, SettingError
+from ..execute.worker import using_threads
+from ..network.build import plan
+from ..network.fit import with_own_training
+from ..network.paces import USUAL, Paces, Work, fitted, work_of
+from ..space import Space, capabilities
+from ..task import Part, Task
+from ..types import Arch, stream
+from .clock import search_share
+from .defaults import at_most
+from .parts import make_strategy
+from .settings import RunBudget
+from .setup import Draft
+
+SAMPLED = 8  # random networks whose work tells what is usual in a space
+FEWEST_PACED = 4  # networks whose training is measured, however long it takes
+PACED_STEPS = 3  # of each
+PACING_SHARE = 0.04  # of the search: for measuring more of them
+FINAL_PART = 0.7  # of the delivery: for the training of the winner
+WANTED_EPOCHS = 10  # of the final training, at least: slower networks are refused
+HORIZON = 50  # trials for which a strategy is asked how long they are on average
+
+
+def with_paces(draft: Draft, budget: RunBudget, search: float | None) -> Draft:
+    """Return a draft whose estimator knows how fast networks train, and whose space is not too slow.
+
+    A budget in seconds measures it on known members and samples of the space, small and large ones in
+    turn, for a small share of the time; without a clock the usual paces hold.
+    """
+    facts, hyper = draft.facts, draft.network.hyper
+    archs = [draft.space.sample(stream("pace", index)) for index in range(SAMPLED)]
+    if "known" in draft.space.gives:
+        archs += capabilities.known(draft.space).known(facts).values()
+    works = [(_work(draft, arch), arch) for arch in archs]
+    samples = [work for work, _ in works[:SAMPLED]]
+    paces = USUAL if search is None else _measured_paces(draft, works, PACING_SHARE * search)
+    one = statistics.median(map(paces.of, samples))
+    most = at_most("most", draft.task, hyper.batch)
+    pace = paces.to_json() | {"unit": one, "most": most}
+    draft = draft.having(draft.parts.having("estimator", pace=pace))
+    limit = slowest(draft, budget)
+    if limit is None or "sized" not in draft.space.gives or _says_size(draft):
+        return draft
+    per_second = statistics.median(work.flops / 2 / paces.of(work) for work in samples)
+    within = capabilities.sized(draft.space).sized(int(limit * per_second))
+    parts = draft.parts.having("space", **within)
+    try:
+        smaller = draft.having(parts)
+        smaller.space.sample(stream("pace", 0))
+    except SettingError:  # not even its smallest network is as fast
+        return draft
+    return smaller
+
+
+def _measured_paces(draft: Draft, works: Sequence[tuple[Work, Arch]], seconds: float) -> Paces:
+    """Return the paces of trainings that are measured now, for about so many seconds."""
+    ordered = sorted(works, key=lambda pair: pair[0].flops)
+    half = len(ordered) // 2
+    pairs = zip(ordered[:half], reversed(ordered[half:]), strict=False)
+    end = time.monotonic() + seconds
+    seen: list[tuple[Work, float]] = []
+    for work, arch in itertools.chain.from_iterable(pairs):
+        if len(seen) >= FEWEST_PACED and time.monotonic() > end:
+            break
+        with contextlib.suppress(CandidateFailed, InvalidArchitecture):
+            network, device = draft.network, draft.request.device
+            how: Any = {"size": network.size, "hyper": network.hyper, "device": device}
+            seen.append((work, pace(draft.space, arch, draft.task, steps=PACED_STEPS, **how)))
+    return fitted(seen) if seen else USUAL
+
+
+def _work(draft: Draft, arch: Arch) -> Work:
+    network = draft.network
+    hyper = with_own_training(network.hyper, draft.space, arch)
+    return work_of(plan(draft.space, arch, draft.facts, network.size), draft.facts, hyper)
+
+
+def unit(draft: Draft) -> float:
+    """Return the seconds per example of the network whose epochs are counted. [s]"""
+    return float(draft.parts.estimator.settings["pace"]["unit"])
+
+
+def slowest(draft: Draft, budget: RunBudget) -> float | None:
+    """Return the pace of a network that the final training can show the data often enough. [s]"""
+    if budget.seconds is None:
+        return None
+    seconds = budget.seconds * (1 - search_share(draft)) * FINAL_PART
+    return seconds / (WANTED_EPOCHS * (len(draft.task.train) + len(draft.task.validation)))
+
+
+def _says_size(draft: Draft) -> bool:
+    return "multiply_adds" in draft.parts.space.settings
+
+
+def mean_length(draft: Draft) -> float:
+    """Return the mean length of a trial as a share of the full one, as the strategy has it."""
+    strategy = make_strategy(
+        draft.parts, draft.space, draft.facts, seed=draft.request.seed, epochs=1.0, horizon=HORIZON
+    )
+    return float(getattr(strategy, "mean_length", 1.0))
+
+
+def pace(
+    space: Space,
+    arch: Arch,
+    task: Task,
+    *,
+    size: Any,
+    hyper: Any,
+    device: str = "cpu",
+    threads: int = 1,
+    steps: int = 8,
+) -> float:
+    """Return the training time per example, measured over a few steps now. [s]"""
+    from ..network.data import loader
+    from ..network.fit import fit
+    from ..network.train import train
+
+    count = min(len(task.train), steps * hyper.batch)
+    part = Part(task.train.x[:count], task.train.y[:count])
+    data = loader(task, part, device=device)
+    with using_threads(threads):  # as a worker has; what runs in this process keeps its own
+        # a few steps that are not measured: they find their memory
+        made = fit(space, arch, task, data, size=size, hyper=hyper, epochs=0.25)
+        done = train(made.net, data, epochs=1, hyper=made.hyper, seed=0)
+    return float(done.seconds / (done.epochs * count))

@@ -1,0 +1,108 @@
+"""The lengths of a delivery whose trainings are equally long in seconds.
+
+Finalists and controls are trained equally long, and validation decides between the finalists; test
+tells of the controls. Then the winner alone has the time that is left, on all cores where that is
+faster. Lengths are counted in epochs of the usual network of the space, as in the search; every network
+has as many of its own as take as long (`Paces`).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..config.equal_time import pace
+from ..config.setup import Setup
+from ..engine.store import Store
+from ..network.build import plan
+from ..network.fit import with_own_training
+from ..network.paces import work_of
+from ..space import Space
+from ..types import Arch, Result
+from .timing import LEAST_EPOCHS, Lengths, Timing
+
+CHOICE_SHARE = 0.25  # of the core-seconds of the delivery: finalists and controls
+WORTH = 1.25  # times as fast with all cores, from which on the winner gets them
+STEPS = 4  # that are measured for that
+LONG = 30.0  # [s] a shorter training is not worth the measuring
+
+
+@dataclass(frozen=True)
+class Equal:
+    """Lengths of trainings that are equal in seconds.
+
+    Args:
+        store: of the run.
+        setup: of the run, with its data; its paces are known.
+        workers: trainings at a time. [count]
+        timing: of the delivery.
+        lengths: of trainings that are equal in epochs, for what is the same.
+    """
+
+    store: Store
+    setup: Setup
+    workers: int
+    timing: Timing
+    lengths: Lengths
+
+    def choice(self, found: Sequence[Result], count: int) -> float:
+        """Return the length of each training of the choice; settled once per run. [usual epochs]
+
+        Args:
+            found: finalists.
+            count: of trainings.
+        """
+        known = self.store.meta("choice_epochs")
+        if known is None:
+            if (known := self.lengths.unclocked) is not None:
+                known /= 2
+            else:
+                rounds = -(-count // self.workers)
+                seconds = CHOICE_SHARE * self.timing.left * self.workers / count
+                seconds = min(seconds, 0.5 * self.timing.left / rounds)
+                known = seconds / (self._usual(found) * len(self.setup.task.train))
+            known = round(max(known, LEAST_EPOCHS), 3)
+            self.store.note("choice_epochs", known)
+        return float(known)
+
+    def own(self, arch: Arch, length: float, space: Space | None = None) -> float:
+        """Return the own epochs of a network that are as long as `length` of the usual one. [epochs]"""
+        unit = float(self.setup.parts.estimator.settings["pace"]["unit"])
+        epochs = length * unit / self._foretold(arch, space or self.setup.space)
+        return round(min(max(epochs, LEAST_EPOCHS), self.lengths.most), 3)
+
+    def threads(self, winner: Result) -> tuple[int, float]:
+        """Return the threads of the final training, and how many times as fast it is with them."""
+        known = self.store.meta("final_threads")
+        if known is None:
+            known = (1, 1.0)
+            if self.workers > 1 and self.setup.request.device == "cpu" and self.timing.left > LONG:
+                one, all_ = (self._measured(winner, count) for count in (1, self.workers))
+                if one / all_ > WORTH:
+                    known = (self.workers, round(one / all_, 2))
+            self.store.note("final_threads", known)
+        return int(known[0]), float(known[1])
+
+    def _usual(self, found: Sequence[Result]) -> float:
+        """Return the seconds per example of the usual network, as fast as the machine is now. [s]"""
+        unit = float(self.setup.parts.estimator.settings["pace"]["unit"])
+        slower = [
+            self.lengths.example(each) / self._foretold(each.candidate.arch, self.setup.space)
+            for each in found
+        ]
+        return unit * statistics.median(slower)
+
+    def _foretold(self, arch: Arch, space: Space) -> float:
+        setup, paces = self.setup, self.setup.paces
+        assert paces is not None
+        network = setup.train.network
+        hyper = with_own_training(network.hyper, space, arch)
+        made = plan(space, arch, setup.task, network.size)
+        return paces.of(work_of(made, setup.task, hyper))
+
+    def _measured(self, winner: Result, threads: int) -> float:
+        setup, network = self.setup, self.setup.train.network
+        how: dict[str, Any] = {"size": network.size, "hyper": network.hyper, "threads": threads}
+        return pace(setup.space, winner.candidate.arch, setup.task, steps=STEPS, **how)

@@ -1,0 +1,119 @@
+"""The seconds that a training takes per example, foretold from the work of a network.
+
+A network of few FLOPs is not always a fast one: depthwise and 1 x 1 convolutions and maps of full size
+move more memory than they compute, and many small layers wait for their calls. So three amounts of work
+count: FLOPs, numbers written, and calls. What each costs on a machine is fitted to a few trainings that
+were measured there; it is kept with the run, so that what follows from it does not change again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .build import Assembled, Data
+from .cost import cost
+from .plan import Plan
+from .train import Hyperparameters, mean_area
+
+
+@dataclass(frozen=True)
+class Work:
+    """The work of a network for one input, in a forward pass.
+
+    Args:
+        flops: a multiply-add counts as two. [count]
+        numbers: that its modules write. [count]
+        calls: of modules that compute. [count]
+    """
+
+    flops: float
+    numbers: float
+    calls: float
+
+
+@dataclass(frozen=True)
+class Paces:
+    """The seconds of a training per example for each piece of the work of a network.
+
+    Args:
+        flop: of one FLOP of a forward pass. [s]
+        number: of one number that is written. [s]
+        call: of one call, shared by the examples of a batch. [s]
+    """
+
+    flop: float
+    number: float
+    call: float
+
+    def of(self, work: Work) -> float:
+        """Return the seconds of a training per example of a network of this work. [s]"""
+        return self.flop * work.flops + self.number * work.numbers + self.call * work.calls
+
+    def to_json(self) -> dict[str, float]:
+        """Return name -> seconds."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, float]) -> Paces:
+        """Return the paces that `to_json` wrote; other entries are passed over."""
+        return Paces(data["flop"], data["number"], data["call"])
+
+
+#: of one core of 2020 or so, in float32: for runs in trials, where no clock may decide
+USUAL = Paces(flop=6e-11, number=6e-9, call=1e-6)
+
+
+def work_of(plan: Plan, data: Data, hyper: Hyperparameters) -> Work:
+    """Return the work of training the network of `plan` on inputs like those of `data`.
+
+    Args:
+        plan: of the network.
+        data: shapes of inputs and outputs.
+        hyper: of the training, which may begin with smaller images.
+    """
+    with torch.device("meta"):
+        net = Assembled(plan).eval()
+        x = torch.zeros(1, *data.input_shape)
+    written: list[int] = []
+
+    def note(module: nn.Module, given: object, made: object) -> None:
+        if isinstance(made, Tensor):
+            written.append(made.numel())
+
+    leaves = [module for module in net.modules() if not [*module.children()]]
+    hooks = [module.register_forward_hook(note) for module in leaves]
+    with torch.no_grad():
+        net(x)
+    for hook in hooks:
+        hook.remove()
+    area = mean_area(hyper.resize) if plan.any_size else 1.0
+    return Work(cost(plan, data).flops * area, sum(written) * area, float(len(written)))
+
+
+def fitted(seen: Sequence[tuple[Work, float]]) -> Paces:
+    """Return the paces that fit measured trainings best, by their relative errors.
+
+    Least squares in which no pace is below 0: of all choices of paces that are above 0, the best one.
+
+    Args:
+        seen: work of a network, and the seconds of its training per example. [s, > 0]
+    """
+    rows = np.array([astuple(work) for work, _ in seen], float)
+    rows /= np.array([seconds for _, seconds in seen])[:, None]
+    scale = np.maximum(rows.max(0), 1e-30)  # FLOPs are millions, calls are tens
+    best, least = np.zeros(3), np.inf
+    for size in (1, 2, 3):
+        for chosen in itertools.combinations(range(3), size):
+            part = rows[:, chosen] / scale[list(chosen)]
+            found = np.linalg.lstsq(part, np.ones(len(rows)), rcond=None)[0]
+            error = float(((part @ found - 1) ** 2).sum())
+            if (found >= 0).all() and error < least * (1 - 1e-6):
+                best, least = np.zeros(3), error
+                best[list(chosen)] = found / scale[list(chosen)]
+    return Paces(*best.tolist())
