@@ -26,7 +26,7 @@ from .config.stretches import more_budget, stretched
 from .config.versions import versions
 from .deliver.delivered import deliver_as_is, deliver_winner
 from .deliver.finals import Delivery
-from .deliver.timing import final_epochs
+from .deliver.timing import Timing, final_epochs
 from .engine.events import Events
 from .engine.keeping import keeping
 from .engine.runner import Runner
@@ -439,7 +439,8 @@ class _Session:
         left = None if seconds is None else max(0.0, seconds - sum(store.phases().values()))
         to = self._place()
         if not setup.task.trainable:
-            deliver_as_is(self.folder, setup, store, patience=left, to=to)
+            patience = Timing.of(store, setup, left).patience
+            deliver_as_is(self.folder, setup, store, patience=patience, to=to)
             self._hand_over(to, store)
             return
 

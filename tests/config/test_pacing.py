@@ -8,7 +8,7 @@ from evolvent.config import pacing
 from evolvent.config.clock import DELIVERY_SHARE
 from evolvent.config.defaults import EPOCHS, at_most
 from evolvent.config.equal_time import pace
-from evolvent.config.pacing import TRIALS_AIMED_AT
+from evolvent.config.pacing import TRIALS_AIMED_AT, settle
 from evolvent.errors import CandidateFailed, SettingError
 from evolvent.space.cell201 import Cell201
 
@@ -30,6 +30,12 @@ def test_a_budget_in_trials_measures_nothing(toy, monkeypatch):
     assert found.schedule.horizon == 40
     assert (found.budget.seconds, found.budget.trials) == (None, 40)
     assert found.schedule.search_seconds is None
+
+
+def test_a_budget_that_is_over_before_the_search_is_refused(toy):
+    draft = resolved(toy, budget="20s")
+    with pytest.raises(SettingError, match=r"took 21 s of a budget of 20 s.*--budget 84s"):
+        settle(draft, workers=1, before=21.0)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])

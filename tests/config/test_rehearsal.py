@@ -1,5 +1,6 @@
 """Searches on shared weights, from the request to the network: horizon, checkpoints, alarms."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -295,6 +296,25 @@ def test_threads_are_used_where_they_are_clearly_faster(monkeypatch):
             return Result(candidate, 0.5)
 
         assert sharing.faster(Counting(99, 1), evaluate, (1, 2), Using) == expected
+
+
+def test_more_threads_are_not_tried_where_steps_take_much_of_the_search(monkeypatch):
+    clock, used = [0.0], []
+    monkeypatch.setattr("evolvent.config.rehearsal.time.monotonic", lambda: clock[0])
+
+    def evaluate(candidate):
+        clock[0] += 2.0
+        return Result(candidate, 0.5)
+
+    @contextlib.contextmanager
+    def using(number):
+        used.append(number)
+        yield
+
+    assert sharing.faster(Counting(99, 1), evaluate, (1, 2), using, seconds=20.0) == 1
+    assert (used, clock[0]) == ([1], 2.0)
+    sharing.rehearse(Counting(99, 1), evaluate, batches=100, seconds=20.0)
+    assert clock[0] <= 2.0 + 3 * 2.0, "of every kind of candidate one"
 
 
 def test_a_budget_of_time_is_met(go):

@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 import time
 
@@ -61,3 +62,13 @@ def test_a_copy_starts_in_a_fraction_of_what_an_import_takes():
         process.start()
     process.join()
     assert copied < time.monotonic() - start
+
+
+def test_whoever_reads_what_a_program_prints_need_not_wait_for_the_server():
+    code = "from evolvent.execute import warm\nwarm.begin()\nprint(1)"
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import torch"], check=True)
+    importing, start = time.monotonic() - start, time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+    assert time.monotonic() - start < importing

@@ -41,11 +41,16 @@ def settle(draft: Draft, *, workers: int, before: float = 0.0) -> Setup:
         before: what the user has waited already. [s]
 
     Raises:
-        SettingError: for a budget that means nothing for this task, or a space of which no random
-            architecture can be trained.
+        SettingError: for a budget that is over already, or that means nothing for this task, or a
+            space of which no random architecture can be trained.
     """
     budget = parse_budget(draft.request.budget)
     search = search_seconds(draft, budget, before)
+    if search is not None and search <= 0 and not draft.task.charged:
+        raise SettingError(
+            f"reading the data took {before:.0f} s of a budget of {budget.seconds:g} s, so no time was "
+            f"left for a candidate: give more, such as --budget {round(4 * before)}s"
+        )
     if draft.parts.stateful:
         setup = _for_shared_weights(draft, budget, search)
     elif draft.task.trainable:
@@ -176,9 +181,9 @@ def _for_shared_weights(draft: Draft, budget: RunBudget, search: float | None) -
             return evaluate(context, candidate, {}).result
 
         first = fresh(rehearsal.REHEARSED, batches)
-        threads = rehearsal.faster(first, answer, (1, cores()), using_threads)
+        threads = rehearsal.faster(first, answer, (1, cores()), using_threads, search)
         with using_threads(threads):
-            pace = rehearsal.rehearse(rehearsed, answer, batches=batches)
+            pace = rehearsal.rehearse(rehearsed, answer, batches=batches, seconds=search)
         horizon, batches = rehearsal.fitting(
             search, pace, batches=batches, more_trials=rehearsed.more_trials
         )

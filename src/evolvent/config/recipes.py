@@ -82,6 +82,23 @@ RECIPES = {
         "cells of plain convolutions (Dong & Yang 2020) for machines without a GPU",
         {"estimator": PLAIN_NETWORK},
     ),
+    "stages": Recipe(
+        "stages",
+        "asha",
+        "full",
+        "retrain",
+        "known networks and mutations of the best, halved in equal seconds",
+        {
+            "strategy": {
+                "levels": 3,
+                "known": True,
+                "sampler": "regularized-evolution",
+                "continue_": False,
+            },
+            "estimator": {"equal": "seconds", "aim": 26},
+            "train": {"share": 0.7, "finalists": 2},
+        },
+    ),
     "random": Recipe(
         "cell201",
         "random",

@@ -20,6 +20,7 @@ from ..types import Candidate, Result
 
 LOOKS = 8  # evaluations of every kind of candidate; the first of them finds its memory
 LOOKED = 5.0  # [s] after which no more of a kind are looked at
+LOOKED_SHARE = 0.04  # of a search: the same, where it is less
 REHEARSED = 2  # [epochs]
 EPOCHS = 10  # [count] that a search should have, by shorter ones if the data take too long
 TRIALS_SHARE = 0.2  # of a search, at most, that goes into trials where epochs are shortened
@@ -40,14 +41,22 @@ class Pace:
     trial: float
 
 
-def rehearse(strategy: Any, evaluate: Callable[[Candidate], Result], *, batches: int) -> Pace:
+def rehearse(
+    strategy: Any,
+    evaluate: Callable[[Candidate], Result],
+    *,
+    batches: int,
+    seconds: float = math.inf,
+) -> Pace:
     """Return the durations of a strategy's steps and trials, measured over its first epochs.
 
     Args:
         strategy: fresh, with a horizon of `REHEARSED` epochs of so many `batches`.
         evaluate: the estimator; a failed candidate counts with the time that it took.
         batches: of an epoch. [count]
+        seconds: of the search: a short one, or one on a busy machine, is not rehearsed for long. [s]
     """
+    looked = min(LOOKED, LOOKED_SHARE * seconds)
     seen: dict[Any, list[float]] = defaultdict(list)
     last: dict[Any, Result] = {}
     counts: dict[Any, int] = defaultdict(int)
@@ -56,7 +65,7 @@ def rehearse(strategy: Any, evaluate: Callable[[Candidate], Result], *, batches:
         budget = candidate.budget
         kind = (candidate.kind, bool(budget.train_batches), budget.validation_batches)
         counts[kind] += 1
-        if len(seen[kind]) < LOOKS and sum(seen[kind]) < LOOKED:
+        if not seen[kind] or (len(seen[kind]) < LOOKS and sum(seen[kind]) < looked):
             begun = time.monotonic()
             last[kind] = evaluate(candidate)
             seen[kind].append(time.monotonic() - begun)
@@ -74,12 +83,22 @@ def faster(
     evaluate: Callable[[Candidate], Result],
     numbers: Sequence[int],
     using: Callable[[int], AbstractContextManager[None]],
+    seconds: float = math.inf,
 ) -> int:
     """Return the number of threads with which a strategy's first steps are fastest.
 
     Operations are small, and on a machine where others compute threads wait for each other: one may
     be the faster by far. A larger number must be clearly better, since it takes what others could use.
+    Where steps are so slow that a search would lose much of its time, it is not tried.
+
+    Args:
+        strategy: fresh.
+        evaluate: the estimator.
+        numbers: of threads. [count]
+        using: lets torch compute with so many.
+        seconds: of the search. [s]
     """
+    enough = LOOKED_SHARE * seconds
 
     def step() -> float:
         candidate = strategy.ask()
@@ -87,13 +106,23 @@ def faster(
         strategy.tell(evaluate(candidate))
         return time.monotonic() - begun
 
+    def mean_step(limit: float) -> float:
+        first = step()  # finds its memory, and counts only where there is no time for more
+        times: list[float] = []
+        while len(times) < LOOKS // 2 and first + sum(times) < min(
+            enough, (LOOKS // 2 + 1) * limit
+        ):
+            times.append(step())
+        return sum(times) / len(times) if times else first
+
     best, least = numbers[0], math.inf
     for number in sorted(set(numbers)):
         with using(number):
-            step()  # finds its memory
-            taken = sum(step() for _ in range(LOOKS // 2))
+            taken = mean_step(least)
         if taken < CLEARLY * least:
             best, least = number, taken
+        if LOOKS // 2 * least > enough:
+            break
     return best
 
 

@@ -90,6 +90,7 @@ def load(folder=Path(__file__).parent) -> nn.Module:
 '''
 
 TOLERANCE = 1e-4  # of the largest output, or of 1
+PROOF_SECONDS = 2.0  # that a proof gets however late it is: a warm process needs a fraction of it
 NO_TIME = "not run by itself: the budget left no time for it"
 WIDTH = 100  # of the source [characters]
 INDENT = "    "
@@ -182,10 +183,9 @@ def export(
 def _proof(
     folder: Path, plan: Plan, state: State, task: NetworkTask, patience: float | None
 ) -> dict[str, Any]:
-    if patience is not None and patience <= 0:
-        return {"parity_max_abs_diff": None, "parity_note": NO_TIME}
+    limit = None if patience is None else max(patience, PROOF_SECONDS)
     try:
-        difference = parity(folder, plan, state, task, patience)
+        difference = parity(folder, plan, state, task, limit)
     except TimeoutError:
         return {"parity_max_abs_diff": None, "parity_note": NO_TIME}
     return {"parity_max_abs_diff": difference}

@@ -80,12 +80,14 @@ class Timing:
 
     @property
     def patience(self) -> float | None:
-        """Time left for the export, card and page not counted. [s]"""
+        """Time left for the export, card and page not counted. [s]
+
+        These two take about as long as a process to start.
+        """
         if self.seconds is None:
             return None
-        end = self.began + self.seconds + lateness(self.total) / 4
-        left = end - time.monotonic()
-        return left if left > self.start else 0.0  # a process that cannot even start is not begun
+        end = self.began + self.seconds + lateness(self.total) / 4 - self.start
+        return max(0.0, end - time.monotonic())
 
     def must_have(self) -> None:
         """Take more time than there is: nothing can be delivered yet."""

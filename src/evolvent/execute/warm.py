@@ -9,6 +9,7 @@ process starts fresh.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -66,8 +67,23 @@ def begin() -> None:
             forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            atexit.unregister(_end)
+            atexit.register(_end)
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _end() -> None:
+    """End the server: by itself it first finishes its imports, or takes apart what it imported.
+
+    Whoever reads what this program prints would wait for that.
+    """
+    from multiprocessing import forkserver
+
+    pid = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None)
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def let_go() -> None:
