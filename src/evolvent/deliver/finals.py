@@ -39,6 +39,7 @@ from .trainings import Numbers, Trainings
 CHOICE_AND_FINAL = (
     2.0  # trainings as long as the search's that there must be time for before a choice
 )
+SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
 NO_TIME = "no time was left for a final training as long as theirs"
 
 
@@ -139,6 +140,11 @@ class Delivery:
     def _continues(self) -> bool:
         return self.setup.deliver == "continue"
 
+    @property
+    def _is_short(self) -> bool:
+        """Whether there is time for one training alone: measuring others would take it."""
+        return self.timing.left < SHORT
+
     def _own(self, result: Result) -> Own | None:
         seen = self.trainings.known(f"finalist-{result.candidate.id}")
         return own_weights(self.setup, self.weights, result, seen)
@@ -160,6 +166,8 @@ class Delivery:
         best, own = found[0], self._own(found[0])
         # If the search trained them at least as long as this would, its scores stand.
         stands: dict[str, Any] = {"id": best.candidate.id, "val": best.score, "all": {}}
+        if own is None and self._is_short:
+            return stands
         if own is not None and not self._fits(best, own, times=CHOICE_AND_FINAL):
             return stands
         slowest = None
@@ -275,7 +283,7 @@ class Delivery:
         begun = self.trainings.known("winner") is not None
         if own is not None and not begun and not self._fits(winner, own):
             return 0.0, {}
-        everything = what | self.controls.what(winner)
+        everything = what if own is None and self._is_short else what | self.controls.what(winner)
         epochs = self._epochs(winner, everything)
         if epochs < least:
             everything, epochs = what, self._epochs(winner, what)
