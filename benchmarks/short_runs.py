@@ -49,6 +49,7 @@ IMAGES = (
     "random-ws",
 )
 RECIPES = {"digits": IMAGES, "few": IMAGES, "table": ("dense",)}
+ROUNDED = 0.02  # of a training length: it is a whole number of steps
 DEVIATIONS = 3.0  # of the difference of two test scores: of 100 runs some lie beyond 2 by chance
 
 
@@ -154,7 +155,7 @@ def compared(folder: Path) -> dict[str, Any]:
     score, count = tested(setup, weights, own, result)["test"][task.metric], len(task.test)
     share = min(1.0, max(0.0, (score + delivered) / 2))
     reach = DEVIATIONS * math.sqrt(2 * max(share * (1 - share), 1 / count) / count)
-    longer = card["total_epochs"] >= own.total_epochs - 1e-6
+    longer = card["total_epochs"] >= own.total_epochs * (1 - ROUNDED)
     return told | {
         "own": score,
         "own_epochs": own.total_epochs,

@@ -208,12 +208,15 @@ def demo() -> None:
 
 
 def _search(task: str, as_json: bool, **options: Any) -> None:
+    from .deadline import Deadline
     from .display import Display
 
-    with Display() as display, _resumable(options.get("out")):
+    # the clock of a table is what its rows cost
+    budget = "1t" if task.startswith("table:") else options.get("budget", "10m")
+    with Display() as display, _resumable(options.get("out")), Deadline(budget, _began) as deadline:
         from .. import session  # takes a second or two: torch
 
-        done = session.search(task, callbacks=[display], began=_began, **options)
+        done = session.search(task, callbacks=[display, deadline], began=_began, **options)
     _show_result(done, as_json)
 
 

@@ -41,6 +41,7 @@ CHOICE_AND_FINAL = (
     2.0  # trainings as long as the search's that there must be time for before a choice
 )
 ROUNDED = 0.02  # of a training length: it is a whole number of steps
+SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
 NO_TIME = "no time was left for a final training as long as theirs"
 
 
@@ -142,6 +143,11 @@ class Delivery:
     def _continues(self) -> bool:
         return self.setup.deliver == "continue"
 
+    @property
+    def _is_short(self) -> bool:
+        """Whether there is time for one training alone: measuring others would take it."""
+        return self.timing.left < SHORT
+
     def _own(self, result: Result) -> Own | None:
         seen = self.trainings.known(f"finalist-{result.candidate.id}")
         return own_weights(self.setup, self.weights, result, seen)
@@ -163,6 +169,8 @@ class Delivery:
         best, own = found[0], self._own(found[0])
         # If the search trained them at least as long as this would, its scores stand.
         stands: dict[str, Any] = {"id": best.candidate.id, "val": best.score, "all": {}}
+        if own is None and self._is_short:
+            return stands
         if own is not None and not self._fits(best, own, times=CHOICE_AND_FINAL):
             return stands
         if self.setup.equal_seconds:
@@ -306,8 +314,8 @@ class Delivery:
         begun = self.trainings.known("winner") is not None
         if own is not None and not begun and not self._fits(winner, own):
             return 0.0, {}
-        judged = self.setup.equal_seconds  # controls are, before
-        everything = what if judged else what | self.controls.what(winner)
+        alone = self.setup.equal_seconds or (own is None and self._is_short)
+        everything = what if alone else what | self.controls.what(winner)
         epochs = self._epochs(winner, everything)
         if epochs < least:
             everything, epochs = what, self._epochs(winner, what)
