@@ -117,6 +117,7 @@ class Delivery:
             say=self.say,
             tick=self.tick,
         )
+        self.paces: dict[str, float] = {}  # name -> duration of an epoch of a final training [s]
         self.results = store.results()  # of the search; reading them takes a while
         found = distinct(self.results, setup.space, self._count)
         if not found:
@@ -231,6 +232,7 @@ class Delivery:
             kept = _useless(done.get("winner"), own, self.setup.task.metric)
         numbers, val = done.get("winner"), chosen["val"]
         if own is not None and kept:
+            own = self._affordable(own, winner)
             numbers, val = self._tested(own, winner, kept), own.score
         if numbers is None:
             raise EvolventError(
@@ -293,6 +295,7 @@ class Delivery:
         if self.seconds is not None and self.setup.train.epochs is None:
             missing = [name for name in what if self.trainings.known(name) is None]
             paces = {name: self.controls.epoch(name, winner, self.lengths) for name in missing}
+            self.paces = paces
             fitting = self.lengths.fitting(paces, CONTROLS)
             epochs = fitting if epochs is None else min(epochs, fitting)
         assert epochs is not None
@@ -314,17 +317,31 @@ class Delivery:
 
     def _final(self, name: str, what: Mapping[str, Any], epochs: float, own: Own | None) -> Any:
         job = self.trainings.job(name, what, epochs)
+        if job.deadline is not None:  # after it, test is read in all views
+            late = self.lengths.looking * self.paces.get(name, 0.0)
+            job = dataclasses.replace(job, deadline=job.deadline - late)
         least = None
         if name == "winner" and own is not None:
             least = own.least(len(self.setup.task.validation))
         return dataclasses.replace(job, everything=True, test=True, least=least)
+
+    def _affordable(self, own: Own, winner: Result) -> Own:
+        """Return own weights, without views where no time is left to read test in all of them."""
+        known = self.trainings.known("own")
+        views = own.size.views
+        if known is not None:
+            views = known.get("views", 1)
+        elif self.seconds is not None and views > 1:
+            needed = self.lengths.looking * self.lengths.epoch(winner)
+            views = views if needed <= max(0.0, self.timing.left) else 1
+        return dataclasses.replace(own, size=dataclasses.replace(own.size, views=views))
 
     def _tested(self, own: Own, winner: Result, why: str) -> Numbers:
         """Return the numbers of own weights, after a look at test."""
         self.say(f"candidate {winner.candidate.id} is delivered with its own weights: {why}")
         numbers = self.trainings.known("own")
         if numbers is None:
-            numbers = tested(self.setup, self.weights, own, winner)
+            numbers = tested(self.setup, self.weights, own, winner) | {"views": own.size.views}
             self.trainings.note("own", numbers)
         return numbers
 

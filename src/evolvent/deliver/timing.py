@@ -5,22 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..config.clock import UNKNOWN_START, closing, lateness
 from ..config.defaults import UNCLOCKED, at_most
 from ..config.pacing import pace
 from ..config.setup import Setup
 from ..engine.store import Store
-from ..network.build import plan
+from ..network.build import Size, plan, views_of
 from ..network.cost import cost
+from ..network.train import Hyperparameters
 from ..space import Space
-from ..space.plain import Plain
 from ..types import Arch, Result
 from .selection import CONTROL_SHARE, makespan, planned_seconds
 
 LEAST_SHARE = 0.15  # of the whole budget: what a delivery gets that is late and has nothing yet
 SLACK = 0.08  # of the time that is left: what a plan leaves free
+LOOK = 1 / 3  # of a training step: a forward pass alone takes about so much
 LEAST_EPOCHS = 0.05  # of a training that there must be
 
 
@@ -116,14 +117,23 @@ class Lengths:
         """Return the duration of an epoch of the final training of a candidate. [s]"""
         return self._pace(result) * self.everything
 
-    def plain_epoch(self, width: int) -> float:
-        """Return the same of the plain control. [s]"""
-        return self._measured(Plain(), (width,)) * self.everything
+    def measured(self, space: Space, arch: Arch, size: Size, hyper: Hyperparameters) -> float:
+        """Return the same of any network and training, measured now. [s]"""
+        device = self.setup.request.device
+        each = pace(space, arch, self.setup.task, device=device, size=size, hyper=hyper)
+        return each * self.everything
 
     @property
     def everything(self) -> int:
         """Examples of the final training. [count]"""
         return len(self.setup.task.train) + len(self.setup.task.validation)
+
+    @property
+    def looking(self) -> float:
+        """Epochs of a final training that take as long as all further views of the test data."""
+        task = self.setup.task
+        further = views_of(self.setup.train.network.size, task) - 1
+        return LOOK * further * (len(task.test) if task.test else 0) / self.everything
 
     def _pace(self, result: Result) -> float:
         """Return the seconds per example of a candidate at the final size, as last measured."""
@@ -132,21 +142,18 @@ class Lengths:
         setup, arch = self.setup, result.candidate.arch
         seconds = result.metrics.get("train_seconds")
         if seconds is None or not result.epochs:  # it was not trained, or its estimator did not say
-            return self._measured(setup.space, arch)
+            network = setup.train.network
+            whole = self.measured(setup.space, arch, network.size, network.hyper)
+            return whole / self.everything
         sizes = (setup.network.size, setup.train.network.size)
         scale = 1.0
         if sizes[0] != sizes[1]:
-            before, after = (
-                cost(plan(setup.space, arch, setup.task, size), setup.task).flops for size in sizes
+            before, after = (  # of training steps, which have no views
+                cost(plan(setup.space, arch, setup.task, size), setup.task).flops
+                for size in (replace(each, views=1) for each in sizes)
             )
             scale = after / max(1, before)
         return float(seconds) / (result.epochs * len(setup.task.train)) * scale
-
-    def _measured(self, space: Space, arch: Arch) -> float:
-        """Return the seconds per example of an architecture at the final size, measured now."""
-        network, device = self.setup.train.network, self.setup.request.device
-        size, hyper = network.size, network.hyper
-        return pace(space, arch, self.setup.task, device=device, size=size, hyper=hyper)
 
     # -- lengths ---------------------------------------------------------------------------------
 
@@ -184,6 +191,7 @@ class Lengths:
         """
         whole = max(makespan(list(epochs.values()), self.workers), 1e-9)
         found = (1 - SLACK) * max(0.0, self.timing.left) / whole
+        found = max(0.0, found - self.looking)
         own = sum(seconds for name, seconds in epochs.items() if name in controls)
         allowed = CONTROL_SHARE * self.timing.total * self.workers / max(own, 1e-9)
         return math.floor(100 * min(found, allowed, self.most)) / 100

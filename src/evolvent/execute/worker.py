@@ -149,6 +149,7 @@ class Job:
         state: weights to continue from, or None for fresh ones.
         before: how long these were trained. [epochs]
         space: of `arch`; None is the context's own, which a control's is not.
+        views: whether validation is scored with the network's views of an image too, as test is.
     """
 
     name: str
@@ -164,6 +165,7 @@ class Job:
     state: State | None = None
     before: float = 0.0
     space: Space | None = None
+    views: bool = True
 
 
 @dataclass(frozen=True)
@@ -206,12 +208,12 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
     )
     net, done = made.net, made.done
 
-    def score(part: Part) -> dict[str, float]:
-        return scored(net, task, part, device=device)
+    def score(part: Part, views: bool = True) -> dict[str, float]:
+        return scored(net, task, part, device=device, views=views)
 
     seen, useful = None, True
     if job.least is not None:
-        seen = None if done.cut else score(task.validation)
+        seen = None if done.cut else score(task.validation, job.views)
         useful = seen is not None and seen[task.metric] >= job.least
     numbers = {
         "epochs": done.epochs,
@@ -222,7 +224,7 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
         "cut": done.cut,
         "params": params(net),
         "seed": job.seed,
-        "val": None if job.everything else score(task.validation),
+        "val": None if job.everything else score(task.validation, job.views),
         "seen": seen,  # on the validation rows, after they were learnt from
         "useful": useful,
         "test": score(task.test) if job.test and task.test and useful else None,
