@@ -267,7 +267,8 @@ def _plan(
 def _others(size: Size, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return another value for each given number that ought to make a difference."""
     grown = {name: getattr(size, name) + 1 for name in ("cells", "width") if name in given}
-    return grown | {name: 0.0 for name in ("drop_path", "auxiliary") if given.get(name)}
+    looks = {"views": 1} if given.get("views", 1) > 1 else {}
+    return grown | looks | {name: 0.0 for name in ("drop_path", "auxiliary") if given.get(name)}
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ by its vector units, the kind of layers and their sizes.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +23,10 @@ from .train import Hyperparameters, Trainer
 
 WORDS = ("float32", "bfloat16")
 STEPS = 4  # of each; the first one finds its memory and does not count
-MOST_EXAMPLES = 64  # in a batch
+MOST_EXAMPLES, LEAST_EXAMPLES = 64, 4  # in a batch
+MOST_PLACES = (
+    2**16
+)  # pixels or tokens in a batch: large images would take the budget of a short run
 GAIN = 0.9  # of the time that float32 takes: bfloat16 has to be that fast, for it rounds more
 
 
@@ -52,7 +56,8 @@ def faster_precision(
         InvalidArchitecture: if the architecture cannot be realised for these shapes.
     """
     own = with_own_training(hyper, space, arch)
-    count = min(len(task.train), own.batch, MOST_EXAMPLES)
+    fitting = max(LEAST_EXAMPLES, MOST_PLACES // math.prod(task.input_shape[-2:]))
+    count = min(len(task.train), own.batch, MOST_EXAMPLES, fitting)
     part = Part(task.train.x[:count], task.train.y[:count])
     data = loader(task, part, device=device)
     now = _clock(device)
