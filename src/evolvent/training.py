@@ -167,7 +167,9 @@ def _epochs_in(
     most = 10 * at_most("final", data, hyper.batch)
     found = 0.9 * seconds / (each * len(data.train))
     scored = len(data.validation) + (len(data.test) if data.test else 0)
-    looking = LOOK * (views_of(size, data) - 1) * scored / len(data.train)  # in further views
+    looking = (
+        LOOK[hyper.precision] * (views_of(size, data) - 1) * scored / len(data.train)
+    )  # in further views
     return float(min(max(found / 2, found - looking), most))
 
 

@@ -24,7 +24,16 @@ from evolvent.space.stages import LRS
 from evolvent.types import Candidate, Result
 
 ARCH = ("nor_conv_3x3",) * 6
-NO_STORE: Any = None  # what is tested here reads none
+
+
+class NoStore:
+    """A store of a run that noted nothing."""
+
+    def meta(self, key):
+        return None
+
+
+NO_STORE: Any = NoStore()
 SMALL: dict[str, Any] = {"estimator": {"epochs": 1.0, "width": 4, "precision": "float32"}}
 
 
@@ -151,8 +160,22 @@ def test_the_time_to_read_test_in_all_views_is_kept_free(task):
         made, _ = controls(task, views=count)
         lengths = Lengths(NO_STORE, made.setup, 1, Timing(60.0, 100.0, cold=False))
         left[count] = lengths.fitting({"winner": 40.0}, ())
-    share = 5 / 3 * len(task.test) / len(task.everything)
+    share = 5 * timing.LOOK["float32"] * len(task.test) / len(task.everything)
     assert left[1] - left[6] == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.9, 6), (1.1, 2), (4.9, 2), (5.1, 1)])
+def test_a_short_delivery_has_fewer_views(task, monkeypatch, share, count):
+    """As many as a quarter of its time is enough for."""
+    made, winner = controls(task)
+    times = Timing(60.0, 100.0, cold=False)
+    lengths = Lengths(NO_STORE, made.setup, 2, times)
+    allowed = timing.VIEWS_SHARE * times.left / 2  # three networks on two workers: one by one
+    each = (
+        share * allowed / (5 * timing.LOOK["float32"] * len(task.test))
+    )  # per example, by training
+    monkeypatch.setattr(timing, "pace", lambda *args, **options: each)
+    assert lengths.views(winner, 3) == count
 
 
 def test_a_run_delivers_its_network_with_views_and_says_so(task, tmp_path):

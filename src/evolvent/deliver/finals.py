@@ -111,17 +111,18 @@ class Delivery:
         """
         store, setup = self.store, self.setup
         self.timing = Timing.of(store, setup, self.seconds)
+        self.paces: dict[str, float] = {}  # name -> duration of an epoch of a final training [s]
+        self.results = store.results()  # of the search; reading them takes a while
+        found = distinct(self.results, setup.space, self._count)
+        if not found:
+            raise RunError(self._nothing_found())
+        self.setup = setup = self._with_views(found[0])
         self.lengths = Lengths(store, setup, self.workers, self.timing)
         self.trainings = Trainings(
             *(store, self.weights, setup, self.executor, self.workers, self.timing),
             say=self.say,
             tick=self.tick,
         )
-        self.paces: dict[str, float] = {}  # name -> duration of an epoch of a final training [s]
-        self.results = store.results()  # of the search; reading them takes a while
-        found = distinct(self.results, setup.space, self._count)
-        if not found:
-            raise RunError(self._nothing_found())
         self.controls = Controls(store, setup, self.results, found[0].candidate.arch)
         if self._own(found[0]) is None:
             self.timing.must_have()
@@ -130,6 +131,24 @@ class Delivery:
             chosen = self._choose(found)
             store.note("chosen", chosen)
         return self._finish(next(r for r in found if r.candidate.id == chosen["id"]), chosen)
+
+    def _with_views(self, best: Result) -> Setup:
+        """Return the setup with fewer views of an image where there is no time to read test in all.
+
+        What the user asked for stands. A delivery that was stopped goes on with those it began with.
+        """
+        setup, wanted = self.setup, self.setup.train.network.size.views
+        if wanted == 1 or self.seconds is None or "views" in setup.request.said("train"):
+            return setup
+        views = self.store.meta("views")
+        if views is None:
+            lengths = Lengths(self.store, setup, self.workers, self.timing)
+            networks = 1 + Controls(self.store, setup, self.results, best.candidate.arch).count
+            views = lengths.views(best, networks)
+            self.store.note("views", views)
+        if views == wanted:
+            return setup
+        return setup.having(setup.parts, setup.train.having(views=views))
 
     @property
     def _count(self) -> int:

@@ -12,7 +12,7 @@ from ..config.defaults import UNCLOCKED, at_most
 from ..config.pacing import pace
 from ..config.setup import Setup
 from ..engine.store import Store
-from ..network.build import Size, plan, views_of
+from ..network.build import VIEWS, Size, plan, views_of
 from ..network.cost import cost
 from ..network.train import Hyperparameters
 from ..space import Space
@@ -21,7 +21,11 @@ from .selection import CONTROL_SHARE, makespan, planned_seconds
 
 LEAST_SHARE = 0.15  # of the whole budget: what a delivery gets that is late and has nothing yet
 SLACK = 0.08  # of the time that is left: what a plan leaves free
-LOOK = 1 / 3  # of a training step: a forward pass alone takes about so much
+#: of a training step: what a forward pass alone takes, always in float32, by the training's precision
+LOOK = {"float32": 0.35, "bfloat16": 0.55}
+VIEWS_SHARE = (
+    0.25  # of the time that is left: the most that further views of the test data may take
+)
 LEAST_EPOCHS = 0.05  # of a training that there must be
 
 
@@ -131,9 +135,29 @@ class Lengths:
     @property
     def looking(self) -> float:
         """Epochs of a final training that take as long as all further views of the test data."""
-        task = self.setup.task
-        further = views_of(self.setup.train.network.size, task) - 1
-        return LOOK * further * (len(task.test) if task.test else 0) / self.everything
+        return self._looking(self.setup.train.network.size.views)
+
+    def views(self, result: Result, networks: int) -> int:
+        """Return the most views, up to those of the setup, that there is time to read test in.
+
+        Args:
+            result: a typical candidate.
+            networks: for which test is read. [count]
+        """
+        rounds = math.ceil(networks / self.workers)
+        epoch = self.epoch(result)
+        wanted = self.setup.train.network.size.views
+        for views in sorted((each for each in VIEWS if each <= wanted), reverse=True):
+            if rounds * epoch * self._looking(views) <= VIEWS_SHARE * max(0.0, self.timing.left):
+                return views
+        return 1
+
+    def _looking(self, views: int) -> float:
+        """Return the epochs of a final training that take as long as all views but one of test."""
+        task, network = self.setup.task, self.setup.train.network
+        further = views_of(replace(network.size, views=views), task) - 1
+        look = LOOK[network.hyper.precision]
+        return look * further * (len(task.test) if task.test else 0) / self.everything
 
     def _pace(self, result: Result) -> float:
         """Return the seconds per example of a candidate at the final size, as last measured."""
