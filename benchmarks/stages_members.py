@@ -8,8 +8,7 @@ these should lead. The processor time of a few steps says how many epochs a netw
 trained for them on the training part, by one schedule, and scored on the validation and the test part.
 Nothing is chosen by either. Rows that stand in the file already are not trained again.
 
-With ``--genes sgd`` optimizer, resizing, shift, mirroring and erasing are no genes; ``all`` needs a
-training that has them.
+With ``--genes sgd`` optimizer, resizing, shift, mirroring, erasing and averaging are no genes.
 """
 
 from __future__ import annotations
@@ -28,18 +27,13 @@ from evolvent.network.cost import cost
 from evolvent.network.data import Resident, loader
 from evolvent.network.fit import with_own_training
 from evolvent.network.train import Hyperparameters, Trainer, evaluate, train
-from evolvent.space.stages import FLIPS, LRS, Stages
+from evolvent.space.stages import GENES, Stages
 from evolvent.task import Task
 from evolvent.task.named import load
 from evolvent.types import Arch, stream
 
-ALL: dict[str, Any] = {
-    "optimizers": tuple(LRS),
-    "resizes": (1.0, 0.8, 0.6),
-    "shifts": (0, 1, 2, 3),
-    "flips": FLIPS,
-    "erases": (0.0, 0.25),
-}
+#: settings of the space: its own alternatives, and only the first one of each
+ALL: dict[str, Any] = {f"{name}s": values for name, values in GENES.items()}
 SGD: dict[str, Any] = {name: values[:1] for name, values in ALL.items()}
 WARMUP, MEASURED = 3, 10  # steps
 

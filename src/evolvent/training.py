@@ -24,14 +24,16 @@ from .contract import kinds_of
 from .deliver import card as cards
 from .deliver import export
 from .deliver.card import Card
+from .deliver.timing import LOOK
 from .errors import EvolventError, InvalidArchitecture, RunError, SettingError, unknown
 from .execute import cores
 from .execute.processes import LocalSlots
-from .execute.worker import Job, Outcome, fit
+from .execute.worker import Job, Outcome, fit, using_threads
 from .files import new_folder
-from .network.build import Size, plan, training_plan
+from .network.build import Size, plan, training_plan, views_of
 from .network.cost import cost
 from .network.plan import Plan
+from .network.precision import faster_precision
 from .run import Run
 from .task import Task, data_of
 from .task.frames import is_table
@@ -98,9 +100,12 @@ def train(
     setup = setup.on(data)
     base = dict(setup.train.settings) if task is None else adapted(setup, data)
     onnx = given.pop("onnx", setup.train.onnx)
+    threads = threads or cores()
     network = NetworkSettings.of(base | given)
     made = _plan(setup.space, result, data, network, given)
-    threads = threads or cores()
+    if network.hyper.precision == "auto":
+        word = _faster_precision(setup, result.candidate.arch, network, threads)
+        network = NetworkSettings.of(base | given | {"precision": word})
     with _new(folder):
         if epochs is None:
             assert seconds is not None
@@ -160,7 +165,22 @@ def _epochs_in(
     device = setup.request.device
     each = pace(setup.space, arch, data, size=size, hyper=hyper, device=device, threads=threads)
     most = 10 * at_most("final", data, hyper.batch)
-    return float(min(0.9 * seconds / (each * len(data.train)), most))
+    found = 0.9 * seconds / (each * len(data.train))
+    scored = len(data.validation) + (len(data.test) if data.test else 0)
+    looking = (
+        LOOK[hyper.precision] * (views_of(size, data) - 1) * scored / len(data.train)
+    )  # in further views
+    return float(min(max(found / 2, found - looking), most))
+
+
+def _faster_precision(setup: Setup, arch: Arch, network: NetworkSettings, threads: int) -> str:
+    with using_threads(threads):
+        return faster_precision(
+            *(setup.space, arch, setup.task),
+            size=network.size,
+            hyper=network.hyper,
+            device=setup.request.device,
+        )
 
 
 def _check(name: str, value: float | None, least: float) -> None:
@@ -249,7 +269,8 @@ def _plan(
 def _others(size: Size, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return another value for each given number that ought to make a difference."""
     grown = {name: getattr(size, name) + 1 for name in ("cells", "width") if name in given}
-    return grown | {name: 0.0 for name in ("drop_path", "auxiliary") if given.get(name)}
+    looks = {"views": 1} if given.get("views", 1) > 1 else {}
+    return grown | looks | {name: 0.0 for name in ("drop_path", "auxiliary") if given.get(name)}
 
 
 @contextlib.contextmanager
@@ -308,6 +329,7 @@ def _card(
         training=dataclasses.asdict(job.hyper),
         params=numbers["params"],
         flops=cost(made, data).flops,
+        views=made.views,
         val_score=numbers["val"][data.metric],
         test_score=numbers["test"][data.metric] if numbers["test"] else None,
         same_weights=True,  # it trains on the training part alone

@@ -240,6 +240,7 @@ def test_every_operation_of_ours_can_be_written(toy):
     sizes |= {"edges": "x_2x4x4>a x_2x4x4>b", "how": "max", "features": 2, "hidden": 3}
     sizes |= {"inputs": 2, "nodes": 2, "connections": 3, "depth": 1, "recurrent": False}
     sizes |= {"scale": 1.0, "downscale_factor": 1}
+    sizes |= {"name": "gelu", "inner": 3, "expansion": 2, "shifts": 0, "mirrored": False}
     shapes = {
         "Linear": (1, 2),
         "Genome": (1, 2),

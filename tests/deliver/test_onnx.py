@@ -66,6 +66,7 @@ IMAGES: dict[str, dict] = {  # space -> settings
     "graph": {},
     "filters": {},
     "plain": {},
+    "stages": {},
 }
 
 

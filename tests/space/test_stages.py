@@ -2,6 +2,7 @@
 
 import random
 import statistics
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,16 @@ from evolvent.space.stages import (
 )
 from evolvent.types import Facts
 
-SPACE = Stages((3, 32, 32), mirrored=True)
+#: one alternative for each of these genes, so that the settings of the training hold
+FIXED: dict[str, Any] = {
+    "optimizers": ("sgd",),
+    "resizes": (1.0,),
+    "shifts": (0,),
+    "flips": ("none",),
+    "erases": (0.0,),
+    "averages": (0.0,),
+}
+SPACE = Stages((3, 32, 32), mirrored=True, **FIXED)
 ALL = Stages(
     (3, 32, 32),
     mirrored=True,
@@ -32,7 +42,7 @@ ALL = Stages(
     flips=FLIPS,
     erases=(0.0, 0.25),
 )
-SGD = ("sgd", 1.0, 5e-4, 0.1, 1.0, 0, "none", 0.0)
+SGD = ("sgd", 1.0, 5e-4, 0.1, 1.0, 0, "none", 0.0, 0.0)
 PLAIN = (32, 2, "plain", 2, 3, 0, "max-pool")
 
 
@@ -215,7 +225,7 @@ def test_decisions_offer_only_widths_that_keep_the_limit():
 
 
 def test_a_training_is_told_the_genes_that_have_a_choice():
-    found = ALL.training(arch(recipe=("muon", 0.5, 1e-4, 0.2, 0.6, 2, "alternate", 0.25)))
+    found = ALL.training(arch(recipe=("muon", 0.5, 1e-4, 0.2, 0.6, 2, "alternate", 0.25, 0.25)))
     assert found == {
         "optimizer": "muon",
         "lr": LRS["muon"] / 2,
@@ -225,6 +235,7 @@ def test_a_training_is_told_the_genes_that_have_a_choice():
         "shift": 2,
         "flip": "alternate",
         "erase": 0.25,
+        "average": 0.25,
     }
     assert SPACE.training(arch()) == {"lr": 0.2, "weight_decay": 5e-4, "label_smoothing": 0.1}
 
@@ -255,7 +266,7 @@ def test_known_members_have_the_modern_recipe_where_the_space_has_it():
     facts = Facts("image", "accuracy", (3, 32, 32), 10, mirrored=True)
     assert ALL.known(facts)["airbench-32"][4] == (
         *("muon", 1.0, 5e-4, 0.2),
-        *(0.6, 2, "alternate", 0.0),
+        *(0.6, 2, "alternate", 0.0, 0.25),
     )
     assert ALL.known(facts)["plain"][4][0] == "sgd"
     assert SPACE.known(facts)["airbench-32"][4][0] == "sgd"
@@ -269,7 +280,7 @@ def test_ones_own_network_comes_first():
     assert next(iter(one.items())) == ("own", mine)
     two = Stages.of(facts, known=[listed, listed[:2] + ["mean"] + listed[3:]]).known(facts)
     assert list(two)[:2] == ["own-1", "own-2"]
-    again = Stages.of(facts, known=SPACE.known(facts)["vgg"]).known(facts)
+    again = Stages.of(facts, known=Stages.of(facts).known(facts)["vgg"]).known(facts)
     assert "vgg" not in again  # it is there already, as one's own
     with pytest.raises(SettingError, match="width 41 is not of this space"):
         Stages.of(facts, known=[listed[0], [[41, *PLAIN[1:]], list(PLAIN)], *listed[2:]])

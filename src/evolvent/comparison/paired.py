@@ -123,7 +123,10 @@ def _under_equal_conditions(draft: Draft, first: Setup) -> Draft:
     """Return `draft` with the estimator and the epochs of the first: they are settled once."""
     estimator = first.parts.estimator
     asked = Asked(first.schedule.epochs, first.schedule.timeout, draft.asked.horizon)
-    draft = draft.having(draft.parts.having("estimator", **estimator.settings))
+    train = draft.train
+    if train.settings.get("precision") == "auto":
+        train = train.having(precision=first.train.network.hyper.precision)
+    draft = draft.having(draft.parts.having("estimator", **estimator.settings), train)
     return dataclasses.replace(draft, asked=asked)
 
 

@@ -71,6 +71,8 @@ def build(
     data = open_task(task, given)
     request = Request(task, None, space, "random", "full", "1t", seed, set=settings or {})
     draft = resolve(request, data)
+    if draft.network.hyper.precision == "auto":  # all rows alike, on whatever machine they are made
+        draft = draft.having(draft.parts.having("estimator", precision="float32"))
     made = draft.space
     if "decisions" not in made.gives:
         raise SettingError(f"space {space} has no decisions to list: use cell201, say")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ..task import Task
 from . import recipes, settable
 from .setup import Setup
 
+LEAST_EDGE = (
+    16  # of images that less than full precision, or a shift of one pixel, may help [pixels]
+)
 MOST_FINALISTS = 4  # unless the user wants more
 # [epochs] of a candidate by default; the least and the most in a search; the most at the end
 EPOCHS = {"trials": 5.0, "least": 0.05, "most": 20.0, "final": 60.0}
@@ -39,7 +41,7 @@ def _for_images(task: Task) -> dict[str, Any]:
         "stem_stride": stem,
         "stages": 3 if edge // stem >= 12 else 2,
         "batch": 128 if count >= 10_000 else 64 if count >= 4_000 else 32,
-        "precision": "bfloat16" if edge >= 16 and has_fast_bfloat16() else "float32",
+        "precision": "auto" if edge >= LEAST_EDGE else "float32",
     }
 
 
@@ -65,7 +67,7 @@ def _for_texts(task: Task) -> dict[str, Any]:
         "batch": 64 if len(task.train) >= 4_000 else 32,
         "optimizer": "adamw",
         "lr": 2e-3,
-        "precision": "bfloat16" if has_fast_bfloat16() else "float32",
+        "precision": "auto",
     }
 
 
@@ -96,11 +98,3 @@ def at_most(what: str, task: Task, batch: int) -> float:
     steps = max(1, len(task.train) // batch)
     found = max(EPOCHS[what], STEPS[what] / steps)
     return min(found, UNCLOCKED["trials"]) if what == "trials" else found
-
-
-def has_fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware (AMX)."""
-    try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from ..errors import CandidateFailed, InvalidArchitecture, SettingError
 from ..execute import cores
 from ..execute.worker import evaluate, using_threads
-from ..types import Candidate, Result, stream
+from ..types import Arch, Candidate, Result, stream
 from . import rehearsal, settable
 from .clock import search_seconds
 from .defaults import EPOCHS, at_most
@@ -44,6 +45,9 @@ def settle(draft: Draft, *, workers: int, before: float = 0.0) -> Setup:
         SettingError: for a budget that is over already, or that means nothing for this task, or a
             space of which no random architecture can be trained.
     """
+    began = time.monotonic()
+    draft = with_precision(draft)
+    before += time.monotonic() - began
     budget = parse_budget(draft.request.budget)
     search = search_seconds(draft, budget, before)
     if search is not None and search <= 0 and not draft.task.charged:
@@ -66,6 +70,43 @@ def settle(draft: Draft, *, workers: int, before: float = 0.0) -> Setup:
     else:
         setup = Setup.of(draft, _for_world(draft, budget, workers, search), budget)
     return _measuring_objectives(setup)
+
+
+def with_precision(draft: Draft) -> Draft:
+    """Return `draft` with a precision wherever it says ``auto``: the faster one, measured now.
+
+    It is the same for the search and for the final training, and stands in ``config.yaml``, so that
+    a run that is resumed, on another machine too, goes on as it began.
+    """
+    searched, final = draft.parts.estimator.settings, draft.train.settings
+    if "auto" not in (searched.get("precision"), final.get("precision")):
+        return draft
+    word = _faster_precision(draft)
+    parts, train = draft.parts, draft.train
+    if searched.get("precision") == "auto":
+        parts = parts.having("estimator", precision=word)
+    if final.get("precision") == "auto":
+        train = train.having(precision=word)
+    return draft.having(parts, train)
+
+
+def _faster_precision(draft: Draft) -> str:
+    """Return the precision in which the first random architecture that can be trained is faster."""
+    from ..network.precision import faster_precision
+
+    network, device = draft.network, draft.request.device
+    for arch in _samples(draft.space):
+        try:
+            with using_threads(1):  # as a worker has
+                return faster_precision(
+                    *(draft.space, arch, draft.task),
+                    size=network.size,
+                    hyper=network.hyper,
+                    device=device,
+                )
+        except InvalidArchitecture:
+            continue
+    return "float32"  # what cannot be built is told when its pace is measured
 
 
 def _by_trials(draft: Draft, budget: RunBudget) -> Schedule:
@@ -252,8 +293,7 @@ def _typical_pace(draft: Draft) -> float:
     """Return the mean pace of the first three random architectures that can be trained. [s]"""
     network = draft.network
     found: list[float] = []
-    for index in range(20):
-        arch = draft.space.sample(stream("pace", index))
+    for arch in _samples(draft.space):
         try:
             found.append(
                 pace(
@@ -275,3 +315,8 @@ def _typical_pace(draft: Draft) -> float:
             "other settings of the space or the training may help"
         )
     return statistics.mean(found)
+
+
+def _samples(space: Space) -> Iterator[Arch]:
+    """Yield random architectures to measure, as many as are tried."""
+    return (space.sample(stream("pace", index)) for index in range(20))

@@ -73,6 +73,9 @@ FRESH = {"lr": 0.1, "clip": 5.0, "label_smoothing": 0.1, "warmup": 0.15, "share"
 
 PLAIN_NETWORK = {"width": 24, "cells": 1, "reduction": "conv"}
 
+#: Of what is delivered by our own defaults, where images and limits allow it: see `resolve`.
+VIEWS: Mapping[str, Settings] = {"image": {"train": {"views": 6}}}
+
 RECIPES = {
     "plain-cells": Recipe(
         "cell201",
@@ -81,6 +84,7 @@ RECIPES = {
         "retrain",
         "cells of plain convolutions (Dong & Yang 2020) for machines without a GPU",
         {"estimator": PLAIN_NETWORK},
+        VIEWS,
     ),
     "stages": Recipe(
         "stages",
@@ -106,6 +110,7 @@ RECIPES = {
         "retrain",
         "the control of every comparison",
         {"estimator": PLAIN_NETWORK},
+        VIEWS,
     ),
     "amoebanet": Recipe(
         "cell",

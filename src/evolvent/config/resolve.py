@@ -16,7 +16,7 @@ from ..strategy.common.known import Known
 from ..strategy.common.phases import Phases
 from ..strategy.common.warm import Warm
 from . import recipes, settable
-from .defaults import suggested
+from .defaults import LEAST_EDGE, suggested
 from .parts import Component, Parts
 from .request import Request
 from .settings import PARTS, parse_budget, read_known, validated
@@ -205,7 +205,19 @@ def _final_training(
         for name, value in parts.estimator.settings.items()
         if name in known and name != "epochs"
     }
-    return FinalTraining.from_json(shared | recipe.of("train", task.kind) | given), deliver
+    own = recipe.of("train", task.kind)
+    if "views" in own and not allows_views(request, task):
+        own.pop("views")
+    return FinalTraining.from_json(shared | own | given), deliver
+
+
+def allows_views(request: Request, task: Any) -> bool:
+    """Whether views of an image are on by default: they cost FLOPs and time, and need some pixels.
+
+    A limit on either holds for all views together, so that a smaller network would have to pay.
+    """
+    unlimited = request.max_flops is None and request.max_latency_ms is None
+    return unlimited and min(task.input_shape[1:]) >= LEAST_EDGE
 
 
 def _with_gradient(draft: Draft) -> Draft:
@@ -260,7 +272,8 @@ def _check_continuation(draft: Draft) -> None:
             "none: use --set train.deliver=retrain, or --estimator inherit"
         )
     searched = NetworkSettings.of(estimator.settings).size.bare()
-    if searched != draft.train.network.size.bare():
+    final = dataclasses.replace(draft.train.network.size.bare(), views=searched.views)
+    if searched != final:  # views need no training
         raise SettingError(
             f"the winner goes on from its weights, so it keeps the size of the search ({searched}): "
             "leave train's size alone, or use --set train.deliver=retrain"

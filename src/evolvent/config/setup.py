@@ -78,6 +78,10 @@ class FinalTraining:
         """Size and training of the delivered network."""
         return NetworkSettings.of(self.settings)
 
+    def having(self, **settings: Any) -> FinalTraining:
+        """Return the same with some settings of size and training in place of its own."""
+        return dataclasses.replace(self, settings={**self.settings, **settings})
+
     def to_json(self) -> dict[str, Any]:
         """Return the settings that differ from the defaults as one flat dictionary."""
         own = {
@@ -229,9 +233,14 @@ class Draft:
         """Return the same for (other) data."""
         return dataclasses.replace(self, task=task)
 
-    def having(self, parts: Parts) -> Self:
-        """Return the same with parts of other settings; the space stays the one that was made."""
-        changed = dataclasses.replace(self, parts=parts)
+    def having(self, parts: Parts, train: FinalTraining | None = None) -> Self:
+        """Return the same with parts of other settings; the space stays the one that was made.
+
+        Args:
+            parts: in place of its own.
+            train: in place of its own final training; None keeps that.
+        """
+        changed = dataclasses.replace(self, parts=parts, train=train or self.train)
         self._pass_on_space(changed)
         return changed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,8 @@ from ..config.setup import Setup
 from ..engine.store import Store
 from ..network.build import plan
 from ..network.cost import cost
+from ..network.fit import with_own_training
+from ..network.plan import Plan
 from ..space import key
 from ..space.plain import Plain
 from ..types import Arch, Candidate, Result, stream
@@ -65,8 +67,28 @@ class Controls:
     def width(self) -> int:
         """Width of the plain control: as many parameters as the search's best. [channels]"""
         setup, size = self.setup, self.setup.train.network.size
-        best = cost(plan(setup.space, self.like, setup.task, size), setup.task)
+        best = cost(self._plan(self.like), setup.task)
         return plain_width(setup.task, size, best)
+
+    def plain(self, winner: Result) -> dict[str, Any]:
+        """Return the plain control as a `Job` takes it, in all but its shape trained as the winner.
+
+        That is with the hyperparameters that the winner's architecture sets, with its way to make one
+        number of every channel, and with the views of the final training.
+        """
+        setup, arch = self.setup, winner.candidate.arch
+        network = setup.train.network
+        lines = [line for block in self._plan(arch).blocks for line in block.calls]
+        head = "max" if any(line.op == "pool_max" for line in lines) else network.size.head
+        return {
+            "arch": (self.width,),
+            "space": Plain(),
+            "size": replace(network.size, head=head),
+            "hyper": with_own_training(network.hyper, setup.space, arch),
+        }
+
+    def _plan(self, arch: Arch) -> Plan:
+        return plan(self.setup.space, arch, self.setup.task, self.setup.train.network.size)
 
     def is_random(self, winner: Result) -> bool:
         """Whether the winner is itself the random control."""
@@ -82,13 +104,13 @@ class Controls:
         if self.setup.train.controls and not self.is_random(winner):
             found["random"] = {"arch": self.random[0].candidate.arch}
         if self.setup.train.controls:
-            found["plain"] = {"arch": (self.width,), "space": Plain()}
+            found["plain"] = self.plain(winner)
         return found
 
     def epoch(self, name: str, winner: Result, lengths: Lengths) -> float:
         """Return the duration of an epoch of a final training, by its name. [s]"""
         if name == "plain":
-            return lengths.plain_epoch(self.width)
+            return lengths.measured(**self.plain(winner))
         return lengths.epoch(self.random[0] if name == "random" else winner)
 
     def slowest(self, found: Sequence[Result], lengths: Lengths) -> float:

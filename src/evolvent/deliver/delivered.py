@@ -73,6 +73,7 @@ def deliver_winner(
         candidate=outcome.id,
         params=winner["params"],
         flops=cost(made, task).flops,
+        views=made.views,
         val_score=outcome.val_score,
         test_score=_test_score(winner, task.metric),
         same_weights=bool(outcome.kept),  # a final training has the validation data too
@@ -219,6 +220,7 @@ def export_candidate(
         candidate=id,
         params=result.params,
         flops=cost(made, task).flops,
+        views=made.views,
         val_score=result.score,
         same_weights=True,
         metrics=dict(result.metrics),

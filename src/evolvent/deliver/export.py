@@ -65,7 +65,7 @@ def preprocess(images) -> Tensor:
     return (x - mean) / std
 '''
 
-FOOTER = '''
+READER = '''
 def read_safetensors(file) -> dict[str, Tensor]:
     """Read a .safetensors file: the length of a JSON header, the header, then raw numbers."""
     types = {"F32": torch.float32, "F16": torch.float16, "I64": torch.int64, "F64": torch.float64}
@@ -81,11 +81,28 @@ def read_safetensors(file) -> dict[str, Tensor]:
         tensors[name] = torch.frombuffer(numbers, dtype=kind).reshape(shape)
     return tensors
 
+'''
 
+LOAD = '''
 def load(folder=Path(__file__).parent) -> nn.Module:
     """Return the trained network, in eval mode."""
     net = Network()
     net.load_state_dict(read_safetensors(Path(folder) / "weights.safetensors"))
+    return net.eval()
+'''
+
+FOOTER = READER + LOAD
+
+LOAD_WITH_VIEWS = '''
+def load(folder=Path(__file__).parent, views=True) -> nn.Module:
+    """Return the trained network, in eval mode.
+
+    It averages what it says of {count} views of every image. With `views` = False, or with
+    ``net.views.on = False`` later, it looks at the image alone, which is {count} times as fast.
+    """
+    net = Network()
+    net.load_state_dict(read_safetensors(Path(folder) / "weights.safetensors"))
+    net.views.on = views
     return net.eval()
 '''
 
@@ -267,7 +284,9 @@ def source(plan: Plan, task: NetworkTask, *, title: str, provenance: str) -> str
         head += IMAGES.format(scale=task.scale, mean=list(task.mean), std=list(task.std))
     classes = [_operation(name) for name in _operations(plan)]
     classes += [_class(block, plan) for block in plan.blocks[:-1]]
-    foot = [PREPROCESS, FOOTER] if task.mean else [FOOTER]
+    seen = plan.views
+    footer = FOOTER.replace(LOAD, LOAD_WITH_VIEWS.format(count=seen)) if seen > 1 else FOOTER
+    foot = [PREPROCESS, footer] if task.mean else [footer]
     shapes = f"[B, {', '.join(map(str, task.input_shape))}] -> [B, {task.outputs}]."
     classes.append(_class(plan.network, plan, shapes))
     return "\n\n\n".join(part.strip("\n") for part in (head, *classes, *foot)) + "\n"
@@ -367,6 +386,8 @@ def _line(call: Call) -> tuple[str, Sequence[str], str]:
             return inputs[0], (), ".flatten(1)"
         case "pool_max":
             return inputs[0], (), ".amax((2, 3))"
+        case "mean_of_views":
+            return inputs[0], (), f".unflatten(0, (-1, {inputs[1]}.shape[0])).mean(0)"
         case "pool":
             return "F.avg_pool2d(", (inputs[0], f"{inputs[0]}.shape[2:]"), ").flatten(1)"
     return f"self.{call.out}(", inputs, ")"

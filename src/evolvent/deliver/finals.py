@@ -114,6 +114,12 @@ class Delivery:
         """
         store, setup = self.store, self.setup
         self.timing = Timing.of(store, setup, self.seconds)
+        self.paces: dict[str, float] = {}  # name -> duration of an epoch of a final training [s]
+        self.results = store.results()  # of the search; reading them takes a while
+        found = distinct(self.results, setup.space, self._count)
+        if not found:
+            raise RunError(self._nothing_found())
+        self.setup = setup = self._with_views(found[0])
         self.lengths = Lengths(store, setup, self.workers, self.timing)
         self.trainings = Trainings(
             *(store, self.weights, setup, self.executor, self.workers, self.timing),
@@ -121,10 +127,6 @@ class Delivery:
             tick=self.tick,
         )
         self.equal = Equal(store, setup, self.workers, self.timing, self.lengths)
-        self.results = store.results()  # of the search; reading them takes a while
-        found = distinct(self.results, setup.space, self._count)
-        if not found:
-            raise RunError(self._nothing_found())
         self.controls = Controls(store, setup, self.results, found[0].candidate.arch)
         if self._own(found[0]) is None:
             self.timing.must_have()
@@ -133,6 +135,24 @@ class Delivery:
             chosen = self._choose(found)
             store.note("chosen", chosen)
         return self._finish(next(r for r in found if r.candidate.id == chosen["id"]), chosen)
+
+    def _with_views(self, best: Result) -> Setup:
+        """Return the setup with fewer views of an image where there is no time to read test in all.
+
+        What the user asked for stands. A delivery that was stopped goes on with those it began with.
+        """
+        setup, wanted = self.setup, self.setup.train.network.size.views
+        if wanted == 1 or self.seconds is None or "views" in setup.request.said("train"):
+            return setup
+        views = self.store.meta("views")
+        if views is None:
+            lengths = Lengths(self.store, setup, self.workers, self.timing)
+            networks = 1 + Controls(self.store, setup, self.results, best.candidate.arch).count
+            views = lengths.views(best, networks)
+            self.store.note("views", views)
+        if views == wanted:
+            return setup
+        return setup.having(setup.parts, setup.train.having(views=views))
 
     @property
     def _count(self) -> int:
@@ -270,6 +290,7 @@ class Delivery:
         done |= self._judged(winner)
         numbers, val = done.get("winner"), chosen["val"]
         if own is not None and kept:
+            own = self._affordable(own, winner)
             numbers, val = self._tested(own, winner, kept), own.score
         if numbers is None:
             raise EvolventError(
@@ -336,6 +357,7 @@ class Delivery:
             if self.setup.equal_seconds:
                 _, faster = self.equal.threads(winner)
                 paces = {name: each / faster for name, each in paces.items()}
+            self.paces = paces
             fitting = self.lengths.fitting(paces, CONTROLS)
             epochs = fitting if epochs is None else min(epochs, fitting)
         assert epochs is not None
@@ -357,6 +379,9 @@ class Delivery:
 
     def _final(self, name: str, what: Mapping[str, Any], epochs: float, own: Own | None) -> Any:
         job = self.trainings.job(name, what, epochs)
+        if job.deadline is not None:  # after it, test is read in all views
+            late = self.lengths.looking * self.paces.get(name, 0.0)
+            job = dataclasses.replace(job, deadline=job.deadline - late)
         least = None
         if name == "winner" and own is not None:
             least = own.least(len(self.setup.task.validation))
@@ -382,12 +407,23 @@ class Delivery:
             found[BRIEFLY] = known
         return {name: numbers for name, numbers in found.items() if numbers is not None}
 
+    def _affordable(self, own: Own, winner: Result) -> Own:
+        """Return own weights, without views where no time is left to read test in all of them."""
+        known = self.trainings.known("own")
+        views = own.size.views
+        if known is not None:
+            views = known.get("views", 1)
+        elif self.seconds is not None and views > 1:
+            needed = self.lengths.looking * self.lengths.epoch(winner)
+            views = views if needed <= max(0.0, self.timing.left) else 1
+        return dataclasses.replace(own, size=dataclasses.replace(own.size, views=views))
+
     def _tested(self, own: Own, winner: Result, why: str) -> Numbers:
         """Return the numbers of own weights, after a look at test."""
         self.say(f"candidate {winner.candidate.id} is delivered with its own weights: {why}")
         numbers = self.trainings.known("own")
         if numbers is None:
-            numbers = tested(self.setup, self.weights, own, winner)
+            numbers = tested(self.setup, self.weights, own, winner) | {"views": own.size.views}
             self.trainings.note("own", numbers)
         return numbers
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config.setup import Setup
@@ -66,6 +66,8 @@ def own_weights(
 ) -> Own | None:
     """Return the own weights of a finalist; None if none were kept.
 
+    Views of an image need no training: they are those of the final training in any case.
+
     Args:
         setup: of the run, with its data.
         weights: of the run.
@@ -73,11 +75,12 @@ def own_weights(
         seen: numbers of its training for the choice, if there was one.
     """
     found, id = [], str(result.candidate.id)
+    views = setup.train.network.size.views
     if not setup.parts.stateful and weights.has(id):
-        network = setup.network
+        size = replace(setup.network.size, views=views)
         seconds = float(result.metrics.get("train_seconds", result.seconds))
         lengths = (result.epochs, result.total_epochs, seconds, False)
-        found.append(Own(id, result.value, *lengths, network.size, network.hyper))
+        found.append(Own(id, result.value, *lengths, size, setup.network.hyper))
     if seen is not None and (longer := own_of_choice(setup, weights, result, seen)) is not None:
         found.append(longer)
     return max(found, key=lambda own: (own.score, own.total_epochs), default=None)

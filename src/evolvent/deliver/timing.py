@@ -5,22 +5,27 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..config.clock import UNKNOWN_START, closing, lateness
 from ..config.defaults import UNCLOCKED, at_most
 from ..config.equal_time import pace
 from ..config.setup import Setup
 from ..engine.store import Store
-from ..network.build import plan
+from ..network.build import VIEWS, Size, plan, views_of
 from ..network.cost import cost
+from ..network.train import Hyperparameters
 from ..space import Space
-from ..space.plain import Plain
 from ..types import Arch, Result
 from .selection import CONTROL_SHARE, makespan, planned_seconds
 
 LEAST_SHARE = 0.15  # of the whole budget: what a delivery gets that is late and has nothing yet
 SLACK = 0.08  # of the time that is left: what a plan leaves free
+#: of a training step: what a forward pass alone takes, always in float32, by the training's precision
+LOOK = {"float32": 0.35, "bfloat16": 0.55}
+VIEWS_SHARE = (
+    0.25  # of the time that is left: the most that further views of the test data may take
+)
 LEAST_EPOCHS = 0.05  # of a training that there must be
 
 
@@ -118,14 +123,43 @@ class Lengths:
         """Return the duration of an epoch of the final training of a candidate. [s]"""
         return self.example(result) * self.everything
 
-    def plain_epoch(self, width: int) -> float:
-        """Return the same of the plain control. [s]"""
-        return self._measured(Plain(), (width,)) * self.everything
+    def measured(self, space: Space, arch: Arch, size: Size, hyper: Hyperparameters) -> float:
+        """Return the same of any network and training, measured now. [s]"""
+        device = self.setup.request.device
+        each = pace(space, arch, self.setup.task, device=device, size=size, hyper=hyper)
+        return each * self.everything
 
     @property
     def everything(self) -> int:
         """Examples of the final training. [count]"""
         return len(self.setup.task.train) + len(self.setup.task.validation)
+
+    @property
+    def looking(self) -> float:
+        """Epochs of a final training that take as long as all further views of the test data."""
+        return self._looking(self.setup.train.network.size.views)
+
+    def views(self, result: Result, networks: int) -> int:
+        """Return the most views, up to those of the setup, that there is time to read test in.
+
+        Args:
+            result: a typical candidate.
+            networks: for which test is read. [count]
+        """
+        rounds = math.ceil(networks / self.workers)
+        epoch = self.epoch(result)
+        wanted = self.setup.train.network.size.views
+        for views in sorted((each for each in VIEWS if each <= wanted), reverse=True):
+            if rounds * epoch * self._looking(views) <= VIEWS_SHARE * max(0.0, self.timing.left):
+                return views
+        return 1
+
+    def _looking(self, views: int) -> float:
+        """Return the epochs of a final training that take as long as all views but one of test."""
+        task, network = self.setup.task, self.setup.train.network
+        further = views_of(replace(network.size, views=views), task) - 1
+        look = LOOK[network.hyper.precision]
+        return look * further * (len(task.test) if task.test else 0) / self.everything
 
     def example(self, result: Result) -> float:
         """Return the seconds per example of a candidate at the final size, as last measured."""
@@ -134,21 +168,18 @@ class Lengths:
         setup, arch = self.setup, result.candidate.arch
         seconds = result.metrics.get("train_seconds")
         if seconds is None or not result.epochs:  # it was not trained, or its estimator did not say
-            return self._measured(setup.space, arch)
+            network = setup.train.network
+            whole = self.measured(setup.space, arch, network.size, network.hyper)
+            return whole / self.everything
         sizes = (setup.network.size, setup.train.network.size)
         scale = 1.0
         if sizes[0] != sizes[1]:
-            before, after = (
-                cost(plan(setup.space, arch, setup.task, size), setup.task).flops for size in sizes
+            before, after = (  # of training steps, which have no views
+                cost(plan(setup.space, arch, setup.task, size), setup.task).flops
+                for size in (replace(each, views=1) for each in sizes)
             )
             scale = after / max(1, before)
         return float(seconds) / (result.epochs * len(setup.task.train)) * scale
-
-    def _measured(self, space: Space, arch: Arch) -> float:
-        """Return the seconds per example of an architecture at the final size, measured now."""
-        network, device = self.setup.train.network, self.setup.request.device
-        size, hyper = network.size, network.hyper
-        return pace(space, arch, self.setup.task, device=device, size=size, hyper=hyper)
 
     # -- lengths ---------------------------------------------------------------------------------
 
@@ -186,6 +217,7 @@ class Lengths:
         """
         whole = max(makespan(list(epochs.values()), self.workers), 1e-9)
         found = (1 - SLACK) * max(0.0, self.timing.left) / whole
+        found = max(0.0, found - self.looking)
         own = sum(seconds for name, seconds in epochs.items() if name in controls)
         allowed = CONTROL_SHARE * self.timing.total * self.workers / max(own, 1e-9)
         return math.floor(100 * min(found, allowed, self.most)) / 100

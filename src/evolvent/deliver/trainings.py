@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -50,17 +51,22 @@ class Trainings:
         return found
 
     def job(self, name: str, what: Mapping[str, Any], epochs: float) -> Job:
-        """Return a training at the final size; `what` says of what."""
+        """Return a training at the final size; `what` says of what.
+
+        Validation is scored as the search scores it, so that the two can be compared.
+        """
         network = self.setup.train.network
-        return Job(
+        job = Job(
             name=name,
+            arch=what["arch"],
             size=network.size,
             hyper=network.hyper,
             epochs=epochs,
             seed=stream(self.setup.request.seed, "deliver", name).getrandbits(31),
             deadline=self.timing.deadline,
-            **what,
+            views=self.setup.network.size.views > 1,
         )
+        return dataclasses.replace(job, **what)
 
     def run(self, jobs: list[Job]) -> dict[str, Numbers]:
         """Run jobs that are not done yet; return name -> numbers of those that succeeded.

@@ -150,6 +150,7 @@ class Job:
         before: how long these were trained. [epochs]
         space: of `arch`; None is the context's own, which a control's is not.
         threads: of the training; 1 leaves those of the worker. [count, >= 1]
+        views: whether validation is scored with the network's views of an image too, as test is.
     """
 
     name: str
@@ -166,6 +167,7 @@ class Job:
     before: float = 0.0
     space: Space | None = None
     threads: int = 1
+    views: bool = True
 
 
 @dataclass(frozen=True)
@@ -211,12 +213,12 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
     )
     net, done = made.net, made.done
 
-    def score(part: Part) -> dict[str, float]:
-        return scored(net, task, part, device=device)
+    def score(part: Part, views: bool = True) -> dict[str, float]:
+        return scored(net, task, part, device=device, views=views)
 
     seen, useful = None, True
     if job.least is not None:
-        seen = None if done.cut else score(task.validation)
+        seen = None if done.cut else score(task.validation, job.views)
         useful = seen is not None and seen[task.metric] >= job.least
     numbers = {
         "epochs": done.epochs,
@@ -227,7 +229,7 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
         "cut": done.cut,
         "params": params(net),
         "seed": job.seed,
-        "val": None if job.everything else score(task.validation),
+        "val": None if job.everything else score(task.validation, job.views),
         "seen": seen,  # on the validation rows, after they were learnt from
         "useful": useful,
         "test": score(task.test) if job.test and task.test and useful else None,

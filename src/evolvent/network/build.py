@@ -21,7 +21,7 @@ from ..space import Space
 from ..types import Arch, State, stream
 from .depthwise import with_fast_gradients
 from .operations import MODULES
-from .plan import FUNCTIONS, Block, Call, MixedBlock, Plan, Value, with_max_head
+from .plan import FUNCTIONS, Block, Call, MixedBlock, Plan, Value, with_max_head, with_views
 
 #: families of spaces: each is a module of `families` with ``plan(space, arch, data, size) -> Plan``.
 FAMILIES = (
@@ -37,11 +37,15 @@ FAMILIES = (
     "topology",
 )
 
+VIEWS = (1, 2, 6)  # of an image; 1 is off [count]
 TRIED = 20  # random architectures, of which one must become a network
 
 
 class Data(Protocol):
-    """The shapes that a network takes from its task."""
+    """The shapes that a network takes from its task.
+
+    Images that keep their label in a mirror have ``mirrored``, as `Facts` and `Task` do.
+    """
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -68,6 +72,10 @@ class Size:
             training only, never delivered; 0 is off. [>= 0]
         head: ``mean`` or ``max`` of every channel before the classifier, where a family pools
             globally.
+        views: of every image, whose logits are averaged wherever the network is not trained: 1 is
+            off; 2 are the image and its mirror, or itself shifted where a mirrored image loses its
+            label; 6 are the image, its mirror, and both shifted by one pixel in two directions, or 3
+            without mirroring. The network takes so many times as long. [1, 2, 6]
     """
 
     cells: int = 1
@@ -78,12 +86,15 @@ class Size:
     drop_path: float = 0.0
     auxiliary: float = 0.0
     head: str = "mean"
+    views: int = 1
 
     def __post_init__(self) -> None:
         if self.reduction not in ("residual", "conv"):
             raise SettingError(f"reduction={self.reduction!r}: one of residual, conv")
         if self.head not in ("mean", "max"):
             raise SettingError(f"head={self.head!r}: one of mean, max")
+        if self.views not in VIEWS:
+            raise SettingError(f"views={self.views!r}: one of {', '.join(map(str, VIEWS))}")
         for name, allowed, rule in (
             ("drop_path", 0 <= self.drop_path < 1, "in [0, 1)"),
             ("auxiliary", 0 <= self.auxiliary < math.inf, "at least 0; 0 is off"),
@@ -115,7 +126,18 @@ def training_plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
     if size.head == "max":
         blocks = (replace(block, calls=with_max_head(block.calls)) for block in made.blocks)
         made = replace(made, blocks=tuple(blocks))
-    return made
+    return with_views(made, views_of(size, data), mirrored=_mirrored(data))
+
+
+def views_of(size: Size, data: Data) -> int:
+    """Return the views of every input whose outputs a network averages; 1 without images. [count]"""
+    if len(data.input_shape) != 3:
+        return 1
+    return 3 if size.views == 6 and not _mirrored(data) else size.views
+
+
+def _mirrored(data: Data) -> bool:
+    return bool(getattr(data, "mirrored", False))
 
 
 def build(space: Space, arch: Arch, data: Data, size: Size, *, seed: int = 0) -> Assembled:
@@ -280,6 +302,9 @@ def function(op: str, inputs: Sequence[Tensor]) -> Tensor:
             return inputs[0].flatten(1)
         case "pool_max":
             return inputs[0].amax((2, 3))
+        case "mean_of_views":
+            y, x = inputs
+            return y.reshape(-1, x.shape[0], y.shape[1]).mean(0)
         case _:  # "pool"
             # not mean((2, 3)): its gradient has stride 0, which slows everything before it
             return F.avg_pool2d(inputs[0], inputs[0].shape[2:]).flatten(1)

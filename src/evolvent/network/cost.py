@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..space import Space, capabilities
-from .build import Assembled, Data, Size
+from .build import Assembled, Data, Size, views_of
 from .plan import Plan, Term
 from .shared.mixture import MixtureWeights
 from .shared.supernet import Supernet
@@ -102,6 +102,7 @@ def mixed_cost(space: Space, data: Data, size: Size) -> MixedCost:
         norms = [norm for norm in module.modules() if isinstance(norm, Norm)]
         return params(module) + sum(2 * norm.channels for norm in norms if norm.weight is None)
 
+    times = views_of(size, data)  # every view is one pass
     groups = capabilities.mixture(space).groups()
     ones = {g.name: np.ones((len(g.rows), len(g.columns))) for g in groups}
     numbers = {name: np.zeros(rows.shape) for name, rows in ones.items()}
@@ -122,10 +123,10 @@ def mixed_cost(space: Space, data: Data, size: Size) -> MixedCost:
     return MixedCost(
         Cost(
             size_of(net) - int(sum(rows.sum() for rows in numbers.values())),
-            whole - int(sum(rows.sum() for rows in flops.values())),
+            times * (whole - int(sum(rows.sum() for rows in flops.values()))),
         ),
         numbers,
-        flops,
+        {name: times * rows for name, rows in flops.items()},
     )
 
 

@@ -19,6 +19,7 @@ from ..task import Part, Task
 from ..types import Arch, State
 from .build import Assembled, Size, build
 from .data import Resident, loader
+from .operations import Views
 from .train import Hyperparameters, Training, evaluate, train
 
 TRAINED = "trained_epochs"  # a state says beside its weights how long they were trained
@@ -117,7 +118,12 @@ def fit(
 
 
 def scored(
-    net: nn.Module, task: Task, part: Part | Resident, *, device: str = "cpu"
+    net: nn.Module,
+    task: Task,
+    part: Part | Resident,
+    *,
+    device: str = "cpu",
+    views: bool = True,
 ) -> dict[str, float]:
     """Return the metrics of `net` on the whole of a part, its mean loss among them.
 
@@ -126,11 +132,19 @@ def scored(
         task: loss and metric.
         part: what to score on; one that is resident already is used where it is.
         device: where to bring a `part` that is not resident.
+        views: whether a network that averages several views of an image does so now.
 
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers.
     """
-    return evaluate(net, _resident(task, part, device))
+    switches = [module for module in net.modules() if isinstance(module, Views)]
+    for switch in switches:
+        switch.on = views
+    try:
+        return evaluate(net, _resident(task, part, device))
+    finally:
+        for switch in switches:
+            switch.on = True
 
 
 def _resident(task: Task, part: Part | Resident, device: str) -> Resident:

@@ -556,12 +556,32 @@ class MBConv(nn.Module):
         return x + y if self.added else y
 
 
-class GlobalMaxPool(nn.Module):
-    """The maximum of every channel over the whole image."""
+class Views(nn.Module):
+    """Every image and copies of it, one set after the other along the batch; in eval mode only.
+
+    Copies are mirrored, shifted by one pixel up and left, and by one pixel down and right; the border
+    is repeated. `mean_of_views` of a plan averages what the network says of them. With `on` = False
+    there are no copies.
+    """
+
+    def __init__(self, shifts: int, mirrored: bool) -> None:
+        super().__init__()
+        self.shifts, self.mirrored, self.on = shifts, mirrored, True
+
+    @property
+    def count(self) -> int:
+        """Views of every image now. [count]"""
+        return (1 + self.shifts) * (1 + self.mirrored) if self.on and not self.training else 1
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C]."""
-        return x.amax((2, 3))
+        """[B, C, H, W] -> [count * B, C, H, W], the images as they are first."""
+        if self.count == 1:
+            return x
+        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        views = [x, padded[:, :, 2:, 2:], padded[:, :, :-2, :-2]][: 1 + self.shifts]
+        if self.mirrored:
+            views += [view.flip(3) for view in views]
+        return torch.cat(views)
 
 
 #: Every module that a plan may call, by name.
@@ -598,7 +618,7 @@ MODULES: dict[str, type[nn.Module]] = {
         BasicBlock,
         Bottleneck,
         MBConv,
-        GlobalMaxPool,
+        Views,
         Genome,
         DropPath,
         Auxiliary,

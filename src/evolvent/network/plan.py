@@ -14,7 +14,7 @@ Value = int | float | str | bool
 
 #: Calls without parameters that are written as functions. Everything else is a module: an operation
 #: of `operations.py`, or a block of the same plan.
-FUNCTIONS = ("add", "concat", "zeros", "flatten", "pool", "pool_max")
+FUNCTIONS = ("add", "concat", "zeros", "flatten", "pool", "pool_max", "mean_of_views")
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,15 @@ class Plan:
         inner = [line.op for block in self.blocks[:-1] for line in block.calls]
         return not {"flatten", "Linear"} & {*before, *inner}
 
+    @property
+    def views(self) -> int:
+        """Views of every input whose outputs are averaged in eval mode. [count]"""
+        for line in self.network.calls:
+            if line.op == "Views":
+                args = dict(line.args)
+                return (1 + int(args["shifts"])) * (1 + int(args["mirrored"]))
+        return 1
+
     def block(self, name: str) -> Block | None:
         """Return the block of that name, or None if it is an operation."""
         return next((block for block in self.blocks if block.name == name), None)
@@ -142,6 +151,30 @@ def with_max_head(calls: tuple[Any, ...]) -> tuple[Any, ...]:
         replace(line, op="pool_max") if getattr(line, "op", None) == "pool" else line
         for line in calls
     )
+
+
+def with_views(plan: Plan, count: int, *, mirrored: bool) -> Plan:
+    """Return the plan of a network for images that looks at several views of each in eval mode.
+
+    The logits are averaged, not the probabilities: the output stays what the loss and users expect,
+    and a quantity is treated as a class is.
+
+    Args:
+        plan: of a network whose outputs are [B, outputs].
+        count: of views, an even one with mirrored images: 1 is off.
+        mirrored: whether every second view is a mirrored one.
+    """
+    if count == 1:
+        return plan
+    network = plan.network
+    shifts, (x,) = count // (1 + mirrored) - 1, network.inputs
+    calls = [call("views", "Views", x, shifts=shifts, mirrored=mirrored)]
+    for line in network.calls:
+        inputs = tuple("views" if name == x else name for name in line.inputs)
+        calls.append(replace(line, inputs=inputs))
+    calls.append(call("mean", "mean_of_views", network.output, x))
+    changed = replace(network, calls=tuple(calls), output="mean")
+    return replace(plan, blocks=(*plan.blocks[:-1], changed))
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ class Hyperparameters:
         average: share of the training, at its end, over which weights are averaged; the mean is
             the result, later steps count more; 0 is off. [0..1]
         bias_rate: factor of the learning rate of biases and norms. [> 0]
-        precision: ``float32``, or ``bfloat16`` for autocast where the processor is fast at it.
+        precision: ``float32``, ``bfloat16`` for autocast, or ``auto``: the faster one, which a run
+            measures before its first training (`faster_precision`).
     """
 
     optimizer: str = "sgd"
@@ -86,7 +87,7 @@ class Hyperparameters:
             ("optimizer", ("sgd", "adamw", "muon")),
             ("flip", (None, "random", "alternate", "none")),
             ("schedule", ("one-cycle", "cosine", "constant")),
-            ("precision", ("float32", "bfloat16")),
+            ("precision", ("float32", "bfloat16", "auto")),
         ):
             if getattr(self, name) not in choices:
                 raise SettingError(
@@ -215,6 +216,11 @@ class Trainer:
         seed: int,
         shift: bool = False,
     ) -> None:
+        if hyper.precision == "auto":
+            raise SettingError(
+                "precision='auto' stands for the faster one, which faster_precision measures: give "
+                "float32 or bfloat16"
+            )
         net.train()
         place(net, data.device)
         self.net, self.data, self.steps, self.hyper, self.done = net, data, steps, hyper, 0
@@ -503,6 +509,8 @@ def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, f
         CandidateFailed: when the outputs are no longer finite numbers, which argmax would not show.
     """
     net.eval()
+    views = getattr(getattr(net, "views", None), "count", 1)  # each takes the memory of an image
+    batch = max(1, batch // views)
     place(net, data.device)
     measure = LOSSES[data.task.loss]
     sums = torch.zeros((), device=data.device)

@@ -5,13 +5,13 @@ al. 2020, 2003.13678) and the size space of NATS-Bench (Dong et al. 2020, 2009.0
 that train within minutes on a processor. An architecture is ``(stem, stages, head, activation,
 recipe)``:
 
-========== ==================================================================================
+========== ========================================================================================
 stem       ``conv3``; ``conv3s2`` (stride 2) and ``patch2`` (2 x 2, stride 2) halve the image
 stages     one to six ``(width, depth, block, expansion, kernel, se, down)``
 head       ``max`` or ``mean`` of every channel before the classifier
 activation ``relu``, ``gelu`` or ``silu``
-recipe     ``(optimizer, rate, weight_decay, label_smoothing, resize, shift, flip, erase)``
-========== ==================================================================================
+recipe     ``(optimizer, rate, weight_decay, label_smoothing, resize, shift, flip, erase, average)``
+========== ========================================================================================
 
 The stem has half the channels of the first stage. A stage is `depth` blocks of `width` channels:
 ``plain`` (convolution, batch norm, activation), ``residual`` (two 3 x 3 convolutions), ``bottleneck``
@@ -47,7 +47,7 @@ DOWNS = ("none", "stride", "max-pool")
 HEADS = ("max", "mean")
 ACTIVATIONS = ("relu", "gelu", "silu")
 #: optimizer -> its learning rate where the gene `rate` is 1
-LRS = {"sgd": 0.2, "muon": 0.05}
+LRS = {"sgd": 0.2, "muon": 0.1}
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0)
 DECAYS = (0.0, 1e-4, 5e-4, 2e-3)
 SMOOTHINGS = (0.0, 0.1, 0.2)
@@ -61,16 +61,18 @@ RECIPE = (
     "shift",
     "flip",
     "erase",
+    "average",
 )
 FLIPS = ("none", "alternate", "random")
-#: the alternatives of the recipe's genes by default, as far as a training takes them. Where there is
-#: one, the gene is fixed, and the settings of the training hold.
+#: the alternatives of the recipe's genes by default. Where there is one, the gene is fixed, and the
+#: settings of the training hold.
 GENES: dict[str, tuple[Any, ...]] = {
-    "optimizer": ("sgd",),
-    "resize": (1.0,),
-    "shift": (0,),
-    "flip": ("none",),
-    "erase": (0.0,),
+    "optimizer": ("sgd", "muon"),
+    "resize": (1.0, 0.8, 0.625),
+    "shift": (0, 1, 2, 3),
+    "flip": FLIPS,
+    "erase": (0.0, 0.25),
+    "average": (0.0, 0.25),
 }
 STEP = 8  # widths are multiples of it [channels]
 SMALLEST = 4  # edge of a map that is still halved [pixels]
@@ -145,6 +147,7 @@ class Stages:
         shifts: most pixels by which images are shifted; None: what suits their size.
         flips: ways to mirror; left out where `mirrored` is False.
         erases: probabilities that a rectangle of an image is erased.
+        averages: shares of the training, at its end, over which weights are averaged.
         known: architectures of one's own, asked before those of the space; one, or a list.
 
     A gene with one alternative is left to the settings of the training: `training` does not say it.
@@ -176,6 +179,7 @@ class Stages:
         shifts: tuple[int, ...] | None = None,
         flips: tuple[str, ...] = GENES["flip"],
         erases: tuple[float, ...] = GENES["erase"],
+        averages: tuple[float, ...] = GENES["average"],
         known: Sequence[Any] = (),
     ) -> None:
         if len(input_shape) != 3:
@@ -214,6 +218,7 @@ class Stages:
             ),
             "flip": _some("flips", flips if mirrored else ("none",), FLIPS),
             "erase": _numbers("erases", erases, 0.0, 1.0),
+            "average": _numbers("averages", averages, 0.0, 1.0),
         }
         if self.cost(self._smallest()).multiply_adds > self.bounds[1]:
             raise SettingError(
@@ -652,10 +657,11 @@ MODERN = {
     "rate": 1.0,
     "weight_decay": 5e-4,
     "label_smoothing": 0.2,
-    "resize": 0.6,
+    "resize": 0.625,
     "shift": 2,
     "flip": "alternate",
     "erase": 0.0,
+    "average": 0.25,
 }
 #: the recipe of plain SGD, for the members that stand for the time before
 CLASSIC = {
@@ -667,6 +673,7 @@ CLASSIC = {
     "shift": 2,
     "flip": "random",
     "erase": 0.0,
+    "average": 0.0,
 }
 #: name -> stem, stages of ``(width, depth, block, down[, expansion, kernel, se])``, head, activation,
 #: whether its recipe is the modern one

@@ -212,6 +212,11 @@ class Task:
         return {"train": len(self.train), "validation": len(self.validation), "test": test}
 
     @property
+    def mirrored(self) -> bool:
+        """Whether a mirrored image keeps its label."""
+        return bool(self.augment.get("flip"))
+
+    @property
     def facts(self) -> Facts:
         """The facts that need no data."""
         return Facts(
@@ -220,7 +225,7 @@ class Task:
             self.input_shape,
             self.outputs,
             vocabulary=self.vocabulary,
-            mirrored=bool(self.augment.get("flip")),
+            mirrored=self.mirrored,
             counts=self.counts,
         )
 

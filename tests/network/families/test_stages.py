@@ -8,24 +8,23 @@ import torch
 from torch import nn
 
 from evolvent.deliver.export import export, load
-from evolvent.network.build import Assembled, Size, build, plan
+from evolvent.network.build import Assembled, Size, build, function, plan
 from evolvent.network.cost import cost
-from evolvent.network.fit import fit, state_of
+from evolvent.network.fit import fit, state_of, with_own_training
 from evolvent.network.operations import (
     BasicBlock,
     Bottleneck,
     ConvBNAct,
-    GlobalMaxPool,
     MBConv,
     Shortcut,
     SqueezeExcitation,
 )
 from evolvent.network.train import Hyperparameters
-from evolvent.space.stages import BLOCKS, DOWNS, Stages
+from evolvent.space.stages import BLOCKS, DOWNS, HEADS, LRS, Stages
 from evolvent.types import Facts
 
 SHAPES = [(3, 32, 32), (2, 7, 6), (1, 8, 8), (3, 70, 90)]
-SGD = ("sgd", 1.0, 5e-4, 0.1, 1.0, 0, "none", 0.0)
+SGD = ("sgd", 1.0, 5e-4, 0.1, 1.0, 0, "none", 0.0, 0.0)
 
 
 def facts(shape):
@@ -126,19 +125,45 @@ def test_a_shortcut_is_the_identity_where_shapes_agree():
 
 def test_the_maximum_of_every_channel():
     x = images(3, 4, 5)
-    assert torch.equal(GlobalMaxPool()(x), x.flatten(2).max(2).values)
+    assert torch.equal(function("pool_max", [x]), x.flatten(2).max(2).values)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("se", [0, 1])
+def test_images_of_any_size_fit(head, se):
+    space = Stages((3, 32, 32), 3)
+    stages = ((16, 1, "residual", 2, 3, se, "stride"),) * 2
+    made = plan(space, ("conv3", stages, head, "relu", SGD), facts((3, 32, 32)), Size())
+    assert made.any_size
+    net = Assembled(made).eval()
+    assert net(images(3, 20, 26)).shape == net(images(3, 32, 32)).shape == (2, 3)
 
 
 # ---- training and export -------------------------------------------------------------------------
 
 
 def test_the_recipe_of_an_architecture_is_trained_with(toy):
-    space = Stages.of(toy.facts)
+    space = Stages.of(
+        toy.facts,
+        optimizers=("sgd",),
+        shifts=(0,),
+        flips=("none",),
+        erases=(0.0,),
+        averages=(0.0,),
+    )
     arch = space.known(toy.facts)["thin"]
     slow = (*arch[:4], ("sgd", 0.125, 1e-4, 0.0, *arch[4][4:]))
     hyper = Hyperparameters(batch=32, lr=9.0)
     fitted = fit(space, slow, toy, toy.train, hyper=hyper, epochs=0.2)
     assert fitted.hyper == replace(hyper, lr=0.025, weight_decay=1e-4, label_smoothing=0.0)
+
+
+def test_a_known_member_is_trained_with_the_whole_modern_recipe():
+    facts = Facts("image", "accuracy", (3, 32, 32), 10, mirrored=True)
+    space = Stages.of(facts)
+    own = with_own_training(Hyperparameters(), space, space.known(facts)["airbench-32"])
+    assert (own.optimizer, own.lr, own.resize, own.shift) == ("muon", LRS["muon"], 0.625, 2)
+    assert (own.flip, own.average, own.label_smoothing) == ("alternate", 0.25, 0.2)
 
 
 @pytest.mark.parametrize("name", ["resnet", "regnet", "mbconv", "airbench-32"])

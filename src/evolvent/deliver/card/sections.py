@@ -232,7 +232,20 @@ def _usage(card: Card) -> list[str]:
             "`python predict.py FILE...` reads raw files, prepares them by `reading.json`, and prints "
             "what the network says.",
         ]
-    return lines
+    return lines + _views(card)
+
+
+def _views(card: Card) -> list[str]:
+    """Return what the network looks at beside the image itself, its cost, and how to turn it off."""
+    if (card.views or 1) == 1:
+        return []
+    chosen = " Validation chose without them." if card.delivery == "winner" else ""
+    return [
+        "",
+        f"The network averages its outputs over {card.views} views of every image, mirrored or shifted "
+        f"by a pixel, which takes {card.views} times as long as the image alone; "
+        f"`model.load('.', views=False)` turns them off.{chosen}",
+    ]
 
 
 def _size(card: Card) -> list[str]:

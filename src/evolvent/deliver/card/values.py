@@ -49,7 +49,8 @@ class Card:
         arch: the architecture.
         candidate: its id in the run.
         params: trainable numbers; connections where weights are genes. [count]
-        flops: per input. [count]
+        flops: per input, of all its views. [count]
+        views: of every input, whose outputs the network averages. [count]
         val_score: on validation data.
         test_score: on test data.
         same_weights: whether these two scores are of the same weights.
@@ -103,6 +104,7 @@ class Card:
     candidate: int | None = None
     params: int | None = None
     flops: int | None = None
+    views: int | None = None
     val_score: float | None = None
     test_score: float | None = None
     same_weights: bool | None = None

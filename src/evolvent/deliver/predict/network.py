@@ -17,7 +17,7 @@ import torch
 from ...task.portable.errors import Unreadable
 
 FOLDER = Path(__file__).resolve().parent
-BATCH = 256  # examples at a time
+BATCH = 256  # examples at a time, all views counted
 
 
 class Odd(Exception):
@@ -44,9 +44,10 @@ def outputs(x: np.ndarray) -> Iterator[np.ndarray]:
         x: raw images, or the inputs of other networks. [N, ...]
     """
     net, preprocess = _network()
-    for start in range(0, len(x), BATCH):
+    size = max(1, BATCH // getattr(getattr(net, "views", None), "count", 1))
+    for start in range(0, len(x), size):
         with torch.no_grad():
-            y = net(preprocess(np.array(x[start : start + BATCH])))
+            y = net(preprocess(np.array(x[start : start + size])))
         yield y.double().numpy()
 
 

@@ -11,7 +11,7 @@ from ..build import Data, Size
 from ..plan import Block, Call, Plan, Value, call
 
 #: head -> what makes one number of every channel
-HEADS = {"mean": "pool", "max": "GlobalMaxPool"}
+HEADS = {"mean": "pool", "max": "pool_max"}
 STEMS = {"conv3": (3, 1), "conv3s2": (3, 2), "patch2": (2, 2)}  # -> kernel, stride [pixels]
 
 
