@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import CandidateFailed, InvalidArchitecture, SettingError
 from ..execute import cores
 from ..execute.worker import evaluate, using_threads
+from ..space import Space
 from ..types import Arch, Candidate, Result, stream
 from . import rehearsal, settable
 from .clock import search_seconds
