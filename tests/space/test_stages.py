@@ -272,6 +272,18 @@ def test_known_members_have_the_modern_recipe_where_the_space_has_it():
     assert SPACE.known(facts)["airbench-32"][4][0] == "sgd"
 
 
+def test_hand_made_members_see_smaller_images_where_enough_is_left_behind_the_stem():
+    def resizes(edge):
+        facts = Facts("image", "accuracy", (3, edge, edge), 10)
+        found = Stages.of(facts).known(facts)
+        return {name: found[name][4][RECIPE.index("resize")] for name in found}
+
+    assert (resizes(32)["airbench-32"], resizes(32)["patch-32"]) == (0.625, 1.0)
+    assert (resizes(64)["airbench-32"], resizes(64)["patch-32"]) == (0.625, 0.625)
+    assert resizes(24)["airbench-32"] == 1.0
+    assert resizes(64)["plain"] == 1.0, "it is trained as networks were before"
+
+
 def test_ones_own_network_comes_first():
     mine = arch((40, 1, "plain", 2, 3, 0, "none"), PLAIN)
     listed = [mine[0], [list(stage) for stage in mine[1]], *mine[2:4], list(mine[4])]

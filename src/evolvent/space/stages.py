@@ -76,6 +76,7 @@ GENES: dict[str, tuple[Any, ...]] = {
 }
 STEP = 8  # widths are multiples of it [channels]
 SMALLEST = 4  # edge of a map that is still halved [pixels]
+LEAST_SEEN = 16  # edge behind the stem from which on hand-made members see smaller images [pixels]
 LARGE = 64  # edge from which on every stem halves the image [pixels]
 #: relative probabilities of values in a sample; others have 1. Depthwise convolutions are slow on a
 #: CPU, and so are maps that stay large
@@ -517,11 +518,12 @@ class Stages:
         """
         found = {}
         for name, (stem, rows, head, activation, modern) in MEMBERS.items():
-            recipe = self._good(modern=modern)
+            begin = self._stem(stem)
+            recipe = self._good(modern=modern, stem=begin)
             for share in SHARES:
                 stages = self._rows(rows, share)
                 try:
-                    found[name] = self.checked((self._stem(stem), stages, head, activation, recipe))
+                    found[name] = self.checked((begin, stages, head, activation, recipe))
                 except InvalidArchitecture:
                     continue
                 break
@@ -541,9 +543,14 @@ class Stages:
             made.append((width, depth, block, expansion, kernel, se, down))
         return tuple(made)
 
-    def _good(self, *, modern: bool) -> tuple[Any, ...]:
-        """Return the recipe of a hand-made member: the modern one, or plain SGD."""
-        wished = MODERN if modern else CLASSIC
+    def _good(self, *, modern: bool, stem: str | None = None) -> tuple[Any, ...]:
+        """Return the recipe of a hand-made member: the modern one, or plain SGD.
+
+        Images stay whole where little would be left of smaller ones behind the stem.
+        """
+        wished: dict[str, Any] = dict(MODERN if modern else CLASSIC)
+        if stem and min(stem_shape(stem, self.input_shape)) * wished["resize"] < LEAST_SEEN:
+            wished["resize"] = 1.0
         return tuple(_nearest(wished[name], self.values[name]) for name in RECIPE)
 
     # -- the operators ---------------------------------------------------------------------------
