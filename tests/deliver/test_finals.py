@@ -410,7 +410,7 @@ def test_a_budget_that_reading_used_up_is_said(delivery):
 @pytest.fixture
 def paced(monkeypatch):
     """Every network takes a hundredth of a second per example."""
-    monkeypatch.setattr(Lengths, "_pace", lambda self, result: 0.01)
+    monkeypatch.setattr(Lengths, "example", lambda self, result: 0.01)
     monkeypatch.setattr(timing, "pace", lambda *args, **options: 0.01)
 
 

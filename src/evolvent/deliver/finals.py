@@ -454,7 +454,8 @@ def _useless(numbers: Numbers | None, own: Own | None, metric: str) -> str:
         return "the final training failed"
     if numbers["cut"]:
         return f"the budget cut the final training after {numbers['epochs']:.3g} epochs"
-    if numbers["total_epochs"] < own.total_epochs * (1 - ROUNDED):
+    shortened = numbers.get("shortened", False)
+    if shortened and numbers["total_epochs"] < own.total_epochs * (1 - ROUNDED):
         return (
             f"the final training came to {numbers['epochs']:.3g} epochs alone on this busy machine"
         )

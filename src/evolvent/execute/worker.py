@@ -227,6 +227,7 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
         "train_seconds": round(done.seconds, 3),
         "curve": done.curve,
         "cut": done.cut,
+        "shortened": done.shortened,
         "params": params(net),
         "seed": job.seed,
         "val": None if job.everything else score(task.validation, job.views),
