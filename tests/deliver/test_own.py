@@ -92,7 +92,12 @@ def test_a_final_training_that_is_worse_falls_back_before_test_is_read(toy, tmp_
 
 @pytest.mark.parametrize(("epochs", "useful"), [(1.0, False), (3.95, True), (9.0, True)])
 def test_a_training_that_had_to_be_shortened_below_its_own_is_not_delivered(epochs, useful):
-    lengths = {"epochs": 4.0, "total_epochs": 4.0, "train_seconds": 1.0, "cut": False}
+    lengths: dict[str, Any] = {
+        "epochs": 4.0,
+        "total_epochs": 4.0,
+        "train_seconds": 1.0,
+        "cut": False,
+    }
     own = Own("3", 0.9, **lengths, size=Size(), hyper=Hyperparameters())
     numbers = {"epochs": epochs, "total_epochs": epochs, "cut": False, "shortened": True}
     assert bool(finals._useless(numbers, own, "accuracy")) != useful
