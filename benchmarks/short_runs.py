@@ -89,10 +89,11 @@ def path_of(data: str, folder: Path) -> tuple[str, list[str]]:
         return str(file), []
     file = folder / "table.csv"
     if not file.is_file():
-        x = rng.normal(size=(1500, 8))
-        y = np.where(x[:, 0] * x[:, 1] + 0.3 * rng.normal(size=1500) > 0, "yes", "no")
+        cells = rng.normal(size=(1500, 8))
+        positive = cells[:, 0] * cells[:, 1] + 0.3 * rng.normal(size=1500) > 0
         rows = [
-            ",".join([*(f"{v:.4f}" for v in row), name]) for row, name in zip(x, y, strict=True)
+            ",".join([*(f"{v:.4f}" for v in row), "yes" if label else "no"])
+            for row, label in zip(cells, positive.tolist(), strict=True)
         ]
         file.write_text("\n".join([",".join([*"abcdefgh", "label"]), *rows]) + "\n")
     return str(file), ["--target", "label", "--kind", "classification"]
@@ -135,7 +136,7 @@ def compared(folder: Path) -> dict[str, Any]:
     """Return the test scores of what a run delivered and of its finalist's own weights."""
     run = Run(folder)
     card = run.card
-    task = open_task(run.setup.request.task, run.setup.task_settings)
+    task: Any = open_task(run.setup.request.task, run.setup.task_settings)
     setup, weights = run.setup.on(task), Weights(folder / "weights")
     result = next(r for r in run.results() if r.candidate.id == card["candidate"])
     store = Store(folder / "run.db")
