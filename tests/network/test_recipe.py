@@ -244,11 +244,30 @@ def test_the_learning_rate_of_a_shortened_schedule_comes_down_to_nothing(toy):
     for _ in range(20):
         trainer.step()
     before = trainer.lr
-    trainer.shorten(spent=10.0, left=10.0)  # half a second a step: twenty more
-    assert trainer.steps == 40
+    trainer.pace(spent=5.0, steps=10, left=10.0)  # half a second a step: nearly twenty more
+    assert trainer.steps == 39
+    trainer.pace(spent=1.0, steps=10, left=10.0)  # it became faster
+    assert trainer.steps == 100
+    trainer.pace(spent=5.0, steps=10, left=10.0)
     while trainer.done < trainer.steps:
         last = trainer.lr
         trainer.step()
     assert last < 0.05 * before
-    trainer.shorten(spent=10.0, left=100.0)
-    assert trainer.steps == 40
+
+
+def test_slow_first_steps_do_not_shorten_a_training(toy, monkeypatch):
+    net = build(Plain(), (4,), toy, Size(stages=2), seed=0)
+    clock, taken = [0.0], [0]
+    monkeypatch.setattr("evolvent.network.train.time.monotonic", lambda: clock[0])
+    step = Trainer.step
+
+    def timed(self, *args):
+        taken[0] += 1
+        clock[0] += 5.0 if taken[0] < 5 else 0.1
+        return step(self, *args)
+
+    monkeypatch.setattr(Trainer, "step", timed)
+    data = Resident(toy, toy.train)
+    hyper = Hyperparameters(batch=16)
+    done = train(net, data, epochs=20.0, hyper=hyper, seed=0, deadline=60.0)
+    assert (done.shortened, done.cut, done.epochs) == (False, False, 20.0)

@@ -23,6 +23,9 @@ from .data import Resident
 from .losses import LOSSES
 from .muon import Muon, inner
 
+PACED = 0.02  # of the time that a training has: how often its schedule is held against the clock
+MARGIN = 0.97  # of the time that is left: the last steps may be slower than those before
+WARM = 7  # steps that find their memory, and tell nothing of how long the others take
 LOOKS = 20  # points of a training curve
 
 
@@ -169,14 +172,17 @@ def train(
     shift = epochs >= hyper.shift_from
     trainer = Trainer(net, data, steps=steps, hyper=hyper, seed=seed, shift=shift)
     look, since, total = max(1, steps // LOOKS), 0, torch.zeros((), device=data.device)
-    step = 0
+    step, warm, paced = 0, start, start
     while step < trainer.steps:
         total, since, step = total + trainer.step(), since + 1, step + 1
         if deadline is not None and step < trainer.steps:
             now = time.monotonic()
             done.cut = now > deadline
-            if not done.cut and (since == look or step & (step - 1) == 0):  # early, then regularly
-                trainer.shorten(now - start, deadline - now)
+            if step == WARM:
+                warm = now
+            elif step > WARM and not done.cut and now - paced > PACED * (deadline - start):
+                trainer.pace(now - warm, step - WARM, deadline - now)
+                paced = now
         if since >= look or step == trainer.steps or done.cut:
             mean = float(total) / since
             if not math.isfinite(mean):
@@ -224,6 +230,7 @@ class Trainer:
         net.train()
         place(net, data.device)
         self.net, self.data, self.steps, self.hyper, self.done = net, data, steps, hyper, 0
+        self.whole = steps  # of which `pace` may leave some out
         self.optimizer = _optimizer(net, hyper)
         self.loss = LOSSES[data.task.loss].mean
         generator = torch.Generator().manual_seed(seed)
@@ -319,23 +326,23 @@ class Trainer:
             )
         return self.loss_of(forward, x, share * y + (1 - share) * y.flip(0))
 
-    def shorten(self, spent: float, left: float) -> None:
+    def pace(self, spent: float, steps: int, left: float) -> None:
         """Leave out steps that would not be done in time; the schedule comes to its end all the same.
 
+        What was left out comes back where later steps are faster.
+
         Args:
-            spent: on the steps so far. [s]
-            left: for the others. [s]
+            spent: on the last steps. [s]
+            steps: how many these were. [count]
+            left: for the steps ahead. [s]
         """
-        share = self.done / self.steps
-        if not self.resizes:
-            behind, ahead = share, 1 - share
-        else:  # larger images take longer
-            behind = area_until(self.hyper.resize, share)
-            ahead = mean_area(self.hyper.resize) - behind
-        needed = ahead * spent / behind
-        if needed > left:
-            rest = math.floor((self.steps - self.done) * left / needed)
-            self.steps = self.done + max(1, rest)
+        share, resize = self.done / self.steps, self.hyper.resize if self.resizes else 1.0
+        first = max(0.0, (self.done - steps) / self.steps)
+        behind = (area_until(resize, share) - area_until(resize, first)) / (share - first)
+        ahead = (mean_area(resize) - area_until(resize, share)) / (1 - share)  # larger images
+        each = spent / steps * ahead / behind
+        rest = min(self.whole - self.done, math.floor(MARGIN * left / max(each, 1e-9)))
+        self.steps = self.done + max(1, rest)
 
     def loss_of(self, forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss [] that a training step lowers."""
