@@ -6,7 +6,6 @@ from tests.helpers_resolve import resolved, settled
 from evolvent.config import equal_time
 from evolvent.config.setup import Setup
 from evolvent.engine.limits import Limits
-from evolvent.network.build import plan
 from evolvent.network.paces import USUAL, work_of
 from evolvent.types import Budget, Candidate
 
@@ -21,8 +20,7 @@ def slow(monkeypatch):
 
     def pace(space, arch, task, *, size, hyper, device, steps):
         seen.append(arch)
-        made = plan(space, arch, task, size)
-        return 10 * USUAL.of(work_of(made, task, hyper))
+        return 10 * USUAL.of(work_of(space, arch, task, size=size, hyper=hyper))
 
     monkeypatch.setattr(equal_time, "pace", pace)
     return seen
@@ -58,8 +56,9 @@ def test_fast_networks_see_the_data_more_often(toy):
 
 def test_networks_that_the_final_training_has_no_time_for_are_refused(toy):
     setup = settled(toy, budget="4t", space="cell201", set=EQUAL)
-    made = plan(setup.space, BIG, toy, setup.train.network.size)
-    pace = setup.paces.of(work_of(made, toy, setup.train.network.hyper))
+    network = setup.train.network
+    work = work_of(setup.space, BIG, toy, size=network.size, hyper=network.hyper)
+    pace = setup.paces.of(work)
     limits = Limits(setup, slowest=pace * 0.99)
     assert limits.any
     reason = limits.reason(Candidate(0, BIG))
@@ -96,3 +95,10 @@ def test_rungs_are_planned_by_their_mean_length(toy):
         resolved(toy, strategy="asha", set={"strategy": {"levels": 3}})
     ) == (pytest.approx(27 / 117))
     assert rungs.schedule.horizon == pytest.approx(whole.schedule.horizon, rel=0.9)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_known_members_leave_the_plan_of_the_rungs_as_it_is(toy, known):
+    settings = {"strategy": {"levels": 3, "known": known}}
+    draft = resolved(toy, space="cell201", strategy="asha", set=settings)
+    assert equal_time.mean_length(draft) == pytest.approx(27 / 117)

@@ -218,3 +218,12 @@ def test_a_network_whose_weights_are_genes_is_not_to_be_trained():
     assert "Its weights are genes" in told
     assert "evolvent train" not in told
     assert "12,345 connections" in told
+
+
+def test_controls_of_equal_seconds_are_said_to_be_what_they_are():
+    plain = CARD["controls"]["plain"]
+    told = text(CARD | {"controls": {"plain": plain, "briefly": plain | {"train_seconds": 23.4}}})
+    assert "the winner, trained as long as the controls (23 s)" in told
+    assert "same recipe" not in told
+    assert "trained on the training part alone, equally long in seconds" in told
+    assert "once for each network of this table" in told

@@ -11,28 +11,33 @@ from evolvent.network.train import Hyperparameters, mean_area
 from evolvent.space.cell201 import Cell201
 from evolvent.space.plain import Plain
 
-HYPER = Hyperparameters()
+HYPER, SIZE = Hyperparameters(), Size(stages=2)
 WORKS = [Work(1e6 * k, 1e4 * (k % 3 + 1), 10.0 * (k % 4 + 1)) for k in range(1, 9)]
 
 
 def test_the_work_of_a_network_is_counted(toy):
-    made = plan(Plain(), (4,), toy, Size(stages=2))
-    work = work_of(made, toy, HYPER)
-    assert work.flops == cost(made, toy).flops
+    work = work_of(Plain(), (4,), toy, size=SIZE, hyper=HYPER)
+    assert work.flops == cost(plan(Plain(), (4,), toy, SIZE), toy).flops
     assert work.numbers > 4 * 8 * 8  # the first convolution alone writes as many
     assert work.calls >= 5
-    wider = work_of(plan(Plain(), (8,), toy, Size(stages=2)), toy, HYPER)
+    wider = work_of(Plain(), (8,), toy, size=SIZE, hyper=HYPER)
     assert wider.flops > work.flops
     assert wider.numbers > work.numbers
     assert wider.calls == work.calls
 
 
 def test_smaller_images_at_the_beginning_are_less_work(toy):
-    made = plan(Plain(), (4,), toy, Size(stages=2))
-    whole = work_of(made, toy, HYPER)
-    less = work_of(made, toy, dataclasses.replace(HYPER, resize=0.5))
+    whole = work_of(Plain(), (4,), toy, size=SIZE, hyper=HYPER)
+    half = dataclasses.replace(HYPER, resize=0.5)
+    less = work_of(Plain(), (4,), toy, size=SIZE, hyper=half)
     assert less.flops == pytest.approx(whole.flops * mean_area(0.5))
     assert less.calls == whole.calls
+
+
+def test_a_training_sees_one_view_of_an_image(toy):
+    once = work_of(Plain(), (4,), toy, size=SIZE, hyper=HYPER)
+    views = dataclasses.replace(SIZE, views=6)
+    assert work_of(Plain(), (4,), toy, size=views, hyper=HYPER) == once
 
 
 def test_paces_that_were_there_are_found_again():
@@ -60,7 +65,7 @@ def test_one_measurement_is_enough_for_a_guess():
 def test_usual_paces_put_a_larger_network_behind_a_smaller_one(toy):
     space = Cell201()
     big, small = (
-        work_of(plan(space, arch, toy, Size(stages=2)), toy, HYPER)
+        work_of(space, arch, toy, size=SIZE, hyper=HYPER)
         for arch in (("nor_conv_3x3",) * 6, ("skip_connect",) * 6)
     )
     assert USUAL.of(big) > 2 * USUAL.of(small)

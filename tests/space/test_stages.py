@@ -11,7 +11,6 @@ from evolvent.space import sample_decisions
 from evolvent.space.stages import (
     FLIPS,
     LRS,
-    MEMBERS,
     RECIPE,
     STAGE,
     Stages,
@@ -21,6 +20,7 @@ from evolvent.space.stages import (
     shifts_of,
     stems_of,
 )
+from evolvent.space.stages_members import MEMBERS
 from evolvent.types import Facts
 
 #: one alternative for each of these genes, so that the settings of the training hold

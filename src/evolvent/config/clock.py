@@ -33,6 +33,19 @@ def closing(start: float, budget: float) -> float:
     return min(CLOSING_SECONDS, CLOSING_SHARE * budget) + min(STARTED * start, budget / 4)
 
 
+def no_time(before: float, budget: float) -> str:
+    """Return the line for a budget that is over before a candidate could begin.
+
+    Args:
+        before: what went by: the start, reading, preparing. [s]
+        budget: of the whole run. [s]
+    """
+    return (
+        f"reading the data and preparing took {before:.0f} s of a budget of {budget:g} s, so no time "
+        f"was left for a candidate: start anew with --budget {round(4 * before)}s and another --out"
+    )
+
+
 def search_share(draft: Draft) -> float:
     """Return the share of a budget in seconds that the search has."""
     if not draft.task.trainable:

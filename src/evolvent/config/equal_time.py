@@ -17,8 +17,6 @@ from typing import Any
 
 from ..errors import CandidateFailed, InvalidArchitecture, SettingError
 from ..execute.worker import using_threads
-from ..network.build import plan
-from ..network.fit import with_own_training
 from ..network.paces import USUAL, Paces, Work, fitted, work_of
 from ..space import Space, capabilities
 from ..task import Part, Task
@@ -44,15 +42,17 @@ def with_paces(draft: Draft, budget: RunBudget, search: float | None) -> Draft:
     A budget in seconds measures it on known members and samples of the space, small and large ones in
     turn, for a small share of the time; without a clock the usual paces hold.
     """
-    facts, hyper = draft.facts, draft.network.hyper
+    facts = draft.facts
     archs = [draft.space.sample(stream("pace", index)) for index in range(SAMPLED)]
     if "known" in draft.space.gives:
         archs += capabilities.known(draft.space).known(facts).values()
-    works = [(_work(draft, arch), arch) for arch in archs]
+    network = draft.network
+    how: Any = {"size": network.size, "hyper": network.hyper}
+    works = [(work_of(draft.space, arch, facts, **how), arch) for arch in archs]
     samples = [work for work, _ in works[:SAMPLED]]
     paces = USUAL if search is None else _measured_paces(draft, works, PACING_SHARE * search)
     one = statistics.median(map(paces.of, samples))
-    most = at_most("most", draft.task, hyper.batch)
+    most = at_most("most", draft.task, network.hyper.batch)
     pace = paces.to_json() | {"unit": one, "most": most}
     draft = draft.having(draft.parts.having("estimator", pace=pace))
     limit = slowest(draft, budget)
@@ -84,12 +84,6 @@ def _measured_paces(draft: Draft, works: Sequence[tuple[Work, Arch]], seconds: f
             how: Any = {"size": network.size, "hyper": network.hyper, "device": device}
             seen.append((work, pace(draft.space, arch, draft.task, steps=PACED_STEPS, **how)))
     return fitted(seen) if seen else USUAL
-
-
-def _work(draft: Draft, arch: Arch) -> Work:
-    network = draft.network
-    hyper = with_own_training(network.hyper, draft.space, arch)
-    return work_of(plan(draft.space, arch, draft.facts, network.size), draft.facts, hyper)
 
 
 def unit(draft: Draft) -> float:

@@ -18,7 +18,7 @@ from ..execute.worker import evaluate, using_threads
 from ..space import Space
 from ..types import Arch, Candidate, Result, stream
 from . import rehearsal, settable
-from .clock import search_seconds
+from .clock import no_time, search_seconds
 from .defaults import EPOCHS, at_most
 from .equal_time import mean_length, pace, slowest, unit, with_paces
 from .parts import Parts, make_strategy
@@ -52,10 +52,8 @@ def settle(draft: Draft, *, workers: int, before: float = 0.0) -> Setup:
     budget = parse_budget(draft.request.budget)
     search = search_seconds(draft, budget, before)
     if search is not None and search <= 0 and not draft.task.charged:
-        raise SettingError(
-            f"reading the data took {before:.0f} s of a budget of {budget.seconds:g} s, so no time was "
-            f"left for a candidate: give more, such as --budget {round(4 * before)}s"
-        )
+        assert budget.seconds is not None
+        raise SettingError(no_time(before, budget.seconds))
     if draft.parts.stateful:
         setup = _for_shared_weights(draft, budget, search)
     elif draft.task.trainable:
@@ -124,13 +122,13 @@ def _by_seconds(draft: Draft, budget: RunBudget, workers: int, search: float) ->
     example = unit(draft) if draft.equal_seconds else _typical_pace(draft)
     epoch = example * len(draft.task.train)
     core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates
-    epochs = draft.asked.epochs
+    epochs, mean = draft.asked.epochs, mean_length(draft)
     if epochs is None:
         aim = draft.parts.estimator.settings.get("aim", TRIALS_AIMED_AT)
         most = at_most("most", draft.task, draft.train.network.hyper.batch)
-        aim *= mean_length(draft)
-        epochs = round(min(max(core_seconds / aim / epoch, EPOCHS["least"]), most), 3)
-    each = epochs * epoch * mean_length(draft)
+        wanted = core_seconds / (aim * mean) / epoch
+        epochs = round(min(max(wanted, EPOCHS["least"]), most), 3)
+    each = epochs * epoch * mean
     horizon = max(4, int(core_seconds / max(each, 0.02)))
     return _schedule(
         draft,

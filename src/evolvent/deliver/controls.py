@@ -20,9 +20,7 @@ from .selection import plain_width
 from .timing import Lengths
 
 RANDOM_CONTROL = 20  # the random control is the best of the first so many random candidates
-BRIEFLY = (
-    "briefly"  # the winner itself, trained as long as controls that are not trained as long as it
-)
+BRIEFLY = "briefly"  # the winner itself, trained as long as controls of equal seconds
 CONTROLS = ("retrained", "random", "plain", BRIEFLY)  # the first only where the winner is continued
 
 

@@ -13,11 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..config.equal_time import pace
+from ..config.equal_time import pace, unit
 from ..config.setup import Setup
 from ..engine.store import Store
-from ..network.build import plan
-from ..network.fit import with_own_training
 from ..network.paces import work_of
 from ..space import Space
 from ..types import Arch, Result
@@ -69,8 +67,7 @@ class Equal:
 
     def own(self, arch: Arch, length: float, space: Space | None = None) -> float:
         """Return the own epochs of a network that are as long as `length` of the usual one. [epochs]"""
-        unit = float(self.setup.parts.estimator.settings["pace"]["unit"])
-        epochs = length * unit / self._foretold(arch, space or self.setup.space)
+        epochs = length * unit(self.setup) / self._foretold(arch, space or self.setup.space)
         return round(min(max(epochs, LEAST_EPOCHS), self.lengths.most), 3)
 
     def threads(self, winner: Result) -> tuple[int, float]:
@@ -87,20 +84,18 @@ class Equal:
 
     def _usual(self, found: Sequence[Result]) -> float:
         """Return the seconds per example of the usual network, as fast as the machine is now. [s]"""
-        unit = float(self.setup.parts.estimator.settings["pace"]["unit"])
         slower = [
             self.lengths.example(each) / self._foretold(each.candidate.arch, self.setup.space)
             for each in found
         ]
-        return unit * statistics.median(slower)
+        return unit(self.setup) * statistics.median(slower)
 
     def _foretold(self, arch: Arch, space: Space) -> float:
         setup, paces = self.setup, self.setup.paces
         assert paces is not None
         network = setup.train.network
-        hyper = with_own_training(network.hyper, space, arch)
-        made = plan(space, arch, setup.task, network.size)
-        return paces.of(work_of(made, setup.task, hyper))
+        how: Any = {"size": network.size, "hyper": network.hyper}
+        return paces.of(work_of(space, arch, setup.task, **how))
 
     def _measured(self, winner: Result, threads: int) -> float:
         setup, network = self.setup, self.setup.train.network

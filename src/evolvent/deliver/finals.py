@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..config.clock import no_time
 from ..config.defaults import MOST_FINALISTS
 from ..config.setup import Setup
 from ..engine.store import Store
@@ -431,11 +432,7 @@ class Delivery:
         """Say why there is nothing to deliver, as far as the results tell."""
         before, budget = self.store.spent("setup"), self.setup.budget.seconds
         if not self.results and budget is not None and before > 0.9 * budget:
-            return (
-                f"reading the data and preparing took {before:.0f} s of a budget of {budget:g} s, so "
-                "no time was left for a candidate: start anew with "
-                f"--budget {round(4 * before)}s and another --out"
-            )
+            return no_time(before, budget)
         bad = [result for result in self.results if not result.ok]
         counts = Counter(result.status for result in bad)
         what = ", ".join(f"{count} {status}" for status, count in counts.items())

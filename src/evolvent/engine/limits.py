@@ -10,9 +10,8 @@ from ..config.setup import Draft
 from ..errors import EvolventError
 from ..network.build import build, plan
 from ..network.cost import cost, latency
-from ..network.fit import with_own_training
 from ..network.paces import work_of
-from ..types import Candidate
+from ..types import Arch, Candidate
 
 
 class Limits:
@@ -37,26 +36,36 @@ class Limits:
 
     def reason(self, candidate: Candidate) -> str | None:
         """Return why `candidate` may not be trained, or None."""
-        limits = self.request
         try:
-            planned = plan(self.space, candidate.arch, self.facts, self.size)
-            made = cost(planned, self.facts)
+            return self._of_size(candidate.arch) or self._of_time(candidate.arch)
         except (EvolventError, RuntimeError) as error:  # torch's, for shapes that do not fit
             return f"it cannot be built: {error}"
+
+    def _of_size(self, arch: Arch) -> str | None:
+        """Return the limit of the user's that a network breaks, or None."""
+        limits = self.request
+        if not limits.limits:
+            return None
+        made = cost(plan(self.space, arch, self.facts, self.size), self.facts)
         if limits.max_params is not None and made.params > limits.max_params:
             return f"it has {made.params:,} parameters, the limit is {limits.max_params:,}"
         if limits.max_flops is not None and made.flops > limits.max_flops:
             return f"it takes {made.flops:,} FLOPs, the limit is {limits.max_flops:,}"
         if limits.max_latency_ms is not None:
-            net = build(self.space, candidate.arch, self.facts, self.size)
+            net = build(self.space, arch, self.facts, self.size)
             if (took := 1000 * latency(net, self.facts)) > limits.max_latency_ms:
                 return f"it takes {took:.2f} ms, the limit is {limits.max_latency_ms:g} ms"
-        if self.slowest is not None and self.paces is not None:
-            hyper = with_own_training(self.hyper, self.space, candidate.arch)
-            pace = self.paces.of(work_of(planned, self.facts, hyper))
-            if pace > self.slowest:
-                return (
-                    f"its training takes {1e3 * pace:.2f} ms per example, the final training has time "
-                    f"for {1e3 * self.slowest:.2f} ms"
-                )
         return None
+
+    def _of_time(self, arch: Arch) -> str | None:
+        """Return the reason if the final training has no time for a network, or None."""
+        if self.slowest is None or self.paces is None:
+            return None
+        work = work_of(self.space, arch, self.facts, size=self.size, hyper=self.hyper)
+        pace = self.paces.of(work)
+        if pace <= self.slowest:
+            return None
+        return (
+            f"its training takes {1e3 * pace:.2f} ms per example, the final training has time for "
+            f"{1e3 * self.slowest:.2f} ms"
+        )

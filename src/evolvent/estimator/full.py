@@ -17,7 +17,7 @@ from ..errors import SettingError, unknown
 from ..network.build import Size, plan
 from ..network.cost import cost, latency, params
 from ..network.data import loader
-from ..network.fit import Beginning, fit, load, scored, trained_epochs, with_own_training
+from ..network.fit import Beginning, fit, load, scored, trained_epochs
 from ..network.paces import Paces, work_of
 from ..network.train import Hyperparameters
 from ..space import Space
@@ -129,9 +129,8 @@ class Full:
         asked = candidate.budget.epochs
         if not self.pace:
             return asked
-        hyper = with_own_training(self.hyper, self.space, candidate.arch)
-        made = plan(self.space, candidate.arch, self.task, self.size)
-        own = Paces.from_json(self.pace).of(work_of(made, self.task, hyper))
+        how: Any = {"size": self.size, "hyper": self.hyper}
+        own = Paces.from_json(self.pace).of(work_of(self.space, candidate.arch, self.task, **how))
         return float(min(asked * self.pace["unit"] / own, self.pace["most"]))
 
     def begin(self, net: nn.Module, epochs: float, inherited: Mapping[int, State]) -> Beginning:

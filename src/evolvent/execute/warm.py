@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -67,10 +68,15 @@ def begin() -> None:
             forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            atexit.unregister(_end)
-            atexit.register(_end)
+            _end_with_program()
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@functools.cache
+def _end_with_program() -> None:
+    """Have the server ended at the exit, once: after the executors, which came later, have ended."""
+    atexit.register(_end)
 
 
 def _end() -> None:

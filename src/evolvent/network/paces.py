@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .build import Assembled, Data
+from ..space import Space
+from ..types import Arch
+from .build import Assembled, Data, Size, plan
 from .cost import cost
-from .plan import Plan
+from .fit import with_own_training
 from .train import Hyperparameters, mean_area
 
 
@@ -69,16 +71,25 @@ class Paces:
 USUAL = Paces(flop=6e-11, number=6e-9, call=1e-6)
 
 
-def work_of(plan: Plan, data: Data, hyper: Hyperparameters) -> Work:
-    """Return the work of training the network of `plan` on inputs like those of `data`.
+def work_of(space: Space, arch: Arch, data: Data, *, size: Size, hyper: Hyperparameters) -> Work:
+    """Return the work of training the network of an architecture on inputs like those of `data`.
+
+    A training sees one view of every image, however many the delivered network looks at.
 
     Args:
-        plan: of the network.
+        space: of the architecture; it says what the architecture sets in its own training.
+        arch: of the network.
         data: shapes of inputs and outputs.
+        size: of the network.
         hyper: of the training, which may begin with smaller images.
+
+    Raises:
+        InvalidArchitecture: if the architecture cannot be realised for these shapes.
     """
+    hyper = with_own_training(hyper, space, arch)
+    made = plan(space, arch, data, replace(size, views=1))
     with torch.device("meta"):
-        net = Assembled(plan).eval()
+        net = Assembled(made).eval()
         x = torch.zeros(1, *data.input_shape)
     written: list[int] = []
 
@@ -92,8 +103,8 @@ def work_of(plan: Plan, data: Data, hyper: Hyperparameters) -> Work:
         net(x)
     for hook in hooks:
         hook.remove()
-    area = mean_area(hyper.resize) if plan.any_size else 1.0
-    return Work(cost(plan, data).flops * area, sum(written) * area, float(len(written)))
+    area = mean_area(hyper.resize) if made.any_size else 1.0
+    return Work(cost(made, data).flops * area, sum(written) * area, float(len(written)))
 
 
 def fitted(seen: Sequence[tuple[Work, float]]) -> Paces:

@@ -38,6 +38,7 @@ from ..types import Arch, Facts
 from . import Decision, Move
 from .drawing import Drawing, Sketch
 from .known import distinct, owned
+from .stages_members import CLASSIC, MEMBERS, MODERN, Stage
 
 STEMS = ("conv3", "conv3s2", "patch2")
 BLOCKS = ("plain", "residual", "bottleneck", "mbconv")
@@ -90,7 +91,6 @@ ODDS: dict[Any, float] = {
 }
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the widths of a hand-made member, until it keeps the limit
 _TRIES = 60
-Stage = tuple[Any, ...]
 
 
 class Cost(NamedTuple):
@@ -369,7 +369,7 @@ class Stages:
             after = self.normal(found.arch)
             if after != before and self._fits(after):
                 return Move(after, found.operator)
-        return self._other_rate(before, rng)
+        return self._other_gene(before, RECIPE.index("rate"), rng)
 
     def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
         """Take every stage, and every other gene, whole from either parent."""
@@ -636,14 +636,11 @@ class Stages:
         return Move((*arch[:at], rng.choice(others), *arch[at + 1 :]), gene)
 
     def _other_recipe(self, arch: Arch, rng: random.Random) -> Move | None:
-        at = rng.randrange(len(RECIPE))
+        return self._other_gene(arch, rng.randrange(len(RECIPE)), rng)
+
+    def _other_gene(self, arch: Arch, at: int, rng: random.Random) -> Move:
         value = self._near(RECIPE[at], arch[4][at], rng)
         return Move((*arch[:4], (*arch[4][:at], value, *arch[4][at + 1 :])), RECIPE[at])
-
-    def _other_rate(self, arch: Arch, rng: random.Random) -> Move:
-        at = RECIPE.index("rate")
-        value = self._near("rate", arch[4][at], rng)
-        return Move((*arch[:4], (*arch[4][:at], value, *arch[4][at + 1 :])), "rate")
 
     def _longer(self, arch: Arch, rng: random.Random) -> Move | None:
         """Repeat the last stage at half the map."""
@@ -656,127 +653,6 @@ class Stages:
         if len(arch[1]) == self.counts[0]:
             return None
         return Move((arch[0], arch[1][:-1], *arch[2:]), "remove-stage")
-
-
-#: recipe of hand-made members, and the centre of samples
-MODERN = {
-    "optimizer": "muon",
-    "rate": 1.0,
-    "weight_decay": 5e-4,
-    "label_smoothing": 0.2,
-    "resize": 0.625,
-    "shift": 2,
-    "flip": "alternate",
-    "erase": 0.0,
-    "average": 0.25,
-}
-#: the recipe of plain SGD, for the members that stand for the time before
-CLASSIC = {
-    "optimizer": "sgd",
-    "rate": 1.0,
-    "weight_decay": 5e-4,
-    "label_smoothing": 0.1,
-    "resize": 1.0,
-    "shift": 2,
-    "flip": "random",
-    "erase": 0.0,
-    "average": 0.0,
-}
-#: name -> stem, stages of ``(width, depth, block, down[, expansion, kernel, se])``, head, activation,
-#: whether its recipe is the modern one
-MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str, bool]] = {
-    "patch-32": (
-        "patch2",
-        ((32, 1, "plain", "max-pool"), (64, 2, "plain", "max-pool")),
-        "max",
-        "gelu",
-        True,
-    ),
-    "airbench-32": (
-        "conv3",
-        ((32, 2, "plain", "max-pool"), (64, 2, "plain", "max-pool"), (64, 2, "plain", "max-pool")),
-        "max",
-        "gelu",
-        True,
-    ),
-    "airbench-48": (
-        "conv3",
-        ((48, 2, "plain", "max-pool"), (96, 2, "plain", "max-pool"), (96, 2, "plain", "max-pool")),
-        "max",
-        "gelu",
-        True,
-    ),
-    "vgg": (
-        "conv3",
-        (
-            (32, 2, "plain", "max-pool"),
-            (64, 2, "plain", "max-pool"),
-            (96, 3, "plain", "max-pool"),
-            (128, 2, "plain", "max-pool"),
-        ),
-        "mean",
-        "relu",
-        True,
-    ),
-    "resnet": (
-        "conv3",
-        (
-            (32, 1, "residual", "max-pool"),
-            (64, 1, "residual", "stride"),
-            (96, 1, "residual", "stride"),
-        ),
-        "max",
-        "relu",
-        True,
-    ),
-    "thin": (
-        "conv3",
-        ((16, 3, "plain", "max-pool"), (32, 3, "plain", "max-pool"), (64, 3, "plain", "max-pool")),
-        "max",
-        "gelu",
-        True,
-    ),
-    "wide": (
-        "conv3",
-        (
-            (48, 1, "plain", "max-pool"),
-            (128, 1, "plain", "max-pool"),
-            (128, 1, "plain", "max-pool"),
-        ),
-        "max",
-        "gelu",
-        True,
-    ),
-    "regnet": (
-        "conv3",
-        (
-            (32, 1, "bottleneck", "stride", 2, 3, 1),
-            (64, 2, "bottleneck", "stride", 2, 3, 1),
-            (128, 2, "bottleneck", "stride", 2, 3, 1),
-        ),
-        "mean",
-        "silu",
-        True,
-    ),
-    "mbconv": (
-        "patch2",
-        (
-            (32, 1, "mbconv", "none", 2, 3, 0),
-            (48, 2, "mbconv", "stride", 4, 3, 0),
-            (96, 2, "mbconv", "stride", 4, 3, 1),
-        ),
-        "mean",
-        "silu",
-        True,
-    ),
-    "plain": (
-        "conv3",
-        ((24, 2, "plain", "none"), (48, 2, "plain", "stride"), (96, 2, "plain", "stride")),
-        "mean",
-        "relu",
-        False,
-    ),
-}
 
 
 def stems_of(input_shape: Sequence[int]) -> tuple[str, ...]:

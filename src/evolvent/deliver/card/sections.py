@@ -31,6 +31,10 @@ AS_SEARCHED = (
     "These are the weights of the search; test was not read. `evolvent train` trains the candidate "
     "fully and reads test once."
 )
+JUDGED = (
+    " The controls were trained on the training part alone, equally long in seconds: the row of the "
+    "winner that was trained as long is the one to compare them with."
+)
 
 
 def page(card: Card) -> str:
@@ -151,9 +155,13 @@ def _basis_of_winner(card: Card) -> str:
     if card.kept:
         return _basis_of_kept(card)
     read = f"test was read {_times(card)} final training, for the networks of this table"
+    if card.judged_briefly:
+        read = "test was read once for each network of this table"
     if card.test_score is None:
         read = "there are no test data"
     alike = " All were trained by the same recipe." if card.controls else ""
+    if card.judged_briefly:
+        alike = JUDGED
     return f"Validation chose the winner; {read}.{alike}{_earlier(card)}{_errors(card)}"
 
 
@@ -169,7 +177,8 @@ def _basis_of_kept(card: Card) -> str:
     """Return the data behind the scores of weights that are delivered as they were chosen."""
     text = f"The winner has the weights that validation chose it for: {card.kept}."
     if card.controls:
-        text += " The controls are of final trainings, on training and validation data."
+        of_finals = " The controls are of final trainings, on training and validation data."
+        text += JUDGED if card.judged_briefly else of_finals
     read = (
         "Test was read once, for these."
         if card.test_score is not None

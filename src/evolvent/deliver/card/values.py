@@ -166,6 +166,11 @@ class Card:
         return self.delivery != "winner" if self.same_weights is None else self.same_weights
 
     @property
+    def judged_briefly(self) -> bool:
+        """Whether controls were trained as long in seconds as the winner was for the choice."""
+        return "briefly" in self.controls
+
+    @property
     def kind(self) -> str:
         """The kind of data; older cards did not note it."""
         return str(self.data.get("kind", "image"))

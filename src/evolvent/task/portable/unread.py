@@ -39,7 +39,7 @@ class Misread:
 
 
 def misread(cells: Cells, found: Unread, form: Mapping[str, Any]) -> Misread | None:
-    """Return what could not be read of a column, or None if all of it could.
+    """Return the cells of a column that could not be read, or None if all could.
 
     Odd cells that the training data held too are no news: ``odd`` of the form names them, and ``seen``
     the categories without an input of their own.
