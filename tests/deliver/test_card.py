@@ -227,3 +227,30 @@ def test_controls_of_equal_seconds_are_said_to_be_what_they_are():
     assert "same recipe" not in told
     assert "trained on the training part alone, equally long in seconds" in told
     assert "once for each network of this table" in told
+
+
+def beside_known(won: float, known: float, **more: Any) -> dict[str, Any]:
+    controls = {
+        name: {"params": 12000, "test_score": score, "train_seconds": 23.4}
+        for name, score in (("known", known), ("briefly", won))
+    }
+    return CARD | {"controls": controls, "known": "resnet", "data": {"test": 4000}} | more
+
+
+def test_a_card_says_what_the_search_gained_over_the_network_it_began_with():
+    told = text(beside_known(0.85, 0.82))
+    assert (
+        "`resnet`, the best hand-made network that it began with, the search gained +0.0300" in told
+    )
+    error = (0.85 * 0.15 / 4000 + 0.82 * 0.18 / 4000) ** 0.5
+    assert f"(standard error {error:.4f}: more than chance explains)" in told
+    assert "both trained for 23 s for 61 s of search" in told
+    assert "control: resnet, the best hand-made network that the search began with" in told
+    assert "-0.0010 test accuracy" in text(beside_known(0.85, 0.851))
+    assert "within chance" in text(beside_known(0.85, 0.851))
+
+
+def test_a_known_member_that_wins_is_said_to_be_one():
+    told = text(beside_known(0.85, 0.82, known_is_the_winner=True))
+    assert "The winner is `resnet`, a hand-made network that the search began with" in told
+    assert "the search gained" not in told

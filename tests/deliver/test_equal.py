@@ -4,9 +4,11 @@ import pytest
 from tests.helpers_resolve import settled
 
 from evolvent.deliver import equal as module
+from evolvent.deliver.controls import best_known
 from evolvent.deliver.equal import Equal
 from evolvent.deliver.timing import Lengths, Timing
 from evolvent.engine.store import Store
+from evolvent.space.cell201 import Cell201
 from evolvent.types import Budget, Candidate, Result
 
 SMALL, BIG = ("skip_connect",) * 6, ("nor_conv_3x3",) * 6
@@ -82,3 +84,21 @@ def test_a_short_training_and_a_single_worker_measure_nothing(equal, monkeypatch
     monkeypatch.setattr(module, "pace", None)
     assert equal(seconds=20.0).threads(None) == (1, 1.0)
     assert equal(workers=1, name="one").threads(None) == (1, 1.0)
+
+
+def trial(id, arch, operator="mutate", epochs=1.0, score=0.5):
+    candidate = Candidate(id, arch, operator=operator, budget=Budget(epochs=epochs))
+    return Result(candidate, score, epochs=epochs)
+
+
+def test_the_best_known_member_is_the_one_that_came_furthest():
+    space = Cell201()
+    results = [
+        trial(0, SMALL, "known thin", score=0.9),
+        trial(1, BIG, "known wide", score=0.7),
+        trial(2, BIG, "promote", epochs=3.0, score=0.6),
+        trial(3, ("nor_conv_1x1",) * 6, epochs=3.0, score=0.8),
+    ]
+    assert best_known(results, space) == (results[2], "wide")
+    assert best_known(results[:2], space) == (results[0], "thin")
+    assert best_known(results[2:], space) is None

@@ -89,7 +89,7 @@ def test_shapes_are_rounded_up():
         (arch(head="median"), "head 'median'"),
         (arch(recipe=("sgd", 3.0, *SGD[2:])), "rate 3.0"),
         (arch(recipe=("muon", *SGD[1:])), "optimizer 'muon' is not of this space: sgd"),
-        (arch(*[(128, 3, "residual", 2, 3, 0, "none")] * 4), "multiply-adds, at most 60,000,000"),
+        (arch(*[(128, 3, "residual", 2, 3, 0, "none")] * 4), "multiply-adds, at most 120,000,000"),
         (7, "is not \\(stem"),
     ],
 )
@@ -255,10 +255,10 @@ def test_there_are_six_to_ten_known_members_for_images_of_any_size(shape):
 
 def test_a_known_member_that_is_too_costly_is_made_thinner():
     facts = Facts("image", "accuracy", (3, 32, 32), 10)
-    whole = SPACE.known(facts)["airbench-48"]
-    thin = Stages.of(facts, multiply_adds=(1_000_000, 30_000_000)).known(facts)["airbench-48"]
-    assert [stage[0] for stage in whole[1]] == [48, 96, 96]
-    assert [stage[0] for stage in thin[1]] == [32, 72, 72]
+    whole = SPACE.known(facts)["airbench-64"]
+    thin = Stages.of(facts, multiply_adds=(1_000_000, 50_000_000)).known(facts)["airbench-64"]
+    assert [stage[0] for stage in whole[1]] == [64, 128, 128]
+    assert [stage[0] for stage in thin[1]] == [48, 96, 96]
     assert [stage[1:] for stage in thin[1]] == [stage[1:] for stage in whole[1]]
 
 
@@ -268,7 +268,6 @@ def test_known_members_have_the_modern_recipe_where_the_space_has_it():
         *("muon", 1.0, 5e-4, 0.2),
         *(0.6, 2, "alternate", 0.0, 0.25),
     )
-    assert ALL.known(facts)["plain"][4][0] == "sgd"
     assert SPACE.known(facts)["airbench-32"][4][0] == "sgd"
 
 
@@ -281,7 +280,7 @@ def test_hand_made_members_see_smaller_images_where_enough_is_left_behind_the_st
     assert (resizes(32)["airbench-32"], resizes(32)["patch-32"]) == (0.625, 1.0)
     assert (resizes(64)["airbench-32"], resizes(64)["patch-32"]) == (0.625, 0.625)
     assert resizes(24)["airbench-32"] == 1.0
-    assert resizes(64)["plain"] == 1.0, "it is trained as networks were before"
+    assert resizes(64)["plain"] == 0.625
 
 
 def test_ones_own_network_comes_first():

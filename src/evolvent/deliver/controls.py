@@ -13,15 +13,39 @@ from ..network.build import plan
 from ..network.cost import cost
 from ..network.fit import with_own_training
 from ..network.plan import Plan
-from ..space import key
+from ..ranking import distinct
+from ..space import Space, key
 from ..space.plain import Plain
+from ..strategy.common.known import OPERATOR
 from ..types import Arch, Candidate, Result, stream
 from .selection import plain_width
 from .timing import Lengths
 
 RANDOM_CONTROL = 20  # the random control is the best of the first so many random candidates
 BRIEFLY = "briefly"  # the winner itself, trained as long as controls of equal seconds
-CONTROLS = ("retrained", "random", "plain", BRIEFLY)  # the first only where the winner is continued
+KNOWN = "known"  # the best known member of a search that began with some, trained as long as they
+#: the first only where the winner is continued
+CONTROLS = ("retrained", "random", "plain", KNOWN, BRIEFLY)
+
+
+def best_known(results: Sequence[Result], space: Space) -> tuple[Result, str] | None:
+    """Return the best trial of a known member, and the member's name; None where there was none.
+
+    Args:
+        results: of the search.
+        space: of the search.
+    """
+    names = {
+        key(space, result.candidate.arch): result.candidate.operator.removeprefix(f"{OPERATOR} ")
+        for result in results
+        if result.candidate.operator.startswith(f"{OPERATOR} ")
+    }
+    if not names:
+        return None
+    for result in distinct(results, space, len(results)):
+        if name := names.get(key(space, result.candidate.arch)):
+            return result, name
+    return None
 
 
 @dataclass(frozen=True)

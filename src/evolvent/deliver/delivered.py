@@ -90,6 +90,8 @@ def deliver_winner(
         finalists=outcome.finalists,
         controls=_controls(outcome, task.metric),
         random_is_the_winner=outcome.random_won,
+        known=outcome.known,
+        known_is_the_winner=outcome.known_won,
         seed=setup.request.seed,
         front=front_of(setup, results),
         shared_weights=shared_weights(setup.schedule.horizon, store),

@@ -31,7 +31,7 @@ from ..execute import Executor
 from ..network.build import Size
 from ..ranking import distinct
 from ..types import Arch, Result
-from .controls import BRIEFLY, CONTROLS, Controls
+from .controls import BRIEFLY, CONTROLS, KNOWN, Controls, best_known
 from .equal import Equal
 from .own import Own, own_of_choice, own_weights, tested
 from .selection import Change
@@ -65,6 +65,8 @@ class Finals:
         random_id: candidate of the random control, if the search drew it.
         random_of: of how many random candidates it is the best. [count]
         random_won: whether it is the winner.
+        known: name of the best known member of a search that began with some.
+        known_won: whether it is the winner.
     """
 
     id: int
@@ -81,6 +83,8 @@ class Finals:
     random_id: int | None
     random_of: int
     random_won: bool
+    known: str | None = None
+    known_won: bool = False
 
 
 @dataclass
@@ -120,6 +124,9 @@ class Delivery:
         found = distinct(self.results, setup.space, self._count)
         if not found:
             raise RunError(self._nothing_found())
+        self.known = best_known(self.results, setup.space)
+        if self.known is not None and setup.equal_seconds:  # it competes, whatever its rank
+            found += [self.known[0]] * (self.known[0] not in found)
         self.setup = setup = self._with_views(found[0])
         self.lengths = Lengths(store, setup, self.workers, self.timing)
         self.trainings = Trainings(
@@ -313,7 +320,13 @@ class Delivery:
             random_id=control.candidate.id if drawn else None,
             random_of=max(1, drawn),
             random_won=self.controls.is_random(winner),
+            known=None if self.known is None else self.known[1],
+            known_won=self.known is not None and self._is_known(winner),
         )
+
+    def _is_known(self, winner: Result) -> bool:
+        """Whether the winner is the best known member."""
+        return self.known is not None and self.known[0].candidate.id == winner.candidate.id
 
     def _planned(
         self, winner: Result, own: Own | None, chosen: Mapping[str, Any]
@@ -391,22 +404,32 @@ class Delivery:
         return dataclasses.replace(job, everything=True, test=True, least=least, threads=threads)
 
     def _judged(self, winner: Result) -> dict[str, Numbers]:
-        """Return the numbers of the controls that were trained as long as the finalists, and its own.
+        """Return the numbers of all that was trained as long as the finalists, to compare it.
 
-        The winner's are of its training for the choice: test is read for that too.
+        These are the controls, the winner as the choice trained it, and the best known member, of
+        which only validation was read before: here test is.
         """
         if not self.setup.equal_seconds:
             return {}
         found = {name: self.trainings.known(name) for name in CONTROLS}
-        seen = self.trainings.known(f"finalist-{winner.candidate.id}")
-        if seen is not None and any(found.values()):
-            known = self.trainings.known(BRIEFLY)
-            own = own_of_choice(self.setup, self.weights, winner, seen)
-            if known is None and own is not None:
-                known = tested(self.setup, self.weights, own, winner)
-                self.trainings.note(BRIEFLY, known)
-            found[BRIEFLY] = known
+        if any(found.values()):
+            found[BRIEFLY] = self._tested_briefly(BRIEFLY, winner)
+            if self.known is not None and not self._is_known(winner):
+                found[KNOWN] = self._tested_briefly(KNOWN, self.known[0])
         return {name: numbers for name, numbers in found.items() if numbers is not None}
+
+    def _tested_briefly(self, name: str, result: Result) -> Numbers | None:
+        """Return the numbers of a finalist's training for the choice, with its test scores."""
+        known = self.trainings.known(name)
+        seen = self.trainings.known(f"finalist-{result.candidate.id}")
+        if known is not None or seen is None:
+            return known
+        own = own_of_choice(self.setup, self.weights, result, seen)
+        if own is None:
+            return None
+        known = tested(self.setup, self.weights, own, result)
+        self.trainings.note(name, known)
+        return known
 
     def _affordable(self, own: Own, winner: Result) -> Own:
         """Return own weights, without views where no time is left to read test in all of them."""

@@ -29,6 +29,7 @@ from ..config.config_file import read_config
 from ..config.parts import Component
 from ..config.request import Request
 from ..config.setup import Setup
+from ..deliver import card as cards
 from ..engine.alarms import alarms
 from ..engine.store import LogRow, Store
 from ..errors import EvolventError, RunError
@@ -124,6 +125,7 @@ class Reader:
             "state": "done" if done else self._store.meta("state") or "new",
             "phases": {name: round(s, 2) for name, s in self._store.phases().items()},
             "card": delivered,
+            **_of_card(delivered),
             "began": first.at if first else None,
             **self._shared(),
         }
@@ -336,6 +338,15 @@ def drawn(drawing: Drawing) -> dict[str, Any]:
         "edges": [list(edge) for edge in drawing.edges],
         "facts": [list(fact) for fact in drawing.facts],
     }
+
+
+def _of_card(delivered: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the labels of the card's table, and what there is to say of it."""
+    if delivered is None:
+        return {"networks": [], "remarks": ""}
+    card = cards.Card.from_json(delivered)
+    labels = [row.label.replace("*", "") for row in cards.rows(card)]
+    return {"networks": labels, "remarks": cards.remarks(card)}
 
 
 def _overview(asked: Mapping[str, Any], row: LogRow) -> Row:

@@ -38,7 +38,7 @@ from ..types import Arch, Facts
 from . import Decision, Move
 from .drawing import Drawing, Sketch
 from .known import distinct, owned
-from .stages_members import CLASSIC, MEMBERS, MODERN, Stage
+from .stages_members import MEMBERS, MODERN, Stage
 
 STEMS = ("conv3", "conv3s2", "patch2")
 BLOCKS = ("plain", "residual", "bottleneck", "mbconv")
@@ -517,9 +517,9 @@ class Stages:
             facts: of the data; the space was made for them already.
         """
         found = {}
-        for name, (stem, rows, head, activation, modern) in MEMBERS.items():
+        for name, (stem, rows, head, activation) in MEMBERS.items():
             begin = self._stem(stem)
-            recipe = self._good(modern=modern, stem=begin)
+            recipe = self._good(begin)
             for share in SHARES:
                 stages = self._rows(rows, share)
                 try:
@@ -543,12 +543,12 @@ class Stages:
             made.append((width, depth, block, expansion, kernel, se, down))
         return tuple(made)
 
-    def _good(self, *, modern: bool, stem: str | None = None) -> tuple[Any, ...]:
-        """Return the recipe of a hand-made member: the modern one, or plain SGD.
+    def _good(self, stem: str | None = None) -> tuple[Any, ...]:
+        """Return the recipe of a hand-made member.
 
         Images stay whole where little would be left of smaller ones behind the stem.
         """
-        wished: dict[str, Any] = dict(MODERN if modern else CLASSIC)
+        wished: dict[str, Any] = dict(MODERN)
         if stem and min(stem_shape(stem, self.input_shape)) * wished["resize"] < LEAST_SEEN:
             wished["resize"] = 1.0
         return tuple(_nearest(wished[name], self.values[name]) for name in RECIPE)
@@ -602,7 +602,7 @@ class Stages:
 
     def _recipe(self, rng: random.Random) -> tuple[Any, ...]:
         """Return a recipe that differs from a good one in about a quarter of its genes."""
-        good = self._good(modern=True)
+        good = self._good()
         return tuple(
             value if rng.random() < 0.75 else self._near(name, value, rng)
             for name, value in zip(RECIPE, good, strict=True)
@@ -684,7 +684,7 @@ def default_bounds(input_shape: Sequence[int]) -> tuple[int, int]:
     """
     edge = math.sqrt(math.prod(input_shape[1:]))
     scale = min(1.0, (edge / 32) ** 2) * max(1.0, (edge / LARGE) ** 2)
-    return max(1, round(1_500_000 * scale)), max(200_000, round(60_000_000 * scale))
+    return max(1, round(1_500_000 * scale)), max(200_000, round(120_000_000 * scale))
 
 
 def stem_shape(stem: str, input_shape: Sequence[int]) -> tuple[int, int]:

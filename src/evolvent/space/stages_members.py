@@ -1,4 +1,4 @@
-"""The known members of the space `stages`: networks made by hand, and two recipes of training."""
+"""The known members of the space `stages`: networks made by hand, and a recipe for them."""
 
 from __future__ import annotations
 
@@ -18,41 +18,35 @@ MODERN = {
     "erase": 0.0,
     "average": 0.25,
 }
-#: the recipe of plain SGD, for the members that stand for the time before
-CLASSIC = {
-    "optimizer": "sgd",
-    "rate": 1.0,
-    "weight_decay": 5e-4,
-    "label_smoothing": 0.1,
-    "resize": 1.0,
-    "shift": 2,
-    "flip": "random",
-    "erase": 0.0,
-    "average": 0.0,
-}
-#: name -> stem, stages of ``(width, depth, block, down[, expansion, kernel, se])``, head, activation,
-#: whether its recipe is the modern one
-MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str, bool]] = {
+#: name -> stem, stages of ``(width, depth, block, down[, expansion, kernel, se])``, head, activation
+MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str]] = {
     "patch-32": (
         "patch2",
         ((32, 1, "plain", "max-pool"), (64, 2, "plain", "max-pool")),
         "max",
         "gelu",
-        True,
+    ),
+    "patch-64": (
+        "patch2",
+        ((64, 1, "plain", "max-pool"), (128, 2, "plain", "max-pool")),
+        "max",
+        "gelu",
     ),
     "airbench-32": (
         "conv3",
         ((32, 2, "plain", "max-pool"), (64, 2, "plain", "max-pool"), (64, 2, "plain", "max-pool")),
         "max",
         "gelu",
-        True,
     ),
-    "airbench-48": (
+    "airbench-64": (
         "conv3",
-        ((48, 2, "plain", "max-pool"), (96, 2, "plain", "max-pool"), (96, 2, "plain", "max-pool")),
+        (
+            (64, 2, "plain", "max-pool"),
+            (128, 2, "plain", "max-pool"),
+            (128, 2, "plain", "max-pool"),
+        ),
         "max",
         "gelu",
-        True,
     ),
     "vgg": (
         "conv3",
@@ -64,7 +58,6 @@ MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str, bool]] = {
         ),
         "mean",
         "relu",
-        True,
     ),
     "resnet": (
         "conv3",
@@ -75,14 +68,12 @@ MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str, bool]] = {
         ),
         "max",
         "relu",
-        True,
     ),
     "thin": (
         "conv3",
         ((16, 3, "plain", "max-pool"), (32, 3, "plain", "max-pool"), (64, 3, "plain", "max-pool")),
         "max",
         "gelu",
-        True,
     ),
     "wide": (
         "conv3",
@@ -93,18 +84,6 @@ MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str, bool]] = {
         ),
         "max",
         "gelu",
-        True,
-    ),
-    "regnet": (
-        "conv3",
-        (
-            (32, 1, "bottleneck", "stride", 2, 3, 1),
-            (64, 2, "bottleneck", "stride", 2, 3, 1),
-            (128, 2, "bottleneck", "stride", 2, 3, 1),
-        ),
-        "mean",
-        "silu",
-        True,
     ),
     "mbconv": (
         "patch2",
@@ -115,13 +94,11 @@ MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str, bool]] = {
         ),
         "mean",
         "silu",
-        True,
     ),
     "plain": (
         "conv3",
         ((24, 2, "plain", "none"), (48, 2, "plain", "stride"), (96, 2, "plain", "stride")),
         "mean",
         "relu",
-        False,
     ),
 }

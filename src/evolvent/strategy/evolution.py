@@ -83,6 +83,9 @@ class RegularizedEvolution:
         """Return a new candidate: random for the first P asks, then a child of a tournament."""
         rng = stream(self.seed, "evolution", self.asked)
         id, self.asked = self.asked, self.asked + 1
+        if self._scaled[0] and getattr(self.space, "founders_wait", False):
+            self.first = max(self.first, id + 1)  # known members all belong to the population
+            self.size = max(self.size, self.first)
         if id < self.first or not self.members:
             return Candidate(id, self.space.sample(rng), budget=self.budget)
         count = min(self.sample, len(self.members))

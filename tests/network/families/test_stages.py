@@ -166,10 +166,17 @@ def test_a_known_member_is_trained_with_the_whole_modern_recipe():
     assert (own.flip, own.average, own.label_smoothing) == ("alternate", 0.25, 0.2)
 
 
-@pytest.mark.parametrize("name", ["resnet", "regnet", "mbconv", "airbench-32"])
+def squeezed(arch):
+    """`arch` with a bottleneck and squeeze-excitation in every stage."""
+    stem, stages, *rest = arch
+    return (stem, tuple((w, d, "bottleneck", 2, 3, 1, "stride") for w, d, *_ in stages), *rest)
+
+
+@pytest.mark.parametrize("name", ["resnet", "squeezed", "mbconv", "airbench-32"])
 def test_an_exported_network_computes_the_same(name, toy, tmp_path):
     space = Stages.of(toy.facts)
-    arch = space.known(toy.facts)[name]
+    members = space.known(toy.facts)
+    arch = (members | {"squeezed": space.checked(squeezed(members["resnet"]))})[name]
     net = build(space, arch, toy, Size(), seed=1).eval()
     made = plan(space, arch, toy, Size())
     export(

@@ -110,3 +110,15 @@ def test_failed_members_are_passed_over():
 
     found = asks(driven(known(RegularizedEvolution), 30, answer))
     assert all(min(each.parents, default=5) >= 5 for each in found)
+
+
+def test_evolution_in_rungs_has_all_of_them_in_its_population():
+    def over(space, trials):
+        sampler = RegularizedEvolution(space, epochs=9.0, horizon=6, seed=0)
+        return Asha(space, epochs=9.0, levels=3, sampler=sampler, horizon=trials, seed=0)
+
+    found = asks(driven(Known(over, SPACE, MEMBERS, epochs=9.0, horizon=6), 24, truth))
+    lowest = [each for each in found if each.operator != "promote"]
+    assert [each.operator for each in lowest[: len(MEMBERS)]] == NAMES
+    assert len(lowest) > len(MEMBERS)
+    assert not any(each.operator == "sample" for each in lowest)

@@ -10,11 +10,11 @@ import json
 from pathlib import Path
 
 from ...files import write_atomically
-from .sections import page
+from .sections import page, remarks
 from .table import Row, rows
 from .values import Card, Control
 
-__all__ = ["Card", "Control", "Row", "page", "rows", "write"]
+__all__ = ["Card", "Control", "Row", "page", "remarks", "rows", "write"]
 
 
 def write(card: Card, folder: Path) -> None:

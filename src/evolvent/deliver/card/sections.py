@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...task.labels import UNEVEN_TOLD
 from .falling import fall_of
+from .gain import gain_of
 from .table import said, table, what_is_counted
 from .values import Card
 
@@ -42,6 +43,12 @@ def page(card: Card) -> str:
     sections = (_head, table, _sentences, _usage, _size, _shared_weights, _front)
     found = [lines for section in sections if (lines := section(card))]
     return "\n\n".join("\n".join(lines) for lines in found) + "\n"
+
+
+def remarks(card: Card) -> str:
+    """Return what there is to say of the winner beside its controls, without markup."""
+    told = [sentence for make in (_chance, _gain, _basis) if (sentence := make(card))]
+    return " ".join(told).replace("`", "")
 
 
 # ---- head ----------------------------------------------------------------------------------------
@@ -109,7 +116,9 @@ def _seconds(value: float | None) -> str | None:
 
 def _sentences(card: Card) -> list[str]:
     told = [
-        sentence for make in (_chance, _reading, _uneven, _basis, _fall) if (sentence := make(card))
+        sentence
+        for make in (_chance, _gain, _reading, _uneven, _basis, _fall)
+        if (sentence := make(card))
     ]
     return "\n\n".join(told).splitlines()
 
@@ -118,6 +127,26 @@ def _chance(card: Card) -> str:
     if not card.random_is_the_winner:
         return ""
     return "The winner is itself the best of the first random candidates."
+
+
+def _gain(card: Card) -> str:
+    """Return what the search was worth, beside the best hand-made network that it began with."""
+    if card.known_is_the_winner:
+        return (
+            f"The winner is `{card.known}`, a hand-made network that the search began with: nothing "
+            "that it made was better on validation."
+        )
+    found = gain_of(card)
+    if found is None:
+        return ""
+    gain, error = found
+    verdict = "more than chance explains" if abs(gain) > 2 * error else "within chance"
+    known, cost = card.controls["known"], said(" for {} of search", _seconds(card.search_seconds))
+    return (
+        f"Beside `{card.known}`, the best hand-made network that it began with, the search gained "
+        f"{gain:+.4f} test {card.metric} (standard error {error:.4f}: {verdict}), both trained for "
+        f"{known.train_seconds:.0f} s{cost}."
+    )
 
 
 def _reading(card: Card) -> str:

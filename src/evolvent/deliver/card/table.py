@@ -94,6 +94,8 @@ def _control_name(card: Card, name: str, control: Control) -> str:
                 if first > 1
                 else "a random candidate"
             )
+        case "known":
+            return f"{card.known}, the best hand-made network that the search began with"
         case "briefly":
             return f"the winner, trained as long as the controls ({control.train_seconds:.0f} s)"
         case "retrained":

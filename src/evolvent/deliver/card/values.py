@@ -76,6 +76,8 @@ class Card:
         finalists: id -> validation score, where finalists were trained for the choice.
         controls: name -> control.
         random_is_the_winner: whether the winner is the best of the first random candidates.
+        known: the best of the hand-made networks that the search began with, by name.
+        known_is_the_winner: whether the winner is that one.
         looked_up: whether its scores are a table's, so that there is no network.
         solved: whether the search reached the goal of its task; None where there is no goal.
         run: folder of the run, of what is not a run's own delivery.
@@ -129,6 +131,8 @@ class Card:
     finalists: Mapping[str, float] | None = None
     controls: Mapping[str, Control] = field(default_factory=dict)
     random_is_the_winner: bool = False
+    known: str | None = None
+    known_is_the_winner: bool = False
     looked_up: bool = False
     solved: bool | None = None
     run: str | None = None

@@ -31,14 +31,10 @@ const Sections = {
   controls(run) {
     const card = run.state.card;
     if (!card || !card.controls || !Object.keys(card.controls).length) return null;
-    const names = {
-      random: (one) => (one.best_of_first_random > 1 ? `control: best of the first ${one.best_of_first_random} random candidates` : "control: a random candidate"),
-      plain: () => "control: a plain network made by hand",
-      retrained: () => "control: the winner's architecture, trained from scratch",
-    };
+    const labels = run.state.networks;
     const rows = [
-      ["the winner", card.test_score, card.params, card.train_seconds, "winner"],
-      ...Object.entries(card.controls).map(([name, one]) => [names[name] ? names[name](one) : `control: ${name}`, one.test_score, one.params, one.train_seconds, ""]),
+      [labels[0], card.test_score, card.params, card.train_seconds, "winner"],
+      ...Object.values(card.controls).map((one, index) => [labels[index + 1], one.test_score, one.params, one.train_seconds, ""]),
     ];
     const scores = rows.map((row) => row[1]).filter(ev.known);
     const top = Math.max(...scores), low = Math.min(...scores), lower = low - 0.25 * (top - low || 0.01);
@@ -50,8 +46,7 @@ const Sections = {
           ev.el("td", {}, name), ev.el("td", { class: "n" }, ev.known(score) ? ev.score(score) : "no test data"),
           ev.el("td", { class: "gauge" }, ev.known(score) && Sections.bar((score - from) / (top - from), kind)),
           ev.el("td", { class: "n" }, ev.count(params)), ev.el("td", { class: "n" }, ev.seconds(seconds))))))),
-      ev.el("p", { class: "soft" }, `All were trained by the same recipe; validation chose the winner, test was read once. Bars begin at ${ev.score(from)}.`,
-        card.random_is_the_winner && " The winner is itself the best of the first random candidates: the search did not earn its time."));
+      ev.el("p", { class: "soft" }, `${run.state.remarks} Bars begin at ${ev.score(from)}.`));
   },
   bar(share, kind) {
     return ev.svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", class: `meter ${kind}`, "aria-hidden": "true" },

@@ -67,7 +67,7 @@ class Known:
         self._budget = Budget(epochs=epochs)
         self._left = dict(members)  # not asked yet
         self._names = {arch: name for name, arch in members.items()}
-        self._queue = BestFirst(space)
+        self._queue = BestFirst(space, whole=True)
         self._queue.queue.extend(members.values() if samples else ())
         self.inner = make(self._queue, max(1, horizon - self._outside))
         self.needs = self.inner.needs | self.needs

@@ -150,12 +150,22 @@ class BestFirst:
 
     Samples depend on the number drawn before; replay still holds, since the strategy that draws them
     is replayed too.
+
+    Args:
+        space: samples what follows.
+        whole: whether all of the queue should be tried before anything is bred (`founders_wait`).
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, *, whole: bool = False) -> None:
         self.space, self.family, self.gives = space, space.family, space.gives
+        self.whole = whole
         self.queue: deque[Arch] = deque()
         self.samples = 0
+
+    @property
+    def founders_wait(self) -> bool:
+        """Whether samples are left that should be tried before anything is bred."""
+        return self.whole and bool(self.queue)
 
     def sample(self, rng: random.Random) -> Arch:
         """Return the next of the queue, or a sample of the space."""
