@@ -222,7 +222,9 @@ def test_a_network_whose_weights_are_genes_is_not_to_be_trained():
 
 def test_controls_of_equal_seconds_are_said_to_be_what_they_are():
     plain = CARD["controls"]["plain"]
-    told = text(CARD | {"controls": {"plain": plain, "briefly": plain | {"train_seconds": 23.4}}})
+    controls = {"plain": plain, "usual": plain, "briefly": plain | {"train_seconds": 23.4}}
+    told = text(CARD | {"controls": controls})
+    assert "control: the plain network, by the usual training instead of the winner's" in told
     assert "the winner, trained as long as the controls (23 s)" in told
     assert "same recipe" not in told
     assert "trained on the training part alone, equally long in seconds" in told

@@ -161,7 +161,12 @@ def test_the_page_opens_offline_with_the_winner_chosen(run, winner, opened):
     assert chosen(window) == f"Candidate #{winner}winner"
     assert dots(window) == sum(result.ok for _, result in results(COUNT))
     text = window.inner_text("body")
-    for said in ("0.9833", "28,490", "control: a plain convolutional network, made by hand", "0.9791"):
+    for said in (
+        "0.9833",
+        "28,490",
+        "control: a plain convolutional network, made by hand",
+        "0.9791",
+    ):
         assert said in text
     assert "evolvent search digits --recipe amoebanet --budget 200t --seed 3" in text
     assert "2 failed: out of memory: 8 GB" in text

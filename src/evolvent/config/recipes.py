@@ -102,6 +102,7 @@ RECIPES = {
             "estimator": {"equal": "seconds", "aim": 26},
             "train": {"share": 0.7, "finalists": 2},
         },
+        VIEWS,
     ),
     "random": Recipe(
         "cell201",

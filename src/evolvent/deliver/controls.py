@@ -24,8 +24,9 @@ from .timing import Lengths
 RANDOM_CONTROL = 20  # the random control is the best of the first so many random candidates
 BRIEFLY = "briefly"  # the winner itself, trained as long as controls of equal seconds
 KNOWN = "known"  # the best known member of a search that began with some, trained as long as they
+USUAL = "usual"  # the plain network, by the training that a run has where no architecture sets it
 #: the first only where the winner is continued
-CONTROLS = ("retrained", "random", "plain", KNOWN, BRIEFLY)
+CONTROLS = ("retrained", "random", "plain", USUAL, KNOWN, BRIEFLY)
 
 
 def best_known(results: Sequence[Result], space: Space) -> tuple[Result, str] | None:
@@ -67,7 +68,7 @@ class Controls:
     @property
     def count(self) -> int:
         """The largest number of controls. [count]"""
-        wanted = 2 if self.setup.train.controls else 0
+        wanted = 2 + self.setup.equal_seconds if self.setup.train.controls else 0
         return wanted + (self.setup.deliver == "continue")
 
     @cached_property
@@ -126,7 +127,11 @@ class Controls:
         if self.setup.train.controls and not self.is_random(winner):
             found["random"] = {"arch": self.random[0].candidate.arch}
         if self.setup.train.controls:
-            found["plain"] = self.plain(winner)
+            found["plain"] = plain = self.plain(winner)
+            hyper = self.setup.train.network.hyper
+            if self.setup.equal_seconds and plain["hyper"] != hyper:
+                # what won, the shape or the training? The plain network by both trainings tells
+                found[USUAL] = plain | {"hyper": hyper, "size": self.setup.train.network.size}
         return found
 
     def epoch(self, name: str, winner: Result, lengths: Lengths) -> float:

@@ -17,6 +17,7 @@ from ..config.equal_time import pace, unit
 from ..config.setup import Setup
 from ..engine.store import Store
 from ..network.paces import work_of
+from ..network.train import Hyperparameters
 from ..space import Space
 from ..types import Arch, Result
 from .timing import LEAST_EPOCHS, Lengths, Timing
@@ -65,9 +66,24 @@ class Equal:
             self.store.note("choice_epochs", known)
         return float(known)
 
-    def own(self, arch: Arch, length: float, space: Space | None = None) -> float:
-        """Return the own epochs of a network that are as long as `length` of the usual one. [epochs]"""
-        epochs = length * unit(self.setup) / self._foretold(arch, space or self.setup.space)
+    def own(
+        self,
+        arch: Arch,
+        length: float,
+        *,
+        space: Space | None = None,
+        hyper: Hyperparameters | None = None,
+    ) -> float:
+        """Return the own epochs of a network that are as long as `length` of the usual one. [epochs]
+
+        Args:
+            arch: of the network.
+            length: in epochs of the usual network.
+            space: of the architecture; None is that of the run.
+            hyper: of its training; None is that of the run.
+        """
+        pace = self._foretold(arch, space or self.setup.space, hyper)
+        epochs = length * unit(self.setup) / pace
         return round(min(max(epochs, LEAST_EPOCHS), self.lengths.most), 3)
 
     def threads(self, winner: Result) -> tuple[int, float]:
@@ -90,11 +106,11 @@ class Equal:
         ]
         return unit(self.setup) * statistics.median(slower)
 
-    def _foretold(self, arch: Arch, space: Space) -> float:
+    def _foretold(self, arch: Arch, space: Space, hyper: Hyperparameters | None = None) -> float:
         setup, paces = self.setup, self.setup.paces
         assert paces is not None
         network = setup.train.network
-        how: Any = {"size": network.size, "hyper": network.hyper}
+        how: Any = {"size": network.size, "hyper": hyper or network.hyper}
         return paces.of(work_of(space, arch, setup.task, **how))
 
     def _measured(self, winner: Result, threads: int) -> float:

@@ -231,7 +231,8 @@ class Delivery:
             for name, r in jobs.items()
         ]
         for name, what in controls.items():
-            epochs = equal.own(what["arch"], length, what.get("space"))
+            other = {name: what.get(name) for name in ("space", "hyper")}
+            epochs = equal.own(what["arch"], length, **other)
             trained.append(dataclasses.replace(self.trainings.job(name, what, epochs), test=True))
         names = ", ".join([f"{len(jobs)} finalists", *controls])
         self.say(f"final choice: {names}, equally long in seconds, by validation")

@@ -103,6 +103,8 @@ def _control_name(card: Card, name: str, control: Control) -> str:
         case "plain":
             what = "dense" if card.kind == "numbers" else "convolutional"
             return f"a plain {what} network, made by hand"
+        case "usual":
+            return "the plain network, by the usual training instead of the winner's"
     return name
 
 

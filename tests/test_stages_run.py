@@ -1,0 +1,48 @@
+"""A search in equal seconds, from known members to the card."""
+
+import pytest
+
+import evolvent as ev
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return ev.search(
+        "digits",
+        recipe="stages",
+        budget="14t",
+        workers=0,
+        out=tmp_path_factory.mktemp("runs") / "stages",
+        settings={
+            "estimator": {"epochs": 0.5, "batch": 256},
+            "train": {"epochs": 4.0, "proof": False},
+        },
+    )
+
+
+def test_it_begins_with_every_known_member(run):
+    first = [result.candidate for result in run.results() if result.candidate.operator != "promote"]
+    known = run.setup.space.known(run.setup.facts)
+    assert [each.arch for each in first[: len(known)]] == list(known.values())
+    assert all(each.operator.startswith("known ") for each in first[: len(known)])
+
+
+def test_the_best_known_member_competes_with_the_finalists(run):
+    card = run.card
+    results = {result.candidate.id: result for result in run.results()}
+    known = set(run.setup.space.known(run.setup.facts).values())
+    finalists = [results[int(id)].candidate.arch for id in card["finalists"]]
+    assert len(finalists) in (2, 3)
+    assert known & set(finalists)
+    assert card["known"] in run.setup.space.known(run.setup.facts)
+
+
+def test_the_card_compares_what_was_trained_equally_long(run):
+    card = run.card
+    assert {"plain", "usual", "briefly"} <= card["controls"].keys()
+    assert ("known" in card["controls"]) is not card["known_is_the_winner"]
+    plain, usual = card["controls"]["plain"], card["controls"]["usual"]
+    assert plain["params"] == usual["params"]
+    text = (run.folder / "best" / "card.md").read_text()
+    assert "hand-made network that" in text
+    assert "by the usual training instead of the winner's" in text
