@@ -15,6 +15,8 @@ LEAST_EDGE = (
 MOST_FINALISTS = 4  # unless the user wants more
 # [epochs] of a candidate by default; the least and the most in a search; the most at the end
 EPOCHS = {"trials": 5.0, "least": 0.05, "most": 20.0, "final": 60.0}
+# [epochs] the same of images, which a training hardly ever sees twice alike
+EPOCHS_OF_IMAGES = {"most": 60.0, "final": 200.0}
 # [steps] up to which small data are trained for more epochs than that
 STEPS = {"trials": 200.0, "most": 800.0, "final": 2400.0}
 
@@ -96,5 +98,6 @@ def at_most(what: str, task: Task, batch: int) -> float:
     Those of ``trials`` are bounded, since no clock bounds them.
     """
     steps = max(1, len(task.train) // batch)
-    found = max(EPOCHS[what], STEPS[what] / steps)
+    usual = EPOCHS | (EPOCHS_OF_IMAGES if task.kind == "image" else {})
+    found = max(usual[what], STEPS[what] / steps)
     return min(found, UNCLOCKED["trials"]) if what == "trials" else found
