@@ -39,6 +39,21 @@ def test_without_a_score_the_program_ends_in_one_line():
     assert line.startswith("evolvent: the budget of 10 s is over and no time was left")
 
 
+def test_it_does_not_leave_a_child_that_keeps_the_output_open():
+    sleeping = "[sys.executable, '-c', 'import time; time.sleep(60)']"
+    child = f"import subprocess, sys\nsubprocess.Popen({sleeping})\n"
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", child + PROGRAM, "10s", "14"],
+        capture_output=True,
+        check=False,
+        env=environment(),
+        timeout=50,
+    )
+    assert done.returncode == 2
+    assert time.monotonic() - began < 50
+
+
 @pytest.mark.parametrize("words", [("10s", "12.5", "0.5"), ("10s", "0"), ("10t", "999")])
 def test_with_one_or_in_time_or_without_a_clock_it_goes_on(words):
     done = run(*words)

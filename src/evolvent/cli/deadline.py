@@ -6,6 +6,7 @@ import, reading the data) cannot be told to hurry. The program ends with a line 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -67,4 +68,17 @@ def _end(seconds: float) -> None:
         file=sys.stderr,
         flush=True,
     )
+    _end_children()
     os._exit(2)  # the main thread cannot be stopped while it imports or reads
+
+
+def _end_children() -> None:
+    """End workers and the process that they are copies of, which may still be importing.
+
+    Whoever reads what this program prints would wait for them: they write to the same place.
+    """
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
