@@ -1,5 +1,7 @@
 """Whatever depends on the clock: how many trials, and how long each."""
 
+import time
+
 import pytest
 import torch
 from tests.helpers_resolve import resolved, settled
@@ -117,3 +119,20 @@ def test_a_space_of_which_nothing_can_be_trained_is_refused(toy, monkeypatch):
     monkeypatch.setattr(pacing, "pace", measured)
     with pytest.raises(SettingError, match="the last because the training loss became nan"):
         settled(toy, budget="10m")
+
+
+def test_a_busy_machine_measures_fewer_networks(toy, monkeypatch):
+    measured = []
+
+    def slow(*args, **how):
+        measured.append(1)
+        time.sleep(0.05)
+        return 1e-4
+
+    monkeypatch.setattr(pacing, "pace", slow)
+    settled(toy, budget="100s", space="cell201")
+    assert len(measured) == 3
+    measured.clear()
+    monkeypatch.setattr(pacing, "TYPICAL_SHARE", 1e-6)
+    settled(toy, budget="100s", space="cell201")
+    assert len(measured) == 1

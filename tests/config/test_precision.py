@@ -76,7 +76,7 @@ def test_the_time_that_it_takes_is_no_longer_the_searches(larger, monkeypatch):
 
     monkeypatch.setattr("evolvent.config.pacing.time.monotonic", lambda: now[0])
     monkeypatch.setattr(pacing, "with_precision", slow)
-    monkeypatch.setattr(pacing, "_typical_pace", lambda draft: 1e-4)
+    monkeypatch.setattr(pacing, "_typical_pace", lambda draft, search: 1e-4)
     share = pacing.settle(draft, workers=1).schedule.search_seconds
     monkeypatch.setattr(pacing, "with_precision", lambda draft: word)
     whole = pacing.settle(draft, workers=1).schedule.search_seconds

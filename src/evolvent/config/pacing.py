@@ -27,6 +27,7 @@ from .setup import Draft, Schedule, Setup
 
 PACED = 20  # random candidates whose evaluation tells how fast a world is
 TRIALS_AIMED_AT = 50  # with a budget in seconds, epochs shrink until about so many fit: `aim`
+TYPICAL_SHARE = 0.1  # of a search: for measuring what a typical training takes
 PATIENCE = 600.0  # [s] of one evaluation, where no clock tells what is too long
 PATIENCE_AS_IS = 60.0  # [s] the same where nothing is trained
 
@@ -119,7 +120,7 @@ def _by_trials(draft: Draft, budget: RunBudget) -> Schedule:
 
 def _by_seconds(draft: Draft, budget: RunBudget, workers: int, search: float) -> Schedule:
     """Return the schedule of trainings under a budget in seconds, from the pace of a few networks."""
-    example = unit(draft) if draft.equal_seconds else _typical_pace(draft)
+    example = unit(draft) if draft.equal_seconds else _typical_pace(draft, search)
     epoch = example * len(draft.task.train)
     core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates
     epochs, mean = draft.asked.epochs, mean_length(draft)
@@ -288,9 +289,16 @@ def _trials_of_a_table(budget: RunBudget, table: Any) -> int:
     return min(expected, budget.trials or expected)
 
 
-def _typical_pace(draft: Draft) -> float:
-    """Return the mean pace of the first three random architectures that can be trained. [s]"""
-    network = draft.network
+def _typical_pace(draft: Draft, search: float) -> float:
+    """Return the mean pace of the first three random architectures that can be trained. [s]
+
+    On a machine so busy that this takes a good part of the search, fewer must do.
+
+    Args:
+        draft: of the run.
+        search: seconds of the search. [s]
+    """
+    network, end = draft.network, time.monotonic() + TYPICAL_SHARE * search
     found: list[float] = []
     for arch in _samples(draft.space):
         try:
@@ -306,7 +314,7 @@ def _typical_pace(draft: Draft) -> float:
             )
         except (CandidateFailed, InvalidArchitecture) as error:
             reason = error
-        if len(found) == 3:
+        if len(found) == 3 or (found and time.monotonic() > end):
             break
     if not found:
         raise SettingError(
