@@ -94,13 +94,13 @@ RECIPES = {
         "known networks and mutations of the best, halved in equal seconds",
         {
             "strategy": {
-                "levels": 3,
+                "levels": 2,
                 "known": True,
                 "sampler": "regularized-evolution",
                 "continue_": False,
             },
-            "estimator": {"equal": "seconds", "aim": 26},
-            "train": {"share": 0.7, "finalists": 2},
+            "estimator": {"equal": "seconds", "aim": 12},
+            "train": {"share": 0.8, "finalists": 2},
         },
         VIEWS,
     ),

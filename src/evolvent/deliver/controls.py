@@ -124,7 +124,9 @@ class Controls:
         found: dict[str, dict[str, Any]] = {}
         if self.setup.deliver == "continue":
             found["retrained"] = {"arch": winner.candidate.arch}
-        if self.setup.train.controls and not self.is_random(winner):
+        # in equal seconds a random network that the search did not draw is not worth its time
+        drawn = self.random[1] > 0 or not self.setup.equal_seconds
+        if self.setup.train.controls and drawn and not self.is_random(winner):
             found["random"] = {"arch": self.random[0].candidate.arch}
         if self.setup.train.controls:
             found["plain"] = plain = self.plain(winner)

@@ -22,7 +22,7 @@ from ..space import Space
 from ..types import Arch, Result
 from .timing import LEAST_EPOCHS, Lengths, Timing
 
-CHOICE_SHARE = 0.25  # of the core-seconds of the delivery: finalists and controls
+CHOICE_SHARE = 0.2  # of the core-seconds of the delivery: finalists and controls
 WORTH = 1.25  # times as fast with all cores, from which on the winner gets them
 STEPS = 4  # that are measured for that
 LONG = 30.0  # [s] a shorter training is not worth the measuring

@@ -89,6 +89,8 @@ ODDS: dict[Any, float] = {
     "max-pool": 2,
     "none": 0.5,
 }
+SPREAD = 10  # of multiply-adds, from the least to the most, where the time decides the most
+FEWEST_KNOWN = 4  # that are left, however small they are
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the widths of a hand-made member, until it keeps the limit
 _TRIES = 60
 
@@ -234,10 +236,9 @@ class Stages:
         return cls(task.shape, task.outputs, task.mirrored, **settings)
 
     def sized(self, multiply_adds: int) -> dict[str, Any]:
-        """Return the settings with which no network has more multiply-adds."""
-        least, most = self.bounds
-        most = min(most, multiply_adds)
-        return {"multiply_adds": (max(1, min(least, most // 16)), most)}
+        """Return the settings with which no network has more multiply-adds, nor far fewer."""
+        most = min(self.bounds[1], multiply_adds)
+        return {"multiply_adds": (max(1, most // SPREAD), most)}
 
     # -- what is valid ---------------------------------------------------------------------------
 
@@ -511,7 +512,8 @@ class Stages:
         """Return hand-made members by name, one's own first, then the best first.
 
         One that is too costly here is made thinner, alternatives that the space has not are replaced
-        by ones that it has, and what still is none of its architectures is left out.
+        by ones that it has, and what still is none of its architectures is left out. So is one that is
+        smaller than any sample: it learns fast at first, but not as much as the time allows.
 
         Args:
             facts: of the data; the space was made for them already.
@@ -527,6 +529,9 @@ class Stages:
                 except InvalidArchitecture:
                     continue
                 break
+        costs = sorted((self.cost(arch).multiply_adds for arch in found.values()), reverse=True)
+        least = min([self.bounds[0], *costs[FEWEST_KNOWN - 1 : FEWEST_KNOWN]])
+        found = {k: arch for k, arch in found.items() if self.cost(arch).multiply_adds >= least}
         return distinct(self.own | found, self.canonical)
 
     def _stem(self, name: str) -> str:
