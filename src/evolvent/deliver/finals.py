@@ -31,6 +31,7 @@ from ..execute import Executor
 from ..network.build import Size
 from ..ranking import distinct
 from ..types import Arch, Result
+from .averaging import Averaging, Ensemble
 from .controls import BRIEFLY, CONTROLS, Controls
 from .equal import Equal
 from .own import Own, own_of_choice, own_weights, tested
@@ -65,6 +66,7 @@ class Finals:
         random_id: candidate of the random control, if the search drew it.
         random_of: of how many random candidates it is the best. [count]
         random_won: whether it is the winner.
+        ensemble: the networks that are delivered in place of the winner alone, if they are.
     """
 
     id: int
@@ -81,6 +83,7 @@ class Finals:
     random_id: int | None
     random_of: int
     random_won: bool
+    ensemble: Ensemble | None = None
 
 
 @dataclass
@@ -129,6 +132,10 @@ class Delivery:
         )
         self.equal = Equal(store, setup, self.workers, self.timing, self.lengths)
         self.controls = Controls(store, setup, self.results, found[0].candidate.arch)
+        self.averaging = Averaging(
+            *(store, self.weights, setup, self.results, self.trainings, self.lengths),
+            *(self.controls, self._start, self.workers, self.say),
+        )
         if self._own(found[0]) is None:
             self.timing.must_have()
         chosen = store.meta("chosen")
@@ -281,6 +288,7 @@ class Delivery:
         """Train winner and controls on all data, or keep the winner's own weights."""
         own = self._own(winner)
         self.timing.must = own is None
+        self.averaging.settle(winner)
         epochs, what = self._planned(winner, own, chosen)
         done, kept = {}, NO_TIME
         if what:
@@ -298,6 +306,7 @@ class Delivery:
                 "the final training of the winner failed; resume the run to try again"
             )
         control, drawn = self.controls.random
+        mine = own if kept else None
         return Finals(
             id=winner.candidate.id,
             arch=winner.candidate.arch,
@@ -305,14 +314,15 @@ class Delivery:
             val_score=val,
             finalists=chosen["all"],
             epochs=epochs,
-            weights=own.name if own is not None and kept else "winner",
-            size=own.size if own is not None and kept else self.setup.train.network.size,
+            weights="winner" if mine is None else mine.name,
+            size=self.setup.train.network.size if mine is None else mine.size,
             winner=numbers,
             kept=kept,
             controls={name: done[name] for name in CONTROLS if name in done},
             random_id=control.candidate.id if drawn else None,
             random_of=max(1, drawn),
             random_won=self.controls.is_random(winner),
+            ensemble=self.averaging.complete(winner, numbers, mine, epochs),
         )
 
     def _planned(

@@ -34,10 +34,12 @@ const Sections = {
     const names = {
       random: (one) => (one.best_of_first_random > 1 ? `control: best of the first ${one.best_of_first_random} random candidates` : "control: a random candidate"),
       plain: () => "control: a plain network made by hand",
+      single: () => "the winner alone",
+      briefly: (one) => `the winner, trained as long as the controls (${Math.round(one.train_seconds)} s)`,
       retrained: () => "control: the winner's architecture, trained from scratch",
     };
     const rows = [
-      ["the winner", card.test_score, card.params, card.train_seconds, "winner"],
+      [card.averaged ? `the winner, the mean of ${card.averaged.members.length} networks` : "the winner", card.test_score, card.params, card.train_seconds, "winner"],
       ...Object.entries(card.controls).map(([name, one]) => [names[name] ? names[name](one) : `control: ${name}`, one.test_score, one.params, one.train_seconds, ""]),
     ];
     const scores = rows.map((row) => row[1]).filter(ev.known);
