@@ -12,6 +12,10 @@ gains beyond chance (`ensemble`). What is delivered then is, first of these:
   finalists, for every time that it is doubled once more;
 - all as they were chosen, where there was no final training;
 - the single network.
+
+Where no ensemble was chosen and time is left behind the final training, and only there, the winner is
+trained from some other seeds too, as it was for the choice. Where their mean is better than one of
+them, they get a final training as well, and are averaged with the winner.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from ..network.cost import params
 from ..network.fit import load, scored
 from ..types import Result
 from .controls import Controls
-from .ensemble import Gain, gain, select
+from .ensemble import Gain, Predictions, gain, gain_of_seeds, select
 from .members import (
     Fitting,
     Member,
@@ -50,6 +54,7 @@ from .trainings import Numbers, Trainings
 
 LOOKING_SHARE = 0.05  # of the time that is left: the most that predicting validation may take
 NAME = "ensemble"  # of its note and its numbers
+SEEDS = 3  # trainings of the winner from other seeds, at most
 
 
 @dataclass(frozen=True)
@@ -133,17 +138,29 @@ class Averaging:
         if gained is None or not gained.is_beyond_chance or len(set(picks)) < 2:
             return {}
         times = {found[at].weights: picks.count(at) for at in dict.fromkeys(picks)}
+        return self._note(times, gained, said, picks, self._rise(found))
+
+    def _note(
+        self,
+        times: Mapping[str, int],
+        gained: Gain,
+        said: Predictions,
+        picks: Sequence[int],
+        rise: float | None,
+    ) -> dict[str, Any]:
+        """Tell a choice, and return it as it is stored."""
         self.say(
-            f"the mean of {len(times)} networks is better on validation rows that had no part in its "
-            f"choice: {self.setup.task.metric} by {gained.score:.4f} +- {gained.deviation:.4f}"
+            f"the mean of {len(times)} networks is better on validation: {self.setup.task.metric} by "
+            f"{gained.score:.4f} +- {gained.deviation:.4f}, loss by {gained.loss:.4f} +- "
+            f"{gained.loss_deviation:.4f}"
         )
         val = float(said.scores(said.mean(picks)).mean())
-        rise = self._rise(found)
         return {"times": times, "gain": dataclasses.asdict(gained), "val": val, "rise": rise}
 
     def _trained(self, winner: Result) -> list[Member]:
         parts = (self.setup, self.weights, winner, self.results)
-        return trained(*parts, self.trainings, self.lengths, self.controls)
+        found = trained(*parts, self.trainings, self.lengths, self.controls)
+        return found + self._reseeded(found[:1])
 
     def _members(self, winner: Result) -> list[Member]:
         """Return the members that were chosen, as they were then; none without an ensemble."""
@@ -162,7 +179,7 @@ class Averaging:
         """Return what doubling the training brought the finalists, on average; None if unknown."""
         by_id = {result.candidate.id: result for result in self.results}
         rises = []
-        for id in (each.candidate for each in found):
+        for id in (each.candidate for each in found if not each.reseeded):
             seen = None if id is None else self.trainings.known(f"finalist-{id}")
             if id is None or seen is None or seen["cut"] or not by_id[id].total_epochs:
                 continue
@@ -209,6 +226,9 @@ class Averaging:
             epochs: of the final training.
         """
         self.lengths.timing.reserved = 0.0
+        settled = self.store.meta(NAME) or self.trainings.known(NAME) is not None
+        if own is None and not numbers["cut"] and not settled:
+            self._try_seeds(winner, epochs)
         members = self._members(winner)
         if not members:
             return None
@@ -223,7 +243,7 @@ class Averaging:
                 self.say(f"the network stays single: {known['why']}")
                 self.store.note(f"trained/{NAME}", known)
         else:
-            members = self._named(members, known["members"])
+            members = self._named(members, known["members"], winner)
         if not known["members"]:
             return None
         gained = Gain(**self.store.meta(NAME)["gain"])
@@ -242,16 +262,21 @@ class Averaging:
         trained_ = [self._as_trained(each, names[each.weights]) for each in members]
         if all(each is not None for each in trained_) or self._is_worth_more(members, epochs):
             return [after or each for each, after in zip(members, trained_, strict=True)]
+        if any(each.reseeded for each in members):  # alike, so that any of them may be missing
+            after = [each for each in trained_ if each is not None]
+            return after if len(after) > 1 else []
         return []
 
     def _final_name(self, member: Member, winner: Result) -> str:
         """Return the name of a member's final training, which may be the winner's or a control's."""
+        if member.reseeded:
+            return member.final_name
         if member.candidate == winner.candidate.id:
             return "winner"
         drawn, count = self.controls.random
         if count and member.candidate == drawn.candidate.id and not self.setup.equal_seconds:
             return "random"
-        return f"member-{member.label}"
+        return member.final_name
 
     def _final(self, name: str) -> Numbers | None:
         """Return the numbers of a final training that can be delivered; None without one."""
@@ -285,7 +310,7 @@ class Averaging:
 
     def _job(self, member: Member, winner: Result, epochs: float, members: Sequence[Member]) -> Job:
         """Return the final training of a member, which must not make it worse than it was chosen."""
-        name, least = f"member-{member.label}", None
+        name, least = member.final_name, None
         if member.candidate is None:
             what: Mapping[str, Any] = self.controls.what(winner)[member.weights]
         else:
@@ -298,6 +323,70 @@ class Averaging:
         if job.deadline is not None:  # after it, test is read by all members
             job = dataclasses.replace(job, deadline=job.deadline - self._reading(members))
         return dataclasses.replace(job, everything=True, least=least)
+
+    # -- the winner from other seeds -------------------------------------------------------------
+
+    def _reseeded(self, winner: Sequence[Member]) -> list[Member]:
+        """Return the winner as it was trained from other seeds, as often as it was.
+
+        Args:
+            winner: as it was chosen; none if its weights were not kept.
+        """
+        found = []
+        for name in (f"seed-{number}" for number in range(1, SEEDS + 1)):
+            numbers = self.trainings.known(name)
+            if winner and numbers is not None and not numbers["cut"]:
+                lasted = {"epochs": numbers["total_epochs"], "seconds": numbers["train_seconds"]}
+                found.append(dataclasses.replace(winner[0], weights=name, reseeded=True, **lasted))
+        return found
+
+    def _try_seeds(self, winner: Result, epochs: float) -> None:
+        """Train the winner from other seeds, if there is time for that and for their final training.
+
+        That is never done without a clock, where nobody asked for as much as there is time for.
+
+        Args:
+            winner: of the choice.
+            epochs: of the final training.
+        """
+        if self.store.meta("seeds") is None:
+            self.store.note("seeds", self._affordable_seeds(winner, epochs))
+        names = [f"seed-{number + 1}" for number in range(self.store.meta("seeds"))]
+        if not names:
+            return
+        one, *_ = self._trained(winner)
+        self.say(f"time is left: {', '.join(names)}, the winner from other seeds, by validation")
+        self.trainings.run(
+            [self.trainings.job(name, self.start(winner), one.epochs) for name in names]
+        )
+        again = self._reseeded([one])
+        if len(again) < 2:
+            return
+        said = predictions(self.setup, self.weights, again)
+        gained = gain_of_seeds(said)
+        if gained is not None and gained.is_beyond_chance:
+            picks = range(len(again))
+            times = {each.weights: 1 for each in (one, *again)}
+            self.store.note(NAME, self._note(times, gained, said, picks, None))
+
+    def _affordable_seeds(self, winner: Result, epochs: float) -> int:
+        """Return how many trainings from other seeds there is time for. [count]"""
+        timing = self.lengths.timing
+        possible = self.setup.train.ensemble and self.setup.deliver == "retrain"
+        found = self._trained(winner)[:1] if possible else []
+        if timing.seconds is None or not found:
+            return 0
+        one = found[0].epochs * len(self.setup.task.train) + epochs * self.lengths.everything
+        left = (1 - SLACK) * timing.left - self._reading(found)
+        for count in range(SEEDS, 1, -1):
+            rounds = -(-count // self.workers)
+            needed = rounds * one * found[0].pace + count * self._reading(found)
+            again = [dataclasses.replace(found[0], reseeded=True)] * count
+            if needed <= left and not breaks(self.setup, [*found, *again], self._views):
+                return count
+        return 0
+
+    # -- its numbers -----------------------------------------------------------------------------
 
     def _numbers(self, members: Sequence[Member], single: Numbers, views: int) -> Numbers:
         """Return the numbers of an ensemble, after a look at test; of none, that there is none."""
@@ -324,13 +413,16 @@ class Averaging:
             "seconds": round(time.monotonic() - start, 3),
         }
 
-    def _named(self, members: Sequence[Member], names: Sequence[str]) -> list[Member]:
+    def _named(
+        self, members: Sequence[Member], names: Sequence[str], winner: Result
+    ) -> list[Member]:
         """Return the members with the weights that they had when the ensemble was made."""
-        pairs = zip(members, names, strict=False)
-        return [
-            (self._as_trained(each, name) or each) if name != each.weights else each
-            for each, name in pairs
+        kept = {each.weights: each for each in members}
+        final = {self._final_name(each, winner): each for each in members}
+        found = [
+            kept[name] if name in kept else self._as_trained(final[name], name) for name in names
         ]
+        return [each for each in found if each is not None]
 
 
 def _none(why: str) -> Numbers:

@@ -161,6 +161,30 @@ def gain(predictions: Predictions, allowed: Allowed = lambda which: True) -> Gai
                 (predictions.losses, loss, -1),
             ):
                 sums[judging] += sign * (measure(several) - measure(one))[judging]
-    mean = [each / HALVINGS for each in (score, loss)]
-    deviations = [float(each.std(ddof=1)) / math.sqrt(count) for each in mean]
-    return Gain(float(mean[0].mean()), deviations[0], float(mean[1].mean()), deviations[1])
+    return _gain(score / HALVINGS, loss / HALVINGS)
+
+
+def gain_of_seeds(predictions: Predictions) -> Gain | None:
+    """Return the gain of the mean of all networks over one of them, whichever; None as for `gain`.
+
+    That is for trainings of one architecture from several seeds (Lakshminarayanan, Pritzel & Blundell
+    2017): nothing is chosen among them, so no luck of a choice is in it.
+
+    Args:
+        predictions: of the networks.
+    """
+    if len(predictions.y) < LEAST_ROWS or len(predictions.values) < 2:
+        return None
+    mean = predictions.values.mean(0)
+    score, loss = (
+        measure(mean) - measure(predictions.values).mean(0)
+        for measure in (predictions.scores, predictions.losses)
+    )
+    return _gain(score, -loss)
+
+
+def _gain(score: np.ndarray, loss: np.ndarray) -> Gain:
+    """Return a gain from the paired differences of every row. [rows]"""
+    root = math.sqrt(len(score))
+    deviations = (float(each.std(ddof=1)) / root for each in (score, loss))
+    return Gain(float(score.mean()), next(deviations), float(loss.mean()), next(deviations))

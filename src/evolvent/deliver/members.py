@@ -46,6 +46,7 @@ class Member:
         seconds: of the training that gave them. [s]
         pace: of its training at the final size. [s per example]
         times: how often it counts in the mean. [count]
+        reseeded: whether it is the winner's architecture once more, from another seed.
     """
 
     weights: str
@@ -57,11 +58,13 @@ class Member:
     seconds: float = 0.0
     pace: float = 0.0
     times: int = 1
+    reseeded: bool = False
 
     @property
-    def label(self) -> str:
-        """A name for messages and training."""
-        return self.weights if self.candidate is None else str(self.candidate)
+    def final_name(self) -> str:
+        """The name of its final training, if it gets one for the ensemble."""
+        named = self.reseeded or self.candidate is None
+        return f"member-{self.weights if named else self.candidate}"
 
 
 # ---- as one network ------------------------------------------------------------------------------
