@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,8 @@ def averaged(setup: Setup, outcome: Finals) -> Averaged | None:
         {
             "candidate": member.candidate,
             "arch": member.arch,
+            "space": None if member.space is None else "plain",  # a control's
+            "size": dataclasses.asdict(member.size),
             "params": made.params,
             "epochs": member.epochs,
             "weights": member.weights,

@@ -12,8 +12,8 @@ class Averaged:
     """Networks that are delivered as one, and the single one that would have been in their place.
 
     Args:
-        members: candidate (None for a control), architecture, parameters, epochs, weights and times of
-            each, by these names.
+        members: ``candidate`` (None for a control), ``arch``, ``space`` (None for that of the search),
+            ``size``, ``params``, ``epochs``, ``weights`` and ``times`` of each.
         gain: of the mean over the best single network, on validation rows that had no part in the
             choice.
         deviation: of that gain.
