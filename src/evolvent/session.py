@@ -68,6 +68,7 @@ def search(
     max_params: int | None = None,
     max_flops: int | None = None,
     max_latency_ms: float | None = None,
+    single: bool = False,
     device: str = "cpu",
     target: str | None = None,
     text: str | None = None,
@@ -100,6 +101,7 @@ def search(
         max_params: of the delivered network. [count]
         max_flops: of the delivered network, for one input. [count]
         max_latency_ms: of the delivered network on this machine. [ms]
+        single: whether one trained network is delivered in any case, never the mean of several.
         device: where to train.
         target: the column to predict, where the task is a table of the user's.
         text: the column of texts, where there is one; all others are then left out.
@@ -141,6 +143,8 @@ def search(
             said["task"] = columns
     if skip_broken:
         said["task"] = with_option(name, said.get("task", {}), "skip_broken", True)
+    if single:
+        said["train"] = said.get("train", {}) | {"ensemble": False}
     request = Request(
         name,
         recipe,

@@ -44,9 +44,11 @@ from .engine.events import Say
 from .errors import DataError, SettingError, UserError
 from .files import new_folder, write_atomically
 from .network.build import Assembled, Size, plan
+from .network.joined import joined
 from .network.plan import Plan
 from .run import Run
 from .session import search
+from .space.plain import Plain
 from .task import Part, Task
 from .task.asked import LISTS, WORDS, Asked
 from .task.files import some
@@ -267,6 +269,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             "settings": dict(setup.parts.space.settings),
             "arch": self.card_["arch"],
             "size": self._size(setup),
+            "members": (self.card_["averaged"] or {}).get("members", []),
         }
         self._rebuild((run.folder / "best" / "weights.safetensors").read_bytes())
 
@@ -284,7 +287,15 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
     def _plan(self) -> Plan:
         task, made = _described(self.reading_), self.design_
         space = registry.make_space(made["space"], task.facts, made["settings"])
-        return plan(space, freeze(made["arch"]), task, Size(**made["size"]))
+        alone = {"arch": made["arch"], "size": made["size"], "times": 1}
+        members = made.get("members") or [alone]  # older ones have no such list
+        plans = [
+            plan(Plain() if each.get("space") else space, freeze(each["arch"]), task, size)
+            for each in members
+            for size in [Size(**each["size"])]
+        ]
+        times = [each["times"] for each in members]
+        return joined(plans, times, classes=task.loss == "cross-entropy")
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the network [N, outputs] float64."""

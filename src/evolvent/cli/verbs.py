@@ -161,6 +161,9 @@ def search(
     max_latency_ms: Annotated[
         float | None, typer.Option(help="Longest time for one input.")
     ] = None,
+    single: Annotated[
+        bool, typer.Option("--single", help="Deliver one trained network, never a mean of several.")
+    ] = False,
     device: Annotated[str, typer.Option(help="Where to train.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Same seed, same search.")] = 0,
     skip_broken: Annotated[
@@ -192,6 +195,7 @@ def search(
         "max_params": max_params,
         "max_flops": max_flops,
         "max_latency_ms": max_latency_ms,
+        "single": single,
         "device": device,
         "seed": seed,
         "skip_broken": skip_broken,

@@ -63,6 +63,7 @@ class FinalTraining:
         controls: whether controls are trained beside the winner.
         onnx: whether ``model.onnx`` is written.
         proof: whether the export is run in a process of its own.
+        ensemble: whether several trained networks may be delivered as one, where that pays.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class FinalTraining:
     controls: bool = True
     onnx: bool = True
     proof: bool = True
+    ensemble: bool = True
 
     @cached_property
     def network(self) -> NetworkSettings:

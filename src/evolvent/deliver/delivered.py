@@ -26,10 +26,14 @@ from ..types import Result, State
 from . import card as cards
 from . import export
 from .card import Card, Control
+from .card.table import SINGLE
 from .finals import Finals
 from .front import front_of
+from .members import plan_of
+from .members import weights_of as weights_of_members
 from .onnx import Conversion
 from .own import state_of
+from .whole import averaged, whole_of
 
 NO_NETWORK = "looked its candidates up in a table: there is no network to export"
 
@@ -54,15 +58,16 @@ def deliver_winner(
         to: where to write it; None is ``best/`` of the run.
     """
     task, winner, best = setup.task, outcome.winner, to or folder / "best"
-    made = plan(setup.space, outcome.arch, task, outcome.size)
+    stored, whole = Weights(folder / "weights"), whole_of(outcome)
+    made = plan_of(setup, whole.members, outcome.size.views)
     proof = export.export(
         best,
         plan=made,
-        state=state_of(Weights(folder / "weights"), outcome.weights),
+        state=weights_of_members(stored, whole.members),
         task=task,
         title=f"The network that {setup.recipe} found for {Path(task.name).name}.",
-        provenance=f"Validation {task.metric} {outcome.val_score:.4f}, "
-        f"{winner['params']:,} parameters, {winner['epochs']:g} epochs.",
+        provenance=f"Validation {task.metric} {whole.val_score:.4f}, "
+        f"{whole.params:,} parameters, {winner['epochs']:g} epochs.",
         onnx=setup.train.onnx,
         proof=setup.train.proof,
         patience=patience,
@@ -71,24 +76,25 @@ def deliver_winner(
     card = Card(
         arch=outcome.arch,
         candidate=outcome.id,
-        params=winner["params"],
+        params=whole.params,
         flops=cost(made, task).flops,
         views=made.views,
-        val_score=outcome.val_score,
-        test_score=_test_score(winner, task.metric),
+        val_score=whole.val_score,
+        test_score=whole.test.get(task.metric),
         same_weights=bool(outcome.kept),  # a final training has the validation data too
         kept=outcome.kept or None,
         size=dataclasses.asdict(outcome.size),
-        test_metrics=winner["test"],
+        test_metrics=whole.test or winner["test"],
         test_reads=_test_reads(store, winner["test"]),
         search_score=outcome.search_score,
-        train_seconds=winner["train_seconds"],
+        train_seconds=whole.train_seconds,
         train_epochs=winner["epochs"],
         total_epochs=winner["total_epochs"],
         train_examples=winner["examples"],
         cut=winner["cut"],
         finalists=outcome.finalists,
         controls=_controls(outcome, task.metric),
+        averaged=averaged(setup, outcome),
         random_is_the_winner=outcome.random_won,
         known=outcome.known,
         known_is_the_winner=outcome.known_won,
@@ -318,6 +324,9 @@ def _of_network(setup: Setup) -> dict[str, Any]:
 def _controls(outcome: Finals, metric: str) -> dict[str, Control]:
     """Return the controls that were trained, by name."""
     first = {"random": outcome.random_of}
+    trained = dict(outcome.controls)
+    if outcome.ensemble is not None:
+        trained = {SINGLE: outcome.winner, **trained}
     return {
         name: Control(
             params=numbers["params"],
@@ -327,7 +336,7 @@ def _controls(outcome: Finals, metric: str) -> dict[str, Control]:
             cut=numbers["cut"],
             best_of_first_random=first.get(name),
         )
-        for name, numbers in outcome.controls.items()
+        for name, numbers in trained.items()
     }
 
 

@@ -386,6 +386,10 @@ def _line(call: Call) -> tuple[str, Sequence[str], str]:
             return inputs[0], (), ".flatten(1)"
         case "pool_max":
             return inputs[0], (), ".amax((2, 3))"
+        case "mean":
+            return "torch.stack([", inputs, "]).mean(0)"
+        case "mean_of_softmax":
+            return "torch.stack([", inputs, "]).log_softmax(2).logsumexp(0)"
         case "mean_of_views":
             return inputs[0], (), f".unflatten(0, (-1, {inputs[1]}.shape[0])).mean(0)"
         case "pool":

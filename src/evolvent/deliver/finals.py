@@ -31,6 +31,7 @@ from ..execute import Executor
 from ..network.build import Size
 from ..ranking import distinct
 from ..types import Arch, Result
+from .averaging import Averaging, Ensemble
 from .controls import BRIEFLY, CONTROLS, KNOWN, Controls, best_known
 from .equal import Equal
 from .own import Own, own_of_choice, own_weights, tested
@@ -67,6 +68,7 @@ class Finals:
         random_won: whether it is the winner.
         known: name of the best known member of a search that began with some.
         known_won: whether it is the winner.
+        ensemble: the networks that are delivered in place of the winner alone, if they are.
     """
 
     id: int
@@ -85,6 +87,7 @@ class Finals:
     random_won: bool
     known: str | None = None
     known_won: bool = False
+    ensemble: Ensemble | None = None
 
 
 @dataclass
@@ -136,6 +139,10 @@ class Delivery:
         )
         self.equal = Equal(store, setup, self.workers, self.timing, self.lengths)
         self.controls = Controls(store, setup, self.results, found[0].candidate.arch)
+        self.averaging = Averaging(
+            *(store, self.weights, setup, self.results, self.trainings, self.lengths),
+            *(self.controls, self._start, self.workers, self.say),
+        )
         if self._own(found[0]) is None:
             self.timing.must_have()
         chosen = store.meta("chosen")
@@ -289,6 +296,7 @@ class Delivery:
         """Train winner and controls on all data, or keep the winner's own weights."""
         own = self._own(winner)
         self.timing.must = own is None
+        self.averaging.settle(winner)
         epochs, what = self._planned(winner, own, chosen)
         done, kept = {}, NO_TIME
         if what:
@@ -306,6 +314,7 @@ class Delivery:
                 "the final training of the winner failed; resume the run to try again"
             )
         control, drawn = self.controls.random
+        mine = own if kept else None
         return Finals(
             id=winner.candidate.id,
             arch=winner.candidate.arch,
@@ -313,8 +322,8 @@ class Delivery:
             val_score=val,
             finalists=chosen["all"],
             epochs=epochs,
-            weights=own.name if own is not None and kept else "winner",
-            size=own.size if own is not None and kept else self.setup.train.network.size,
+            weights="winner" if mine is None else mine.name,
+            size=self.setup.train.network.size if mine is None else mine.size,
             winner=numbers,
             kept=kept,
             controls={name: done[name] for name in CONTROLS if name in done},
@@ -323,6 +332,7 @@ class Delivery:
             random_won=self.controls.is_random(winner),
             known=None if self.known is None else self.known[1],
             known_won=self.known is not None and self._is_known(winner),
+            ensemble=self.averaging.complete(winner, numbers, mine, epochs),
         )
 
     def _is_known(self, winner: Result) -> bool:

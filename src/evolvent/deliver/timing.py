@@ -39,6 +39,7 @@ class Timing:
         start: what a fresh process takes to start. [s]
         cold: whether the workers have yet to start.
         must: whether nothing can be delivered yet, so that a training is waited for however late it is.
+        reserved: kept free for what follows the final trainings. [s]
     """
 
     seconds: float | None
@@ -46,6 +47,7 @@ class Timing:
     start: float = 0.0
     cold: bool = True
     must: bool = False
+    reserved: float = 0.0
     began: float = field(default_factory=time.monotonic)
 
     @staticmethod
@@ -67,6 +69,7 @@ class Timing:
         if self.seconds is None:
             return math.inf
         waiting = self.start if self.cold else 0.0
+        waiting += self.reserved
         return self.began + self.seconds - self.closing - waiting - time.monotonic()
 
     @property
@@ -74,7 +77,7 @@ class Timing:
         """When a training must stop wherever it is, by the monotonic clock. [s]"""
         if self.seconds is None:
             return None
-        return self.began + self.seconds - self.closing + lateness(self.total) / 4
+        return self.began + self.seconds - self.closing - self.reserved + lateness(self.total) / 4
 
     @property
     def last(self) -> float | None:

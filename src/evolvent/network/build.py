@@ -126,6 +126,11 @@ def training_plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
     if size.head == "max":
         blocks = (replace(block, calls=with_max_head(block.calls)) for block in made.blocks)
         made = replace(made, blocks=tuple(blocks))
+    return viewed(made, size, data)
+
+
+def viewed(made: Plan, size: Size, data: Data) -> Plan:
+    """Return the plan of a network that looks at as many views of an image as `size` says."""
     return with_views(made, views_of(size, data), mirrored=_mirrored(data))
 
 
@@ -302,6 +307,10 @@ def function(op: str, inputs: Sequence[Tensor]) -> Tensor:
             return inputs[0].flatten(1)
         case "pool_max":
             return inputs[0].amax((2, 3))
+        case "mean":
+            return torch.stack(list(inputs)).mean(0)
+        case "mean_of_softmax":  # logits whose softmax is the mean of theirs
+            return torch.stack(list(inputs)).log_softmax(2).logsumexp(0)
         case "mean_of_views":
             y, x = inputs
             return y.reshape(-1, x.shape[0], y.shape[1]).mean(0)

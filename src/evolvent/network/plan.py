@@ -14,7 +14,10 @@ Value = int | float | str | bool
 
 #: Calls without parameters that are written as functions. Everything else is a module: an operation
 #: of `operations.py`, or a block of the same plan.
-FUNCTIONS = ("add", "concat", "zeros", "flatten", "pool", "pool_max", "mean_of_views")
+FUNCTIONS = (
+    *("add", "concat", "zeros", "flatten", "pool", "pool_max"),
+    *("mean", "mean_of_softmax", "mean_of_views"),
+)
 
 
 @dataclass(frozen=True)

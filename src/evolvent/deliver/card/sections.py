@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...task.labels import UNEVEN_TOLD
+from . import averaged
 from .falling import fall_of
 from .gain import gain_of
 from .table import said, table, what_is_counted
@@ -40,7 +41,7 @@ JUDGED = (
 
 def page(card: Card) -> str:
     """Return the card as a page in Markdown."""
-    sections = (_head, table, _sentences, _usage, _size, _shared_weights, _front)
+    sections = (_head, table, _sentences, _averaged, _usage, _size, _shared_weights, _front)
     found = [lines for section in sections if (lines := section(card))]
     return "\n\n".join("\n".join(lines) for lines in found) + "\n"
 
@@ -249,6 +250,10 @@ def _errors(card: Card) -> str:
         return ""
     what = "winner" if card.delivery == "winner" else "network"
     return f" The {what}'s errors on test: rmse {told['rmse']:.4g}, mae {told['mae']:.4g}."
+
+
+def _averaged(card: Card) -> list[str]:
+    return averaged.lines(card.averaged, card.metric, card.params, card.flops)
 
 
 # ---- usage and size ------------------------------------------------------------------------------

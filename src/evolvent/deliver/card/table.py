@@ -16,6 +16,7 @@ LABELS = {
     "candidate": "candidate {}, as the search trained it",
     "training": "candidate {}, trained from fresh weights",
 }
+SINGLE = "single"  # what an ensemble stands for, among the controls
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def _line(cells: Iterable[str]) -> str:
 def _own(card: Card) -> Row:
     """Return the row of the delivered weights: the validation score only if it is theirs."""
     label = LABELS[card.delivery].format(card.candidate)
+    if card.averaged is not None:
+        label += f", the mean of {len(card.averaged.members)} networks"
     val_score = card.val_score if card.one_training else None
     return Row(label, card.params, val_score, card.test_score, _note(card))
 
@@ -81,7 +84,8 @@ def _cut(cut: bool | None) -> str:
 
 
 def _control(card: Card, name: str, control: Control) -> Row:
-    label = f"control: {_control_name(card, name, control)}"
+    name_ = _control_name(card, name, control)
+    label = name_ if name == SINGLE else f"control: {name_}"
     return Row(label, control.params, None, control.test_score, _cut(control.cut))
 
 
@@ -98,6 +102,8 @@ def _control_name(card: Card, name: str, control: Control) -> str:
             return f"{card.known}, the best hand-made network that the search began with"
         case "briefly":
             return f"the winner, trained as long as the controls ({control.train_seconds:.0f} s)"
+        case "single":
+            return "the winner alone"
         case "retrained":
             return "the winner's architecture, trained from scratch"
         case "plain":

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ...engine.alarms import Alarm, SharedWeights
 from ...errors import RunError
 from ..front import Front
+from .averaged import Averaged
 
 #: ``winner`` of a run, trained at the end; ``genes``, a winner whose weights are genes; ``table``, the
 #: best of a table, without a network; ``candidate``, as the search trained it; ``training``, by
@@ -75,6 +76,7 @@ class Card:
         seconds: of the whole of ``evolvent train``. [s]
         finalists: id -> validation score, where finalists were trained for the choice.
         controls: name -> control.
+        averaged: the networks that are delivered as one; None for a single one.
         random_is_the_winner: whether the winner is the best of the first random candidates.
         known: the best of the hand-made networks that the search began with, by name.
         known_is_the_winner: whether the winner is that one.
@@ -130,6 +132,7 @@ class Card:
     seconds: float | None = None
     finalists: Mapping[str, float] | None = None
     controls: Mapping[str, Control] = field(default_factory=dict)
+    averaged: Averaged | None = None
     random_is_the_winner: bool = False
     known: str | None = None
     known_is_the_winner: bool = False
@@ -205,6 +208,9 @@ class Card:
         other = {name: value for name, value in data.items() if name not in own}
         controls = own.get("controls") or {}
         own["controls"] = {name: Control(**_known(Control, one)) for name, one in controls.items()}
+        if (averaged := own.get("averaged")) is not None:
+            told = _known(Averaged, averaged)
+            own["averaged"] = Averaged(**told | {"members": tuple(told["members"])})
         if (front := own.get("front")) is not None:
             own["front"] = Front(tuple(front["minimise"]), tuple(front["points"]))
         if (shared := own.get("shared_weights")) is not None:
