@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..errors import CandidateFailed, SettingError
 from ..types import State
 from .data import Resident
+from .lazy import WithLazyRows, lazy_tables
 from .losses import LOSSES
 from .muon import Muon, inner
 
@@ -43,7 +44,7 @@ class Hyperparameters:
         schedule: ``one-cycle`` (linear up, linear down to 0), ``cosine`` or ``constant``.
         warmup: share of the steps in which the rate rises. [0..1)
         label_smoothing: share of the target spread over all classes, if targets are classes. [0..1)
-        clip: largest norm of the gradient; 0 is off.
+        clip: largest norm of the gradient, sparse ones left out; 0 is off.
         augment: whether to change inputs as the task allows.
         shift_from: training length from which images are also shifted and cut out, which makes the
             result of a shorter training worse. [epochs]
@@ -232,6 +233,8 @@ class Trainer:
         self.net, self.data, self.steps, self.hyper, self.done = net, data, steps, hyper, 0
         self.whole = steps  # of which `pace` may leave some out
         self.optimizer = _optimizer(net, hyper)
+        lazy = {id(weight) for weight in lazy_tables(net)}
+        self._dense = [weight for weight in net.parameters() if id(weight) not in lazy]
         self.loss = LOSSES[data.task.loss].mean
         generator = torch.Generator().manual_seed(seed)
         self.batches = data.shuffled(
@@ -281,7 +284,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(everything)
         if self.hyper.clip:
-            nn.utils.clip_grad_norm_(self.net.parameters(), self.hyper.clip)
+            nn.utils.clip_grad_norm_(self._dense, self.hyper.clip)
         if not self.optimizer.state and self.hyper.optimizer == "sgd" and self.hyper.momentum:
             # the fused step needs a velocity for all weights or for none, but some may join late
             for group in self.optimizer.param_groups:
@@ -453,8 +456,20 @@ def rate(hyper: Hyperparameters, share: float) -> float:
 
 
 def _optimizer(net: nn.Module, hyper: Hyperparameters) -> torch.optim.Optimizer:
-    weights = [p for p in net.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in net.parameters() if p.requires_grad and p.ndim <= 1]
+    """Return the optimiser of a training; tables with sparse gradients learn by lazy Adam."""
+    tables = lazy_tables(net)
+    rest = _dense_optimizer(net, hyper, without={id(table) for table in tables})
+    if not tables:
+        return rest
+    return WithLazyRows(rest, tables, lr=hyper.lr, weight_decay=hyper.weight_decay)
+
+
+def _dense_optimizer(
+    net: nn.Module, hyper: Hyperparameters, without: set[int]
+) -> torch.optim.Optimizer:
+    trained = [p for p in net.parameters() if p.requires_grad and id(p) not in without]
+    weights = [p for p in trained if p.ndim > 1]
+    others = [p for p in trained if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
         {"params": weights, "weight_decay": hyper.weight_decay},
         {"params": others, "weight_decay": 0.0, "factor": hyper.bias_rate},
@@ -522,7 +537,7 @@ def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, f
     measure = LOSSES[data.task.loss]
     sums = torch.zeros((), device=data.device)
     with torch.inference_mode():
-        for x, y in data.in_order(batch):
+        for x, y in data.whole(batch):
             sums = sums + measure.sums(net(x), y)
     found = sums.tolist()
     if not all(map(math.isfinite, found)):
