@@ -210,10 +210,10 @@ class HashedBag(nn.Module):
         columns = self.table.weight.shape[1]
         within, texts_within = seen[:, -columns:], texts[-columns:]
         beyond, texts_beyond = seen.sum(1, keepdim=True) - within, texts.sum() - texts_within
-        ratio = ((within + 1) / (within + 1).sum(0)).log() - (
-            (beyond + 1) / (beyond + 1).sum(0)
-        ).log()
-        self.ratio.copy_(torch.where(within + beyond > 0, ratio, 0.0))
+        there = within + beyond > 0
+        in_texts, in_others = ((count + 1) * there for count in (within, beyond))
+        ratio = (in_texts / in_texts.sum(0)).log() - (in_others / in_others.sum(0)).log()
+        self.ratio.copy_(torch.where(there, ratio, 0.0))
         self.table.weight[:-1] = 0.02
         said = torch.cat([self._total(rows) for rows in some])
         usual = said.square().mean().sqrt().clamp(min=1e-6)

@@ -107,8 +107,8 @@ class Text:
         vocabulary: different tokens of the vectors of words; others are one unknown word. [count]
         outputs: classes. [count]
         orders: alternatives for the longest n-grams, out of 0 to 3; 0 is no bag. [tokens]
-        bits: alternatives for the table's size, out of 16 to 20. With many classes, as many fewer are
-            allowed as keep the table below `numbers`.
+        bits: alternatives for the table's size, out of 16 to 20; a table keeps to `numbers`. With some
+            hundred classes it cannot hold the logits themselves, so that `width` 1 is left out.
         convolutions: alternatives, out of those of `GENES`.
         grus: alternatives for the recurrent unit, out of 0, 16 and 32. [count]
         numbers: most of them in the bag's table. [count]
@@ -153,10 +153,14 @@ class Text:
             raise SettingError(
                 f"orders={orders}, convolutions={convolutions}, grus={grus}: no branch is left"
             )
-        if self._columns(1) << self.values["bits"][0] > numbers:
+        least = self.values["bits"][0]
+        self.values["width"] = tuple(
+            width for width in GENES["width"] if self._columns(width) << least <= numbers
+        )
+        if not self.values["width"]:
             raise SettingError(
-                f"numbers={numbers}, bits={bits}: not even the smallest table for {outputs} classes "
-                "fits: raise numbers, or give fewer bits"
+                f"numbers={numbers}, bits={bits}: not even the smallest table fits: raise numbers, or "
+                "give fewer bits"
             )
         self.own = owned(known, self.checked, "space.known")
 
