@@ -123,6 +123,7 @@ def test_the_recipe_is_part_of_the_architecture():
         "weight_decay": 0.0,
         "label_smoothing": 0.1,
         "schedule": "cosine",
+        "longest": 3.0,
     }
 
 

@@ -20,7 +20,7 @@ from ..types import Arch, State
 from .build import Assembled, Size, build
 from .data import Resident, loader
 from .operations import Views
-from .train import Hyperparameters, Training, evaluate, place, train
+from .train import Hyperparameters, Training, evaluate, place, train, worth_it
 
 START_BATCH = 250  # of what weights are started from [count]
 TRAINED = "trained_epochs"  # a state says beside its weights how long they were trained
@@ -116,7 +116,8 @@ def fit(
     data = _resident(task, part, device)
     if not begun.before:
         start_from(net, data)
-    done = train(net, data, epochs=begun.epochs, hyper=own, seed=seed, deadline=deadline)
+    epochs = worth_it(own, begun.epochs, len(data))
+    done = train(net, data, epochs=epochs, hyper=own, seed=seed, deadline=deadline)
     return Fitted(net, own, begun, done)
 
 

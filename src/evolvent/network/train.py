@@ -28,6 +28,7 @@ PACED = 0.02  # of the time that a training has: how often its schedule is held 
 MARGIN = 0.97  # of the time that is left: the last steps may be slower than those before
 WARM = 7  # steps that find their memory, and tell nothing of how long the others take
 LOOKS = 20  # points of a training curve
+LEAST_STEPS = 1000  # of the longest training that is worth it
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Hyperparameters:
         mixup: alpha of the Beta distribution by which pairs of examples are mixed; 0 is off. [>= 0]
         average: share of the training, at its end, over which weights are averaged; the mean is
             the result, later steps count more; 0 is off. [0..1]
+        longest: the longest training that is worth it, however much longer one is asked for; small
+            data are trained for `LEAST_STEPS` steps all the same; 0 has no limit. [epochs]
         bias_rate: factor of the learning rate of biases and norms. [> 0]
         precision: ``float32``, ``bfloat16`` for autocast, or ``auto``: the faster one, which a run
             measures before its first training (`faster_precision`).
@@ -83,6 +86,7 @@ class Hyperparameters:
     erase: float = 0.0
     mixup: float = 0.0
     average: float = 0.0
+    longest: float = 0.0
     bias_rate: float = 1.0
     precision: str = "float32"
 
@@ -111,10 +115,17 @@ class Hyperparameters:
             ("erase", 0 <= self.erase <= 1, "in [0, 1]; 0 is off"),
             ("mixup", 0 <= self.mixup < math.inf, "at least 0; 0 is off"),
             ("average", 0 <= self.average <= 1, "in [0, 1]; 0 is off"),
+            ("longest", 0 <= self.longest < math.inf, "at least 0; 0 has no limit"),
             ("bias_rate", 0 < self.bias_rate < math.inf, "above 0"),
         ):
             if not allowed:
                 raise SettingError(f"{name}={getattr(self, name)!r}: {rule}")
+
+
+def worth_it(hyper: Hyperparameters, epochs: float, examples: int) -> float:
+    """Return how much of a training of so many examples is worth it, by `longest`. [epochs]"""
+    steps = max(1, examples // min(hyper.batch, examples))
+    return min(epochs, max(hyper.longest, LEAST_STEPS / steps)) if hyper.longest else epochs
 
 
 @dataclass

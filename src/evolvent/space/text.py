@@ -22,6 +22,7 @@ rate            learning rate as a multiple of `LR`
 weight_decay    of the training, as are the following
 label_smoothing share of the target spread over all classes
 schedule        of the learning rate
+longest         training that is worth it; what starts from naive Bayes soon knows its texts by heart
 =============== ====================================================================================
 
 What wins on texts depends on their number and length: bags of words and pairs started from naive
@@ -65,9 +66,15 @@ GENES: dict[str, tuple[Any, ...]] = {
     "weight_decay": (0.0, 0.01, 0.1, 1.0),
     "label_smoothing": (0.0, 0.05, 0.1, 0.2),
     "schedule": ("cosine", "one-cycle", "constant"),
+    "longest": (1.0, 2.0, 3.0, 5.0, 8.0, 16.0),
 }
 NAMES = tuple(GENES)
-RECIPE = ("weight_decay", "label_smoothing", "schedule")  # hyperparameters of the training by name
+RECIPE = (
+    "weight_decay",
+    "label_smoothing",
+    "schedule",
+    "longest",
+)  # hyperparameters of the training by name
 BRANCHES = ("orders", "convolutions", "gru")  # of which the first value is none
 #: genes that are changed by one step
 SCALES = frozenset(NAMES) - {"counted", "pool", "start", "convolutions", "schedule"}
@@ -98,6 +105,7 @@ class Genes(NamedTuple):
     weight_decay: float
     label_smoothing: float
     schedule: str
+    longest: float
 
 
 class Text:

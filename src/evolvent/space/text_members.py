@@ -24,6 +24,7 @@ USUAL: dict[str, Any] = {
     "weight_decay": 0.0,
     "label_smoothing": 0.0,
     "schedule": "cosine",
+    "longest": 3.0,
 }
 #: name -> the genes in which it differs: the bag of words and pairs of Wang & Manning 2012, here learnt
 #: on; the bag of words of logistic regression; the mean of vectors of Joulin et al. 2016 (1607.01759);
@@ -39,13 +40,14 @@ MEMBERS: dict[str, dict[str, Any]] = {
         "start": "fresh",
         "rate": 4.0,
         "dropout": 0.0,
+        "longest": 5.0,
     },
-    "bag-of-words": {"orders": 1, "bits": 18, "start": "fresh", "rate": 4.0},
+    "bag-of-words": {"orders": 1, "bits": 18, "start": "fresh", "rate": 4.0, "longest": 5.0},
     "bayes-pairs-convolutions": {
         "orders": 2,
         "rate": 2.0,
         "convolutions": "3-4-5",
         "thinning": 0.5,
     },
-    "kim": {"convolutions": "3-4-5"},
+    "kim": {"convolutions": "3-4-5", "longest": 8.0},
 }

@@ -61,7 +61,7 @@ EVERY = {
     "bag": arch(),
     "fresh": arch(start="fresh", orders=1, counted="repeats"),
     "mean": arch(pool="mean"),
-    "wide": arch(width=8, orders=3, pool="mean"),
+    "wide": arch(width=8, orders=3, pool="mean", rate=16.0),
     "kim": arch(orders=0, convolutions="3-4-5", filters=16),
     "top": arch(orders=0, convolutions="1-2-3", filters=16, top=4),
     "gru": arch(orders=0, gru=16),
@@ -95,7 +95,7 @@ def test_what_a_text_means_depends_on_itself_alone(name):
 
 @every
 def test_a_training_learns_and_is_the_same_again(name):
-    hyper = dataclasses.replace(ADAM, batch=8, lr=3e-2)
+    hyper = dataclasses.replace(ADAM, batch=8)
     made = [fit(SPACE, EVERY[name], TASK, TASK.train, hyper=hyper, epochs=8) for _ in range(2)]
     for key, value in made[0].state.items():
         assert np.array_equal(value, made[1].state[key]), key
