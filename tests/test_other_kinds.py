@@ -1,9 +1,11 @@
 """Whole runs on tables of numbers and on texts: search, resume, delivery, comparison, transfer."""
 
 import json
+import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -11,6 +13,7 @@ import evolvent as ev
 from evolvent.comparison.paired import compare
 from evolvent.errors import RunError, SettingError
 from evolvent.run import Run
+from evolvent.sklearn import EvolventClassifier
 from evolvent.training import train
 
 TINY: dict[str, Any] = {"estimator": {"epochs": 4.0}, "train": {"epochs": 6.0, "finalists": 1}}
@@ -171,3 +174,91 @@ def test_what_cannot_work_on_a_table_is_refused(tables, tmp_path, options, reaso
 def test_options_for_tables_are_refused_for_others(tmp_path):
     with pytest.raises(SettingError, match="--target is for tables"):
         ev.search("digits", target="y", out=tmp_path / "run")
+
+
+BAGS: dict[str, Any] = {
+    "space": {"bits": [16], "convolutions": ["none", "2-3"], "grus": [0]},
+    "estimator": {"epochs": 4.0},
+    "train": {"epochs": 4.0, "finalists": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def opinions(tables, tmp_path_factory):
+    """Texts of many lengths, some empty, whose class is told by two words in a row."""
+    folder, rng = tmp_path_factory.mktemp("opinions"), np.random.default_rng(0)
+    rows = []
+    for row in range(120):
+        others = " ".join(f"w{k}" for k in rng.integers(40, size=rng.choice((0, 4, 40))))
+        rows.append(f"{others} not {'bad' if row % 2 else 'good'} 😀,{row % 2}")
+    rows[5:7] = [",0", ",1"]
+    (folder / "opinions.csv").write_text("text,label\n" + "\n".join(rows) + "\n", "utf-8")
+    return folder / "opinions.csv"
+
+
+def searched(file, out, **more):
+    return ev.search(
+        file,
+        recipe="text",
+        target="label",
+        text="text",
+        workers=0,
+        settings=BAGS,
+        out=out,
+        **more,
+    )
+
+
+def test_all_tokens_of_texts_are_read_by_a_bag(opinions, tmp_path):
+    run = searched(opinions, tmp_path / "run", budget="8t")
+    assert run.card["recipe"] == "text"
+    told = yaml.safe_load((run.folder / "config.yaml").read_text())
+    assert told["task"] == {"tokens": "all"}
+    assert told["data"]["any_length"] is True
+    reading = json.loads((run.folder / "best" / "reading.json").read_text())
+    assert (reading["tokens"], reading["input"]["any_length"]) == ("all", True)
+    assert run.card["val_score"] > 0.8
+
+
+class Stop:
+    """Interrupts a run at its third result."""
+
+    seen = 0
+
+    def on_result(self, result, **more):
+        self.seen += 1
+        if self.seen == 3:
+            raise KeyboardInterrupt
+
+
+def test_a_search_of_texts_that_is_broken_off_goes_on_the_same(opinions, tmp_path):
+    whole = searched(opinions, tmp_path / "whole", budget="6t")
+    with pytest.raises(KeyboardInterrupt):
+        searched(opinions, tmp_path / "run", budget="6t", callbacks=[Stop()])
+    rest = searched(opinions, tmp_path / "run", budget="6t")
+    told = [
+        [(result.candidate, result.score, result.metrics["loss"]) for result in run.results()]
+        for run in (whole, rest)
+    ]
+    assert told[0] == told[1]
+    assert whole.best.arch == rest.best.arch
+    assert whole.card["val_score"] == rest.card["val_score"]
+    files = [run.folder / "best" / "weights.safetensors" for run in (whole, rest)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_estimators_of_scikit_learn_read_texts_as_the_recipe_does(opinions, tmp_path):
+    frame = pd.read_csv(opinions, keep_default_na=False)
+    settings = BAGS | {"task": {"text": "text"}}
+    model = EvolventClassifier(budget="6t", recipe="text", settings=settings, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(frame[["text"]], frame["label"])
+    assert model.reading_["tokens"] == "all"
+    assert model.score(frame[["text"]], frame["label"]) > 0.8
+    turned = frame[::-1]
+    shares = model.predict_proba(frame[["text"]])
+    assert np.allclose(model.predict_proba(turned[["text"]])[::-1], shares, atol=1e-9)
+    model.save(tmp_path / "net")
+    again = EvolventClassifier.load(tmp_path / "net")
+    assert np.array_equal(again.predict_proba(frame[["text"]]), shares)

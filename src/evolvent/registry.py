@@ -30,6 +30,7 @@ SPACES = {
     "listed": "space.listed:Listed",
     "plain": "space.plain:Plain",
     "stages": "space.stages:Stages",
+    "text": "space.text:Text",
     "topology": "space.topology:Topology",
 }
 STRATEGIES = {

@@ -19,7 +19,7 @@ from .config import recipes
 from .config.config_file import check_format, read_config, write_config
 from .config.pacing import settle
 from .config.request import Request
-from .config.resolve import check_request, check_workers, resolve
+from .config.resolve import check_request, check_workers, reading_of, resolve
 from .config.settings import differences, parse_budget, validated
 from .config.setup import Setup
 from .config.stretches import more_budget, stretched
@@ -218,6 +218,7 @@ class _Session:
         self.began = began or time.monotonic()
         self.asked_workers = workers
         self.identified: Identified | None = None  # the kind of the target, if found out now
+        self.reading: dict[str, Any] = {}  # how the recipe has the data read
 
     @property
     def workers(self) -> int:
@@ -360,6 +361,8 @@ class _Session:
             warm.begin()  # while the data are read
         self.events.phase(f"reading {self.request.task}")
         said = validated("task", self.request.said("task"), settings_of(data))
+        self.reading = reading_of(self.request, kind_of(data, said))
+        said = self.reading | said
         if line := memory_told(data):
             self.events.say(line)
         if before is not None:
@@ -391,7 +394,7 @@ class _Session:
         found = self.identified
         if found is not None:
             data["identified"] = found.to_json()
-        read = {} if found is None else {"kind": found.kind}
+        read = self.reading | ({} if found is None else {"kind": found.kind})
         return setup.described(data=data, read=read, versions=versions())
 
     def _work(self, setup: Setup, store: Store) -> None:

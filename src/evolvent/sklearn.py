@@ -37,6 +37,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from . import registry
+from .config.request import Request
+from .config.resolve import reading_of
 from .config.settings import validated
 from .config.setup import Setup
 from .deliver.export import export
@@ -58,8 +60,9 @@ from .task.memory import NAME, frame_of_array, pandas_frame, typed_labels
 from .task.numbers import inputs, measured, prepared, tell_gaps
 from .task.opening import SETTINGS
 from .task.portable.features import width as width_of
+from .task.portable.ragged import Ragged
 from .task.portable.raw import RawTable
-from .task.portable.tokens import FIRST_WORD, tokens, words
+from .task.portable.tokens import FIRST_WORD, read_texts
 from .task.splitting import LEAST, Parts, note_counts, three_parts
 from .task.text import prepared_texts, texts_of
 from .types import freeze
@@ -69,7 +72,7 @@ if TYPE_CHECKING:
 
 FILE = "estimator.json"  # beside the exported network
 BATCH = 4096  # rows at a time
-TEXTS = ("text", "vocabulary", "length")  # settings of a task of texts
+TEXTS = ("text", "vocabulary", "length", "tokens")  # settings of a task of texts
 COLUMNS = {  # settings of a task that say how its columns are read
     name: kind for name, kind in SETTINGS["frame"].items() if name in (*LISTS, *WORDS, *TEXTS)
 }
@@ -191,6 +194,8 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         given = {part: dict(values) for part, values in (self.settings or {}).items()}
         said = validated("task", given.pop("task", {}), COLUMNS)
         texts = {name: said.pop(name) for name in TEXTS if name in said}
+        if "text" in texts:
+            texts = reading_of(Request(NAME, self.recipe), "text") | texts
         written = [texts["text"]] if "text" in texts else []
         frame = frame_of_table("X", table, asked=Asked.of(said), written=written)
         task = self._task(frame, found, target, seed, texts)
@@ -306,17 +311,27 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         known = [line for line in frame.note if "left out" not in line]  # that `fit` warned of
         _warn([*known, *_strangers(frame, self.reading_, self.rare_)])
         with torch.no_grad():
+            if isinstance(x, Ragged):
+                return self._of_texts(x)
             found = [
                 self.network_(torch.from_numpy(x[at : at + BATCH]))
                 for at in range(0, len(x), BATCH)
             ]
         return torch.cat(found).numpy()
 
-    def _inputs(self, frame: Frame) -> np.ndarray:
-        """Return the inputs of the network: numbers [N, F] float64, or tokens [N, T] int32."""
+    def _of_texts(self, x: Ragged) -> np.ndarray:
+        """Return the outputs for texts of different lengths [N, outputs] float64, in their order."""
+        places = [*x.by_length(BATCH // 16)]
+        found = torch.cat([self.network_(torch.from_numpy(x[index])) for index in places]).numpy()
+        y = np.empty_like(found)
+        y[np.concatenate(places)] = found
+        return y
+
+    def _inputs(self, frame: Frame) -> Any:
+        """Return the inputs of the network: numbers [N, F] float64, or tokens [N, T]."""
         reading = self.reading_
         if reading["kind"] == "text":
-            return tokens(map(words, texts_of(frame, reading["text"])), reading)
+            return read_texts(texts_of(frame, reading["text"]), reading)
         return inputs(_alike(frame, reading), reading).astype(np.float64)
 
     def _seen(self) -> Frame:
@@ -474,6 +489,7 @@ def _described(reading: Mapping[str, Any]) -> Task:
         test=None,
         unit=reading.get("target_unit", 1.0),
         vocabulary=FIRST_WORD + len(reading["words"]) if text else 0,
+        any_length=reading.get("tokens", "words") != "words",
         reading=reading,
         **measured(reading["task"]),
     )

@@ -212,6 +212,7 @@ def _data(setup: Setup, task: str | None, settings: Settings, **columns: str | N
     read = setup.task_settings
     if task:  # how other data are read is theirs to say; what is predicted may stay what it was
         stays = set(COLUMNS if is_table(name) else ()) - ({"kind"} if "text" in said else set())
+        stays |= {"tokens"} & settings_of(name).keys()  # which the network reads
         read = {key: value for key, value in read.items() if key in stays}
     data = open_task(name, dict(read) | said)
     if not data.trainable:

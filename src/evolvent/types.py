@@ -28,6 +28,7 @@ NAMED = (
     "vocabulary",
     "recurrent",
     "mirrored",
+    "any_length",
 )  # of `Facts`, as its JSON says them
 COUNTED = ("train", "validation", "test", "architectures")  # what a task may have counts of
 Status = Literal["ok", "failed", "refused", "cut"]
@@ -66,6 +67,8 @@ class Facts:
         vocabulary: different tokens that inputs are made of; 0 if they are no tokens. [count]
         recurrent: whether an input is less than the whole state of the world.
         mirrored: whether a mirrored image keeps its label.
+        any_length: whether inputs are tokens of any number, of which `input_shape` is a usual one, and
+            words outside the vocabulary have tokens above it.
         counts: examples per part, or architectures. [count]
         archs: the architectures of a table. They are no part of the JSON: whoever reads that gives
             those that it knows.
@@ -78,6 +81,7 @@ class Facts:
     vocabulary: int = 0
     recurrent: bool = False
     mirrored: bool = False
+    any_length: bool = False
     counts: Mapping[str, int] = field(default_factory=dict)
     archs: tuple[str, ...] = field(default=(), repr=False, compare=False)
 

@@ -22,7 +22,7 @@ from evolvent.network.build import Assembled, Size, plan
 from evolvent.network.data import Resident
 from evolvent.network.fit import state_of
 from evolvent.network.operations import MODULES
-from evolvent.network.plan import Block, Plan, Value, call
+from evolvent.network.plan import Block, Call, Plan, Value, call
 from evolvent.space import Space
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201, parse
@@ -241,7 +241,12 @@ def test_every_operation_of_ours_can_be_written(toy):
     sizes |= {"inputs": 2, "nodes": 2, "connections": 3, "depth": 1, "recurrent": False}
     sizes |= {"scale": 1.0, "downscale_factor": 1}
     sizes |= {"name": "gelu", "inner": 3, "expansion": 2, "shifts": 0, "mirrored": False}
+    sizes |= {"length": 2, "orders": 2, "bits": 4, "filters": 2, "kernel": 3}
     shapes = {
+        "TokenWindow": (1, 4),
+        "MaskedConv1d": (1, 4),
+        "MaskedGRU": (1, 4),
+        "HashedBag": (1, 4),
         "Linear": (1, 2),
         "Genome": (1, 2),
         "Conv1d": (1, 2, 4),
@@ -257,7 +262,13 @@ def test_every_operation_of_ours_can_be_written(toy):
         wanted = inspect.signature(made).parameters
         args = {key: value for key, value in sizes.items() if key in wanted}
         inputs = ("x", "x") if name == "Reshape" else ("x",)
-        planned = Plan((Block("Network", ("x",), "y", (call("y", name, *inputs, **args),)),))
+        calls: list[Call] = []
+        if name.startswith("Masked"):  # it reads vectors of tokens, and the tokens
+            calls = [call("v", "TokenEmbedding", "x", vocabulary=5, dimension=2)]
+            inputs = ("v", "x")
+            args |= {"hidden": 2} if name == "MaskedGRU" else {}
+        calls.append(call("y", name, *inputs, **args))
+        planned = Plan((Block("Network", ("x",), "y", tuple(calls)),))
         shape = shapes.get(name, (1, 2, 4, 4))
         found = module(text(toy, planned))
         net, x = found["Network"](), torch.ones(shape)

@@ -64,6 +64,7 @@ ELSEWHERE = {
     *("BasicBlock", "Bottleneck", "MBConv"),  # stages
     "Views",  # in test_views
     "Genome",  # genes
+    *("TokenWindow", "MaskedConv1d", "MaskedGRU", "HashedBag"),  # texts
 }
 every_operation = pytest.mark.parametrize(
     ("make", "args", "channels", "stride"),

@@ -1,6 +1,7 @@
 """Texts: words, vocabulary, tokens, classes."""
 
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -10,8 +11,17 @@ from tests.task.helpers import refusal
 
 from evolvent.errors import DataError
 from evolvent.task.frames import Frame
-from evolvent.task.portable.tokens import tokens, words
-from evolvent.task.text import frequent, text_task
+from evolvent.task.portable.ragged import Ragged
+from evolvent.task.portable.tokens import (
+    HASHES,
+    LONGEST,
+    all_tokens,
+    characters,
+    pieces,
+    tokens,
+    words,
+)
+from evolvent.task.text import are_codes, frequent, text_task
 
 
 def column(cells):
@@ -115,3 +125,95 @@ def test_what_cannot_be_learnt_is_one_clear_line(frame, reason):
     with pytest.raises(DataError) as error:
         task(frame)
     assert reason in refusal(error)
+
+
+# ---- all tokens of a text --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("It's GOOD.<br /><br/>Very good!", ["it's", "good", ".", "very", "good", "!"]),
+        ("7.5 stars, 10/10 &amp; more", ["7.5", "stars", ",", "10", "/", "10", "&", "more"]),
+        ("so 😀👍 :)", ["so", "😀", "👍", ":", ")"]),
+        ("Üble_Straße", ["üble", "_", "straße"]),
+        ("好电影 ok", ["好电", "电影", "ok"]),
+        ("映 だ", ["映", "だ"]),
+        ("สวัสดี", ["สว", "วั", "ัส", "สด", "ดี"]),
+        ("फ़िल्म अच्छी", ["फ़िल्म", "अच्छी"]),
+        ("", []),
+        ("<p> </p>", []),
+    ],
+)
+def test_all_of_a_text_is_read(text, wanted):
+    assert pieces(text) == wanted
+
+
+@given(st.text(max_size=300))
+def test_the_pieces_of_any_text_have_no_blanks(text):
+    for piece in pieces(text):
+        assert piece.split() == [piece]
+        assert piece == piece.lower()
+
+
+def test_codes_are_read_by_their_pairs_of_characters():
+    assert characters(" AB-1 ") == ["\x02a", "ab", "b-", "-1", "1\x03"]
+    assert characters("  ") == []
+
+
+def test_short_texts_of_words_that_occur_once_are_codes():
+    assert are_codes([f"X{i}-{i % 7}" for i in range(50)])
+    assert not are_codes([f"a {'good' if i % 2 else 'bad'}" for i in range(50)])
+    assert not are_codes([f"a long text of many words, number {i}" for i in range(50)])
+    assert not are_codes([""] * 50)
+
+
+def test_unknown_words_are_hashes_above_the_vocabulary_the_same_everywhere():
+    found = all_tokens([["a", "b", "strange"], [], ["strange"]], ["a", "b"])
+    assert found[:].tolist()[0][:2] == [2, 3]
+    assert found.lengths.tolist() == [3, 0, 1]
+    assert found[np.array([2])].tolist() == [[4 + zlib.crc32(b"strange") % (HASHES - 4)]]
+
+
+def test_of_a_very_long_text_the_begin_and_the_end_are_kept():
+    text = [str(i) for i in range(LONGEST + 100)]
+    found = all_tokens([text], [])
+    ends = all_tokens([[text[0], text[-1]]], [])[:][0]
+    assert found.lengths.tolist() == [LONGEST]
+    assert found[:][0][[0, -1]].tolist() == ends.tolist()
+
+
+def test_a_task_of_all_tokens_has_texts_of_their_own_lengths():
+    frame = reviews(text=column(["!" * (1 + i % 7) + " 3.5" for i in range(40)]))
+    made = task(frame, tokens="all")
+    assert made.any_length
+    assert made.facts.any_length
+    assert made.reading["tokens"] == "all"
+    assert isinstance(made.train.x, Ragged)
+    lengths = {int(n) for part in (made.train, made.validation, made.test) for n in part.x.lengths}
+    assert lengths == set(range(2, 9))
+    again = task(frame, tokens="all")
+    assert again.fingerprint == made.fingerprint != task(reviews(), tokens="all").fingerprint
+
+
+def test_a_task_of_codes_says_that_it_reads_characters():
+    made = task(reviews(text=column([f"Q{i}x{i % 5}" for i in range(40)])), tokens="all")
+    assert made.reading["tokens"] == "characters"
+    assert any("characters" in line for line in made.note)
+
+
+def test_the_parts_of_texts_are_joined_for_the_final_training():
+    made = task(reviews(), tokens="all")
+    both = made.everything
+    assert len(both) == len(made.train) + len(made.validation)
+    joined = both.x[np.array([len(made.train)])]
+    assert joined[0, : made.validation.x.lengths[0]].tolist() == made.validation.x[:1][0].tolist()
+
+
+def test_rows_of_different_lengths_are_padded_when_they_are_taken_out():
+    rows = Ragged.of([[1, 2, 3], [], [4]])
+    assert rows[:].tolist() == [[1, 2, 3], [0, 0, 0], [4, 0, 0]]
+    assert rows[1:2].tolist() == [[0]]
+    assert rows.taken(np.array([2, 0]))[:].tolist() == [[4, 0, 0], [1, 2, 3]]
+    assert rows.shape == (3, 3)
+    assert [index.tolist() for index in rows.by_length(2)] == [[1, 2], [0]]

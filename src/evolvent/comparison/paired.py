@@ -19,7 +19,7 @@ import yaml
 
 from ..config.pacing import settle
 from ..config.request import Request
-from ..config.resolve import resolve
+from ..config.resolve import reading_of, resolve
 from ..config.settings import PARTS, differences, validated
 from ..config.setup import Asked, Draft, Setup
 from ..engine.store import Store
@@ -31,7 +31,7 @@ from ..execute.waiting import as_done
 from ..files import write_atomically
 from ..identification import settings_with_kind
 from ..task import AnyTask
-from ..task.opening import open_task, settings_of, with_columns
+from ..task.opening import kind_of, open_task, settings_of, with_columns
 from . import statistics
 from .play import Trace, play
 
@@ -89,12 +89,12 @@ def compare(
     said = with_columns(task, given.get("task", {}), target=target, text=text, kind=kind)
     if said:
         given["task"] = said
-    read, _ = settings_with_kind(
-        task, validated("task", said, settings_of(task)), seconds=None, seed=0, say=say
-    )
-    opened = open_task(task, read)
     shared = {part: given[part] for part in PARTS if part in given}
     request = Request(task, recipe, space, None, estimator, budget, 0, set=shared)
+    known = validated("task", said, settings_of(task))
+    known = reading_of(request, kind_of(task, known)) | known
+    read, _ = settings_with_kind(task, known, seconds=None, seed=0, say=say)
+    opened = open_task(task, read)
     count = cores() if workers is None else workers
     setups: dict[str, Setup] = {}
     for name in names:

@@ -27,7 +27,8 @@ class Recipe:
         estimator: name of its estimator.
         deliver: ``retrain``, ``continue`` or ``as-is``.
         source: where it comes from.
-        settings: part -> settings, for the parts space, strategy, estimator, train.
+        settings: part -> settings, for the parts task (how the data are read), space, strategy,
+            estimator, train.
         by_kind: kind of task -> the same, where data of that kind need others.
     """
 
@@ -103,6 +104,24 @@ RECIPES = {
             "train": {"share": 0.8, "finalists": 2},
         },
         VIEWS,
+    ),
+    "text": Recipe(
+        "text",
+        "asha",
+        "full",
+        "retrain",
+        "bags of n-grams from naive Bayes, convolutions and recurrent units, known ones first",
+        {
+            "strategy": {
+                "levels": 3,
+                "known": True,
+                "sampler": "regularized-evolution",
+                "continue_": False,
+            },
+            "estimator": {"aim": 26, "warmup": 0.0},
+            "train": {"share": 0.5, "finalists": 2},
+        },
+        {"text": {"task": {"tokens": "all"}}},
     ),
     "random": Recipe(
         "cell201",

@@ -109,6 +109,20 @@ def _check_known(parts: Parts) -> None:
         )
 
 
+def reading_of(request: Request, kind: str | None) -> dict[str, Any]:
+    """Return the settings with which the recipe of a request has its data read, for its own space.
+
+    Args:
+        request: of the user, whose own settings of the data come before these.
+        kind: of the task, as far as its name tells.
+    """
+    name = request.recipe or recipes.DEFAULT.get(kind or "")
+    if name is None or kind is None:
+        return {}
+    recipe = recipes.find(name)
+    return recipe.of("task", kind) if request.space in (None, recipe.space) else {}
+
+
 def resolve(request: Request, task: Any) -> Draft:
     """Return names and validated settings of every part of a run.
 

@@ -6,6 +6,7 @@ import evolvent: it loads the network from the folder and must give the outputs 
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import re
@@ -109,6 +110,7 @@ def load(folder=Path(__file__).parent, views=True) -> nn.Module:
 TOLERANCE = 1e-4  # of the largest output, or of 1
 PROOF_SECONDS = 2.0  # that a proof gets however late it is: a warm process needs a fraction of it
 NO_TIME = "not run by itself: the budget left no time for it"
+TRAINING_ONLY = ("start",)  # methods of operations that a delivered network has no use for
 WIDTH = 100  # of the source [characters]
 INDENT = "    "
 PREDICTORS = Path(__file__).parent / "predict"  # one program per kind of task
@@ -213,6 +215,7 @@ def reading(task: NetworkTask) -> dict[str, Any]:
     inputs: dict[str, Any] = {"shape": list(task.input_shape), "type": "float32"}
     if task.vocabulary:
         inputs |= {"type": "int64", "below": task.vocabulary}
+        inputs |= {"any_length": True} if getattr(task, "any_length", False) else {}
     return {"kind": task.kind, "input": inputs, **task.reading}
 
 
@@ -287,7 +290,8 @@ def source(plan: Plan, task: NetworkTask, *, title: str, provenance: str) -> str
     seen = plan.views
     footer = FOOTER.replace(LOAD, LOAD_WITH_VIEWS.format(count=seen)) if seen > 1 else FOOTER
     foot = [PREPROCESS, footer] if task.mean else [footer]
-    shapes = f"[B, {', '.join(map(str, task.input_shape))}] -> [B, {task.outputs}]."
+    shape = "T" if getattr(task, "any_length", False) else ", ".join(map(str, task.input_shape))
+    shapes = f"[B, {shape}] -> [B, {task.outputs}]."
     classes.append(_class(plan.network, plan, shapes))
     return "\n\n\n".join(part.strip("\n") for part in (head, *classes, *foot)) + "\n"
 
@@ -338,7 +342,16 @@ def _is_ours(name: str) -> bool:
 
 
 def _operation(name: str) -> str:
-    return re.sub(r" *# type: ignore.*", "", inspect.getsource(MODULES[name]))
+    """Return the source of an operation, without what begins a training."""
+    text = re.sub(r" *# type: ignore.*", "", inspect.getsource(MODULES[name]))
+    lines = text.splitlines()
+    (defined,) = ast.parse(text).body
+    assert isinstance(defined, ast.ClassDef)
+    for part in reversed(defined.body):
+        if isinstance(part, ast.FunctionDef) and part.name in TRAINING_ONLY:
+            first = min([part.lineno, *(each.lineno for each in part.decorator_list)])
+            del lines[first - 1 : part.end_lineno]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _class(block: Block, plan: Plan, shapes: str = "") -> str:

@@ -101,13 +101,15 @@ def convert(folder: Path) -> float:
     import torch
 
     net, described = _network(folder), json.loads((folder / "reading.json").read_text("utf-8"))
-    part, batch = _part(folder), torch.export.Dim("batch")
+    part, sizes = _part(folder), {0: torch.export.Dim("batch")}
+    if described["input"].get("any_length"):
+        sizes[1] = torch.export.Dim("tokens", min=2)
     program = torch.onnx.export(
         net,
         (_example(described["input"], 2),),
         input_names=["input"],
         output_names=["output"],
-        dynamic_shapes=({0: batch},),
+        dynamic_shapes=(sizes,),
         dynamo=True,
         verbose=False,
     )

@@ -34,6 +34,7 @@ FAMILIES = (
     "layers",
     "plain",
     "stages",
+    "text",
     "topology",
 )
 
@@ -44,7 +45,8 @@ TRIED = 20  # random architectures, of which one must become a network
 class Data(Protocol):
     """The shapes that a network takes from its task.
 
-    Images that keep their label in a mirror have ``mirrored``, as `Facts` and `Task` do.
+    Images that keep their label in a mirror have ``mirrored``, and texts of any length ``any_length``,
+    as `Facts` and `Task` do.
     """
 
     @property

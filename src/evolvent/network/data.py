@@ -9,14 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..task import Part, Task
+from ..task.portable.ragged import Ragged
 from ..types import State
 
+POOL = 16  # batches whose texts are sorted by length
 DEVICE_SHARE = 0.4  # of the memory that is free on a device, for one part of the data
 
 
@@ -58,6 +61,14 @@ class Resident:
         """Yield the whole part once, in its order; the last batch may be smaller."""
         for start in range(0, len(self), size):
             yield self.batch(slice(start, start + size))
+
+    def whole(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the whole part once, in whatever order is fast."""
+        return self.in_order(size)
+
+    def grouped(self, order: Tensor, size: int, generator: torch.Generator) -> Tensor:
+        """Return an order [N] in which batches of `size` are fast, as random as it can be."""
+        return order
 
     def shuffled(
         self,
@@ -143,8 +154,35 @@ class Streamed(Resident):
         return _channels_first(_tensor(self.part.x[at])).to(self.device)
 
 
+class Unpadded(Streamed):
+    """Texts of different lengths, padded batch by batch; a batch has texts of similar lengths."""
+
+    def _hold(self, part: Part) -> None:
+        super()._hold(part)
+        self.rows = cast(Ragged, part.x)
+
+    def whole(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the whole part once, the shortest texts first."""
+        for index in self.rows.by_length(size):
+            yield self.batch(torch.from_numpy(index).to(self.device))
+
+    def grouped(self, order: Tensor, size: int, generator: torch.Generator) -> Tensor:
+        """Sort texts by length within pools of `POOL` batches; the batches come in random order."""
+        lengths = torch.from_numpy(self.rows.lengths)
+        pools = torch.split(order, POOL * size)
+        ordered = [pool[lengths[pool].argsort(stable=True)] for pool in pools]
+        batches = [batch for pool in ordered for batch in torch.split(pool, size)]
+        last = [batch for batch in batches if len(batch) < size]  # left out of a pass
+        batches = [batch for batch in batches if len(batch) == size]
+        places = torch.randperm(len(batches), generator=generator).tolist()
+        return torch.cat([*(batches[place] for place in places), *last])
+
+
 def loader(task: Task, part: Part, *, device: str = "cpu") -> Resident:
     """Return `part` resident on the device where it fits, else streamed to it."""
+    x: object = part.x  # declared as an array
+    if isinstance(x, Ragged):
+        return Unpadded(task, part, device=device)
     small = isinstance(part.x, np.ndarray) and part.x.nbytes <= DEVICE_SHARE * _free(device)
     return (Resident if small else Streamed)(task, part, device=device)
 
@@ -186,7 +224,8 @@ class Shuffled:
     def __next__(self) -> tuple[Tensor, Tensor]:
         if self.place == self.per_pass:
             self.place, self.passes = 0, self.passes + 1
-            self.order = torch.randperm(len(self.data), generator=self.generator)
+            order = torch.randperm(len(self.data), generator=self.generator)
+            self.order = self.data.grouped(order, self.size, self.generator)
         chosen = self.order[self.place * self.size : (self.place + 1) * self.size]
         x, y = self.data.batch(chosen.to(self.data.device))
         self.place += 1

@@ -20,8 +20,9 @@ from ..types import Arch, State
 from .build import Assembled, Size, build
 from .data import Resident, loader
 from .operations import Views
-from .train import Hyperparameters, Training, evaluate, train
+from .train import Hyperparameters, Training, evaluate, place, train, worth_it
 
+START_BATCH = 250  # of what weights are started from [count]
 TRAINED = "trained_epochs"  # a state says beside its weights how long they were trained
 
 
@@ -113,8 +114,23 @@ def fit(
     begun = begin(net, epochs)
     own = with_own_training(hyper, space, arch)
     data = _resident(task, part, device)
-    done = train(net, data, epochs=begun.epochs, hyper=own, seed=seed, deadline=deadline)
+    if not begun.before:
+        start_from(net, data)
+    epochs = worth_it(own, begun.epochs, len(data))
+    done = train(net, data, epochs=epochs, hyper=own, seed=seed, deadline=deadline)
     return Fitted(net, own, begun, done)
+
+
+def start_from(net: nn.Module, data: Resident) -> None:
+    """Let operations with a `start` set their fresh weights from the data that will be learnt from.
+
+    ``start(batches)`` is given all batches of inputs and targets, so such an operation must read the
+    network's own inputs. It is called for fresh weights only: those that were trained contain it.
+    """
+    place(net, data.device)
+    for module in net.modules():
+        if (start := getattr(module, "start", None)) is not None:
+            start(data.whole(START_BATCH))
 
 
 def scored(

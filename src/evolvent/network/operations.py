@@ -1,6 +1,7 @@
 """The operations that networks are made of. Each class stands alone: `export` copies its source.
 
-`MODULES` also names the module of `genome`, and the training-only modules of `regularisers`.
+`MODULES` also names the module of `genome`, those of `text_operations`, and the training-only modules
+of `regularisers`.
 
 All keep the channels-last memory format of their input, which decides the speed of convolutions on a
 CPU; a test asserts it. Images are [B, C, H, W]. ``stride`` 2 gives ceil(H / 2) x ceil(W / 2).
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from .genome import Genome
 from .regularisers import Auxiliary, DropPath
+from .text_operations import HashedBag, MaskedConv1d, MaskedGRU, TokenWindow
 
 
 class ConvBN(nn.Sequential):
@@ -619,6 +621,10 @@ MODULES: dict[str, type[nn.Module]] = {
         Bottleneck,
         MBConv,
         Views,
+        TokenWindow,
+        MaskedConv1d,
+        MaskedGRU,
+        HashedBag,
         Genome,
         DropPath,
         Auxiliary,

@@ -239,6 +239,20 @@ class MixedBlock:
         return MixedBlock(block.name, block.inputs, block.output, block.calls)
 
 
+def windowed(calls: list[Call], data: Any, vocabulary: int) -> str:
+    """Return the variable of a text's tokens, of which a network reads a fixed number.
+
+    Texts of any length (``any_length`` of the data) are cut or padded by a first call.
+    """
+    if not getattr(data, "any_length", False):
+        return "x"
+    length = data.input_shape[0]
+    calls.append(
+        call("window", "TokenWindow", "x", length=length, vocabulary=vocabulary, fixed=True)
+    )
+    return "window"
+
+
 def call(out: str, op: str, *inputs: str, **args: Value) -> Call:
     """Return a `Call`, written in one line."""
     return Call(out, op, inputs, tuple(args.items()))

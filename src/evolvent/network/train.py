@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..errors import CandidateFailed, SettingError
 from ..types import State
 from .data import Resident
+from .lazy import WithLazyRows, lazy_tables
 from .losses import LOSSES
 from .muon import Muon, inner
 
@@ -27,6 +28,7 @@ PACED = 0.02  # of the time that a training has: how often its schedule is held 
 MARGIN = 0.97  # of the time that is left: the last steps may be slower than those before
 WARM = 7  # steps that find their memory, and tell nothing of how long the others take
 LOOKS = 20  # points of a training curve
+LEAST_STEPS = 1000  # of the longest training that is worth it
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Hyperparameters:
         schedule: ``one-cycle`` (linear up, linear down to 0), ``cosine`` or ``constant``.
         warmup: share of the steps in which the rate rises. [0..1)
         label_smoothing: share of the target spread over all classes, if targets are classes. [0..1)
-        clip: largest norm of the gradient; 0 is off.
+        clip: largest norm of the gradient, sparse ones left out; 0 is off.
         augment: whether to change inputs as the task allows.
         shift_from: training length from which images are also shifted and cut out, which makes the
             result of a shorter training worse. [epochs]
@@ -59,6 +61,8 @@ class Hyperparameters:
         mixup: alpha of the Beta distribution by which pairs of examples are mixed; 0 is off. [>= 0]
         average: share of the training, at its end, over which weights are averaged; the mean is
             the result, later steps count more; 0 is off. [0..1]
+        longest: the longest training that is worth it, however much longer one is asked for; small
+            data are trained for `LEAST_STEPS` steps all the same; 0 has no limit. [epochs]
         bias_rate: factor of the learning rate of biases and norms. [> 0]
         precision: ``float32``, ``bfloat16`` for autocast, or ``auto``: the faster one, which a run
             measures before its first training (`faster_precision`).
@@ -82,6 +86,7 @@ class Hyperparameters:
     erase: float = 0.0
     mixup: float = 0.0
     average: float = 0.0
+    longest: float = 0.0
     bias_rate: float = 1.0
     precision: str = "float32"
 
@@ -110,10 +115,17 @@ class Hyperparameters:
             ("erase", 0 <= self.erase <= 1, "in [0, 1]; 0 is off"),
             ("mixup", 0 <= self.mixup < math.inf, "at least 0; 0 is off"),
             ("average", 0 <= self.average <= 1, "in [0, 1]; 0 is off"),
+            ("longest", 0 <= self.longest < math.inf, "at least 0; 0 has no limit"),
             ("bias_rate", 0 < self.bias_rate < math.inf, "above 0"),
         ):
             if not allowed:
                 raise SettingError(f"{name}={getattr(self, name)!r}: {rule}")
+
+
+def worth_it(hyper: Hyperparameters, epochs: float, examples: int) -> float:
+    """Return how much of a training of so many examples is worth it, by `longest`. [epochs]"""
+    steps = max(1, examples // min(hyper.batch, examples))
+    return min(epochs, max(hyper.longest, LEAST_STEPS / steps)) if hyper.longest else epochs
 
 
 @dataclass
@@ -232,6 +244,8 @@ class Trainer:
         self.net, self.data, self.steps, self.hyper, self.done = net, data, steps, hyper, 0
         self.whole = steps  # of which `pace` may leave some out
         self.optimizer = _optimizer(net, hyper)
+        lazy = {id(weight) for weight in lazy_tables(net)}
+        self._dense = [weight for weight in net.parameters() if id(weight) not in lazy]
         self.loss = LOSSES[data.task.loss].mean
         generator = torch.Generator().manual_seed(seed)
         self.batches = data.shuffled(
@@ -281,7 +295,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(everything)
         if self.hyper.clip:
-            nn.utils.clip_grad_norm_(self.net.parameters(), self.hyper.clip)
+            nn.utils.clip_grad_norm_(self._dense, self.hyper.clip)
         if not self.optimizer.state and self.hyper.optimizer == "sgd" and self.hyper.momentum:
             # the fused step needs a velocity for all weights or for none, but some may join late
             for group in self.optimizer.param_groups:
@@ -453,8 +467,20 @@ def rate(hyper: Hyperparameters, share: float) -> float:
 
 
 def _optimizer(net: nn.Module, hyper: Hyperparameters) -> torch.optim.Optimizer:
-    weights = [p for p in net.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in net.parameters() if p.requires_grad and p.ndim <= 1]
+    """Return the optimiser of a training; tables with sparse gradients learn by lazy Adam."""
+    tables = lazy_tables(net)
+    rest = _dense_optimizer(net, hyper, without={id(table) for table in tables})
+    if not tables:
+        return rest
+    return WithLazyRows(rest, tables, lr=hyper.lr, weight_decay=hyper.weight_decay)
+
+
+def _dense_optimizer(
+    net: nn.Module, hyper: Hyperparameters, without: set[int]
+) -> torch.optim.Optimizer:
+    trained = [p for p in net.parameters() if p.requires_grad and id(p) not in without]
+    weights = [p for p in trained if p.ndim > 1]
+    others = [p for p in trained if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
         {"params": weights, "weight_decay": hyper.weight_decay},
         {"params": others, "weight_decay": 0.0, "factor": hyper.bias_rate},
@@ -522,7 +548,7 @@ def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, f
     measure = LOSSES[data.task.loss]
     sums = torch.zeros((), device=data.device)
     with torch.inference_mode():
-        for x, y in data.in_order(batch):
+        for x, y in data.whole(batch):
             sums = sums + measure.sums(net(x), y)
     found = sums.tolist()
     if not all(map(math.isfinite, found)):

@@ -26,7 +26,8 @@ class Part:
     Args:
         x: inputs; images are [N, H, W, C], uint8 or float32.
             numbers are [N, F] float32, tokens [N, T] int32. Inputs too large for memory are
-            `rows.Rows`, which are read when they are indexed.
+            `rows.Rows`, which are read when they are indexed; texts of different lengths are
+            `portable.ragged.Ragged`, which are padded when they are indexed.
         y: targets; classes are [N] int64 in ``range(outputs)``, quantities [N] float32 in units of
             `Task.unit` from their mean.
     """
@@ -175,6 +176,8 @@ class Task:
         metric: the score, higher is better: ``"accuracy"``, a fraction, 0 to 1; ``"r2"``, the share
             of a quantity's variance that is explained, at most 1.
         vocabulary: number of different tokens; 0 if inputs are not tokens. [count]
+        any_length: whether inputs have any number of tokens, `input_shape` being a usual one; then
+            tokens may lie at or above `vocabulary`, which are hashes of words outside it.
         unit: of a quantity: its standard deviation in the training part. [its own unit]
         seed: of the split.
         note: what a user should know about how the data were read, one line each.
@@ -197,6 +200,7 @@ class Task:
     loss: str = "cross-entropy"
     metric: str = "accuracy"
     vocabulary: int = 0
+    any_length: bool = False
     unit: float = 1.0
     seed: int = 0
     note: tuple[str, ...] = ()
@@ -226,6 +230,7 @@ class Task:
             self.outputs,
             vocabulary=self.vocabulary,
             mirrored=self.mirrored,
+            any_length=self.any_length,
             counts=self.counts,
         )
 

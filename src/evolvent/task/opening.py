@@ -27,6 +27,7 @@ _SPLIT = {"seed": int, "validation": float, "fraction": float}
 _TOKENS = {
     "vocabulary": Annotated[int, Field(ge=10)],
     "length": Annotated[int, Field(ge=2, le=100_000)],
+    "tokens": Literal["words", "all", "characters"],
 }
 #: kind of name -> the settings that its reader takes (`--set task.name=value`).
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -144,7 +145,7 @@ def with_option(name: str, settings: Mapping[str, Any], key: str, value: Any) ->
     return dict(settings) | {key: value}
 
 
-def kind_of(name: str, settings: Mapping[str, Any]) -> str | None:
+def kind_of(name: str | Given, settings: Mapping[str, Any]) -> str | None:
     """Return the kind of the task `name`, as its name and its settings tell without its data."""
     form = _form(name)
     if form == "frame":

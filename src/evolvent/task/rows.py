@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from ..errors import DataError
+from .portable.ragged import Ragged
 
 BLOCK = 2**24  # read at a time [bytes]
 
@@ -175,14 +176,16 @@ class Rows:
 
 
 def taken(x: Any, index: np.ndarray) -> np.ndarray:
-    """Return the rows `index` of an array, or of `Rows`, which are not read."""
-    return cast(np.ndarray, x.taken(index) if isinstance(x, Rows) else x[index])
+    """Return the rows `index` of an array, of `Rows`, which are not read, or of `Ragged` ones."""
+    return cast(np.ndarray, x.taken(index) if isinstance(x, Rows | Ragged) else x[index])
 
 
 def joined(first: Any, second: Any) -> np.ndarray:
     """Return the rows of one array and then those of another; of `Rows` none are read."""
     if isinstance(first, Rows) and isinstance(second, Rows):
         return cast(np.ndarray, Rows.of(Joined((first, second))))
+    if isinstance(first, Ragged) and isinstance(second, Ragged):
+        return cast(np.ndarray, first.and_then(second))
     return np.concatenate([first[:], second[:]])
 
 

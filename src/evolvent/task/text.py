@@ -1,14 +1,17 @@
 """Texts and their classes: words become tokens, by a vocabulary of the training part.
 
-The words of a text are its runs of letters and digits in lower case, without HTML tags; in scripts
-that are written without blanks every sign is a word. The first token pads short texts, the second
-stands for any word outside the vocabulary.
+A task has its texts in one of two forms. With ``tokens="words"`` the words of a text are its runs of
+letters and digits in lower case, without HTML tags; in scripts that are written without blanks every
+sign is a word. Texts have equal lengths, the first token pads short ones, the second stands for any
+word outside the vocabulary. With ``tokens="all"`` a text is all of its words, numbers, signs of
+punctuation and emoji, however many there are, a word outside the vocabulary is a hash of its letters,
+and scripts without blanks are read as pairs of characters; so are short codes (``"characters"``).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -19,12 +22,14 @@ from .frames import Frame, with_labels
 from .numbers import measured, with_target
 from .portable.columns import CATEGORIES
 from .portable.raw import as_written
-from .portable.tokens import FIRST_WORD, strange_texts, tokens, words
+from .portable.tokens import FIRST_WORD, READERS, as_tokens, read_texts, strange_texts
 from .splitting import Parts, classes_of, three_parts
 
 LEAST_COUNT = 2  # of a word that has a token of its own [times]
 VOCABULARY = 10_000
 LENGTH = 256
+SHORT = 2  # words of the median text, up to which texts may be codes [count]
+RARE = 0.5  # share of different words that occur once, from which on short texts are codes
 
 
 def text_task(
@@ -39,6 +44,7 @@ def text_task(
     fraction: float = 1.0,
     vocabulary: int = VOCABULARY,
     length: int = LENGTH,
+    tokens: str = "words",
     note: Iterable[str] = (),
 ) -> Task:
     """Return the task of classifying texts.
@@ -54,6 +60,8 @@ def text_task(
         fraction: share of the remaining training rows to keep. (0..1]
         vocabulary: most tokens; the most frequent words have one each. [count]
         length: tokens of every text; of a longer one, the first and the last. [count]
+        tokens: ``words``, ``all``, or ``characters``, which ``all`` chooses itself where the texts are
+            short codes; see the module.
         note: further lines for the user.
 
     Raises:
@@ -85,6 +93,7 @@ def text_task(
         seed=seed,
         vocabulary=vocabulary,
         length=length,
+        tokens=tokens,
         test=None if other is None or y_test is None else (other, y_test),
     )
 
@@ -102,6 +111,7 @@ def prepared_texts(
     seed: int,
     vocabulary: int = VOCABULARY,
     length: int = LENGTH,
+    tokens: str = "words",
     test: tuple[Frame, np.ndarray] | None = None,
 ) -> Task:
     """Return the task of classifying texts whose classes are known and whose rows are in parts.
@@ -118,6 +128,7 @@ def prepared_texts(
         seed: of the split.
         vocabulary: most tokens; the most frequent words have one each. [count]
         length: tokens of every text; of a longer one, the first and the last. [count]
+        tokens: ``words``, ``all`` or ``characters``, as of `text_task`.
         test: another table and its classes, which are the test part.
 
     Raises:
@@ -126,9 +137,14 @@ def prepared_texts(
     others = [each for each in frame.columns if each not in (text, target)]
     if others:
         notes.append(f"columns beside {text!r} and {target!r} are not used: {some(others)}")
-    texts = [words(each) for each in texts_of(frame, text)]
+    raw = texts_of(frame, text)
+    if tokens == "all" and are_codes([raw[row] for row in parts["training"]]):
+        tokens = "characters"
+        notes.append(f"column {text!r}: short codes, which are read by their characters")
+    texts = [READERS[tokens](each) for each in raw]
     known = frequent((texts[row] for row in parts["training"]), vocabulary)
-    if not known:
+    hashed = tokens != "words" and any(texts)  # what occurs once has a token too
+    if not (known or hashed):
         raise DataError(
             f"{frame.source!r}: column {text!r} has no word that occurs {LEAST_COUNT} times: more "
             "text is needed"
@@ -143,16 +159,17 @@ def prepared_texts(
         "words": known,
         "length": length,
     }
+    reading |= {} if tokens == "words" else {"tokens": tokens}
     reading |= {"file": dict(frame.how)} if frame.how else {}
     made = {
-        key: Part(tokens((texts[row] for row in rows), reading), y[rows])
+        key: Part(as_tokens((texts[row] for row in rows), reading), y[rows])
         for key, rows in parts.items()
     }
     masks = [strange_texts(part.x).items() for part in made.values()]
     strange = sorted({what for part in masks for what, mask in part if mask.any()})
     reading |= {"strange": strange} if strange else {}  # `predict.py` says nothing of such texts
     if test is not None:
-        made["test"] = Part(tokens(map(words, texts_of(test[0], text)), reading), test[1])
+        made["test"] = Part(read_texts(texts_of(test[0], text), reading), test[1])
     return Task(
         name=name,
         kind="text",
@@ -163,11 +180,21 @@ def prepared_texts(
         validation=made["validation"],
         test=made.get("test"),
         vocabulary=FIRST_WORD + len(known),
+        any_length=tokens != "words",
         seed=seed,
         note=tuple(notes),
         reading=reading,
         **measured("classification"),
     )
+
+
+def are_codes(texts: Sequence[str]) -> bool:
+    """Whether texts are short codes, whose words say little because most of them occur only once."""
+    split = [READERS["words"](text) for text in texts]
+    counts = Counter(word for text in split for word in text)
+    once = sum(count == 1 for count in counts.values())
+    median = sorted(map(len, split))[len(split) // 2] if split else 0
+    return 0 < median <= SHORT and once > RARE * len(counts)
 
 
 def texts_of(frame: Frame, column: str) -> list[str]:

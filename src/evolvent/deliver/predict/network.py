@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ...task.portable.errors import Unreadable
+from ...task.portable.ragged import Ragged
 
 FOLDER = Path(__file__).resolve().parent
 BATCH = 256  # examples at a time, all views counted
@@ -37,18 +38,34 @@ def how_to_read() -> dict[str, Any]:
     return found
 
 
-def outputs(x: np.ndarray) -> Iterator[np.ndarray]:
+def outputs(x: Any) -> Iterator[np.ndarray]:
     """Yield the outputs of the network [B, outputs] float64, batch by batch.
 
     Args:
-        x: raw images, or the inputs of other networks. [N, ...]
+        x: raw images, or the inputs of other networks [N, ...]; of texts of different lengths, which
+            are computed with those of a similar length, all outputs come at once.
     """
+    if isinstance(x, Ragged):
+        yield _in_order(x)
+        return
     net, preprocess = _network()
     size = max(1, BATCH // getattr(getattr(net, "views", None), "count", 1))
     for start in range(0, len(x), size):
         with torch.no_grad():
             y = net(preprocess(np.array(x[start : start + size])))
         yield y.double().numpy()
+
+
+def _in_order(x: Ragged) -> np.ndarray:
+    """Return the outputs of texts [N, outputs], in their order."""
+    places = [*x.by_length(BATCH)]
+    net, preprocess = _network()
+    with torch.no_grad():
+        found = [net(preprocess(x[index])).double().numpy() for index in places]
+    order = np.concatenate(places)
+    y = np.empty((len(x), found[0].shape[1]))
+    y[order] = np.concatenate(found)
+    return y
 
 
 @functools.cache

@@ -15,21 +15,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...task.portable.columns import as_texts
-from ...task.portable.tokens import strange_texts, tokens, words
+from ...task.portable.tokens import read_texts, strange_texts
 from .network import remark
 from .table import column, predict_table, table_at
 
 # ---- from a file to inputs -----------------------------------------------------------------------
 
 
-def inputs(file: Path, reading: dict[str, Any]) -> np.ndarray:
-    """Return the inputs of the network [N, T] int32, as the training data were read."""
+def inputs(file: Path, reading: dict[str, Any]) -> Any:
+    """Return the inputs of the network, tokens, as the training data were read."""
     cells = column(table_at(file, reading), reading["text"], file)
     texts = as_texts(cells, reading["marks"])
-    found = tokens(map(words, texts), reading)
+    found = read_texts(texts, reading)
     for what, mask in strange_texts(found).items():
         if mask.any() and what not in reading.get("strange", ()):
             remark(

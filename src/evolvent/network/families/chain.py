@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...space.chain import Chain, Layer, Signal, signal
 from ...types import Arch
 from ..build import Data, Size
-from ..plan import Block, Call, Plan, Value, call
+from ..plan import Block, Call, Plan, Value, call, windowed
 
 ACTIVATIONS = {
     "relu": "ReLU",
@@ -26,7 +26,7 @@ def plan(space: Chain, arch: Arch, data: Data, size: Size) -> Plan:
     layers = arch[1]
     signals = space.signals(layers, signal(data.input_shape, space.vocabulary))
     calls: list[Call] = []
-    last, flat = "x", signals[0].form == "flat"
+    last, flat = windowed(calls, data, space.vocabulary), signals[0].form == "flat"
     for layer, given in zip(layers, signals[:-1], strict=True):
         if layer[1] == "dense" and not flat:
             last, flat = _flattened(calls, last), True

@@ -11,7 +11,7 @@ from __future__ import annotations
 from ...space import Space
 from ...types import Arch
 from ..build import Data, Size
-from ..plan import Block, Call, Plan, call
+from ..plan import Block, Call, Plan, call, windowed
 
 
 def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
@@ -23,7 +23,7 @@ def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
     if len(data.input_shape) == 3:
         calls, features, what = _convolutions(arch[0], data.input_shape[0], size)
     elif vocabulary:
-        calls, features, what = _words(arch[0], vocabulary, data.input_shape[0])
+        calls, features, what = _words(arch[0], vocabulary, data)
     else:
         calls, features, what = _dense(arch[0], data.input_shape[0])
     last = calls[-1].out
@@ -45,10 +45,12 @@ def _convolutions(width: int, channels: int, size: Size) -> tuple[list[Call], in
     return [*calls, call("features", "pool", last)], c_in, "convolutional "
 
 
-def _words(width: int, vocabulary: int, length: int) -> tuple[list[Call], int, str]:
-    kernel = min(3, length)
-    calls = [
-        call("embedding", "TokenEmbedding", "x", vocabulary=vocabulary, dimension=width),
+def _words(width: int, vocabulary: int, data: Data) -> tuple[list[Call], int, str]:
+    kernel = min(3, data.input_shape[0])
+    calls: list[Call] = []
+    first = windowed(calls, data, vocabulary)
+    calls += [
+        call("embedding", "TokenEmbedding", first, vocabulary=vocabulary, dimension=width),
         call(
             "conv", "Conv1d", "embedding", in_channels=width, out_channels=width, kernel_size=kernel
         ),
