@@ -30,6 +30,7 @@ SPACES = {
     "listed": "space.listed:Listed",
     "plain": "space.plain:Plain",
     "stages": "space.stages:Stages",
+    "tabular": "space.tabular:Tabular",
     "topology": "space.topology:Topology",
 }
 STRATEGIES = {

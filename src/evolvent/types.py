@@ -28,6 +28,7 @@ NAMED = (
     "vocabulary",
     "recurrent",
     "mirrored",
+    "columns",
 )  # of `Facts`, as its JSON says them
 COUNTED = ("train", "validation", "test", "architectures")  # what a task may have counts of
 Status = Literal["ok", "failed", "refused", "cut"]
@@ -66,6 +67,9 @@ class Facts:
         vocabulary: different tokens that inputs are made of; 0 if they are no tokens. [count]
         recurrent: whether an input is less than the whole state of the world.
         mirrored: whether a mirrored image keeps its label.
+        columns: of a table, its inputs in order, as pairs (kind, count): so many ``number``, or so many
+            ``flag`` (0 or 1, or a place on a circle), or the inputs of one ``category``, of which one
+            is 1; () is not known.
         counts: examples per part, or architectures. [count]
         archs: the architectures of a table. They are no part of the JSON: whoever reads that gives
             those that it knows.
@@ -78,6 +82,7 @@ class Facts:
     vocabulary: int = 0
     recurrent: bool = False
     mirrored: bool = False
+    columns: tuple[tuple[str, int], ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     archs: tuple[str, ...] = field(default=(), repr=False, compare=False)
 

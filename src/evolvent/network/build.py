@@ -34,6 +34,7 @@ FAMILIES = (
     "layers",
     "plain",
     "stages",
+    "tabular",
     "topology",
 )
 

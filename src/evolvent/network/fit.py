@@ -14,14 +14,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..errors import EvolventError
 from ..space import Space, training
 from ..task import Part, Task
 from ..types import Arch, State
 from .build import Assembled, Size, build
 from .data import Resident, loader
 from .operations import Views
-from .train import Hyperparameters, Training, evaluate, train
+from .train import Hyperparameters, Training, evaluate, place, train
 
+MOST_BEGUN = 2**22  # numbers in the training rows from which operations begin [count]
 TRAINED = "trained_epochs"  # a state says beside its weights how long they were trained
 
 
@@ -99,8 +101,9 @@ def fit(
         size: of the network.
         hyper: how to train, where the architecture does not say it itself.
         epochs: the training length that is asked for. [epochs, >= 0]
-        begin: is given the fresh network and `epochs`; it may load weights, and says how long the
-            network then trains.
+        begin: is given the fresh network, whose operations have learnt from the rows what they begin
+            with (`started`), and `epochs`; it may load weights, and says how long the network then
+            trains.
         seed: of fresh weights, order and augmentation.
         deadline: `time.monotonic()` at which to stop. [s]
         device: where to bring a `part` that is not resident.
@@ -110,11 +113,50 @@ def fit(
         CandidateFailed: when the loss is no longer a finite number.
     """
     net = build(space, arch, task, size, seed=seed)
-    begun = begin(net, epochs)
     own = with_own_training(hyper, space, arch)
     data = _resident(task, part, device)
+    started(net, data)
+    begun = begin(net, epochs)
     done = train(net, data, epochs=begun.epochs, hyper=own, seed=seed, deadline=deadline)
     return Fitted(net, own, begun, done)
+
+
+def started(net: nn.Module, data: Resident) -> None:
+    """Let every operation that has ``start(inputs, targets)`` learn from the training rows.
+
+    It is called once, with what the operation itself is given for the rows, after the operations before
+    it have begun. The rows are all of the part; of large inputs of numbers some at even distances.
+
+    Args:
+        net: with fresh weights, on any device.
+        data: what it will learn from.
+    """
+    hooks: dict[nn.Module, Any] = {}
+
+    def begin(module: Any, inputs: tuple[Any, ...]) -> None:
+        hooks.pop(module).remove()
+        module.start(*inputs, targets)
+
+    for module in net.modules():
+        if hasattr(module, "start"):
+            hooks[module] = module.register_forward_pre_hook(begin)
+    if not hooks:
+        return
+    place(net, data.device)
+    net.eval()
+    inputs, targets = data.batch(_rows(data))
+    with torch.no_grad():
+        net(inputs)
+    if hooks:
+        names = ", ".join(type(module).__name__ for module in hooks)
+        raise EvolventError(f"{names}: never called, and cannot begin: correct the plan")
+
+
+def _rows(data: Resident) -> slice:
+    """Return the rows that operations begin from: of tokens all, of numbers `MOST_BEGUN` at most."""
+    first, _ = data.batch(slice(0, 1))
+    most = MOST_BEGUN if first.is_floating_point() else first.numel() * len(data)
+    return slice(None, None, max(1, -(-first.numel() * len(data) // most)))
 
 
 def scored(

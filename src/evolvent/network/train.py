@@ -204,7 +204,8 @@ class Trainer:
     """A training in steps: optimiser, schedule and data, each where the last step left them.
 
     Args:
-        net: returns logits [B, outputs] for inputs [B, ...].
+        net: returns logits [B, outputs] for inputs [B, ...], or those of several members
+            [B, members, outputs], whose mean loss is lowered.
         data: what to learn from.
         steps: of the whole schedule. [count, >= 1]
         hyper: optimiser and schedule.
@@ -431,6 +432,9 @@ class Trainer:
 
     def _smoothed(self, logits: Tensor, y: Tensor) -> Tensor:
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
+        if logits.ndim == 3:  # [B, members, outputs], each of which is held against the target
+            y = y.repeat_interleave(logits.shape[1])
+            logits = logits.flatten(0, 1)
         return self.loss(logits, y, self.hyper.label_smoothing)
 
 
