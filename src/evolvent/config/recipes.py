@@ -165,6 +165,23 @@ RECIPES = {
             "estimator": {"aim": 60},
         },
     ),
+    "tabular": Recipe(
+        "tabular",
+        "asha",
+        "full",
+        "retrain",
+        "known networks for tables and mutations of the best, halved in equal seconds",
+        {
+            "strategy": {
+                "levels": 2,
+                "known": True,
+                "sampler": "regularized-evolution",
+                "continue_": False,
+            },
+            "estimator": {"equal": "seconds", "aim": 40},
+            "train": {"share": 0.5, "finalists": 3},
+        },
+    ),
     "large-scale-evolution": Recipe(
         "graph",
         "tournament",

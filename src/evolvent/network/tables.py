@@ -75,8 +75,12 @@ class RobustScale(nn.Module):
 
     def start(self, inputs: Tensor, targets: Tensor) -> None:
         """Learn the scale of the training rows [N, F]; one that is constant becomes 0."""
-        rows = inputs.sort(0).values
-        low, middle, high = (rows[round(q * (len(rows) - 1))] for q in (0.25, 0.5, 0.75))
+        rows, quartiles = inputs.sort(0).values, []
+        for share in (0.25, 0.5, 0.75):
+            rank = share * (len(rows) - 1)
+            below, above = rows[int(rank)], rows[min(int(rank) + 1, len(rows) - 1)]
+            quartiles.append(below.lerp(above, rank - int(rank)))
+        low, middle, high = quartiles
         whole = (rows[-1] - rows[0]) / 2
         spread = torch.where(high > low, high - low, whole)
         self.centre.copy_(middle)

@@ -304,7 +304,7 @@ class Tabular:
             places = [at for at in (place - 1, place + 1) if 0 <= at < len(options)]
         return options[rng.choice(places)] if places else value
 
-    def _cheapest(self, known: Mapping[str, Any]) -> Arch:
+    def _cheapest(self, known: dict[str, Any]) -> Arch:
         """Return the cheapest architecture with the genes that are known, the first ones.
 
         Fewer inputs or a narrow layer may make the layers behind cheaper.

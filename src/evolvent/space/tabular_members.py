@@ -29,6 +29,14 @@ GOOD: dict[str, Any] = {
 }
 #: name -> the genes that differ
 MEMBERS: dict[str, dict[str, Any]] = {
+    # Gorishniy et al. 2022 (2203.05556)
+    "mlp-plr": {
+        "scaling": "quantile",
+        "embedding": "periodic",
+        "embedding_width": 8,
+        "sigma": 0.3,
+        "activation": "relu",
+    },
     # Holzmüller et al. 2024 (2407.04491): scaling, embedding, learnt factors, three layers
     "realmlp": {
         "embedding": "periodic",
@@ -47,14 +55,6 @@ MEMBERS: dict[str, dict[str, Any]] = {
         "members": 8,
         "rate": 0.5,
         "label_smoothing": 0.0,
-    },
-    # Gorishniy et al. 2022 (2203.05556)
-    "mlp-plr": {
-        "scaling": "quantile",
-        "embedding": "periodic",
-        "embedding_width": 8,
-        "sigma": 0.3,
-        "activation": "relu",
     },
     "mlp": {"scaling": "standard", "activation": "relu"},
     "linear": {"scaling": "standard", "depth": 0, "dropout": 0.0, "average": 0.5},
