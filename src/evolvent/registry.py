@@ -57,6 +57,7 @@ STRATEGIES = {
 ESTIMATORS = {
     "full": "estimator.full:Full",
     "inherit": "estimator.inherit:Inherit",
+    "packed": "estimator.packed:Packed",
     "shared": "estimator.shared:Shared",
     "table": "estimator.table:TableEstimator",
     "zerocost": "estimator.zerocost:ZeroCost",

@@ -168,9 +168,9 @@ RECIPES = {
     "tabular": Recipe(
         "tabular",
         "asha",
-        "full",
+        "packed",
         "retrain",
-        "known networks for tables and mutations of the best, halved in equal seconds",
+        "known networks for tables and mutations of the best, in equal seconds; on folds of small sets",
         {
             "strategy": {
                 "levels": 2,
@@ -179,7 +179,7 @@ RECIPES = {
                 "continue_": False,
             },
             "estimator": {"equal": "seconds", "aim": 40},
-            "train": {"share": 0.5, "finalists": 3},
+            "train": {"share": 0.45, "finalists": 3},
         },
     ),
     "large-scale-evolution": Recipe(

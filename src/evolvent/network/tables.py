@@ -220,7 +220,7 @@ class CategoryEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, sum of inputs] -> [B, sum of the smaller of inputs and width]."""
-        found = list(x.split(self.sizes, 1))
+        found = list(torch.split(x, self.sizes, 1))
         for name, table in self.tables.items():
             place = int(name.removeprefix("category"))
             found[place] = found[place] @ table
@@ -248,11 +248,13 @@ class TangentLinear(nn.Linear):
     def reset_parameters(self) -> None:
         """Draw standard normal weights."""
         nn.init.normal_(self.weight)
-        nn.init.zeros_(self.bias)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in_features] -> [..., out_features]."""
-        return F.linear(x, self.weight / self.in_features**0.5, 0.1 * self.bias)
+        bias = None if self.bias is None else 0.1 * self.bias
+        return F.linear(x, self.weight / self.in_features**0.5, bias)
 
 
 class DenseLayer(nn.Module):
@@ -268,7 +270,7 @@ class DenseLayer(nn.Module):
         residual: bool = False,
     ) -> None:
         super().__init__()
-        self.dense = TangentLinear(c_in, c_out)
+        self.dense = TangentLinear(c_in, c_out, bias=not norm)
         self.norm = nn.BatchNorm1d(c_out) if norm else nn.Identity()
         kinds = {"relu": nn.ReLU, "silu": nn.SiLU, "selu": nn.SELU, "mish": nn.Mish}
         self.active = kinds[activation]()

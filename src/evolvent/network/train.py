@@ -519,6 +519,16 @@ def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, f
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers, which argmax would not show.
     """
+    measure = LOSSES[data.task.loss]
+    return measure.metrics(sums_of(net, data, batch=batch), len(data), data.task.unit)
+
+
+def sums_of(net: nn.Module, data: Resident, *, batch: int = 250) -> list[float]:
+    """Return what the loss of `data` adds up over its examples, from which its metrics follow.
+
+    Raises:
+        CandidateFailed: when the outputs are no longer finite numbers.
+    """
     net.eval()
     views = getattr(getattr(net, "views", None), "count", 1)  # each takes the memory of an image
     batch = max(1, batch // views)
@@ -528,9 +538,9 @@ def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, f
     with torch.inference_mode():
         for x, y in data.in_order(batch):
             sums = sums + measure.sums(net(x), y)
-    found = sums.tolist()
+    found: list[float] = sums.tolist()
     if not all(map(math.isfinite, found)):
         raise CandidateFailed(
             "the network's outputs are not finite: a lower learning rate may help"
         )
-    return measure.metrics(found, len(data), data.task.unit)
+    return found

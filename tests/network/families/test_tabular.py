@@ -117,7 +117,7 @@ def test_the_kinds_of_inputs_are_those_of_the_columns(tmp_path):
     lines = ["a,colour,b,y"]
     for row in range(120):
         b = "" if row % 7 == 0 else f"{rng.normal():.3f}"
-        lines.append(f"{rng.normal():.3f},{'red green blue'.split()[row % 3]},{b},{row % 2}")
+        lines.append(f"{rng.normal():.3f},{['red', 'green', 'blue'][row % 3]},{b},{row % 2}")
     (tmp_path / "t.csv").write_text("\n".join(lines))
     frame = read_frame(tmp_path / "t.csv")
     made = numbers_task("t", frame, target="y", kind="classification")
