@@ -60,7 +60,7 @@ def _tied(best: Result, other: Result) -> bool:
         return False
     gaps = [one - two for one, two in zip(scores, others, strict=True)]
     folds = best.metrics.get("folds", len(gaps))  # repeats see the same rows again
-    return statistics.fmean(gaps) <= statistics.stdev(gaps) / math.sqrt(folds)
+    return bool(statistics.fmean(gaps) <= statistics.stdev(gaps) / math.sqrt(folds))
 
 
 def distinct(results: Iterable[Result], space: Space, count: int) -> list[Result]:

@@ -178,7 +178,7 @@ RECIPES = {
                 "sampler": "regularized-evolution",
                 "continue_": False,
             },
-            "estimator": {"equal": "seconds", "aim": 40},
+            "estimator": {"equal": "seconds", "aim": 16},
             "train": {"share": 0.45, "finalists": 3},
         },
     ),

@@ -151,8 +151,9 @@ class QuantileScale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, F] -> [B, F]."""
-        normal = self.ramps.normal
-        return (self.ramps(x) * normal.diff()).sum(2) + normal[:, 0]
+        normal, ramps = self.ramps.normal, self.ramps(x)
+        scaled: Tensor = (ramps * normal.diff()).sum(2) + normal[:, 0]
+        return scaled
 
 
 class PiecewiseLinear(nn.Module):
