@@ -11,6 +11,7 @@ from evolvent.estimator.full import Full
 from evolvent.estimator.packed import Packed, folds_by_default
 from evolvent.network.data import loader
 from evolvent.network.fit import fit
+from evolvent.network.packed import train_pack
 from evolvent.network.train import Hyperparameters, sums_of
 from evolvent.space.chain import Chain
 from evolvent.space.tabular import Tabular
@@ -35,13 +36,13 @@ def answer(result):
 @pytest.fixture
 def packs(monkeypatch):
     """The sizes of the packs that were trained."""
-    found, inner = [], packed.train_pack
+    found, inner = [], train_pack
 
-    def train_pack(members, *given, **more):
+    def counted(members, *given, **more):
         found.append(len(members))
         return inner(members, *given, **more)
 
-    monkeypatch.setattr(packed, "train_pack", train_pack)
+    monkeypatch.setattr(packed, "train_pack", counted)
     return found
 
 
@@ -109,10 +110,9 @@ def test_candidates_share_the_folds_and_not_the_weights():
     again = Packed(SPACE, TASK, folds=4, repeats=1)
     for one, other in zip(estimator.folds, again.folds, strict=True):
         assert np.array_equal(one.held_out, other.held_out)
-    one, other = (
-        each.result for each in estimator.evaluate_many([(candidate(0), {}), (candidate(1), {})])
-    )
-    assert one.metrics["loss"] != other.metrics["loss"]
+    found = estimator.evaluate_many([(candidate(0), {}), (candidate(1), {})])
+    first, second = (each.result.metrics["loss"] for each in found)
+    assert first != second
 
 
 def test_small_sets_have_folds_by_default():
@@ -165,4 +165,4 @@ def test_what_cannot_be_packed_is_trained_one_by_one(packs):
     muon = Packed(SPACE, TASK, folds=3, repeats=1).evaluate(candidate(optimizer="muon"), {}).result
     assert packs == []
     assert len(found.metrics["fold_scores"]) == len(muon.metrics["fold_scores"]) == 3
-    assert found.score > 0.6
+    assert found.value > 0.6
