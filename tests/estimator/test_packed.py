@@ -11,7 +11,7 @@ from evolvent.estimator.full import Full
 from evolvent.estimator.packed import Packed, folds_by_default
 from evolvent.network.data import loader
 from evolvent.network.fit import fit
-from evolvent.network.packed import train_pack
+from evolvent.network.packing import train_pack
 from evolvent.network.train import Hyperparameters, sums_of
 from evolvent.space.chain import Chain
 from evolvent.space.tabular import Tabular

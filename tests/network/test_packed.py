@@ -9,7 +9,8 @@ import torch
 from evolvent.network.build import Size, build, plan
 from evolvent.network.data import loader
 from evolvent.network.fit import fit, started, with_own_training
-from evolvent.network.packed import Member, shape_of, takes, train_pack
+from evolvent.network.packed import Member, shape_of, takes
+from evolvent.network.packing import train_pack
 from evolvent.network.train import Hyperparameters
 from evolvent.space.tabular import GENES, Tabular
 from evolvent.space.tabular_members import GOOD, MEMBERS

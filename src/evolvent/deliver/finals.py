@@ -197,7 +197,8 @@ class Delivery:
         # If the search trained them at least as long as this would, its scores stand.
         stands: dict[str, Any] = {"id": best.candidate.id, "val": best.score, "all": {}}
         if "folds" in best.metrics:  # one validation part says less than they did
-            return stands | {"epochs": best.epochs}
+            said = self.setup.train.epochs is not None
+            return stands if said else stands | {"epochs": best.epochs}
         if own is None and self._is_short:
             return stands
         if own is not None and not self._fits(best, own, times=CHOICE_AND_FINAL):

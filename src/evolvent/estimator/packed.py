@@ -22,7 +22,8 @@ from ..network.data import Resident, Streamed, loader
 from ..network.fit import fit, started, with_own_training
 from ..network.folds import Fold, folds_of, standard_error
 from ..network.losses import LOSSES
-from ..network.packed import Member, shape_of, takes, train_pack
+from ..network.packed import Member, shape_of, takes
+from ..network.packing import train_pack
 from ..network.train import Hyperparameters, sums_of
 from ..space import Space
 from ..task import Task
@@ -180,7 +181,8 @@ class Packed(Full):
     def _train(self, group: Sequence[Trained], candidates: Sequence[Candidate]) -> None:
         """Train networks of one shape: in a pack, or one by one where that is not possible."""
         first = candidates[group[0].candidate].arch
-        net = build(self.space, first, self.task, self.size, seed=0)
+        with torch.device("meta"):
+            net = build(self.space, first, self.task, self.size)
         packed = takes(net, group[0].hyper) and not isinstance(self.rows, Streamed)
         if len(group) == 1 or not packed:
             for each in group:

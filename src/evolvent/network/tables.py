@@ -95,8 +95,8 @@ class RobustScale(nn.Module):
 class Ramps(nn.Module):
     """The quantile bins of every number: 0 below a bin, 1 above it, a straight line within it.
 
-    Source: Gorishniy et al. 2022 (2203.05556). Equal quantiles make one edge, so that a number of few
-    different values has fewer bins; the places of the missing ones are 0.
+    Source: Gorishniy et al. 2022 (2203.05556). Between equal quantiles there is no bin, so that a
+    number of few different values has fewer; the places of the missing ones are 0.
 
     Args:
         features: numbers per row. [count]
@@ -121,21 +121,15 @@ class Ramps(nn.Module):
 
     def start(self, inputs: Tensor, targets: Tensor) -> None:
         """Put the bins at the quantiles of the training rows [N, F]."""
-        bins = self.edges.shape[1]
-        rows = inputs.double().sort(0).values.T.contiguous()  # [F, N]
-        ranks = torch.linspace(0, rows.shape[1] - 1, bins + 1).round().long().to(rows.device)
-        for feature, quantiles in enumerate(rows[:, ranks]):
-            edges = quantiles.unique()
-            first = torch.searchsorted(rows[feature], edges)
-            last = torch.searchsorted(rows[feature], edges, right=True)
-            level = ((first + last) / (2 * rows.shape[1])).clamp(0.002, 0.998)
-            normal = torch.special.ndtri(level)
-            missing = bins + 1 - len(edges)
-            widths = edges.diff()
-            self.edges[feature] = F.pad(edges[: bins - missing], (0, missing))
-            self.factors[feature] = F.pad(1 / widths, (0, missing))
-            self.normal[feature, : len(edges)] = normal
-            self.normal[feature, len(edges) :] = normal[-1]
+        rows = inputs.sort(0).values.T.contiguous()  # [F, N]
+        ranks = torch.linspace(0, rows.shape[1] - 1, self.normal.shape[1], dtype=torch.float64)
+        ends = rows[:, ranks.round().long().to(rows.device)].contiguous()  # of bins [F, bins + 1]
+        widths = ends.diff()
+        below, upto = (torch.searchsorted(rows, ends, right=right) for right in (False, True))
+        level = ((below + upto) / (2 * rows.shape[1])).clamp(0.002, 0.998)
+        self.edges.copy_(ends[:, :-1])
+        self.factors.copy_(torch.where(widths > 0, 1 / widths, 0.0))
+        self.normal.copy_(torch.special.ndtri(level))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, F] -> [B, F, bins]."""
