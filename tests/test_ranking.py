@@ -1,6 +1,6 @@
 """The one rule by which results are put in order."""
 
-from evolvent.ranking import best, distinct, ranked
+from evolvent.ranking import best, distinct, ranked, simplest
 from evolvent.space.cell201 import Cell201
 from evolvent.types import Budget, Candidate, Result, failed, stream
 
@@ -58,3 +58,40 @@ def test_what_uses_a_trial():
     assert counted == {"failed": True, "refused": False, "cut": False}
     assert told(0, 0.5).counts
     assert not told(0, 0.5, kind="step").counts
+
+
+# ---- ties on folds -------------------------------------------------------------------------------
+
+
+def folded(id, scores, params, epochs=3.0):
+    made = Candidate(id, id, budget=Budget(epochs=epochs))
+    metrics = {"fold_scores": list(scores), "folds": 4}
+    return Result(made, sum(scores) / len(scores), metrics=metrics, params=params)
+
+
+def chosen(*results):
+    found = simplest(results)
+    return None if found is None else found.candidate.id
+
+
+def test_of_results_that_are_as_good_on_the_same_folds_the_smallest_network_is_chosen():
+    top = folded(0, (0.9, 0.7, 0.8, 0.9), 900)
+    near = folded(1, (0.8, 0.9, 0.7, 0.8), 100)  # -.025 with a standard error of .07
+    worse = folded(2, (0.8, 0.6, 0.7, 0.8), 10)  # worse by .1 on every fold
+    larger = folded(3, (0.9, 0.7, 0.7, 0.9), 2000)
+    assert chosen(worse, near, larger, top) == 1
+    assert chosen(worse, top) == 0
+    assert chosen(larger, top) == 0
+
+
+def test_folds_of_another_rung_or_number_are_no_tie():
+    top = folded(0, (0.9, 0.7, 0.8, 0.9), 900)
+    shorter = folded(1, (0.9, 0.7, 0.8, 0.9), 100, epochs=1.0)
+    fewer = folded(2, (0.9, 0.7, 0.8), 100)
+    assert chosen(shorter, fewer, top) == 0
+
+
+def test_without_folds_the_best_is_chosen_and_of_nothing_none():
+    one, two = (Result(Candidate(id, id), 0.5 + id / 10, params=5 + id) for id in range(2))
+    assert chosen(one, two) == 1
+    assert chosen() is None

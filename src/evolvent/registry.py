@@ -31,6 +31,7 @@ SPACES = {
     "plain": "space.plain:Plain",
     "stages": "space.stages:Stages",
     "text": "space.text:Text",
+    "tabular": "space.tabular:Tabular",
     "topology": "space.topology:Topology",
 }
 STRATEGIES = {
@@ -57,6 +58,7 @@ STRATEGIES = {
 ESTIMATORS = {
     "full": "estimator.full:Full",
     "inherit": "estimator.inherit:Inherit",
+    "packed": "estimator.packed:Packed",
     "shared": "estimator.shared:Shared",
     "table": "estimator.table:TableEstimator",
     "zerocost": "estimator.zerocost:ZeroCost",

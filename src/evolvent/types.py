@@ -29,6 +29,7 @@ NAMED = (
     "recurrent",
     "mirrored",
     "any_length",
+    "columns",
 )  # of `Facts`, as its JSON says them
 COUNTED = ("train", "validation", "test", "architectures")  # what a task may have counts of
 Status = Literal["ok", "failed", "refused", "cut"]
@@ -69,6 +70,9 @@ class Facts:
         mirrored: whether a mirrored image keeps its label.
         any_length: whether inputs are tokens of any number, of which `input_shape` is a usual one, and
             words outside the vocabulary have tokens above it.
+        columns: of a table, its inputs in order, as pairs (kind, count): so many ``number``, or so many
+            ``flag`` (0 or 1, or a place on a circle), or the inputs of one ``category``, of which one
+            is 1; () is not known.
         counts: examples per part, or architectures. [count]
         archs: the architectures of a table. They are no part of the JSON: whoever reads that gives
             those that it knows.
@@ -82,6 +86,7 @@ class Facts:
     recurrent: bool = False
     mirrored: bool = False
     any_length: bool = False
+    columns: tuple[tuple[str, int], ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     archs: tuple[str, ...] = field(default=(), repr=False, compare=False)
 

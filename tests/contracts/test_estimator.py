@@ -25,6 +25,11 @@ CELL = Cell(nodes=2, distinct=True)
 SETTINGS: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {
     "full": {"": (TRAINED, None), "keep": (TRAINED | {"keep": True}, None)},
     "inherit": {"": (TRAINED, None)},
+    "packed": {
+        "": (TRAINED, None),
+        "folds": (TRAINED | {"folds": 3, "repeats": 1}, None),
+        "none": (TRAINED | {"folds": 0}, None),
+    },
     "shared": {
         "": (TRAINED, CELL),
         "gradient": (TRAINED | {"gradient": True}, CELL),

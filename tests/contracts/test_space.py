@@ -64,6 +64,27 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
             "multiply_adds": (500_000, 3_000_000),
         },
     },
+    "tabular": {
+        "": {"input_shape": (5,), "outputs": 3},
+        "mixed": {
+            "input_shape": (21,),
+            "outputs": 3,
+            "columns": (
+                ("number", 3),
+                ("flag", 1),
+                ("category", 12),
+                ("number", 1),
+                ("category", 4),
+            ),
+            "multiply_adds": 5_000,
+        },
+        "categories": {
+            "input_shape": (9,),
+            "outputs": 3,
+            "columns": (("category", 6), ("category", 3)),
+            "depths": (1, 2),
+        },
+    },
     "topology": {
         "": {"input_shape": (2,), "outputs": 3},
         "recurrent": {"input_shape": (4, 2), "outputs": 3, "recurrent": True},

@@ -472,3 +472,23 @@ def test_trainings_start_in_order_as_workers_become_free():
     assert makespan([3.0, 1.0, 1.0, 2.0], 2) == 4.0
     assert makespan([3.0, 1.0, 1.0], 1) == 5.0
     assert makespan([], 2) == 0.0
+
+
+# ---- a choice on folds ---------------------------------------------------------------------------
+
+
+def folded(id, scores, params):
+    made = told(id, sum(scores) / len(scores), epochs=9.0, params=params)
+    more = {"fold_scores": list(scores), "folds": 4}
+    return dataclasses.replace(made, metrics={**made.metrics, **more})
+
+
+def test_what_was_chosen_on_folds_is_not_chosen_again_on_one_validation_part(delivery):
+    best, small = folded(28, (0.9, 0.7, 0.8, 0.9), 900), folded(29, (0.8, 0.8, 0.8, 0.8), 50)
+    trainings = Trainings()
+    found = delivery(trainings, [*RESULTS, best, small]).run()
+    assert found.id == 29, "as good within a standard error, and smaller"
+    assert trainings.names[0] == "winner"
+    assert "plain" in trainings.names
+    assert {job.epochs for job in trainings.jobs} == {9.0}, "as long as on the folds"
+    assert (found.val_score, found.finalists) == (small.score, {})

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from evolvent.errors import EvolventError
+from evolvent.network import fit as fitting
 from evolvent.network.build import Size, build
 from evolvent.network.data import loader
 from evolvent.network.fit import (
@@ -16,6 +19,7 @@ from evolvent.network.fit import (
     fit,
     load,
     scored,
+    started,
     state_of,
     trained_epochs,
     with_own_training,
@@ -23,6 +27,7 @@ from evolvent.network.fit import (
 from evolvent.network.train import Hyperparameters, evaluate, train
 from evolvent.space.cell201 import Cell201, parse
 from evolvent.space.plain import Plain
+from evolvent.testing import small_task
 
 SIZE, HYPER = Size(cells=1, width=4, stages=2), Hyperparameters(lr=0.1, batch=16)
 ARCH = parse("302141")
@@ -94,6 +99,75 @@ def test_a_deadline_ends_it(toy):
 
 def test_another_seed_gives_another_network(toy):
     assert not equal(made(toy).state, made(toy, seed=4).state)
+
+
+# ---- what operations begin with -------------------------------------------------------------------
+
+
+class Centred(nn.Module):
+    """Subtracts the mean of what it was given for the training rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(5))
+        self.batches = 0
+        self.told: list[Any] = []
+
+    def start(self, batches):
+        batches = list(batches)
+        inputs, targets = (torch.cat(part) for part in zip(*batches, strict=True))
+        self.told.append((inputs, targets))
+        self.batches = len(batches)
+        self.get_buffer("mean").copy_(inputs.float().mean(0))
+
+    def forward(self, x):
+        return x - self.mean
+
+
+def test_operations_begin_once_from_what_they_are_given_for_the_rows():
+    task = small_task("numbers")
+    first, second = Centred(), Centred()
+    net = nn.Sequential(first, nn.Flatten(), second, nn.Linear(5, 3))
+    net.train()
+    started(net, loader(task, task.train))
+    assert len(first.told) == len(second.told) == 1
+    rows = torch.from_numpy(task.train.x)
+    assert torch.equal(first.told[0][0], rows)
+    assert torch.equal(first.told[0][1], torch.from_numpy(task.train.y))
+    assert torch.equal(second.told[0][0], rows - rows.mean(0))
+    net(rows[:4])
+    assert len(first.told) == 1, "they begin once"
+
+
+def test_of_many_numbers_operations_begin_from_some_rows_and_of_tokens_from_all(monkeypatch):
+    monkeypatch.setattr(fitting, "MOST_BEGUN", 100)
+    task = small_task("numbers")  # 72 rows of 5
+    few = Centred()
+    started(few, loader(task, task.train))
+    assert torch.equal(few.told[0][0], torch.from_numpy(task.train.x)[::4])
+    assert torch.equal(few.told[0][1], torch.from_numpy(task.train.y)[::4])
+    tokens = dataclasses.replace(task.train, x=task.train.x.astype(np.int32))
+    every = Centred()
+    started(every, loader(task, tokens))
+    assert len(every.told[0][0]) == 72
+    monkeypatch.setattr(fitting, "START_BATCH", 30)
+    several = Centred()
+    started(several, loader(task, tokens))
+    assert (len(several.told[0][0]), several.batches) == (72, 3)
+
+
+def test_an_operation_that_is_never_called_cannot_begin():
+    class Idle(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unused = Centred()
+
+        def forward(self, x):
+            return x
+
+    task = small_task("numbers")
+    with pytest.raises(EvolventError, match="Centred: never called"):
+        started(Idle(), loader(task, task.train))
 
 
 # ---- what an architecture says itself ------------------------------------------------------------

@@ -10,6 +10,9 @@ from evolvent.network.paces import USUAL, Paces, Work, fitted, work_of
 from evolvent.network.train import Hyperparameters, mean_area
 from evolvent.space.cell201 import Cell201
 from evolvent.space.plain import Plain
+from evolvent.space.tabular import Tabular
+from evolvent.space.tabular_members import GOOD
+from evolvent.testing import small_task
 
 HYPER, SIZE = Hyperparameters(), Size(stages=2)
 WORKS = [Work(1e6 * k, 1e4 * (k % 3 + 1), 10.0 * (k % 4 + 1)) for k in range(1, 9)]
@@ -32,6 +35,19 @@ def test_smaller_images_at_the_beginning_are_less_work(toy):
     less = work_of(Plain(), (4,), toy, size=SIZE, hyper=half)
     assert less.flops == pytest.approx(whole.flops * mean_area(0.5))
     assert less.calls == whole.calls
+
+
+def test_a_batch_of_its_own_shares_the_calls_among_more_examples():
+    task = small_task("numbers")
+    space = Tabular((5,), 3)
+
+    def work(batch):
+        arch = space.checked(tuple((GOOD | {"batch": batch}).values()))
+        return work_of(space, arch, task, size=SIZE, hyper=HYPER)
+
+    assert HYPER.batch == 128
+    assert work(512).calls == work(128).calls / 4
+    assert (work(512).flops, work(512).numbers) == (work(128).flops, work(128).numbers)
 
 
 def test_a_training_sees_one_view_of_an_image(toy):

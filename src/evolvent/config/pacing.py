@@ -121,7 +121,7 @@ def _by_trials(draft: Draft, budget: RunBudget) -> Schedule:
 def _by_seconds(draft: Draft, budget: RunBudget, workers: int, search: float) -> Schedule:
     """Return the schedule of trainings under a budget in seconds, from the pace of a few networks."""
     example = unit(draft) if draft.equal_seconds else _typical_pace(draft, search)
-    epoch = example * len(draft.task.train)
+    epoch = example * len(draft.task.train) * _trainings(draft)
     core_seconds = max(1.0, 0.85 * search * workers)  # the rest starts workers and validates
     epochs, mean = draft.asked.epochs, mean_length(draft)
     if epochs is None:
@@ -140,6 +140,15 @@ def _by_seconds(draft: Draft, budget: RunBudget, workers: int, search: float) ->
         measured={"seconds_per_epoch": round(epoch, 4)},
         slowest=slowest(draft, budget) if draft.equal_seconds else None,
     )
+
+
+def _trainings(draft: Draft) -> float:
+    """Return how many trainings an evaluation takes: mostly one. [count]"""
+    make, settings = draft.parts.estimator.make, draft.parts.estimator.settings
+    if not hasattr(make, "trainings"):
+        return 1.0
+    rows = len(draft.task.train) + len(draft.task.validation)
+    return float(make.trainings(rows, settings))
 
 
 def _for_table(draft: Draft, budget: RunBudget) -> Schedule:

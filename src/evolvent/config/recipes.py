@@ -185,6 +185,23 @@ RECIPES = {
             "estimator": {"aim": 60},
         },
     ),
+    "tabular": Recipe(
+        "tabular",
+        "asha",
+        "packed",
+        "retrain",
+        "known networks for tables and mutations of the best, in equal seconds; on folds of small sets",
+        {
+            "strategy": {
+                "levels": 2,
+                "known": True,
+                "sampler": "regularized-evolution",
+                "continue_": False,
+            },
+            "estimator": {"equal": "seconds", "aim": 16},
+            "train": {"share": 0.45, "finalists": 3},
+        },
+    ),
     "large-scale-evolution": Recipe(
         "graph",
         "tournament",

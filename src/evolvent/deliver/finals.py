@@ -29,7 +29,8 @@ from ..engine.weights import Weights
 from ..errors import EvolventError, RunError
 from ..execute import Executor
 from ..network.build import Size
-from ..ranking import distinct
+from ..ranking import distinct, simplest
+from ..space import key
 from ..types import Arch, Result
 from .averaging import Averaging, Ensemble
 from .controls import BRIEFLY, CONTROLS, KNOWN, Controls, best_known
@@ -124,12 +125,7 @@ class Delivery:
         self.timing = Timing.of(store, setup, self.seconds)
         self.paces: dict[str, float] = {}  # name -> duration of an epoch of a final training [s]
         self.results = store.results()  # of the search; reading them takes a while
-        found = distinct(self.results, setup.space, self._count)
-        if not found:
-            raise RunError(self._nothing_found())
-        self.known = best_known(self.results, setup.space)
-        if self.known is not None and setup.equal_seconds:  # it competes, whatever its rank
-            found += [self.known[0]] * (self.known[0] not in found)
+        found = self._finalists()
         self.setup = setup = self._with_views(found[0])
         self.lengths = Lengths(store, setup, self.workers, self.timing)
         self.trainings = Trainings(
@@ -150,6 +146,27 @@ class Delivery:
             chosen = self._choose(found)
             store.note("chosen", chosen)
         return self._finish(next(r for r in found if r.candidate.id == chosen["id"]), chosen)
+
+    def _finalists(self) -> list[Result]:
+        """Return the best candidates of the search, the one to deliver without a choice first.
+
+        The best known member competes whatever its rank, where trainings are equal in seconds.
+
+        Raises:
+            RunError: if no candidate has a score.
+        """
+        space = self.setup.space
+        first = simplest(self.results)
+        if first is None:
+            raise RunError(self._nothing_found())
+        own = key(space, first.candidate.arch)
+        found = distinct(self.results, space, self._count)
+        others = [each for each in found if key(space, each.candidate.arch) != own]
+        found = [first, *others][: self._count]
+        self.known = best_known(self.results, space)
+        if self.known is not None and self.setup.equal_seconds and self.known[0] not in found:
+            found.append(self.known[0])
+        return found
 
     def _with_views(self, best: Result) -> Setup:
         """Return the setup with fewer views of an image where there is no time to read test in all.
@@ -204,6 +221,9 @@ class Delivery:
         best, own = found[0], self._own(found[0])
         # If the search trained them at least as long as this would, its scores stand.
         stands: dict[str, Any] = {"id": best.candidate.id, "val": best.score, "all": {}}
+        if "folds" in best.metrics:  # one validation part says less than they did
+            said = self.setup.train.epochs is not None
+            return stands if said else stands | {"epochs": best.epochs}
         if own is None and self._is_short:
             return stands
         if own is not None and not self._fits(best, own, times=CHOICE_AND_FINAL):
@@ -360,7 +380,8 @@ class Delivery:
         begun = self.trainings.known("winner") is not None
         if own is not None and not begun and not self._fits(winner, own):
             return 0.0, {}
-        alone = self.setup.equal_seconds or (own is None and self._is_short)
+        judged = self.setup.equal_seconds and "folds" not in winner.metrics  # with the finalists
+        alone = judged or (own is None and self._is_short)
         everything = what if alone else what | self.controls.what(winner)
         epochs = self._epochs(winner, everything)
         if epochs < least:

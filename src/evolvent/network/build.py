@@ -35,6 +35,7 @@ FAMILIES = (
     "plain",
     "stages",
     "text",
+    "tabular",
     "topology",
 )
 

@@ -6,14 +6,16 @@ training settings, its seed and its inherited weights mean the same everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from ..errors import EvolventError
 from ..space import Space, training
 from ..task import Part, Task
 from ..types import Arch, State
@@ -22,7 +24,8 @@ from .data import Resident, loader
 from .operations import Views
 from .train import Hyperparameters, Training, evaluate, place, train, worth_it
 
-START_BATCH = 250  # of what weights are started from [count]
+START_BATCH = 250  # of what operations begin from [count]
+MOST_BEGUN = 2**22  # the same of numbers, which come in one batch
 TRAINED = "trained_epochs"  # a state says beside its weights how long they were trained
 
 
@@ -100,8 +103,9 @@ def fit(
         size: of the network.
         hyper: how to train, where the architecture does not say it itself.
         epochs: the training length that is asked for. [epochs, >= 0]
-        begin: is given the fresh network and `epochs`; it may load weights, and says how long the
-            network then trains.
+        begin: is given the fresh network, whose operations have learnt from the rows what they begin
+            with (`started`), and `epochs`; it may load weights, and says how long the network then
+            trains.
         seed: of fresh weights, order and augmentation.
         deadline: `time.monotonic()` at which to stop. [s]
         device: where to bring a `part` that is not resident.
@@ -111,26 +115,81 @@ def fit(
         CandidateFailed: when the loss is no longer a finite number.
     """
     net = build(space, arch, task, size, seed=seed)
-    begun = begin(net, epochs)
     own = with_own_training(hyper, space, arch)
     data = _resident(task, part, device)
-    if not begun.before:
-        start_from(net, data)
+    started(net, data)
+    begun = begin(net, epochs)
     epochs = worth_it(own, begun.epochs, len(data))
     done = train(net, data, epochs=epochs, hyper=own, seed=seed, deadline=deadline)
     return Fitted(net, own, begun, done)
 
 
-def start_from(net: nn.Module, data: Resident) -> None:
-    """Let operations with a `start` set their fresh weights from the data that will be learnt from.
+def started(net: nn.Module, data: Resident) -> None:
+    """Let every operation that has ``start(batches)`` learn from the training rows.
 
-    ``start(batches)`` is given all batches of inputs and targets, so such an operation must read the
-    network's own inputs. It is called for fresh weights only: those that were trained contain it.
+    It is called once, with batches of what the operation itself is given for the rows, and of the
+    targets, after the operations before it have begun. The rows are all of the part; of large inputs
+    of numbers some at even distances, in one batch.
+
+    Args:
+        net: with fresh weights, on any device.
+        data: what it will learn from.
     """
+    waiting = [module for module in net.modules() if hasattr(module, "start")]
+    if not waiting:
+        return
     place(net, data.device)
-    for module in net.modules():
-        if (start := getattr(module, "start", None)) is not None:
-            start(data.whole(START_BATCH))
+    net.eval()
+    with torch.no_grad():
+        for module in _in_order(net, waiting, data):
+            module.start(_given(net, module, data))
+
+
+def _in_order(net: nn.Module, waiting: Sequence[nn.Module], data: Resident) -> list[Any]:
+    """Return modules in the order in which the network calls them."""
+    called: list[Any] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda module, inputs: called.append(module))
+        for module in waiting
+    ]
+    net(data.batch(slice(0, 1))[0])
+    for hook in hooks:
+        hook.remove()
+    if missing := [type(module).__name__ for module in waiting if module not in called]:
+        raise EvolventError(
+            f"{', '.join(missing)}: never called, and cannot begin: correct the plan"
+        )
+    return list(dict.fromkeys(called))
+
+
+class _Reached(Exception):
+    """The module whose inputs were asked for was called."""
+
+
+def _given(net: nn.Module, module: nn.Module, data: Resident) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the inputs of a module for the training rows, and the targets, batch by batch."""
+    found: list[Tensor] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found.append(inputs[0])
+        raise _Reached
+
+    for inputs, targets in _rows(data):
+        hook = module.register_forward_pre_hook(note)
+        with contextlib.suppress(_Reached):
+            net(inputs)
+        hook.remove()
+        yield found.pop(), targets
+
+
+def _rows(data: Resident) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the rows that operations begin from: of tokens all, of numbers `MOST_BEGUN` at most."""
+    first, _ = data.batch(slice(0, 1))
+    if not first.is_floating_point():
+        yield from data.whole(START_BATCH)
+        return
+    step = max(1, -(-first.numel() * len(data) // MOST_BEGUN))
+    yield data.batch(slice(None, None, step))
 
 
 def scored(

@@ -31,7 +31,8 @@ class Work:
     Args:
         flops: a multiply-add counts as two. [count]
         numbers: that its modules write. [count]
-        calls: of modules that compute. [count]
+        calls: of modules that compute, in a batch of the usual size; fewer in a larger one of its
+            own, whose examples share them. [count]
     """
 
     flops: float
@@ -86,6 +87,7 @@ def work_of(space: Space, arch: Arch, data: Data, *, size: Size, hyper: Hyperpar
     Raises:
         InvalidArchitecture: if the architecture cannot be realised for these shapes.
     """
+    batch = hyper.batch
     hyper = with_own_training(hyper, space, arch)
     made = plan(space, arch, data, replace(size, views=1))
     with torch.device("meta"):
@@ -104,7 +106,8 @@ def work_of(space: Space, arch: Arch, data: Data, *, size: Size, hyper: Hyperpar
     for hook in hooks:
         hook.remove()
     area = mean_area(hyper.resize) if made.any_size else 1.0
-    return Work(cost(made, data).flops * area, sum(written) * area, float(len(written)))
+    calls = len(written) * batch / hyper.batch
+    return Work(cost(made, data).flops * area, sum(written) * area, calls)
 
 
 def fitted(seen: Sequence[tuple[Work, float]]) -> Paces:

@@ -216,7 +216,8 @@ class Trainer:
     """A training in steps: optimiser, schedule and data, each where the last step left them.
 
     Args:
-        net: returns logits [B, outputs] for inputs [B, ...].
+        net: returns logits [B, outputs] for inputs [B, ...], or those of several members
+            [B, members, outputs], whose mean loss is lowered.
         data: what to learn from.
         steps: of the whole schedule. [count, >= 1]
         hyper: optimiser and schedule.
@@ -445,6 +446,9 @@ class Trainer:
 
     def _smoothed(self, logits: Tensor, y: Tensor) -> Tensor:
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
+        if logits.ndim == 3:  # [B, members, outputs], each of which is held against the target
+            y = y.repeat_interleave(logits.shape[1])
+            logits = logits.flatten(0, 1)
         return self.loss(logits, y, self.hyper.label_smoothing)
 
 
@@ -541,6 +545,16 @@ def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, f
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers, which argmax would not show.
     """
+    measure = LOSSES[data.task.loss]
+    return measure.metrics(sums_of(net, data, batch=batch), len(data), data.task.unit)
+
+
+def sums_of(net: nn.Module, data: Resident, *, batch: int = 250) -> list[float]:
+    """Return what the loss of `data` adds up over its examples, from which its metrics follow.
+
+    Raises:
+        CandidateFailed: when the outputs are no longer finite numbers.
+    """
     net.eval()
     views = getattr(getattr(net, "views", None), "count", 1)  # each takes the memory of an image
     batch = max(1, batch // views)
@@ -550,9 +564,9 @@ def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, f
     with torch.inference_mode():
         for x, y in data.whole(batch):
             sums = sums + measure.sums(net(x), y)
-    found = sums.tolist()
+    found: list[float] = sums.tolist()
     if not all(map(math.isfinite, found)):
         raise CandidateFailed(
             "the network's outputs are not finite: a lower learning rate may help"
         )
-    return measure.metrics(found, len(data), data.task.unit)
+    return found

@@ -221,6 +221,26 @@ class Task:
         return bool(self.augment.get("flip"))
 
     @property
+    def columns(self) -> tuple[tuple[str, int], ...]:
+        """The kinds of the inputs of a table in their order, as in `Facts`; () is not known."""
+        from .portable.features import width
+
+        if self.kind != "numbers":
+            return ()
+        found: list[tuple[str, int]] = []
+        for column in self.reading.get("columns", ()):
+            if column["type"] == "category":
+                found.append(("category", width(column)))
+                continue
+            for kind, count in (("number", 1), ("flag", width(column) - 1)):
+                last, before = found[-1] if found else ("", 0)
+                if count and last == kind:
+                    found[-1] = (kind, before + count)
+                elif count:
+                    found.append((kind, count))
+        return tuple(found)
+
+    @property
     def facts(self) -> Facts:
         """The facts that need no data."""
         return Facts(
@@ -231,6 +251,7 @@ class Task:
             vocabulary=self.vocabulary,
             mirrored=self.mirrored,
             any_length=self.any_length,
+            columns=self.columns,
             counts=self.counts,
         )
 

@@ -13,7 +13,7 @@ import torch
 from evolvent.deliver.export import export, load
 from evolvent.network.build import Assembled, Size, build, plan
 from evolvent.network.data import loader
-from evolvent.network.fit import fit, scored, start_from, state_of
+from evolvent.network.fit import fit, scored, started, state_of
 from evolvent.network.text_operations import HashedBag, MaskedConv1d, MaskedGRU, TokenWindow
 from evolvent.network.train import Hyperparameters, Trainer
 from evolvent.space.chain import Chain
@@ -78,7 +78,7 @@ def net_of(name, seed=0):
 @every
 def test_what_a_text_means_depends_on_itself_alone(name):
     net = build(SPACE, EVERY[name], TASK, Size(), seed=1)
-    start_from(net, loader(TASK, TASK.train))
+    started(net, loader(TASK, TASK.train))
     net.eval()
     rows = TASK.train.x
     together = torch.from_numpy(rows[:])
@@ -146,7 +146,7 @@ def test_of_several_classes_each_has_its_column_of_ratios():
     space = Text.of(made.facts)
     net = build(space, space.known(made.facts)["bayes-pairs"], made, Size())
     assert scored(net, made, made.validation)["accuracy"] < 0.5
-    start_from(net, loader(made, made.train))
+    started(net, loader(made, made.train))
     assert scored(net, made, made.validation)["accuracy"] > 0.8
     assert net.bag_bayes.ratio.shape[1] == 3
 
