@@ -91,7 +91,9 @@ def test_blocks_that_members_have_in_common_are_there_once(plans):
 
 
 def test_different_blocks_of_one_name_get_different_names(plans):
-    assert {block.name for block in plans[0].blocks} & {block.name for block in plans[2].blocks}
+    shared = {block.name for block in plans[0].blocks} & {block.name for block in plans[3].blocks}
+    assert shared > {"Network"}
+    assert plans[0].block("Cell") != plans[3].block("Cell")
     made = joined([plans[0], plans[2], plans[3]], [1, 1, 1], classes=True)
     names = [block.name for block in made.blocks]
     assert len(names) == len(set(names))

@@ -54,6 +54,7 @@ from .trainings import Numbers, Trainings
 
 LOOKING_SHARE = 0.05  # of the time that is left: the most that predicting validation may take
 NAME = "ensemble"  # of its note and its numbers
+ROUNDED = 0.02  # of a training length: it is a whole number of steps
 SEEDS = 3  # trainings of the winner from other seeds, at most
 
 
@@ -129,16 +130,20 @@ class Averaging:
         needed = reading(self.setup, found, self.setup.task.validation)
         if len(found) < 2 or needed > LOOKING_SHARE * max(0.0, self.lengths.timing.left):
             return {}
-        said = predictions(self.setup, self.weights, found)
-        self.weights.write(
-            "predictions", {each.weights: said.values[at] for at, each in enumerate(found)}
-        )
+        said = self._predicted("predictions", found)
         allowed = Fitting(self.setup, found, self._views)
         gained, picks = gain(said, allowed), select(said, allowed)
         if gained is None or not gained.is_beyond_chance or len(set(picks)) < 2:
             return {}
         times = {found[at].weights: picks.count(at) for at in dict.fromkeys(picks)}
         return self._note(times, gained, said, picks, self._rise(found))
+
+    def _predicted(self, name: str, members: Sequence[Member]) -> Predictions:
+        """Return what the members say of the validation part, and store it under a name."""
+        said = predictions(self.setup, self.weights, members)
+        values = {each.weights: said.values[at] for at, each in enumerate(members)}
+        self.weights.write(name, values)
+        return said
 
     def _note(
         self,
@@ -274,7 +279,8 @@ class Averaging:
         if member.candidate == winner.candidate.id:
             return "winner"
         drawn, count = self.controls.random
-        if count and member.candidate == drawn.candidate.id and not self.setup.equal_seconds:
+        is_drawn = count and member.candidate == drawn.candidate.id
+        if is_drawn and not self.setup.equal_seconds and self._final("random") is not None:
             return "random"
         return member.final_name
 
@@ -287,8 +293,8 @@ class Averaging:
 
     def _as_trained(self, member: Member, name: str) -> Member | None:
         numbers = self._final(name)
-        if numbers is None:
-            return None
+        if numbers is None or numbers["total_epochs"] < (1 - ROUNDED) * member.epochs:
+            return None  # what is delivered has no less training than what was chosen
         size = dataclasses.replace(self.setup.train.network.size, views=1, head=member.size.head)
         lasted = {"epochs": numbers["total_epochs"], "seconds": numbers["train_seconds"]}
         return dataclasses.replace(member, weights=name, size=size, **lasted)
@@ -362,7 +368,7 @@ class Averaging:
         again = self._reseeded([one])
         if len(again) < 2:
             return
-        said = predictions(self.setup, self.weights, again)
+        said = self._predicted("predictions-seeds", again)
         gained = gain_of_seeds(said)
         if gained is not None and gained.is_beyond_chance:
             picks = range(len(again))

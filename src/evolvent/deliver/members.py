@@ -164,8 +164,8 @@ def trained(
 ) -> list[Member]:
     """Return the networks that were trained on the training part alone and kept, the winner first.
 
-    That is the best few candidates of the search, each with the better of its weights, and controls
-    that were trained beside the finalists.
+    Without the weights of the winner there are none. They are the best few candidates of the search,
+    each with the better of its weights, and the controls that were trained beside the finalists.
     """
     few = max(MOST_FINALISTS, setup.train.finalists or 0)
     best = distinct(results, setup.space, few)
@@ -178,6 +178,8 @@ def trained(
             size = replace(own.size, views=1)
             lasted = (own.total_epochs, own.train_seconds, lengths.example(result))
             found.append(Member(own.name, result.candidate.arch, size, None, id, *lasted))
+        elif result is winner:
+            return []
     for name, what in controls.what(winner).items() if found else ():
         numbers = trainings.known(name)
         if numbers is not None and numbers["val"] is not None and weights.has(name):
