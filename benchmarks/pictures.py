@@ -66,12 +66,17 @@ def write(path: Path, shape: str, rng: np.random.Generator) -> None:
         alpha = np.where(mask, 255, 0).astype(np.uint8)
         Image.fromarray(np.dstack([pixels, alpha])).save(path.with_suffix(".png"))
         return
+    orientation = int(rng.choice(list(STORED))) if rng.random() < TURNED else None
+    photograph(path.with_suffix(".jpg"), pixels, orientation)
+
+
+def photograph(file: Path, pixels: np.ndarray, orientation: int | None) -> None:
+    """Write a picture [H, W, 3] as a camera does that is held like this; None is upright."""
     image, exif = Image.fromarray(pixels), Image.Exif()
-    if rng.random() < TURNED:
-        orientation = int(rng.choice(list(STORED)))
+    if orientation is not None:
         image = image.transpose(STORED[orientation])
         exif[ORIENTATION] = orientation
-    image.save(path.with_suffix(".jpg"), quality=85, exif=exif)
+    image.save(file, quality=85, exif=exif)
 
 
 def drawn(shape: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
