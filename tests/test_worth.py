@@ -28,6 +28,7 @@ from evolvent.config.request import Request
 from evolvent.config.resolve import resolve
 from evolvent.config.settings import parse_set
 from evolvent.network.fit import with_own_training
+from evolvent.space import capabilities
 from evolvent.task.named import load
 from evolvent.task.opening import open_task
 from evolvent.types import stream
@@ -76,6 +77,8 @@ def test_what_both_read_wrong_does_not_count():
     near = difference([record(wrong=hard)], [record("plain", wrong=[*hard, 150])])
     apart = difference([record(wrong=hard)], [record("plain", wrong=[*range(99, 200)])])
     assert near.mean == pytest.approx(apart.mean) == pytest.approx(1 / IMAGES)
+    assert near.error is not None
+    assert apart.error is not None
     assert near.error < apart.error / 5
     assert apart.verdict(apart.error) == "equal"
 
@@ -89,6 +92,8 @@ def test_equal_trainings_have_no_luck_of_their_own():
 def test_trainings_that_differ_in_all_images_at_once_make_the_whole_error_larger():
     ours = [record(seed=0, wrong=range(10)), record(seed=1, wrong=range(40))]
     found = difference(ours, [record("plain", wrong=range(50))])
+    assert found.whole is not None
+    assert found.error is not None
     assert found.whole > 1.5 * found.error
 
 
@@ -109,6 +114,8 @@ def test_the_whole_error_is_that_of_new_images_and_new_trainings():
         ours = simulated(rng, seeds=3, spread=0.05, shared=hard)
         found = difference(ours, simulated(rng, seeds=3, spread=0.05, shared=hard))
         means.append(found.mean)
+        assert found.whole is not None
+        assert found.error is not None
         errors.append(found.whole**2)
         narrow.append(found.error**2)
     assert np.mean(errors) == pytest.approx(np.var(means), rel=0.15)
@@ -251,7 +258,7 @@ def test_without_a_part_no_network_has_it(part):
     given = [text for text in WITHOUT[part] if text != "--set"]
     request = Request("digits", "stages", set=parse_set(given))
     draft = resolve(request, open_task("digits", {}))
-    archs = [*draft.space.known(draft.task.facts).values()]
+    archs = [*capabilities.known(draft.space).known(draft.task.facts).values()]
     archs += [draft.space.sample(stream("test", index)) for index in range(20)]
     hypers = [with_own_training(draft.train.network.hyper, draft.space, arch) for arch in archs]
     assert {hyper.optimizer for hyper in hypers} == ({"sgd"} if part == "muon" else {"sgd", "muon"})
