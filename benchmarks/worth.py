@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -71,6 +72,8 @@ def played(cell: Cell, data: Data, out: Path, autokeras: str | None = None) -> d
     folder.parent.mkdir(parents=True, exist_ok=True)
     words = command(cell, data, folder, autokeras=autokeras)
     log = out / "runs" / f"{cell.key}.log"
+    if cell.row == "autokeras":
+        write_arrays(folder.with_suffix(".npz"), opened(data))
     wait = watched(words, cores=cell.cores, seconds=cell.seconds, log=log)
     record = dataclasses.asdict(cell) | {"key": cell.key, "task": data.task, "command": words}
     record |= {"machine": machine(), "wait": dataclasses.asdict(wait)}
@@ -129,6 +132,16 @@ def misread(best: Path, task: Task) -> list[int]:
             told.append(net(x).argmax(dim=1) != y)
     places: list[int] = torch.cat(told).nonzero().flatten().tolist()
     return places
+
+
+def write_arrays(file: Path, task: Task) -> None:
+    """Write the data for a program that reads arrays: the parts and sizes that a search sees."""
+    parts = {"train": task.train, "val": task.validation, "test": task.test}
+    arrays = {}
+    for name, part in parts.items():
+        if part is not None:
+            arrays |= {f"x_{name}": np.asarray(part.x[:]), f"y_{name}": part.y}
+    np.savez(file, **arrays)
 
 
 def line_of(best: Path) -> str:

@@ -143,7 +143,9 @@ def command(cell: Cell, data: Data, folder: Path, *, autokeras: str | None = Non
     if cell.row == "autokeras":
         if autokeras is None:
             raise ValueError("the row autokeras needs --autokeras PYTHON")
-        return [autokeras, str(FOLDER / "worth_autokeras.py"), data.task, *common]
+        script, arrays = str(FOLDER / "worth_autokeras.py"), str(folder.with_suffix(".npz"))
+        seconds = ["--seconds", str(cell.seconds), *common[2:]]
+        return [autokeras, script, arrays, *seconds]
     name = cell.row.removeprefix(MEMBER)
     if cell.row not in PLAINS and name == cell.row:
         raise ValueError(f"there is no row {cell.row!r}: take of {', '.join(ROWS)}")
