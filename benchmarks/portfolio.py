@@ -123,11 +123,9 @@ def brought(space: Stages, arch: Arch) -> Arch | None:
 
 
 def nearest(value: Any, values: Sequence[Any]) -> Any:
-    """Return `value` if it is one of `values`, else the nearest number among them, or the first."""
-    if value in values:
-        return value
+    """Return the one of `values` that is `value`, else the nearest number, or of texts the first."""
     if isinstance(value, str):
-        return values[0]
+        return value if value in values else values[0]
     return min(values, key=lambda each: abs(each - value))
 
 

@@ -22,6 +22,7 @@ import dataclasses
 import functools
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -58,6 +59,7 @@ from evolvent.task import Task, data_of
 from evolvent.task.opening import open_task
 
 BATCH = 250  # of test images, all views counted
+AGREES = 1.5  # test images by which an exported network may differ from its card: ties of outputs
 NOTHING = ("no candidate of the search has a score", "no time was left")
 EARLY = ("delivered", "known", "known-first", "known-ranked", "plain", "random", "cells")
 
@@ -95,15 +97,17 @@ def _outcome(wait: Wait, folder: Path, data: Data) -> dict[str, Any]:
     task = opened(data)
     wrong = misread(folder / "best", task)
     images = len(task.test) if task.test else 0
-    known = {}
+    known, reads = {}, [1 - len(wrong) / max(1, images)]
     if (folder / "run.db").is_file():
         known = known_scores(Run(folder).candidates())
+    if (Path(data.task) / "test").is_dir():
+        reads.append(script_score(folder / "best", Path(data.task)))
     return {
         "outcome": "network",
         "test": card["test_score"],
         "test_images": images,
         "wrong": wrong,
-        "agrees": abs(1 - len(wrong) / max(1, images) - card["test_score"]) * images < 1.5,
+        "agrees": all(abs(read - card["test_score"]) * images < AGREES for read in reads),
         "validation": card["val_score"],
         "epochs": card["total_epochs"],
         "params": card["params"],
@@ -132,6 +136,16 @@ def misread(best: Path, task: Task) -> list[int]:
             told.append(net(x).argmax(dim=1) != y)
     places: list[int] = torch.cat(told).nonzero().flatten().tolist()
     return places
+
+
+def script_score(best: Path, folder: Path) -> float:
+    """Return the accuracy of an exported ``predict.py`` on the raw pictures of ``folder/test/CLASS/``."""
+    files = sorted(file for file in (folder / "test").glob("*/*") if file.is_file())
+    words = [sys.executable, str(best / "predict.py"), "--json", *map(str, files)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    told = [json.loads(line)["class"] for line in done.stdout.splitlines()]
+    right = [name == file.parent.name for name, file in zip(told, files, strict=True)]
+    return sum(right) / len(right)
 
 
 def write_arrays(file: Path, task: Task) -> None:

@@ -42,6 +42,7 @@ def test_what_is_too_costly_becomes_thinner():
     assert made is not None
     assert made[1][0][0] < 128
     assert small.cost(made).multiply_adds <= 60_000_000
+    assert all(type(value) in (int, str) for row in made[1] for value in row)
     assert brought(Stages((3, 32, 32), 10, True, multiply_adds=(1, 2_000_000)), arch) is None
 
 
@@ -50,6 +51,7 @@ MODERN = ("muon", 1.0, 5e-4, 0.2, 1.0, 2, "alternate", 0.0, 0.25)
 
 def test_the_nearest_alternative_is_taken():
     assert nearest(0.625, (1.0, 0.8)) == 0.8
+    assert type(nearest(32.0, (16, 32))) is int
     assert nearest("random", ("none",)) == "none"
     assert nearest("random", ("none", "random")) == "random"
 
