@@ -139,7 +139,7 @@ def misread(best: Path, task: Task) -> list[int]:
 
 
 def script_score(best: Path, folder: Path) -> float:
-    """Return the accuracy of an exported ``predict.py`` on the raw pictures of ``folder/test/CLASS/``."""
+    """Return the accuracy of an exported ``predict.py`` on the pictures of ``folder/test/CLASS/``."""
     files = sorted(file for file in (folder / "test").glob("*/*") if file.is_file())
     words = [sys.executable, str(best / "predict.py"), "--json", *map(str, files)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
