@@ -9,10 +9,11 @@ table have equal core-seconds. One JSON file per run, and runs that are there ar
 that a table can be measured piece by piece. The known members of the space come in three ways:
 chosen fairly, by validation after equal short trainings that are part of the budget (``known``);
 the first one (``known-first``); and the one that the search ranked first on its lowest rung, as if
-that had cost nothing (``known-ranked``, of seeds whose row ``delivered`` is there). ``--without``
-adds the default without a part. ``--data`` are names (digits, mnist, fashion-mnist, cifar-jpeg, and
-those of `benchmarks.sets`, made in ``--sets`` when they are missing) or paths. ``--plan`` says what
-is missing and runs nothing, ``--table`` prints the table of what is there.
+that had cost nothing (``known-ranked``, of seeds whose row ``delivered`` is there). Both are as
+wide as the search of this seed had them, where it is there. ``--without`` adds the default without
+a part. ``--data`` are names (digits, mnist, fashion-mnist, cifar-jpeg, and those of
+`benchmarks.sets`, made in ``--sets`` when they are missing) or paths. ``--plan`` says what is
+missing and runs nothing, ``--table`` prints the table of what is there.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from benchmarks.worth_rows import (
     Data,
     command,
     data_named,
+    known_archs,
     known_members,
     known_scores,
     missing_option,
@@ -57,6 +59,7 @@ from evolvent.network.data import loader
 from evolvent.run import Run
 from evolvent.task import Task, data_of
 from evolvent.task.opening import open_task
+from evolvent.types import Arch
 
 BATCH = 250  # of test images, all views counted
 AGREES = 1.5  # test images by which an exported network may differ from its card: ties of outputs
@@ -67,12 +70,19 @@ EARLY = ("delivered", "known", "known-first", "known-ranked", "plain", "random",
 # ---- one run -------------------------------------------------------------------------------------
 
 
-def played(cell: Cell, data: Data, out: Path, autokeras: str | None = None) -> dict[str, Any]:
-    """Run a cell; return its record."""
+def played(
+    cell: Cell,
+    data: Data,
+    out: Path,
+    *,
+    autokeras: str | None = None,
+    arch: Arch | None = None,
+) -> dict[str, Any]:
+    """Run a cell; return its record. Arguments as of `command`."""
     folder = out / "runs" / cell.key
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped: its time is not known
     folder.parent.mkdir(parents=True, exist_ok=True)
-    words = command(cell, data, folder, autokeras=autokeras)
+    words = command(cell, data, folder, autokeras=autokeras, arch=arch)
     log = out / "runs" / f"{cell.key}.log"
     if cell.row == "autokeras":
         write_arrays(folder.with_suffix(".npz"), opened(data))
@@ -97,9 +107,10 @@ def _outcome(wait: Wait, folder: Path, data: Data) -> dict[str, Any]:
     task = opened(data)
     wrong = misread(folder / "best", task)
     images = len(task.test) if task.test else 0
-    known, reads = {}, [1 - len(wrong) / max(1, images)]
+    candidates: list[dict[str, Any]] = []
+    reads = [1 - len(wrong) / max(1, images)]
     if (folder / "run.db").is_file():
-        known = known_scores(Run(folder).candidates())
+        candidates = Run(folder).candidates()
     if (Path(data.task) / "test").is_dir():
         reads.append(script_score(folder / "best", Path(data.task)))
     return {
@@ -112,7 +123,8 @@ def _outcome(wait: Wait, folder: Path, data: Data) -> dict[str, Any]:
         "epochs": card["total_epochs"],
         "params": card["params"],
         "arch": card["arch"],
-        "known": known,
+        "known": known_scores(candidates),
+        "known_archs": known_archs(candidates),
         "line": line_of(folder / "best"),
         "card": card,
     }
@@ -223,7 +235,8 @@ def run_all(given: argparse.Namespace) -> None:
         if given.plan:
             print(cell.key, flush=True)
             continue
-        record = played(cell, data, given.out, given.autokeras)
+        arch = (before or {}).get("known_archs", {}).get(cell.row.removeprefix(MEMBER))
+        record = played(cell, data, given.out, autokeras=given.autokeras, arch=arch)
         write_atomically(given.out / f"{cell.key}.json", json.dumps(record))
         print(line(record), flush=True)
     if given.plan:

@@ -1,15 +1,16 @@
 """One hand-made network, trained for the whole of a budget: what a search has to beat.
 
     python -m benchmarks.worth_member TASK --member NAME [--budget 5m] [--seed 0] [--out FOLDER]
-        [--set task.name=value ...]
+        [--arch JSON] [--set task.name=value ...]
 
-NAME is a known member of the space of the recipe `stages`; ``plain`` is the plain control of every
-card, as large as the first known member and trained by the same recipe, ``plain-classic`` the same
-with the settings that the recipe's estimator has without genes. The budget is the whole wait, as
-that of a search is: the start of Python, reading the data, training on training and validation data
-together, one look at test with the views that the recipe delivers, and the export, for which as
-much time is kept as a search keeps. Nothing is chosen. All cores train where that is faster.
-``FOLDER/best`` gets network and card.
+NAME is a known member of the space of the recipe `stages`, in the form that a search had it in
+where ``--arch`` says it; ``plain`` is the plain control of every card, as large as the first known
+member and trained by the same recipe, ``plain-classic`` the same with the settings that the
+recipe's estimator has without genes. The budget is the whole wait, as that of a search is: the
+start of Python, reading the data, training on training and validation data together, one look at
+test with the views that the recipe delivers, and the export, for which as much time is kept as a
+search keeps. Nothing is chosen. All cores train where that is faster. ``FOLDER/best`` gets network
+and card.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from evolvent.space import Space, capabilities
 from evolvent.space.plain import Plain
 from evolvent.task import data_of
 from evolvent.task.opening import open_task
-from evolvent.types import Arch
+from evolvent.types import Arch, freeze
 
 RECIPE = "stages"
 PLAIN, CLASSIC = "plain", "plain-classic"
@@ -65,8 +66,13 @@ class Network:
     hyper: Hyperparameters
 
 
-def by_hand(name: str, draft: Draft) -> Network:
+def by_hand(name: str, draft: Draft, arch: Arch | None = None) -> Network:
     """Return a known member of a draft's space, or the plain control.
+
+    Args:
+        name: of the member, or `PLAIN` or `CLASSIC`.
+        draft: of a search.
+        arch: of the member, as a search had it; None is the space's.
 
     Raises:
         ValueError: if there is none of this name.
@@ -79,14 +85,15 @@ def by_hand(name: str, draft: Draft) -> Network:
             raise ValueError(
                 f"--member {name}: take one of {', '.join([*members, PLAIN, CLASSIC])}"
             )
-        return Network(space, members[name], network.size, network.hyper)
+        own = members[name] if arch is None else arch
+        return Network(space, own, network.size, network.hyper)
     first = next(iter(members.values()))
     like = cost(plan(space, first, task, network.size), task)
-    arch = (plain_width(task, network.size, like),)
+    plain = (plain_width(task, network.size, like),)
     if name == CLASSIC:
-        return Network(Plain(), arch, network.size, network.hyper)
+        return Network(Plain(), plain, network.size, network.hyper)
     hyper = with_own_training(network.hyper, space, first)
-    return Network(Plain(), arch, dataclasses.replace(network.size, head=first[2]), hyper)
+    return Network(Plain(), plain, dataclasses.replace(network.size, head=first[2]), hyper)
 
 
 def trained(made: Network, draft: Draft, *, seed: int, end: float) -> tuple[Outcome, bool]:
@@ -140,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train one hand-made network for a whole budget.")
     parser.add_argument("task")
     parser.add_argument("--member", required=True)
+    parser.add_argument("--arch", type=json.loads, help="of the member, as a search had it")
     parser.add_argument("--budget", default="5m")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
@@ -153,7 +161,7 @@ def main() -> None:
     task = data_of(open_task(given.task, settings.get("task", {})))
     request = Request(given.task, RECIPE, budget=given.budget, seed=given.seed, set=settings)
     draft = with_precision(resolve(request, task))
-    made = by_hand(given.member, draft)
+    made = by_hand(given.member, draft, None if given.arch is None else freeze(given.arch))
     gone = time.time() - psutil.Process().create_time()
     end = time.monotonic() + budget - gone - closing(before, budget)
     outcome, capped = trained(made, draft, seed=given.seed, end=end)
@@ -161,7 +169,13 @@ def main() -> None:
     built = plan(made.space, made.arch, task, made.size)
     title = f"{given.member}, a network made by hand, trained on {Path(task.name).name}."
     proof = export(
-        best, plan=built, state=outcome.state, task=task, title=title, provenance=given.budget
+        best,
+        plan=built,
+        state=outcome.state,
+        task=task,
+        title=title,
+        provenance=given.budget,
+        patience=max(0.0, end + closing(before, budget) - time.monotonic()),
     )
     card = {
         "member": given.member,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import subprocess
 import sys
@@ -56,6 +57,7 @@ ROWS = {
     "autokeras": "AutoKeras 3",
 }
 KNOWN_ROWS = ("known", "known-first", "known-ranked")  # rows of the best known member
+KNOWN = "known "  # before the name of a member, in the operator of a candidate
 MEMBER, PLAINS = "member-", ("plain", "plain-classic")
 
 
@@ -129,8 +131,22 @@ def known_members(data: Data) -> dict[str, Arch]:
     return dict(capabilities.known(draft.space).known(task.facts))
 
 
-def command(cell: Cell, data: Data, folder: Path, *, autokeras: str | None = None) -> list[str]:
+def command(
+    cell: Cell,
+    data: Data,
+    folder: Path,
+    *,
+    autokeras: str | None = None,
+    arch: Arch | None = None,
+) -> list[str]:
     """Return the command of a run that leaves its network in ``folder/best``.
+
+    Args:
+        cell: of the run.
+        data: of the run.
+        folder: of the run.
+        autokeras: Python of an environment that has it.
+        arch: of a known member, where a search had it in a form of its own; None is the space's.
 
     Raises:
         ValueError: for a row that there is not.
@@ -150,7 +166,8 @@ def command(cell: Cell, data: Data, folder: Path, *, autokeras: str | None = Non
     if cell.row not in PLAINS and name == cell.row:
         raise ValueError(f"there is no row {cell.row!r}: take of {', '.join(ROWS)}")
     script = str(FOLDER / "worth_member.py")
-    return [sys.executable, script, data.task, "--member", name, *common, *said]
+    own = [] if arch is None else ["--arch", json.dumps(arch)]
+    return [sys.executable, script, data.task, "--member", name, *own, *common, *said]
 
 
 def _searched(row: str) -> tuple[str, ...] | None:
@@ -200,13 +217,26 @@ def first_ranked(known: Mapping[str, float]) -> str | None:
     return max(known, key=lambda name: known[name], default=None)
 
 
+def known_archs(candidates: Sequence[Mapping[str, Any]]) -> dict[str, Arch]:
+    """Return name -> architecture of the known members that a search asked for.
+
+    They are thinner than the space's own where its budget had no time for these.
+    """
+    found: dict[str, Arch] = {}
+    for row in candidates:
+        operator = row["operator"] or ""
+        if operator.startswith(KNOWN):
+            found.setdefault(operator.removeprefix(KNOWN), row["arch"])
+    return found
+
+
 def known_scores(candidates: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return name -> validation score of known members after their shortest training, in order."""
     found: dict[str, tuple[float, float]] = {}
     for row in candidates:
         operator = row["operator"] or ""
-        if operator.startswith("known ") and row["score"] is not None and row["status"] == "ok":
-            name, length = operator.removeprefix("known "), row["budget"]
+        if operator.startswith(KNOWN) and row["score"] is not None and row["status"] == "ok":
+            name, length = operator.removeprefix(KNOWN), row["budget"]
             if name not in found or length < found[name][0]:
                 found[name] = (length, row["score"])
     return {name: score for name, (_, score) in found.items()}

@@ -18,6 +18,7 @@ from benchmarks.worth_rows import (
     Data,
     command,
     first_ranked,
+    known_archs,
     known_members,
     known_scores,
     resolved,
@@ -190,7 +191,8 @@ def test_the_table_says_what_went_wrong():
 
 def test_known_members_are_ranked_by_their_shortest_training():
     def row(operator, budget, score, status="ok"):
-        return {"operator": operator, "budget": budget, "score": score, "status": status}
+        told = {"operator": operator, "budget": budget, "score": score, "status": status}
+        return told | {"arch": None}
 
     told = [
         row("known patch-32", 1.0, 0.5),
@@ -199,6 +201,8 @@ def test_known_members_are_ranked_by_their_shortest_training():
         row("known patch-32", 4.0, 0.8),
         row("known thin", 1.0, None, "failed"),
     ]
+    told[0]["arch"], told[3]["arch"] = ["thin"], ["wide"]
+    assert known_archs(told[:2])["patch-32"] == ["thin"]
     scores = known_scores(told)
     assert scores == {"patch-32": 0.5, "vgg": 0.6}
     assert first_ranked(scores) == "vgg"
@@ -248,6 +252,8 @@ def test_rows_of_hand_made_networks_and_of_others():
     assert words_of("member-vgg")[1].endswith("worth_member.py")
     assert "vgg" in words_of("member-vgg")
     assert "plain-classic" in words_of("plain-classic")
+    words = command(Cell("digits", 60, 2, "member-vgg", 3), DIGITS, Path("x"), arch=("conv3", 1))
+    assert words[words.index("--arch") + 1] == '["conv3", 1]'
     assert words_of("autokeras")[0] == "/env/python"
     with pytest.raises(ValueError, match="no row 'unheard-of'"):
         words_of("unheard-of")
@@ -281,6 +287,7 @@ def test_networks_by_hand_have_the_recipe_that_their_name_says():
     assert classic.hyper.optimizer == "sgd"
     assert plain.arch == classic.arch
     assert plain.size.head == "max"
+    assert worth_member.by_hand(first, draft, ("its", "own")).arch == ("its", "own")
     with pytest.raises(ValueError, match="--member vggg"):
         worth_member.by_hand("vggg", draft)
 
