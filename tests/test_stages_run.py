@@ -46,3 +46,35 @@ def test_the_card_compares_what_was_trained_equally_long(run):
     text = (run.folder / "best" / "card.md").read_text()
     assert "hand-made network that" in text
     assert "by the usual training instead of the winner's" in text
+
+
+@pytest.fixture(scope="module")
+def widened(tmp_path_factory):
+    return ev.search(
+        "digits",
+        recipe="stages",
+        budget="12t",
+        workers=0,
+        out=tmp_path_factory.mktemp("runs") / "widened",
+        settings={
+            "space": {"multiply_adds": [100_000, 400_000]},
+            "estimator": {"epochs": 0.5, "batch": 256},
+            "train": {"epochs": 4.0, "proof": False, "widen": 2.0},
+        },
+    )
+
+
+def test_the_winner_is_delivered_wider_and_compared_while_thin(widened):
+    card = widened.card
+    result = next(r for r in widened.results() if r.candidate.id == card["candidate"])
+    assert card["size"]["widen"] == 2.0
+    assert card["params"] > 2 * result.params
+    assert {"plain", "usual", "briefly"} <= card["controls"].keys()
+    assert card["controls"]["briefly"]["params"] == result.params
+    plain = card["controls"]["plain"]["params"]
+    assert abs(plain - result.params) < 0.3 * result.params, "as thin as the candidates"
+    assert card["parity_max_abs_diff"] is None
+    text = (widened.folder / "best" / "card.md").read_text()
+    assert "2 times as wide as the candidates of the search" in text
+    assert "the winner while it was thin, trained as long as the controls" in text
+    assert card["train_epochs"] == pytest.approx(4.0, abs=0.2)

@@ -92,6 +92,7 @@ CAPABILITIES: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
         "drawing": {"drawing": ("arch",)},
         "known": {"known": ("facts",)},
         "sized": {"sized": ("multiply_adds",)},
+        "widened": {"widened": ("arch", "factor")},
     },
     "estimator": {
         "test": {"test": ("arch",)},

@@ -283,6 +283,26 @@ def test_hand_made_members_see_smaller_images_where_enough_is_left_behind_the_st
     assert resizes(64)["plain"] == 0.625
 
 
+def test_members_fill_what_the_time_allows():
+    facts = Facts("image", "accuracy", (3, 32, 32), 10)
+    space = Stages.of(facts)
+    bounded = Stages.of(facts, **space.sized(10_000_000))
+    costs = [bounded.cost(arch).multiply_adds for arch in bounded.known(facts).values()]
+    assert len(costs) >= 6
+    assert all(5_000_000 <= cost <= 10_000_000 for cost in costs)
+
+
+def test_wider_networks_have_the_same_genes_otherwise():
+    facts = Facts("image", "accuracy", (3, 32, 32), 10)
+    for member in SPACE.known(facts).values():
+        wide = SPACE.widened(member, 2.0)
+        assert [stage[0] for stage in wide[1]] == [2 * stage[0] for stage in member[1]]
+        assert [stage[1:] for stage in wide[1]] == [stage[1:] for stage in member[1]]
+        assert (wide[0], wide[2:]) == (member[0], member[2:])
+        assert SPACE.widened(member, 1.0) == member
+        assert SPACE.widened(member, 0.01)[1][0][0] == 8
+
+
 def test_ones_own_network_comes_first():
     mine = arch((40, 1, "plain", 2, 3, 0, "none"), PLAIN)
     listed = [mine[0], [list(stage) for stage in mine[1]], *mine[2:4], list(mine[4])]

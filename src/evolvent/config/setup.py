@@ -196,6 +196,11 @@ class Draft:
         return NetworkSettings.of(self.parts.estimator.settings)
 
     @property
+    def widens(self) -> bool:
+        """Whether what is delivered is wider than the candidates of the search."""
+        return self.network.size.widen != self.train.network.size.widen
+
+    @property
     def equal_seconds(self) -> bool:
         """Whether candidates of equal budgets are trained equally long in seconds."""
         return self.parts.estimator.settings.get("equal") == "seconds"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..config.setup import Setup
 from ..engine.store import Store
-from ..network.build import plan
+from ..network.build import Size, plan
 from ..network.cost import cost
 from ..network.fit import with_own_training
 from ..network.plan import Plan
@@ -65,6 +65,12 @@ class Controls:
     results: Sequence[Result]
     like: Arch
 
+    @cached_property
+    def size(self) -> Size:
+        """The size of the controls: of the candidates, where the winner alone is widened."""
+        searched, final = self.setup.network.size, self.setup.train.network.size
+        return replace(searched, views=final.views) if self.setup.widens else final
+
     @property
     def count(self) -> int:
         """The largest number of controls. [count]"""
@@ -89,9 +95,8 @@ class Controls:
     @cached_property
     def width(self) -> int:
         """Width of the plain control: as many parameters as the search's best. [channels]"""
-        setup, size = self.setup, self.setup.train.network.size
-        best = cost(self._plan(self.like), setup.task)
-        return plain_width(setup.task, size, best)
+        best = cost(self._plan(self.like), self.setup.task)
+        return plain_width(self.setup.task, self.size, best)
 
     def plain(self, winner: Result) -> dict[str, Any]:
         """Return the plain control as a `Job` takes it, in all but its shape trained as the winner.
@@ -102,16 +107,16 @@ class Controls:
         setup, arch = self.setup, winner.candidate.arch
         network = setup.train.network
         lines = [line for block in self._plan(arch).blocks for line in block.calls]
-        head = "max" if any(line.op == "pool_max" for line in lines) else network.size.head
+        head = "max" if any(line.op == "pool_max" for line in lines) else self.size.head
         return {
             "arch": (self.width,),
             "space": Plain(),
-            "size": replace(network.size, head=head),
+            "size": replace(self.size, head=head),
             "hyper": with_own_training(network.hyper, setup.space, arch),
         }
 
     def _plan(self, arch: Arch) -> Plan:
-        return plan(self.setup.space, arch, self.setup.task, self.setup.train.network.size)
+        return plan(self.setup.space, arch, self.setup.task, self.size)
 
     def is_random(self, winner: Result) -> bool:
         """Whether the winner is itself the random control."""
@@ -127,13 +132,13 @@ class Controls:
         # in equal seconds a random network that the search did not draw is not worth its time
         drawn = self.random[1] > 0 or not self.setup.equal_seconds
         if self.setup.train.controls and drawn and not self.is_random(winner):
-            found["random"] = {"arch": self.random[0].candidate.arch}
+            found["random"] = {"arch": self.random[0].candidate.arch, "size": self.size}
         if self.setup.train.controls:
             found["plain"] = plain = self.plain(winner)
             hyper = self.setup.train.network.hyper
             if self.setup.equal_seconds and plain["hyper"] != hyper:
                 # what won, the shape or the training? The plain network by both trainings tells
-                found[USUAL] = plain | {"hyper": hyper, "size": self.setup.train.network.size}
+                found[USUAL] = plain | {"hyper": hyper, "size": self.size}
         return found
 
     def epoch(self, name: str, winner: Result, lengths: Lengths) -> float:

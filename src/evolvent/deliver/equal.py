@@ -16,6 +16,7 @@ from typing import Any
 from ..config.equal_time import pace, unit
 from ..config.setup import Setup
 from ..engine.store import Store
+from ..network.build import Size
 from ..network.paces import work_of
 from ..network.train import Hyperparameters
 from ..space import Space
@@ -73,6 +74,7 @@ class Equal:
         *,
         space: Space | None = None,
         hyper: Hyperparameters | None = None,
+        size: Size | None = None,
     ) -> float:
         """Return the own epochs of a network that are as long as `length` of the usual one. [epochs]
 
@@ -81,22 +83,35 @@ class Equal:
             length: in epochs of the usual network.
             space: of the architecture; None is that of the run.
             hyper: of its training; None is that of the run.
+            size: of the network; None is that of the final training.
         """
-        pace = self._foretold(arch, space or self.setup.space, hyper)
+        pace = self._foretold(arch, space or self.setup.space, hyper, size)
         epochs = length * unit(self.setup) / pace
         return round(min(max(epochs, LEAST_EPOCHS), self.lengths.most), 3)
 
     def threads(self, winner: Result) -> tuple[int, float]:
         """Return the threads of the final training, and how many times as fast it is with them."""
+        known = self._final(winner)
+        return int(known[0]), float(known[1])
+
+    def epoch(self, winner: Result) -> float | None:
+        """Return the duration of an epoch of the final training with these threads, if measured. [s]"""
+        example = self._final(winner)[2]
+        return None if example is None else float(example) * self.lengths.everything
+
+    def _final(self, winner: Result) -> tuple[int, float, float | None]:
+        """Return threads, how many times as fast these are, seconds per example; once per run."""
         known = self.store.meta("final_threads")
         if known is None:
-            known = (1, 1.0)
+            known = (1, 1.0, None)
             if self.workers > 1 and self.setup.request.device == "cpu" and self.timing.left > LONG:
                 one, all_ = (self._measured(winner, count) for count in (1, self.workers))
+                known = (1, 1.0, one)
                 if one / all_ > WORTH:
-                    known = (self.workers, round(one / all_, 2))
+                    known = (self.workers, round(one / all_, 2), all_)
             self.store.note("final_threads", known)
-        return int(known[0]), float(known[1])
+        threads, faster, example = known
+        return threads, faster, example
 
     def _usual(self, found: Sequence[Result]) -> float:
         """Return the seconds per example of the usual network, as fast as the machine is now. [s]"""
@@ -106,11 +121,21 @@ class Equal:
         ]
         return unit(self.setup) * statistics.median(slower)
 
-    def _foretold(self, arch: Arch, space: Space, hyper: Hyperparameters | None = None) -> float:
+    def seconds(self, length: float) -> float:
+        """Return the duration of a training of `length` of the usual network, as foretold. [s]"""
+        return length * unit(self.setup) * len(self.setup.task.train)
+
+    def _foretold(
+        self,
+        arch: Arch,
+        space: Space,
+        hyper: Hyperparameters | None = None,
+        size: Size | None = None,
+    ) -> float:
         setup, paces = self.setup, self.setup.paces
         assert paces is not None
         network = setup.train.network
-        how: Any = {"size": network.size, "hyper": hyper or network.hyper}
+        how: Any = {"size": size or network.size, "hyper": hyper or network.hyper}
         return paces.of(work_of(space, arch, setup.task, **how))
 
     def _measured(self, winner: Result, threads: int) -> float:

@@ -23,13 +23,14 @@ from typing import Any
 
 from ..config.clock import no_time
 from ..config.defaults import MOST_FINALISTS
+from ..config.equal_time import WANTED_EPOCHS
 from ..config.setup import Setup
 from ..engine.store import Store
 from ..engine.weights import Weights
 from ..errors import EvolventError, RunError
 from ..execute import Executor
 from ..network.build import Size
-from ..ranking import distinct, simplest
+from ..ranking import distinct, rung, simplest
 from ..space import key
 from ..types import Arch, Result
 from .averaging import Averaging, Ensemble
@@ -43,6 +44,8 @@ from .trainings import Numbers, Trainings
 CHOICE_AND_FINAL = (
     2.0  # trainings as long as the search's that there must be time for before a choice
 )
+NARROWER = (1.0, 0.84, 0.71, 0.59, 0.5, 0.42, 0.35, 0.0)  # of the width, each 1.4 times as fast
+CONTROLS_MOST = 0.25  # of the core-seconds of the delivery: controls of thin networks
 ROUNDED = 0.02  # of a training length: it is a whole number of steps
 SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
 NO_TIME = "no time was left for a final training as long as theirs"
@@ -126,6 +129,7 @@ class Delivery:
         self.paces: dict[str, float] = {}  # name -> duration of an epoch of a final training [s]
         self.results = store.results()  # of the search; reading them takes a while
         found = self._finalists()
+        self.setup = self._with_width(found[0])
         self.setup = setup = self._with_views(found[0])
         self.lengths = Lengths(store, setup, self.workers, self.timing)
         self.trainings = Trainings(
@@ -167,6 +171,29 @@ class Delivery:
         if self.known is not None and self.setup.equal_seconds and self.known[0] not in found:
             found.append(self.known[0])
         return found
+
+    def _with_width(self, best: Result) -> Setup:
+        """Return the setup with a narrower network, where a wide one would see the data too seldom.
+
+        That is, less often than the search's best did while it was thin. A delivery that was stopped
+        goes on with the width that it began with.
+        """
+        setup = self.setup
+        if not setup.widens or self.seconds is None:
+            return setup
+        widen = self.store.meta("widen")
+        if widen is None:
+            wanted = max(WANTED_EPOCHS, best.total_epochs)
+            thin, full = (each.network.size.widen for each in (setup, setup.train))
+            for share in NARROWER:
+                widen = round(max(thin, share * full), 2)
+                narrow = setup.having(setup.parts, setup.train.having(widen=widen))
+                lengths = Lengths(self.store, narrow, self.workers, self.timing)
+                left = (1 - CONTROLS_MOST) * max(0.0, self.timing.left)
+                if lengths.epoch(best) * wanted <= left:
+                    break
+            self.store.note("widen", widen)
+        return setup.having(setup.parts, setup.train.having(widen=widen))
 
     def _with_views(self, best: Result) -> Setup:
         """Return the setup with fewer views of an image where there is no time to read test in all.
@@ -228,6 +255,8 @@ class Delivery:
             return stands
         if own is not None and not self._fits(best, own, times=CHOICE_AND_FINAL):
             return stands
+        if self.setup.equal_seconds and self.setup.widens:
+            return self._choose_thin(found, stands)
         if self.setup.equal_seconds:
             return self._choose_in_seconds(found, stands)
         slowest = None
@@ -264,6 +293,37 @@ class Delivery:
         names = ", ".join([f"{len(jobs)} finalists", *controls])
         self.say(f"final choice: {names}, equally long in seconds, by validation")
         return self._of_done(jobs, self.trainings.run(trained), stands)
+
+    def _choose_thin(self, found: Sequence[Result], stands: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Train the controls as thin and as long as the search's best; its own scores decide.
+
+        Wide networks would see the data too seldom in the time of a choice to say which is best. The
+        best known member is trained as well, where the search did not train it as long.
+        """
+        best, size = found[0], self.controls.size
+        length = best.candidate.budget.epochs
+        what = {name: each | {"size": size} for name, each in self._rivals(best).items()}
+        what |= self.controls.what(best)
+        one = self.equal.seconds(length)
+        if not what or len(what) * one > CONTROLS_MOST * self.timing.left * self.workers:
+            return stands
+        jobs = []
+        for name, each in what.items():
+            other = {key: each.get(key) for key in ("space", "hyper")}
+            epochs = self.equal.own(each["arch"], length, size=size, **other)
+            jobs.append(dataclasses.replace(self.trainings.job(name, each, epochs), test=True))
+        self.say(f"controls: {', '.join(what)}, as long in seconds as the search's best")
+        done = self.trainings.run(jobs)
+        metric = self.setup.task.metric
+        if KNOWN in done and self.known and done[KNOWN]["val"][metric] > best.value:
+            return {"id": self.known[0].candidate.id, "val": done[KNOWN]["val"][metric], "all": {}}
+        return stands
+
+    def _rivals(self, best: Result) -> dict[str, dict[str, Any]]:
+        """Return the best known member, where the search trained it less than its best candidate."""
+        if self.known is None or rung(self.known[0].candidate) >= rung(best.candidate):
+            return {}
+        return {KNOWN: {"arch": self.known[0].candidate.arch}}
 
     def _of_done(
         self, jobs: Mapping[str, Result], done: Mapping[str, Numbers], stands: Mapping[str, Any]
@@ -323,7 +383,8 @@ class Delivery:
             self.say(f"final training: {', '.join(what)}, {epochs:.3g} epochs each")
             jobs = [self._final(name, each, epochs, own) for name, each in what.items()]
             done = self.trainings.run(jobs)
-            kept = _useless(done.get("winner"), own, self.setup.task.metric)
+            least = None if own is None else self._least_epochs(own)
+            kept = _useless(done.get("winner"), own, least, self.setup.task.metric)
         done |= self._judged(winner)
         numbers, val = done.get("winner"), chosen["val"]
         if own is not None and kept:
@@ -403,6 +464,8 @@ class Delivery:
             if self.setup.equal_seconds:
                 _, faster = self.equal.threads(winner)
                 paces = {name: each / faster for name, each in paces.items()}
+                if "winner" in paces and (epoch := self.equal.epoch(winner)) is not None:
+                    paces["winner"] = epoch
             self.paces = paces
             fitting = self.lengths.fitting(paces, CONTROLS)
             epochs = fitting if epochs is None else min(epochs, fitting)
@@ -413,7 +476,11 @@ class Delivery:
         """Return the training that own weights had, which a final one must reach. [epochs]"""
         if (said := self.setup.train.epochs) is not None:
             return float(said)  # it is the user's word how long
-        return LEAST_EPOCHS if own is None or self._continues else own.total_epochs
+        if (
+            own is None or self._continues or self.setup.widens
+        ):  # another network: its score decides
+            return LEAST_EPOCHS
+        return own.total_epochs
 
     def _fits(self, winner: Result, own: Own, *, times: float = 1.0) -> bool:
         """Whether there is time to train the winner alone `times` as long as its own weights were."""
@@ -453,10 +520,14 @@ class Delivery:
     def _tested_briefly(self, name: str, result: Result) -> Numbers | None:
         """Return the numbers of a finalist's training for the choice, with its test scores."""
         known = self.trainings.known(name)
-        seen = self.trainings.known(f"finalist-{result.candidate.id}")
-        if known is not None or seen is None:
+        if known is not None:
             return known
-        own = own_of_choice(self.setup, self.weights, result, seen)
+        if self.setup.widens:
+            own = own_weights(self.setup, self.weights, result, None)
+        elif (seen := self.trainings.known(f"finalist-{result.candidate.id}")) is not None:
+            own = own_of_choice(self.setup, self.weights, result, seen)
+        else:
+            return None
         if own is None:
             return None
         known = tested(self.setup, self.weights, own, result)
@@ -498,7 +569,7 @@ class Delivery:
         )
 
 
-def _useless(numbers: Numbers | None, own: Own | None, metric: str) -> str:
+def _useless(numbers: Numbers | None, own: Own | None, least: float | None, metric: str) -> str:
     """Return why a final training is not delivered; empty if it is, or if there is nothing else."""
     if own is None:
         return ""
@@ -507,7 +578,7 @@ def _useless(numbers: Numbers | None, own: Own | None, metric: str) -> str:
     if numbers["cut"]:
         return f"the budget cut the final training after {numbers['epochs']:.3g} epochs"
     shortened = numbers.get("shortened", False)
-    if shortened and numbers["total_epochs"] < own.total_epochs * (1 - ROUNDED):
+    if shortened and numbers["total_epochs"] < (least or 0.0) * (1 - ROUNDED):
         return (
             f"the final training came to {numbers['epochs']:.3g} epochs alone on this busy machine"
         )

@@ -75,6 +75,7 @@ class Size:
             training only, never delivered; 0 is off. [>= 0]
         head: ``mean`` or ``max`` of every channel before the classifier, where a family pools
             globally.
+        widen: factor of all widths of an architecture whose genes say them (`stages`). [> 0]
         views: of every image, whose logits are averaged wherever the network is not trained: 1 is
             off; 2 are the image and its mirror, or itself shifted where a mirrored image loses its
             label; 6 are the image, its mirror, and both shifted by one pixel in two directions, or 3
@@ -89,6 +90,7 @@ class Size:
     drop_path: float = 0.0
     auxiliary: float = 0.0
     head: str = "mean"
+    widen: float = 1.0
     views: int = 1
 
     def __post_init__(self) -> None:
@@ -101,6 +103,7 @@ class Size:
         for name, allowed, rule in (
             ("drop_path", 0 <= self.drop_path < 1, "in [0, 1)"),
             ("auxiliary", 0 <= self.auxiliary < math.inf, "at least 0; 0 is off"),
+            ("widen", 0 < self.widen < math.inf, "above 0"),
         ):
             if not allowed:
                 raise SettingError(f"{name}={getattr(self, name)!r}: {rule}")

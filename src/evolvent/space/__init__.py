@@ -12,6 +12,7 @@ mixture    ``groups``, ``one_hot``, ``derive``: rows of operation weights, for w
 canonical  ``canonical(arch)``: equal networks, equal value
 start      ``start(rng)``: the minimal architecture, from which evolution may begin
 sized      ``sized(multiply_adds)``: settings with which no network has more of them
+widened    ``widened(arch, factor)``: all widths so many times as large, for ``Size.widen``
 known      ``known(facts)``: hand-made architectures by name, best first, to start a search from
 training   ``training(arch)``: training settings that the architecture carries
 aligned    ``alignment(archs)``, and ``crossover(fitter, other, rng, equal=...)``, gene by gene
@@ -161,6 +162,13 @@ class Sized(Protocol):
 
     def sized(self, multiply_adds: int) -> Mapping[str, Any]:
         """Return the settings of this space with which no network has more multiply-adds."""
+
+
+class Widened(Protocol):
+    """Capability ``widened``: what is searched among thin networks can be delivered wide."""
+
+    def widened(self, arch: Arch, factor: float) -> Arch:
+        """Return the architecture with all widths so many times as large; it may be beyond bounds."""
 
 
 class KnownMembers(Protocol):

@@ -20,6 +20,7 @@ from . import (
     Sized,
     Space,
     Start,
+    Widened,
 )
 
 
@@ -61,6 +62,11 @@ def drawing(space: Space) -> Drawn:
 def sized(space: Space) -> Sized:
     """Return `space`, whose networks can be bounded in cost; SettingError if they cannot."""
     return cast(Sized, checked(space, "sized"))
+
+
+def widened(space: Space) -> Widened:
+    """Return `space`, whose networks can be made wider; SettingError if they cannot."""
+    return cast(Widened, checked(space, "widened"))
 
 
 def known(space: Space) -> KnownMembers:

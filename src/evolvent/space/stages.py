@@ -89,8 +89,10 @@ ODDS: dict[Any, float] = {
     "max-pool": 2,
     "none": 0.5,
 }
-SPREAD = 10  # of multiply-adds, from the least to the most, where the time decides the most
+SPREAD = 4  # of multiply-adds, from the least to the most, where the time decides the most
+MOST_BEYOND = 2  # times the default limit that the time may allow
 FEWEST_KNOWN = 4  # that are left, however small they are
+FILLING = (4.0, 3.0, 2.5, 2.0, 1.75, 1.5, 1.25, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the widths of a hand-made member, until it keeps the limit
 _TRIES = 60
 
@@ -151,6 +153,7 @@ class Stages:
         flips: ways to mirror; left out where `mirrored` is False.
         erases: probabilities that a rectangle of an image is erased.
         averages: shares of the training, at its end, over which weights are averaged.
+        fill: whether hand-made members are as wide as the limit allows, instead of as they were made.
         known: architectures of one's own, asked before those of the space; one, or a list.
 
     A gene with one alternative is left to the settings of the training: `training` does not say it.
@@ -163,7 +166,7 @@ class Stages:
     family = "stages"
     kinds = frozenset({"image"})
     gives = frozenset(
-        {"canonical", "crossover", "decisions", "drawing", "known", "sized", "training"}
+        {"canonical", "crossover", "decisions", "drawing", "known", "sized", "training", "widened"}
     )
 
     def __init__(
@@ -183,6 +186,7 @@ class Stages:
         flips: tuple[str, ...] = GENES["flip"],
         erases: tuple[float, ...] = GENES["erase"],
         averages: tuple[float, ...] = GENES["average"],
+        fill: bool = False,
         known: Sequence[Any] = (),
     ) -> None:
         if len(input_shape) != 3:
@@ -228,6 +232,7 @@ class Stages:
                 f"multiply_adds={self.bounds}: not even the smallest network keeps the limit, it has "
                 f"{self.cost(self._smallest()).multiply_adds:,}: raise it, or lower widths or stages"
             )
+        self.shares = FILLING if fill else SHARES
         self.own = owned(known, self.checked, "space.known")
 
     @classmethod
@@ -237,8 +242,17 @@ class Stages:
 
     def sized(self, multiply_adds: int) -> dict[str, Any]:
         """Return the settings with which no network has more multiply-adds, nor far fewer."""
-        most = min(self.bounds[1], multiply_adds)
-        return {"multiply_adds": (max(1, most // SPREAD), most)}
+        most = min(MOST_BEYOND * self.bounds[1], multiply_adds)
+        return {"multiply_adds": (max(1, most // SPREAD), most), "fill": True}
+
+    def widened(self, arch: Arch, factor: float) -> Arch:
+        """Return `arch` with widths so many times as large, in multiples of 8."""
+        if factor == 1:
+            return arch
+        stages = tuple(
+            (max(STEP, round(stage[0] * factor / STEP) * STEP), *stage[1:]) for stage in arch[1]
+        )
+        return (arch[0], stages, *arch[2:])
 
     # -- what is valid ---------------------------------------------------------------------------
 
@@ -511,9 +525,10 @@ class Stages:
     def known(self, facts: Facts) -> dict[str, Arch]:
         """Return hand-made members by name, one's own first, then the best first.
 
-        One that is too costly here is made thinner, alternatives that the space has not are replaced
-        by ones that it has, and what still is none of its architectures is left out. So is one that is
-        smaller than any sample: it learns fast at first, but not as much as the time allows.
+        One that is too costly here is made thinner (with `fill` any is made as wide as it may be),
+        alternatives that the space has not are replaced by ones that it has, and what still is none of
+        its architectures is left out. So is one that is smaller than any sample: it learns fast at
+        first, but not as much as the time allows.
 
         Args:
             facts: of the data; the space was made for them already.
@@ -522,7 +537,7 @@ class Stages:
         for name, (stem, rows, head, activation) in MEMBERS.items():
             begin = self._stem(stem)
             recipe = self._good(begin)
-            for share in SHARES:
+            for share in self.shares:
                 stages = self._rows(rows, share)
                 try:
                     found[name] = self.checked((begin, stages, head, activation, recipe))

@@ -295,6 +295,8 @@ def _size(card: Card) -> list[str]:
     cells = said("{} cells", card.cells) + said(" of width {}", card.width)
     params = said("{:,} " + what_is_counted(card), card.params)
     facts = [cells, params, said("{:,} FLOPs per input", card.flops)]
+    if card.is_wider and card.size:
+        facts.append(f"{card.size['widen']:g} times as wide as the candidates of the search")
     size = said("{}.", ", ".join(filter(None, facts)) or None)
     return [line] if (line := f"{size}{_proof(card)}{_onnx(card)}".strip()) else []
 

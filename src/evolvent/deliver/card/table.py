@@ -101,7 +101,10 @@ def _control_name(card: Card, name: str, control: Control) -> str:
         case "known":
             return f"{card.known}, the best hand-made network that the search began with"
         case "briefly":
-            return f"the winner, trained as long as the controls ({control.train_seconds:.0f} s)"
+            thin = " while it was thin" if card.is_wider else ""
+            return (
+                f"the winner{thin}, trained as long as the controls ({control.train_seconds:.0f} s)"
+            )
         case "single":
             return "the winner alone"
         case "retrained":

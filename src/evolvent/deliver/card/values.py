@@ -178,6 +178,11 @@ class Card:
         return "briefly" in self.controls
 
     @property
+    def is_wider(self) -> bool:
+        """Whether the network is wider than the candidates of its search."""
+        return self.delivery == "winner" and (self.size or {}).get("widen", 1.0) != 1.0
+
+    @property
     def kind(self) -> str:
         """The kind of data; older cards did not note it."""
         return str(self.data.get("kind", "image"))

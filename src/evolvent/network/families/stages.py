@@ -1,6 +1,6 @@
 """The family ``stages``: a stem, stages of blocks, the maximum or mean of every channel, a classifier.
 
-All sizes are in the genes, so that of the network is not used.
+Widths are in the genes; of the size of the network `widen` multiplies them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ STEMS = {"conv3": (3, 1), "conv3s2": (3, 2), "patch2": (2, 2)}  # -> kernel, str
 
 def plan(space: Stages, arch: Arch, data: Data, size: Size) -> Plan:
     """Return the plan of an architecture for images like those of `data`."""
+    arch = space.widened(arch, size.widen)
     stem, stages, head, activation = arch[:4]
     kernel, stride = STEMS[stem]
     args: dict[str, Value] = {"c_in": data.input_shape[0], "c_out": stem_width(stages)}
