@@ -396,7 +396,7 @@ RECIPES = {
 DEFAULT = {
     "image": "plain-cells",
     "numbers": "dense",
-    "text": "eden",
+    "text": "text",
     "table": "table",
     "control": "neat",
 }
