@@ -122,6 +122,7 @@ def test_a_candidate_of_such_a_run_is_exported(tables, tmp_path):
 def test_texts_are_searched_with_an_embedding_first(tables, tmp_path):
     run = ev.search(
         tables / "films.csv",
+        recipe="eden",
         target="label",
         text="text",
         budget="6t",
@@ -197,9 +198,8 @@ def opinions(tables, tmp_path_factory):
 
 
 def searched(file, out, **more):
-    return ev.search(
+    return ev.search(  # by the default recipe
         file,
-        recipe="text",
         target="label",
         text="text",
         workers=0,
@@ -250,7 +250,7 @@ def test_a_search_of_texts_that_is_broken_off_goes_on_the_same(opinions, tmp_pat
 def test_estimators_of_scikit_learn_read_texts_as_the_recipe_does(opinions, tmp_path):
     frame = pd.read_csv(opinions, keep_default_na=False)
     settings = BAGS | {"task": {"text": "text"}}
-    model = EvolventClassifier(budget="6t", recipe="text", settings=settings, random_state=0)
+    model = EvolventClassifier(budget="6t", settings=settings, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(frame[["text"]], frame["label"])

@@ -414,7 +414,7 @@ RECIPES = {
 DEFAULT = {
     "image": "plain-cells",
     "numbers": "dense",
-    "text": "eden",
+    "text": "text",
     "table": "table",
     "control": "neat",
 }

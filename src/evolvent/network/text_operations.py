@@ -87,7 +87,7 @@ class MaskedGRU(nn.Module):
 
 
 class HashedBag(nn.Module):
-    """The sum or mean of what is learnt of every n-gram of a text, order left out.
+    """The sum or mean of learnt numbers of every n-gram of a text, order left out.
 
     An n-gram is a polynomial of its tokens modulo the prime 2^31 - 1, and a row of the table is that
     times a constant, again modulo the prime, its last bits (feature hashing: Weinberger et al. 2009,
@@ -167,7 +167,7 @@ class HashedBag(nn.Module):
         return self.pooled(rows)
 
     def pooled(self, rows: Tensor) -> Tensor:
-        """Return what is said of texts, from the rows of their n-grams [B, L]."""
+        """Return the logits or vectors of texts, from the rows of their n-grams [B, L]."""
         total = self._total(rows)
         if self.training and self.thinning and not self.mean:
             total = total / (1 - self.thinning)
@@ -177,7 +177,7 @@ class HashedBag(nn.Module):
         return torch.cat([-total / 2, total / 2], 1)
 
     def _total(self, rows: Tensor) -> Tensor:
-        """Return the sum or mean of what is learnt of n-grams, from their rows [B, L]."""
+        """Return the sum or mean of the numbers of n-grams, from their rows [B, L]."""
         values: Tensor = self.table(rows)
         if self.bayes:
             values = values * F.embedding(rows, self.ratio)

@@ -123,7 +123,7 @@ class Hyperparameters:
 
 
 def worth_it(hyper: Hyperparameters, epochs: float, examples: int) -> float:
-    """Return how much of a training of so many examples is worth it, by `longest`. [epochs]"""
+    """Return the part of a training of so many examples that is worth it, by `longest`. [epochs]"""
     steps = max(1, examples // min(hyper.batch, examples))
     return min(epochs, max(hyper.longest, LEAST_STEPS / steps)) if hyper.longest else epochs
 

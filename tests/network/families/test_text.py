@@ -5,6 +5,7 @@ import json
 import random
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,8 +46,8 @@ def reviews(count=120, classes=("bad", "good"), seed=0):
 
 
 def task(classes=("bad", "good"), **options):
-    options = {"tokens": "all", "length": 12} | options
-    return text_task("data.csv", reviews(classes=classes), text="text", target="label", **options)
+    given: dict[str, Any] = {"tokens": "all", "length": 12} | options
+    return text_task("data.csv", reviews(classes=classes), text="text", target="label", **given)
 
 
 TASK = task()
@@ -148,7 +149,8 @@ def test_of_several_classes_each_has_its_column_of_ratios():
     assert scored(net, made, made.validation)["accuracy"] < 0.5
     started(net, loader(made, made.train))
     assert scored(net, made, made.validation)["accuracy"] > 0.8
-    assert net.bag_bayes.ratio.shape[1] == 3
+    (bag,) = [module for module in net.modules() if isinstance(module, HashedBag)]
+    assert bag.ratio.shape[1] == 3
 
 
 def test_logits_are_of_usual_size_however_long_texts_are():
