@@ -478,7 +478,7 @@ def test_trainings_start_in_order_as_workers_become_free():
 
 
 def folded(id, scores, params):
-    made = told(id, sum(scores) / len(scores), epochs=9.0, params=params)
+    made = told(id, sum(scores) / len(scores), epochs=6.0, params=params)
     more = {"fold_scores": list(scores), "folds": 4}
     return dataclasses.replace(made, metrics={**made.metrics, **more})
 
@@ -490,5 +490,5 @@ def test_what_was_chosen_on_folds_is_not_chosen_again_on_one_validation_part(del
     assert found.id == 29, "as good within a standard error, and smaller"
     assert trainings.names[0] == "winner"
     assert "plain" in trainings.names
-    assert {job.epochs for job in trainings.jobs} == {9.0}, "as long as on the folds"
+    assert {job.epochs for job in trainings.jobs} == {6.0}, "as long as on the folds"
     assert (found.val_score, found.finalists) == (small.score, {})

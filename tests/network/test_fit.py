@@ -107,6 +107,8 @@ def test_another_seed_gives_another_network(toy):
 class Centred(nn.Module):
     """Subtracts the mean of what it was given for the training rows."""
 
+    mean: torch.Tensor
+
     def __init__(self):
         super().__init__()
         self.register_buffer("mean", torch.zeros(5))
