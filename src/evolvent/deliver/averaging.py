@@ -139,7 +139,7 @@ class Averaging:
         return self._note(times, gained, said, picks, self._rise(found))
 
     def _predicted(self, name: str, members: Sequence[Member]) -> Predictions:
-        """Return what the members say of the validation part, and store it under a name."""
+        """Return the predictions of members for the validation part, and store them under a name."""
         said = predictions(self.setup, self.weights, members)
         values = {each.weights: said.values[at] for at, each in enumerate(members)}
         self.weights.write(name, values)
@@ -181,7 +181,7 @@ class Averaging:
         return sorted(chosen, key=lambda each: -each.times)
 
     def _rise(self, found: Sequence[Member]) -> float | None:
-        """Return what doubling the training brought the finalists, on average; None if unknown."""
+        """Return the mean rise of the finalists by twice the training; None if unknown."""
         by_id = {result.candidate.id: result for result in self.results}
         rises = []
         for id in (each.candidate for each in found if not each.reseeded):
@@ -376,7 +376,7 @@ class Averaging:
             self.store.note(NAME, self._note(times, gained, said, picks, None))
 
     def _affordable_seeds(self, winner: Result, epochs: float) -> int:
-        """Return how many trainings from other seeds there is time for. [count]"""
+        """Return the number of trainings from other seeds that there is time for. [count]"""
         timing = self.lengths.timing
         possible = self.setup.train.ensemble and self.setup.deliver == "retrain"
         found = self._trained(winner)[:1] if possible else []

@@ -31,7 +31,7 @@ Allowed = Callable[[frozenset[int]], bool]
 
 @dataclass(frozen=True)
 class Predictions:
-    """What several networks say of the same rows.
+    """Predictions of several networks for the same rows.
 
     Args:
         values: probabilities of classes, or quantities in the target's units [networks, rows, outputs].
@@ -60,7 +60,7 @@ class Predictions:
         return surprise
 
     def scores(self, said: np.ndarray) -> np.ndarray:
-        """Return what every row adds to accuracy or r2, whose value is their mean. [..., rows]"""
+        """Return the share of every row in accuracy or r2, whose value is their mean. [..., rows]"""
         if self.classes:
             right: np.ndarray = said.argmax(-1) == self.y
             return right.astype(np.float64)

@@ -115,7 +115,7 @@ def breaks(setup: Setup, members: Sequence[Member], views: int) -> str:
 
 
 class Fitting:
-    """Says which members keep within the user's limits together.
+    """The user's limits, for several members together.
 
     Parameters, FLOPs and times add up, so each network is counted and measured once.
 
@@ -198,13 +198,13 @@ def _of_control(
 
 
 def reading(setup: Setup, members: Sequence[Member], part: Part | None, views: int = 1) -> float:
-    """Return how long the members take to predict a part of the data, all views of it. [s]"""
+    """Return the time in which the members predict a part of the data, all views of it. [s]"""
     share = LOOK[setup.train.network.hyper.precision] * views
     return share * sum(each.pace for each in members) * (0 if part is None else len(part))
 
 
 def predictions(setup: Setup, weights: Weights, members: Sequence[Member]) -> Predictions:
-    """Return what the members say of the validation part."""
+    """Return the predictions of the members for the validation part."""
     task = setup.task
     values = [_outputs(setup, weights, each, task.validation) for each in members]
     return Predictions(np.stack(values), np.asarray(task.validation.y))

@@ -1,4 +1,4 @@
-"""What is delivered as a whole: a list of networks, mostly of one, and its numbers."""
+"""The whole of a delivery: a list of networks, mostly of one, and its numbers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Whole:
 
 
 def whole_of(outcome: Finals) -> Whole:
-    """Return what a delivery gives away."""
+    """Return the whole of a delivery."""
     numbers: Mapping[str, Any] = outcome.winner
     members: Sequence[Member] = (alone(outcome),)
     val_score = outcome.val_score
