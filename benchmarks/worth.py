@@ -225,7 +225,7 @@ def run_all(given: argparse.Namespace) -> None:
         cell = dataclasses.replace(asked, row=row or asked.row)
         reason = why_not(cell, given.autokeras)
         if row is None:
-            reason = "the row delivered, which ranks the known members, is not there yet"
+            reason = "there is no row delivered that has ranked the known members"
         if reason is not None:
             print(f"{asked.key}: left out: {reason}", flush=True)
             continue

@@ -207,7 +207,7 @@ def resolved(row: str, data: Data, delivered: Mapping[str, Any] | None) -> str |
     if row == "known-first":
         return f"{MEMBER}{next(iter(known_members(data)))}"
     if row == "known-ranked":
-        name = first_ranked(delivered["known"]) if delivered else None
+        name = first_ranked((delivered or {}).get("known", {}))
         return None if name is None else f"{MEMBER}{name}"
     return row
 

@@ -213,6 +213,7 @@ def test_the_first_row_of_a_member_is_the_space_s_own_first():
     first = next(iter(known_members(DIGITS)))
     assert resolved("known-first", DIGITS, None) == f"member-{first}"
     assert resolved("known-ranked", DIGITS, None) is None
+    assert resolved("known-ranked", DIGITS, {"outcome": "nothing"}) is None
     assert resolved("known-ranked", DIGITS, {"known": {"vgg": 0.8}}) == "member-vgg"
     assert resolved("random", DIGITS, None) == "random"
 
@@ -338,9 +339,19 @@ def test_a_plan_says_what_is_missing(tmp_path, monkeypatch, capsys):
     rows = "random,cells,plain,known-ranked,autokeras"
     lines = run_worth(tmp_path, monkeypatch, capsys, "--plan", "--rows", rows).splitlines()
     assert lines[:2] == ["digits-20s-1c-cells-0", "digits-20s-1c-plain-0"]
-    assert "known-ranked-0: left out: the row delivered" in lines[2]
+    assert "known-ranked-0: left out: there is no row delivered" in lines[2]
     assert "autokeras-0: left out: give the Python" in lines[3]
     assert "0.0 hours are missing" in lines[4]
+
+
+def test_the_exported_program_is_held_against_the_folders_of_the_pictures(tmp_path):
+    for name in ("arch", "bowl", "cross", "disc"):
+        (tmp_path / "set" / "test" / name).mkdir(parents=True)
+        (tmp_path / "set" / "test" / name / "1.png").touch()
+    (tmp_path / "predict.py").write_text(
+        "import json, sys\nfor file in sys.argv[2:]: print(json.dumps({'class': 'arch'}))"
+    )
+    assert worth.script_score(tmp_path, tmp_path / "set") == 0.25
 
 
 def test_unknown_rows_and_budgets_are_refused(tmp_path, monkeypatch, capsys):
