@@ -24,6 +24,7 @@ from .config.settings import differences, parse_budget, validated
 from .config.setup import Setup
 from .config.stretches import more_budget, stretched
 from .config.versions import versions
+from .deliver.baselines.beside import Baselines
 from .deliver.delivered import deliver_as_is, deliver_winner
 from .deliver.finals import Delivery
 from .deliver.timing import Timing, final_epochs
@@ -447,6 +448,11 @@ class _Session:
         def tick() -> None:
             store.spend("deliver", before + time.monotonic() - start)
 
+        baselines = Baselines(setup, left, self.events.say)
+        self.events.phase("fitting controls of scikit-learn")
+        baselines.fit()
+        if left is not None:
+            left = max(0.0, left - (time.monotonic() - start))
         delivery = Delivery(
             store=store,
             weights=Weights(self.folder / "weights"),
@@ -461,7 +467,12 @@ class _Session:
             outcome = delivery.run()
             self.events.say(f"writing the network to {self.folder / 'best'} and proving it")
             patience = delivery.timing.patience
-            deliver_winner(self.folder, setup, store, outcome, patience=patience, to=to)
+            deliver_winner(
+                *(self.folder, setup, store, outcome),
+                patience=patience,
+                to=to,
+                beside=baselines.scored(),
+            )
         finally:
             tick()
         self._hand_over(to, store)

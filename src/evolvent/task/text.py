@@ -20,6 +20,7 @@ from .numbers import measured, with_target
 from .portable.columns import CATEGORIES
 from .portable.raw import as_written
 from .portable.tokens import FIRST_WORD, strange_texts, tokens, words
+from .source import Source
 from .splitting import Parts, classes_of, three_parts
 
 LEAST_COUNT = 2  # of a word that has a token of its own [times]
@@ -166,6 +167,7 @@ def prepared_texts(
         seed=seed,
         note=tuple(notes),
         reading=reading,
+        source=Source(frame, parts, None if test is None else test[0]),
         **measured("classification"),
     )
 

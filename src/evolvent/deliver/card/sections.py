@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...task.labels import UNEVEN_TOLD
+from . import baselines
 from .falling import fall_of
 from .table import said, table, what_is_counted
 from .values import Card
@@ -50,7 +51,8 @@ def page(card: Card) -> str:
 def _head(card: Card) -> list[str]:
     what = {"table": "The best", "candidate": f"Candidate {card.candidate}"}
     title = f"{what.get(card.delivery, 'A network')} for {Path(card.task).name}"
-    return [f"# {title}", "", f"{_search(card)}{_training(card)}."]
+    first = [f"**{card.verdict}**", ""] if card.verdict else []
+    return [f"# {title}", "", *first, f"{_search(card)}{_training(card)}."]
 
 
 def _search(card: Card) -> str:
@@ -159,9 +161,11 @@ def _basis_of_winner(card: Card) -> str:
         read = "test was read once for each network of this table"
     if card.test_score is None:
         read = "there are no test data"
-    alike = " All were trained by the same recipe." if card.controls else ""
+    what = "All networks" if card.baselines else "All"
+    alike = f" {what} were trained by the same recipe." if card.controls else ""
     if card.judged_briefly:
         alike = JUDGED
+    alike += baselines.told(card.baselines)
     return f"Validation chose the winner; {read}.{alike}{_earlier(card)}{_errors(card)}"
 
 
@@ -179,6 +183,7 @@ def _basis_of_kept(card: Card) -> str:
     if card.controls:
         of_finals = " The controls are of final trainings, on training and validation data."
         text += JUDGED if card.judged_briefly else of_finals
+    text += baselines.told(card.baselines)
     read = (
         "Test was read once, for these."
         if card.test_score is not None

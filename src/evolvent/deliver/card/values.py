@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ...engine.alarms import Alarm, SharedWeights
 from ...errors import RunError
 from ..front import Front
+from .baselines import Baseline
 
 #: ``winner`` of a run, trained at the end; ``genes``, a winner whose weights are genes; ``table``, the
 #: best of a table, without a network; ``candidate``, as the search trained it; ``training``, by
@@ -75,6 +76,8 @@ class Card:
         seconds: of the whole of ``evolvent train``. [s]
         finalists: id -> validation score, where finalists were trained for the choice.
         controls: name -> control.
+        baselines: name -> methods of scikit-learn beside the network.
+        verdict: a sentence, if one of them is better than the network by more than chance.
         random_is_the_winner: whether the winner is the best of the first random candidates.
         looked_up: whether its scores are a table's, so that there is no network.
         solved: whether the search reached the goal of its task; None where there is no goal.
@@ -128,6 +131,8 @@ class Card:
     seconds: float | None = None
     finalists: Mapping[str, float] | None = None
     controls: Mapping[str, Control] = field(default_factory=dict)
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    verdict: str | None = None
     random_is_the_winner: bool = False
     looked_up: bool = False
     solved: bool | None = None
@@ -201,6 +206,8 @@ class Card:
         other = {name: value for name, value in data.items() if name not in own}
         controls = own.get("controls") or {}
         own["controls"] = {name: Control(**_known(Control, one)) for name, one in controls.items()}
+        beside = own.get("baselines") or {}
+        own["baselines"] = {name: Baseline(**_known(Baseline, one)) for name, one in beside.items()}
         if (front := own.get("front")) is not None:
             own["front"] = Front(tuple(front["minimise"]), tuple(front["points"]))
         if (shared := own.get("shared_weights")) is not None:

@@ -19,6 +19,7 @@ const Sections = {
     if (card) tiles[tiles.length - 1][0] = "whole wait";
     const state = { searching: "searching", searched: "final training", done: "done", new: "beginning" }[run.state.state] || run.state.state;
     return [
+      card && card.verdict && ev.el("p", { class: "verdict" }, card.verdict),
       ev.el("div", { class: "title" },
         ev.el("div", {},
           ev.el("h1", {}, ev.short(`${run.title} on ${String(request.task).split("/").pop()}`, 90)),
@@ -30,15 +31,21 @@ const Sections = {
 
   controls(run) {
     const card = run.state.card;
-    if (!card || !card.controls || !Object.keys(card.controls).length) return null;
+    const methods = Object.entries((card && card.baselines) || {});
+    if (!card || !card.controls || !(Object.keys(card.controls).length || methods.length)) return null;
     const names = {
       random: (one) => (one.best_of_first_random > 1 ? `control: best of the first ${one.best_of_first_random} random candidates` : "control: a random candidate"),
       plain: () => "control: a plain network made by hand",
       retrained: () => "control: the winner's architecture, trained from scratch",
     };
+    const methodNames = {
+      "boosted-trees": "gradient-boosted trees", "extra-trees": "extremely randomised trees", linear: "a linear model",
+      "nb-pairs": "words and pairs weighted by naive Bayes", "tf-idf": "TF-IDF of words and pairs",
+    };
     const rows = [
       ["the winner", card.test_score, card.params, card.train_seconds, "winner"],
       ...Object.entries(card.controls).map(([name, one]) => [names[name] ? names[name](one) : `control: ${name}`, one.test_score, one.params, one.train_seconds, ""]),
+      ...methods.filter(([, one]) => ev.known(one.val_score)).map(([name, one]) => [`control: ${methodNames[name] || name}`, one.test_score, null, one.seconds, ""]),
     ];
     const scores = rows.map((row) => row[1]).filter(ev.known);
     const top = Math.max(...scores), low = Math.min(...scores), lower = low - 0.25 * (top - low || 0.01);
@@ -49,8 +56,8 @@ const Sections = {
         ev.el("tbody", {}, rows.map(([name, score, params, seconds, kind]) => ev.el("tr", { class: kind },
           ev.el("td", {}, name), ev.el("td", { class: "n" }, ev.known(score) ? ev.score(score) : "no test data"),
           ev.el("td", { class: "gauge" }, ev.known(score) && Sections.bar((score - from) / (top - from), kind)),
-          ev.el("td", { class: "n" }, ev.count(params)), ev.el("td", { class: "n" }, ev.seconds(seconds))))))),
-      ev.el("p", { class: "soft" }, `All were trained by the same recipe; validation chose the winner, test was read once. Bars begin at ${ev.score(from)}.`,
+          ev.el("td", { class: "n" }, ev.known(params) ? ev.count(params) : ""), ev.el("td", { class: "n" }, ev.seconds(seconds))))))),
+      ev.el("p", { class: "soft" }, `${methods.length ? "All networks" : "All"} were trained by the same recipe; validation chose the winner, test was read once. Bars begin at ${ev.score(from)}.`,
         card.random_is_the_winner && " The winner is itself the best of the first random candidates: the search did not earn its time."));
   },
   bar(share, kind) {
