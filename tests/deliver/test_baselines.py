@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 from evolvent.deliver.baselines import beside, fitting, process
 from evolvent.deliver.baselines.bags import Bag, counted, log_ratio
-from evolvent.deliver.baselines.beside import Baselines, rows_of, score
+from evolvent.deliver.baselines.beside import Baselines, judged, rows_of
 from evolvent.deliver.baselines.fitting import Rows, outputs
 from evolvent.deliver.baselines.process import Fitted, fitted
 from evolvent.deliver.card import Card, page, rows
@@ -128,7 +128,7 @@ def test_every_baseline_learns_and_answers_alike_from_one_seed(files, kind, name
     again = outputs(rows_in(task, 3), name, BOTH, "test")
     assert told.shape == (len(task.test), task.outputs)
     assert np.array_equal(told, again)
-    assert score(told, task.test.y, task) >= least
+    assert judged(told, task.test.y, task)[0] >= least
     if kind != "regression":
         assert np.exp(told).sum(1) == pytest.approx(np.ones(len(told)))
 
@@ -137,13 +137,15 @@ def test_scores_are_those_of_scikit_learn(files):
     task = opened(files, "classification")
     told = outputs(rows_in(task), "linear", ["training"], "validation")
     y = task.validation.y
-    assert score(told, y, task) == pytest.approx(accuracy_score(y, told.argmax(1)), abs=1e-12)
-    by_loss = dataclasses.replace(task, metric="loss")
-    assert score(told, y, by_loss) == pytest.approx(log_loss(y, np.exp(told)), abs=1e-9)
+    score, error = judged(told, y, task)
+    assert error == pytest.approx(np.sqrt(score * (1 - score) / len(y)), rel=0.2)
+    assert score == pytest.approx(accuracy_score(y, told.argmax(1)), abs=1e-12)
+    by_loss = dataclasses.replace(task, metric="neg-log-loss")
+    assert judged(told, y, by_loss)[0] == pytest.approx(-log_loss(y, np.exp(told)), abs=1e-9)
     amount = opened(files, "regression")
     told = outputs(rows_in(amount), "linear", ["training"], "validation")
     expected = r2_score(amount.validation.y, told[:, 0])
-    assert score(told, amount.validation.y, amount) == pytest.approx(expected, abs=1e-9)
+    assert judged(told, amount.validation.y, amount)[0] == pytest.approx(expected, abs=1e-9)
 
 
 def test_validation_is_answered_for_from_the_training_rows_alone(files):

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from ..errors import CandidateFailed, SettingError
 from ..types import State
 from .data import Resident
-from .losses import LOSSES
+from .losses import ADDITIVE, LOSSES, class_weights, judgement
 from .muon import Muon, inner
 
 PACED = 0.02  # of the time that a training has: how often its schedule is held against the clock
@@ -43,6 +44,8 @@ class Hyperparameters:
         schedule: ``one-cycle`` (linear up, linear down to 0), ``cosine`` or ``constant``.
         warmup: share of the steps in which the rate rises. [0..1)
         label_smoothing: share of the target spread over all classes, if targets are classes. [0..1)
+        class_weight: ``balanced`` lets all classes together weigh the same in the loss, whatever their
+            numbers of rows; probabilities are then those of balanced classes.
         clip: largest norm of the gradient; 0 is off.
         augment: whether to change inputs as the task allows.
         shift_from: training length from which images are also shifted and cut out, which makes the
@@ -72,6 +75,7 @@ class Hyperparameters:
     schedule: str = "cosine"
     warmup: float = 0.15
     label_smoothing: float = 0.1
+    class_weight: str = "none"
     clip: float = 0.0
     augment: bool = True
     shift_from: float = 15.0
@@ -88,6 +92,7 @@ class Hyperparameters:
     def __post_init__(self) -> None:
         for name, choices in (
             ("optimizer", ("sgd", "adamw", "muon")),
+            ("class_weight", ("none", "balanced")),
             ("flip", (None, "random", "alternate", "none")),
             ("schedule", ("one-cycle", "cosine", "constant")),
             ("precision", ("float32", "bfloat16", "auto")),
@@ -232,7 +237,7 @@ class Trainer:
         self.net, self.data, self.steps, self.hyper, self.done = net, data, steps, hyper, 0
         self.whole = steps  # of which `pace` may leave some out
         self.optimizer = _optimizer(net, hyper)
-        self.loss = LOSSES[data.task.loss].mean
+        self.loss = self._loss()
         generator = torch.Generator().manual_seed(seed)
         self.batches = data.shuffled(
             hyper.batch,
@@ -252,6 +257,16 @@ class Trainer:
         self._ahead: tuple[State, tuple[Tensor, Tensor]] | None = None  # a batch taken early
         self._scheduled: list[Any] = [m for m in net.modules() if hasattr(m, "reach")]
         self._helpers: list[Any] = [m for m in net.modules() if hasattr(m, "offer")]
+
+    def _loss(self) -> Callable[..., Tensor]:
+        """Return the loss of a batch, with the weights of its classes."""
+        task, mean = self.data.task, LOSSES[self.data.task.loss].mean
+        if self.hyper.class_weight == "none":
+            return mean
+        if not task.classes:
+            raise SettingError("class_weight=balanced is for classes: the target is a quantity")
+        weight = class_weights(self.data.y.cpu().numpy(), len(task.classes)).to(self.data.device)
+        return partial(mean, weight=weight)
 
     @property
     def lr(self) -> float:
@@ -509,8 +524,16 @@ def place(net: nn.Module, device: str | torch.device) -> None:
     move(device=device, memory_format=torch.channels_last)
 
 
-def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, float]:
+def evaluate(
+    net: nn.Module, data: Resident, *, batch: int = 250, uncertain: bool = False
+) -> dict[str, float]:
     """Return the metrics of `net` on the whole of `data`, its mean loss among them.
+
+    Args:
+        net: returns outputs [B, outputs].
+        data: a part.
+        batch: inputs at a time. [count]
+        uncertain: whether to tell the standard error of a score that needs all outputs, too.
 
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers, which argmax would not show.
@@ -519,14 +542,21 @@ def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, f
     views = getattr(getattr(net, "views", None), "count", 1)  # each takes the memory of an image
     batch = max(1, batch // views)
     place(net, data.device)
-    measure = LOSSES[data.task.loss]
+    measure, whole = LOSSES[data.task.loss], data.task.metric not in ADDITIVE
     sums = torch.zeros((), device=data.device)
+    kept: list[tuple[Tensor, Tensor]] = []
     with torch.inference_mode():
         for x, y in data.in_order(batch):
-            sums = sums + measure.sums(net(x), y)
+            outputs = net(x)
+            sums = sums + measure.sums(outputs, y)
+            if whole:
+                kept.append((outputs.float(), y))
     found = sums.tolist()
     if not all(map(math.isfinite, found)):
         raise CandidateFailed(
             "the network's outputs are not finite: a lower learning rate may help"
         )
-    return measure.metrics(found, len(data), data.task.unit)
+    told = measure.metrics(found, len(data), data.task.unit)
+    if whole:
+        told |= judgement(data.task, *zip(*kept, strict=True), uncertain=uncertain)
+    return told

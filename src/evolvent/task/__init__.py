@@ -180,7 +180,7 @@ class Task:
         augment: changes that keep the label: ``flip`` (bool), ``shift`` and ``cutout`` [pixels].
         loss: ``"cross-entropy"``, or ``"mse"`` for a quantity.
         metric: the score, higher is better: ``"accuracy"``, a fraction, 0 to 1; ``"r2"``, the share
-            of a quantity's variance that is explained, at most 1.
+            of a quantity's variance that is explained, at most 1; or another one of `metrics`.
         vocabulary: number of different tokens; 0 if inputs are not tokens. [count]
         unit: of a quantity: its standard deviation in the training part. [its own unit]
         seed: of the split.

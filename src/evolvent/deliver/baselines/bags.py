@@ -22,7 +22,7 @@ Weighting = Callable[[np.ndarray], Any]
 
 
 def counted(texts: Sequence[str]) -> Any:
-    """Return how often every word and every pair of neighbours occurs, sparse [N, features] float32."""
+    """Return the counts of words and of pairs of neighbours, sparse [N, features] float32."""
     known: dict[str, int] = {}
     number = itertools.count()
     rows = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...task import Part, Task
+from ...task.metrics import scale_of_task, score, standard_error
 from ...task.text import texts_of
 from ..card.baselines import Baseline
 from .fitting import NAMES, Rows
@@ -81,25 +82,23 @@ class Baselines:
 def _scored(each: Fitted, task: Task) -> Baseline:
     if each.validation is None:
         return Baseline(left_out=each.left_out)
-    test = None
+    test = test_error = None
     if each.test is not None and task.test is not None:
-        test = score(each.test, task.test.y, task)
+        test, test_error = judged(each.test, task.test.y, task)
+    score, error = judged(each.validation, task.validation.y, task)
     return Baseline(
-        val_score=score(each.validation, task.validation.y, task),
+        val_score=score,
         test_score=test,
+        val_error=error,
+        test_error=test_error,
         seconds=each.seconds,
     )
 
 
-def score(outputs: np.ndarray, y: np.ndarray, task: Task) -> float:
-    """Return the score of outputs [N, outputs] for targets [N], by the metric of the task."""
-    import torch
-
-    from ...network.losses import LOSSES
-
-    loss = LOSSES[task.loss]
-    sums = loss.sums(torch.from_numpy(outputs), torch.from_numpy(np.ascontiguousarray(y)))
-    return loss.metrics(sums.tolist(), len(y), task.unit)[task.metric]
+def judged(outputs: np.ndarray, y: np.ndarray, task: Task) -> tuple[float, float | None]:
+    """Return the score of outputs [N, outputs] for targets [N] by the task's metric, and its error."""
+    given = (task.metric, outputs, y, scale_of_task(task))
+    return score(*given), standard_error(*given)
 
 
 # ---- rows ----------------------------------------------------------------------------------------

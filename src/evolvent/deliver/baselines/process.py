@@ -27,7 +27,7 @@ LOOK = 0.05  # between two looks at the process [s]
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a baseline came to.
+    """The outputs of a baseline, or the reason for which it has none.
 
     Args:
         validation: its outputs for the validation rows, when it had learnt from the training rows

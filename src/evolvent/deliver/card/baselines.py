@@ -27,12 +27,16 @@ class Baseline:
     Args:
         val_score: on validation data, when it had learnt from the training data alone.
         test_score: on test data, when it had learnt from both; None without test data or time.
+        val_error: standard error of `val_score`.
+        test_error: standard error of `test_score`.
         seconds: of learning from the training data and answering, of one core. [s]
         left_out: why it has no scores; empty if it has.
     """
 
     val_score: float | None = None
     test_score: float | None = None
+    val_error: float | None = None
+    test_error: float | None = None
     seconds: float | None = None
     left_out: str = ""
 
@@ -41,8 +45,9 @@ def better(card: Card) -> str | None:
     """Return the baseline that is better than the network by more than chance; None if none is.
 
     It is ahead on validation and on test, and on both together by more than the luck of the draw of
-    so many rows. A score is taken as a share of right answers. Without test data validation decides,
-    which flatters the network: it was chosen there. Of several the best on validation is returned.
+    so many rows. A score without a standard error is taken as a share. Without test data validation
+    decides, which flatters the network: it was chosen there. Of several the best on validation is
+    returned.
     """
     ahead = {
         name: each.val_score
@@ -53,24 +58,32 @@ def better(card: Card) -> str | None:
 
 
 def _is_ahead(card: Card, each: Baseline) -> bool:
+    own_error = (card.test_metrics or {}).get("standard-error")
     parts = {
-        "validation": (card.val_score, each.val_score),
-        "test": (card.test_score, each.test_score),
+        "validation": (card.val_score, each.val_score, None, each.val_error),
+        "test": (card.test_score, each.test_score, own_error, each.test_error),
     }
-    rows = weighted = spread = 0.0
-    for part, (own, other) in parts.items():
+    ahead = spread = 0.0
+    for part, (own, other, error, other_error) in parts.items():
         if own is None or other is None:
             if part == "test" and own is None and card.val_score is not None:
                 continue  # there are no test data
             return False
-        count = max(1, int(card.data.get(part) or 1))
         if other <= own:
             return False
-        share = min(1.0, max(0.0, (own + other) / 2))
-        rows += count
-        weighted += count * (other - own)
-        spread += 2 * count * max(share * (1 - share), 1 / count)
-    return weighted > DEVIATIONS * math.sqrt(spread) and rows > 0
+        count = max(1, int(card.data.get(part) or 1))
+        if other_error is None:
+            other_error = of_a_share((own + other) / 2, count)
+        error = other_error if error is None else error
+        ahead += count * (other - own)
+        spread += count**2 * (error**2 + other_error**2)
+    return ahead > DEVIATIONS * math.sqrt(spread)
+
+
+def of_a_share(share: float, count: int) -> float:
+    """Return the standard error of a share of `count` rows."""
+    share = min(1.0, max(0.0, share))
+    return math.sqrt(max(share * (1 - share), 1 / count) / count)
 
 
 def verdict(card: Card) -> str | None:

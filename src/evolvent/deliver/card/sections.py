@@ -6,10 +6,12 @@ the card has nothing for it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...task.labels import UNEVEN_TOLD
 from . import baselines
+from .baselines import of_a_share
 from .falling import fall_of
 from .table import said, table, what_is_counted
 from .values import Card
@@ -221,10 +223,27 @@ def _earlier(card: Card) -> str:
 def _errors(card: Card) -> str:
     """Return the errors of a predicted quantity, in its unit."""
     told = card.test_metrics or {}
+    text = _uncertainty(card, told)
     if "rmse" not in told:
-        return ""
+        return text
     what = "winner" if card.delivery == "winner" else "network"
-    return f" The {what}'s errors on test: rmse {told['rmse']:.4g}, mae {told['mae']:.4g}."
+    return f"{text} The {what}'s errors on test: rmse {told['rmse']:.4g}, mae {told['mae']:.4g}."
+
+
+def _uncertainty(card: Card, told: Mapping[str, float]) -> str:
+    """Return the standard error of the test score, and accuracies where another metric chose."""
+    error = told.get("standard-error")
+    if error is None and card.metric == "accuracy" and card.test_score and card.data.get("test"):
+        error = of_a_share(card.test_score, int(card.data["test"]))
+    text = said(
+        f" The standard error of test {card.metric} is {{:.4f}}, over draws of as many rows.", error
+    )
+    if "balanced-accuracy" in told and "accuracy" in told:
+        text += (
+            f" Test accuracy is {told['accuracy']:.4f}, balanced accuracy (the mean of the recalls of "
+            f"the classes) {told['balanced-accuracy']:.4f}."
+        )
+    return text
 
 
 # ---- usage and size ------------------------------------------------------------------------------
