@@ -24,6 +24,7 @@ from .config.settings import differences, parse_budget, validated
 from .config.setup import Setup
 from .config.stretches import more_budget, stretched
 from .config.versions import versions
+from .deliver.baselines.beside import Baselines
 from .deliver.delivered import deliver_as_is, deliver_winner
 from .deliver.finals import Delivery
 from .deliver.timing import Timing, final_epochs
@@ -39,7 +40,9 @@ from .files import check_new_folder, replace_folder, restore_folder
 from .identification import Identified, settings_with_kind
 from .report import files as report
 from .run import Run
+from .task import data_of
 from .task.memory import Given, given
+from .task.metrics import judged
 from .task.opening import (
     check_settings_of,
     kind_of,
@@ -48,6 +51,7 @@ from .task.opening import (
     open_task,
     settings_of,
     with_columns,
+    with_metric,
     with_option,
 )
 
@@ -80,6 +84,8 @@ def search(
     numeric: Sequence[str] | None = None,
     date: Sequence[str] | None = None,
     ignore: Sequence[str] | None = None,
+    metric: str | None = None,
+    positive: str | None = None,
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     callbacks: Sequence[object] = (),
@@ -113,6 +119,9 @@ def search(
         numeric: of a table: columns that hold numbers.
         date: of a table: columns that hold dates, times or durations.
         ignore: of a table: columns that are left out.
+        metric: that networks are chosen by and reported with, see `task.metrics`; None is accuracy or
+            R2, and log-loss where classes are skewed beyond 10 : 1.
+        positive: the class that counts as positive, for metrics of one class; None is the rarer one.
         out: the run's folder; None makes a name from the request below ``runs/``.
         settings: part -> name -> value, as ``--set part.name=value``.
         callbacks: objects with some of ``on_start``, ``on_message``, ``on_asked``, ``on_result`` and
@@ -141,6 +150,12 @@ def search(
         )
         if columns:
             said["task"] = columns
+    if isinstance(data, str | Given):
+        judged_by = with_metric(data, said.get("task", {}), metric, positive)
+        if judged_by:
+            said["task"] = judged_by
+    elif metric is not None or positive is not None:
+        data = judged(data_of(data), metric, positive)
     if skip_broken:
         said["task"] = with_option(name, said.get("task", {}), "skip_broken", True)
     if single:
@@ -366,7 +381,7 @@ class _Session:
         if line := memory_told(data):
             self.events.say(line)
         if before is not None:
-            return open_task(data, before.task_settings)
+            return _judged_alike(open_task(data, before.task_settings), before)
         said, self.identified = settings_with_kind(
             data,
             said,
@@ -454,6 +469,11 @@ class _Session:
         def tick() -> None:
             store.spend("deliver", before + time.monotonic() - start)
 
+        baselines = Baselines(setup, left, self.events.say)
+        self.events.phase("fitting controls of scikit-learn")
+        baselines.fit()
+        if left is not None:
+            left = max(0.0, left - (time.monotonic() - start))
         delivery = Delivery(
             store=store,
             weights=Weights(self.folder / "weights"),
@@ -468,7 +488,12 @@ class _Session:
             outcome = delivery.run()
             self.events.say(f"writing the network to {self.folder / 'best'} and proving it")
             patience = delivery.timing.patience
-            deliver_winner(self.folder, setup, store, outcome, patience=patience, to=to)
+            deliver_winner(
+                *(self.folder, setup, store, outcome),
+                patience=patience,
+                to=to,
+                beside=baselines.scored(),
+            )
         finally:
             tick()
         self._hand_over(to, store)
@@ -500,6 +525,14 @@ def _executor(setup: Setup, workers: int) -> Executor:
 def _is_opened(task: Any) -> TypeGuard[AnyTask]:
     """Whether it is a task that was opened already."""
     return hasattr(task, "fingerprint") and hasattr(task, "facts")
+
+
+def _judged_alike(task: AnyTask, before: Setup) -> AnyTask:
+    """Return the data of a run with the metric that it began with, which an older version chose."""
+    known = before.data.get("metric")
+    if not task.trainable or known in (None, task.metric):
+        return task
+    return dataclasses.replace(data_of(task), metric=known)
 
 
 def _task(task: Any) -> str | Given | AnyTask:

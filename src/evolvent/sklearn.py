@@ -57,6 +57,7 @@ from .task.files import some
 from .task.frames import About, Frame, frame_of_table, table_of
 from .task.images import check_settings
 from .task.memory import NAME, frame_of_array, pandas_frame, typed_labels
+from .task.metrics import check_metric, judged
 from .task.numbers import inputs, measured, prepared, tell_gaps
 from .task.opening import SETTINGS
 from .task.portable.features import width as width_of
@@ -106,6 +107,8 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         recipe: a system by name; None is the default for tables of numbers.
         n_jobs: processes; None or 1 is this one, -1 is one per core. [count]
         random_state: of the split, the search and the training.
+        scoring: metric that networks are chosen by, by our name or scikit-learn's; None is accuracy
+            or R2. `score` keeps scikit-learn's default.
         validation: share of the rows that the search is scored on; the final training uses all rows.
             (0..0.5]
         folder: where the run is kept, new or empty; None keeps no run.
@@ -130,6 +133,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         recipe: str | None = None,
         n_jobs: int | None = None,
         random_state: Any = None,
+        scoring: str | None = None,
         validation: float = 0.2,
         folder: str | os.PathLike[str] | None = None,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -137,7 +141,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.budget, self.recipe, self.n_jobs = budget, recipe, n_jobs
         self.random_state, self.validation, self.folder = random_state, validation, folder
-        self.settings, self.verbose = settings, verbose
+        self.settings, self.verbose, self.scoring = settings, verbose, scoring
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -190,6 +194,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         if rows != len(found):
             raise DataError(f"X has {rows} rows and y has {len(found)}")
         check_settings(0, self.validation, 1.0, None)
+        check_metric(self.scoring, None, self.kind)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         given = {part: dict(values) for part, values in (self.settings or {}).items()}
         said = validated("task", given.pop("task", {}), COLUMNS)
@@ -199,6 +204,8 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         written = [texts["text"]] if "text" in texts else []
         frame = frame_of_table("X", table, asked=Asked.of(said), written=written)
         task = self._task(frame, found, target, seed, texts)
+        if self.scoring is not None:
+            task = judged(task, self.scoring)
         self.rare_ = _rare(frame, task.reading)
         _warn(task.note)
         given["train"] = LEAN | given.get("train", {})

@@ -15,6 +15,7 @@ from evolvent import resume, search
 from evolvent.deliver import averaging
 from evolvent.deliver.card import Card, page, rows
 from evolvent.deliver.ensemble import Gain
+from evolvent.deliver.members import Member
 from evolvent.deliver.onnx import convert
 from evolvent.engine.store import Store
 from evolvent.engine.weights import Weights
@@ -25,7 +26,7 @@ from evolvent.task.images import image_task
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "estimator": {"epochs": 4.0, "width": 4, "batch": 32, "precision": "float32"},
-    "train": {"onnx": False, "epochs": 8.0},
+    "train": {"onnx": False, "epochs": 8.0, "ensemble": True},
 }
 
 
@@ -39,7 +40,7 @@ def noisy():
 
 
 def run_of(task, folder, settings=SETTINGS, **options):
-    given = {"budget": "8t", "workers": 0, "seed": 1, "recipe": "random"} | options
+    given: dict[str, Any] = {"budget": "8t", "workers": 0, "seed": 1, "recipe": "random"} | options
     return search(task, out=folder, settings=settings, **given)
 
 
@@ -103,6 +104,7 @@ def test_the_card_shows_the_single_network_and_the_price(run):
     text = page(card)
     told = card.averaged
     assert told is not None
+    assert card.params is not None
     assert f"gained {told.gain:.4f} +- {told.deviation:.4f} accuracy" in text
     assert f"has {card.params / told.params:.1f} times the parameters" in text
     assert "for one input on this machine in place of" in text
@@ -206,7 +208,7 @@ def test_what_the_final_training_still_brings_is_set_against_the_gain(
     made.setup = type("Setup", (), {"task": toy})()
     everything = len(toy.train) + len(toy.validation)
     made.lengths = type("Lengths", (), {"everything": everything})()
-    members = [averaging.Member("1", None, None, epochs=10.0)]  # type: ignore[arg-type]
+    members = [Member("1", None, None, epochs=10.0)]  # type: ignore[arg-type]
     assert made._is_worth_more(members, epochs) is pays
 
 

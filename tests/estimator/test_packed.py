@@ -12,7 +12,7 @@ from evolvent.estimator.packed import Packed, folds_by_default
 from evolvent.network.data import loader
 from evolvent.network.fit import fit
 from evolvent.network.packing import train_pack
-from evolvent.network.train import Hyperparameters, sums_of
+from evolvent.network.train import Hyperparameters, seen_of
 from evolvent.space.chain import Chain
 from evolvent.space.tabular import Tabular
 from evolvent.space.tabular_members import GOOD
@@ -97,8 +97,8 @@ def test_the_score_is_that_of_all_rows_each_of_which_was_held_out(packs):
             seed=stream(1, "train", 0, number).getrandbits(31),
         )
         held = loader(TASK, rows.taken(fold.held_out))
-        right += sums_of(made.net, held)[0]
-        scores.append(sums_of(made.net, held)[0] / len(held))
+        right += seen_of(made.net, held)[0][0]
+        scores.append(seen_of(made.net, held)[0][0] / len(held))
     assert found.score == pytest.approx(right / (2 * 96))
     assert found.metrics["fold_scores"] == pytest.approx(scores, abs=1e-6)
     assert found.metrics["folds"] == 4

@@ -55,6 +55,13 @@ Categorical = Annotated[
 ]
 Numeric = Annotated[list[str] | None, typer.Option(help="Columns that hold numbers.")]
 Dates = Annotated[list[str] | None, typer.Option("--date", help="Columns of dates or durations.")]
+Metric = Annotated[
+    str | None,
+    typer.Option(help="Chooses networks: accuracy, f1, roc-auc, log-loss, r2, rmse, mae, ..."),
+]
+Positive = Annotated[
+    str | None, typer.Option(help="The class that counts as positive; default the rarer of two.")
+]
 Ignore = Annotated[list[str] | None, typer.Option(help="Columns that are left out.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 Workers = Annotated[int | None, typer.Option(help="Processes; default one per core.")]
@@ -152,6 +159,8 @@ def search(
     numeric: Numeric = None,
     date: Dates = None,
     ignore: Ignore = None,
+    metric: Metric = None,
+    positive: Positive = None,
     budget: Annotated[
         str, typer.Option(help="10m, 200t or 1h,500t; time is the whole wait.")
     ] = "10m",
@@ -190,6 +199,8 @@ def search(
         "numeric": numeric or None,
         "date": date or None,
         "ignore": ignore or None,
+        "metric": metric,
+        "positive": positive,
         "budget": budget,
         "workers": workers,
         "max_params": max_params,

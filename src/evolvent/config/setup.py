@@ -73,7 +73,7 @@ class FinalTraining:
     controls: bool = True
     onnx: bool = True
     proof: bool = True
-    ensemble: bool = True
+    ensemble: bool = False
 
     @cached_property
     def network(self) -> NetworkSettings:

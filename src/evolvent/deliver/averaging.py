@@ -122,9 +122,14 @@ class Averaging:
         if self._is_worth_more(members, epochs):
             self.lengths.timing.reserved = self._reading(members)
 
+    @property
+    def _is_asked_for(self) -> bool:
+        """Whether there may be one; what is delivered wider than the candidates has no other members."""
+        return self.setup.train.ensemble and not self.setup.widens
+
     def _chosen(self, winner: Result) -> dict[str, Any]:
         """Return the choice as it is noted: the members' names and how often each counts."""
-        if not self.setup.train.ensemble:
+        if not self._is_asked_for:
             return {}
         found = self._trained(winner)
         needed = reading(self.setup, found, self.setup.task.validation)
@@ -378,7 +383,7 @@ class Averaging:
     def _affordable_seeds(self, winner: Result, epochs: float) -> int:
         """Return the number of trainings from other seeds that there is time for. [count]"""
         timing = self.lengths.timing
-        possible = self.setup.train.ensemble and self.setup.deliver == "retrain"
+        possible = self._is_asked_for and self.setup.deliver == "retrain"
         found = self._trained(winner)[:1] if possible else []
         if timing.seconds is None or not found:
             return 0

@@ -26,6 +26,7 @@ from ..types import Result, State
 from . import card as cards
 from . import export
 from .card import Card, Control
+from .card.baselines import Baseline, verdict
 from .card.table import SINGLE
 from .finals import Finals
 from .front import front_of
@@ -46,6 +47,7 @@ def deliver_winner(
     patience: float | None = None,
     *,
     to: Path | None = None,
+    beside: Mapping[str, Baseline] | None = None,
 ) -> Card:
     """Export the winner of a run, and write its card.
 
@@ -56,6 +58,7 @@ def deliver_winner(
         outcome: of the final trainings.
         patience: how long ONNX and the proof may take; None is as long as it needs. [s]
         to: where to write it; None is ``best/`` of the run.
+        beside: name -> baselines that were fitted beside it.
     """
     task, winner, best = setup.task, outcome.winner, to or folder / "best"
     stored, whole = Weights(folder / "weights"), whole_of(outcome)
@@ -101,10 +104,12 @@ def deliver_winner(
         seed=setup.request.seed,
         front=front_of(setup, results),
         shared_weights=shared_weights(setup.schedule.horizon, store),
+        baselines=dict(beside or {}),
         **_of_search(setup, store, results),
         **_of_network(setup),
         **proof,
     )
+    card = dataclasses.replace(card, verdict=verdict(card))
     cards.write(card, best)
     return card
 

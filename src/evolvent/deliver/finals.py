@@ -384,7 +384,7 @@ class Delivery:
             jobs = [self._final(name, each, epochs, own) for name, each in what.items()]
             done = self.trainings.run(jobs)
             least = None if own is None else self._least_epochs(own)
-            kept = _useless(done.get("winner"), own, least, self.setup.task.metric)
+            kept = _useless(done.get("winner"), own, self.setup.task.metric, least)
         done |= self._judged(winner)
         numbers, val = done.get("winner"), chosen["val"]
         if own is not None and kept:
@@ -569,7 +569,9 @@ class Delivery:
         )
 
 
-def _useless(numbers: Numbers | None, own: Own | None, least: float | None, metric: str) -> str:
+def _useless(
+    numbers: Numbers | None, own: Own | None, metric: str, least: float | None = None
+) -> str:
     """Return why a final training is not delivered; empty if it is, or if there is nothing else."""
     if own is None:
         return ""
@@ -578,7 +580,8 @@ def _useless(numbers: Numbers | None, own: Own | None, least: float | None, metr
     if numbers["cut"]:
         return f"the budget cut the final training after {numbers['epochs']:.3g} epochs"
     shortened = numbers.get("shortened", False)
-    if shortened and numbers["total_epochs"] < (least or 0.0) * (1 - ROUNDED):
+    least = own.total_epochs if least is None else least
+    if shortened and numbers["total_epochs"] < least * (1 - ROUNDED):
         return (
             f"the final training came to {numbers['epochs']:.3g} epochs alone on this busy machine"
         )

@@ -56,6 +56,8 @@ class Own:
         Args:
             count: validation examples. [count]
         """
+        if self.score < 0:  # of an error
+            return self.score * (1 + CHANCE / math.sqrt(max(1, count)))
         share = min(1.0, max(0.0, self.score))
         errors = max(1.0, (1 - share) * count)
         return self.score - CHANCE * math.sqrt(max(share, 1 / count) * errors) / count

@@ -22,18 +22,21 @@ class Change:
         score: their mean score after both. [a share]
         rise: of the score.
         loss: after the longer training, in units of the loss before.
+        error: whether the score is the negative of an error, and no share.
     """
 
     score: float
     rise: float
     loss: float
+    error: bool = False
 
     @staticmethod
     def of(pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]], metric: str) -> Change:
         """Return the change from pairs of metrics, before and after."""
         before, after = (sum(pair[at][metric] for pair in pairs) / len(pairs) for at in (0, 1))
         losses = [sum(pair[at]["loss"] for pair in pairs) for at in (0, 1)]
-        return Change((before + after) / 2, after - before, losses[1] / max(losses[0], 1e-9))
+        loss = losses[1] / max(losses[0], 1e-9)
+        return Change((before + after) / 2, after - before, loss, metric.startswith("neg-"))
 
     def is_worse(self, *, count: int, tried: int) -> bool:
         """Whether it was worse beyond chance: the score fell, or did not rise while the loss did.
@@ -47,6 +50,8 @@ class Change:
             count: validation examples. [count]
             tried: candidates that the architectures were chosen from. [count]
         """
+        if self.error:  # as uncertain as the loss
+            return self.rise <= 0 and self.loss > 1 + 2 / math.sqrt(max(1, count))
         share = min(1.0, max(0.0, self.score))
         errors = max(1.0, (1 - share) * count)
         reach = math.sqrt(2) * max(2.0, math.sqrt(2 * math.log(max(1, tried))))  # of a difference

@@ -21,10 +21,9 @@ from ..network.cost import params
 from ..network.data import Resident, Streamed, loader
 from ..network.fit import fit, started, with_own_training
 from ..network.folds import Fold, folds_of, standard_error
-from ..network.losses import LOSSES
 from ..network.packed import Member, shape_of, takes
 from ..network.packing import train_pack
-from ..network.train import Hyperparameters, sums_of
+from ..network.train import Hyperparameters, metrics_of, seen_of
 from ..space import Space
 from ..task import Task
 from ..types import Candidate, Result, State, failed, stream
@@ -258,17 +257,18 @@ class Packed(Full):
         Raises:
             CandidateFailed: if a training failed, or outputs are no longer finite numbers.
         """
-        measure, unit = LOSSES[self.task.loss], self.task.unit
         total, count, scores = [0.0], 0, []
+        everything: list[Any] = []
         for each in trainings:
             if each.problem or each.net is None:
                 raise CandidateFailed(each.problem)
             held = self._data(each.fold)[1]
-            sums = sums_of(each.net, held)
-            scores.append(measure.metrics(sums, len(held), unit)[self.task.metric])
+            sums, kept = seen_of(each.net, held)
+            scores.append(metrics_of(self.task, sums, len(held), kept)[self.task.metric])
+            everything += kept
             total = [a + b for a, b in zip(total, sums, strict=True)] if count else sums
             count += len(held)
-        metrics: dict[str, Any] = measure.metrics(total, count, unit)
+        metrics: dict[str, Any] = metrics_of(self.task, total, count, everything)
         if self.folds:
             metrics["folds"] = self.count
             metrics["fold_scores"] = [round(score, 6) for score in scores]

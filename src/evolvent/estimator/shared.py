@@ -210,7 +210,7 @@ class Shared:
             return Result(candidate, metrics=metrics)
         told = measure.metrics(sums.tolist(), count, self.task.unit)
         metrics |= told | {"loss": self._finite(told["loss"])}
-        score = metrics[self.task.metric]
+        score = metrics.get(self.task.metric, -metrics["loss"])  # of few rows others say nothing
         slopes = {name: total / count for name, total in gradient.items()}
         if self.penalty is not None:
             metrics["penalty"], by = self.penalty(rows)

@@ -213,8 +213,8 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
     )
     net, done = made.net, made.done
 
-    def score(part: Part, views: bool = True) -> dict[str, float]:
-        return scored(net, task, part, device=device, views=views)
+    def score(part: Part, views: bool = True, **more: bool) -> dict[str, float]:
+        return scored(net, task, part, device=device, views=views, **more)
 
     seen, useful = None, True
     if job.least is not None:
@@ -233,7 +233,7 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
         "val": None if job.everything else score(task.validation, job.views),
         "seen": seen,  # on the validation rows, after they were learnt from
         "useful": useful,
-        "test": score(task.test) if job.test and task.test and useful else None,
+        "test": score(task.test, uncertain=True) if job.test and task.test and useful else None,
         "threads": torch.get_num_threads(),
         "peak_mib": peak_memory(),
     }

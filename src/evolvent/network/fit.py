@@ -199,6 +199,7 @@ def scored(
     *,
     device: str = "cpu",
     views: bool = True,
+    uncertain: bool = False,
 ) -> dict[str, float]:
     """Return the metrics of `net` on the whole of a part, its mean loss among them.
 
@@ -208,6 +209,7 @@ def scored(
         part: what to score on; one that is resident already is used where it is.
         device: where to bring a `part` that is not resident.
         views: whether a network that averages several views of an image does so now.
+        uncertain: whether to tell the standard error of a score that needs all outputs, too.
 
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers.
@@ -216,7 +218,7 @@ def scored(
     for switch in switches:
         switch.on = views
     try:
-        return evaluate(net, _resident(task, part, device))
+        return evaluate(net, _resident(task, part, device), uncertain=uncertain)
     finally:
         for switch in switches:
             switch.on = True

@@ -9,21 +9,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ..task import Task
+from ..task.metrics import scale_of_task, score, standard_error
 
 
 class Loss(Protocol):
     """A value that a training minimises, and its metrics."""
 
-    def mean(self, outputs: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:
+    def mean(
+        self, outputs: Tensor, y: Tensor, smoothing: float = 0.0, weight: Tensor | None = None
+    ) -> Tensor:
         """Return the mean loss [] of a batch, to be differentiated.
 
         Args:
             outputs: of the network [B, outputs].
             y: targets [B].
             smoothing: share of the target spread over all classes, if y are classes. [0..1)
+            weight: of every class, if y are classes; None is 1 [outputs].
         """
 
     def sums(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -42,9 +49,11 @@ class Loss(Protocol):
 class CrossEntropy:
     """Classification: ``accuracy``, a fraction."""
 
-    def mean(self, outputs: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:
+    def mean(
+        self, outputs: Tensor, y: Tensor, smoothing: float = 0.0, weight: Tensor | None = None
+    ) -> Tensor:
         """Return the mean of the negative log-likelihood. [nats]"""
-        return F.cross_entropy(outputs, y, label_smoothing=smoothing)
+        return F.cross_entropy(outputs, y, weight=weight, label_smoothing=smoothing)
 
     def sums(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return [right answers, loss]."""
@@ -63,7 +72,9 @@ class SquaredError:
     worse. If all targets are equal it is 0, or 1 if all are predicted exactly, as in scikit-learn.
     """
 
-    def mean(self, outputs: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:
+    def mean(
+        self, outputs: Tensor, y: Tensor, smoothing: float = 0.0, weight: Tensor | None = None
+    ) -> Tensor:
         """Return the mean squared error. [units squared]"""
         return F.mse_loss(outputs.reshape(y.shape), y)
 
@@ -90,4 +101,42 @@ class SquaredError:
         }
 
 
+ADDITIVE = ("accuracy", "r2")  # metrics that follow from sums over batches
 LOSSES: dict[str, Loss] = {"cross-entropy": CrossEntropy(), "mse": SquaredError()}
+
+
+def class_weights(y: np.ndarray, classes: int) -> Tensor:
+    """Return the weight of every class [classes]: all together weigh the same.
+
+    That is N / (classes x rows of the class), as scikit-learn's ``balanced`` has it; 0 without rows.
+
+    Args:
+        y: of the training rows [N] int64.
+        classes: how many there are. [count]
+    """
+    counts = np.bincount(y, minlength=classes)
+    weights = len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1)) * (counts > 0)
+    return torch.from_numpy(weights.astype(np.float32))
+
+
+def judgement(
+    task: Task, outputs: Sequence[Tensor], y: Sequence[Tensor], *, uncertain: bool = False
+) -> dict[str, float]:
+    """Return the score by the task's metric, where that needs all outputs of a part.
+
+    Args:
+        task: whose metric it is.
+        outputs: batches of outputs [B, outputs].
+        y: their targets [B].
+        uncertain: whether to tell the ``standard-error`` of the score, too.
+
+    Returns:
+        The score under the metric's name, and of classes the ``balanced-accuracy``.
+    """
+    told, truth = (torch.cat(list(each)).cpu().numpy() for each in (outputs, y))
+    scale, found = scale_of_task(task), {}
+    for name in (task.metric, *(("balanced-accuracy",) if task.classes else ())):
+        found[name] = score(name, told, truth, scale)
+    if uncertain and (error := standard_error(task.metric, told, truth, scale)) is not None:
+        found["standard-error"] = error
+    return found

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CandidateFailed, SettingError
+from ..task import Task
 from ..types import State
 from .data import Resident
 from .lazy import WithLazyRows, lazy_tables
-from .losses import LOSSES
+from .losses import ADDITIVE, LOSSES, class_weights, judgement
 from .muon import Muon, inner
 
 PACED = 0.02  # of the time that a training has: how often its schedule is held against the clock
@@ -45,6 +47,8 @@ class Hyperparameters:
         schedule: ``one-cycle`` (linear up, linear down to 0), ``cosine`` or ``constant``.
         warmup: share of the steps in which the rate rises. [0..1)
         label_smoothing: share of the target spread over all classes, if targets are classes. [0..1)
+        class_weight: ``balanced`` lets all classes together weigh the same in the loss, whatever their
+            numbers of rows; probabilities are then those of balanced classes.
         clip: largest norm of the gradient, sparse ones left out; 0 is off.
         augment: whether to change inputs as the task allows.
         shift_from: training length from which images are also shifted and cut out, which makes the
@@ -76,6 +80,7 @@ class Hyperparameters:
     schedule: str = "cosine"
     warmup: float = 0.15
     label_smoothing: float = 0.1
+    class_weight: str = "none"
     clip: float = 0.0
     augment: bool = True
     shift_from: float = 15.0
@@ -93,6 +98,7 @@ class Hyperparameters:
     def __post_init__(self) -> None:
         for name, choices in (
             ("optimizer", ("sgd", "adamw", "muon")),
+            ("class_weight", ("none", "balanced")),
             ("flip", (None, "random", "alternate", "none")),
             ("schedule", ("one-cycle", "cosine", "constant")),
             ("precision", ("float32", "bfloat16", "auto")),
@@ -247,7 +253,7 @@ class Trainer:
         self.optimizer = _optimizer(net, hyper)
         lazy = {id(weight) for weight in lazy_tables(net)}
         self._dense = [weight for weight in net.parameters() if id(weight) not in lazy]
-        self.loss = LOSSES[data.task.loss].mean
+        self.loss = self._loss()
         generator = torch.Generator().manual_seed(seed)
         self.batches = data.shuffled(
             hyper.batch,
@@ -267,6 +273,16 @@ class Trainer:
         self._ahead: tuple[State, tuple[Tensor, Tensor]] | None = None  # a batch taken early
         self._scheduled: list[Any] = [m for m in net.modules() if hasattr(m, "reach")]
         self._helpers: list[Any] = [m for m in net.modules() if hasattr(m, "offer")]
+
+    def _loss(self) -> Callable[..., Tensor]:
+        """Return the loss of a batch, with the weights of its classes."""
+        task, mean = self.data.task, LOSSES[self.data.task.loss].mean
+        if self.hyper.class_weight == "none":
+            return mean
+        if not task.classes:
+            raise SettingError("class_weight=balanced is for classes: the target is a quantity")
+        weight = class_weights(self.data.y.cpu().numpy(), len(task.classes)).to(self.data.device)
+        return partial(mean, weight=weight)
 
     @property
     def lr(self) -> float:
@@ -539,18 +555,46 @@ def place(net: nn.Module, device: str | torch.device) -> None:
     move(device=device, memory_format=torch.channels_last)
 
 
-def evaluate(net: nn.Module, data: Resident, *, batch: int = 250) -> dict[str, float]:
+def evaluate(
+    net: nn.Module, data: Resident, *, batch: int = 250, uncertain: bool = False
+) -> dict[str, float]:
     """Return the metrics of `net` on the whole of `data`, its mean loss among them.
+
+    Args:
+        net: returns outputs [B, outputs].
+        data: a part.
+        batch: inputs at a time. [count]
+        uncertain: whether to tell the standard error of a score that needs all outputs, too.
 
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers, which argmax would not show.
     """
-    measure = LOSSES[data.task.loss]
-    return measure.metrics(sums_of(net, data, batch=batch), len(data), data.task.unit)
+    sums, kept = seen_of(net, data, batch=batch)
+    return metrics_of(data.task, sums, len(data), kept, uncertain=uncertain)
 
 
-def sums_of(net: nn.Module, data: Resident, *, batch: int = 250) -> list[float]:
+def metrics_of(
+    task: Task,
+    sums: Sequence[float],
+    count: int,
+    kept: Sequence[tuple[Tensor, Tensor]],
+    *,
+    uncertain: bool = False,
+) -> dict[str, float]:
+    """Return the metrics of a part of `count` examples from what `seen_of` returned."""
+    told = LOSSES[task.loss].metrics(sums, count, task.unit)
+    if kept:
+        told |= judgement(task, *zip(*kept, strict=True), uncertain=uncertain)
+    return told
+
+
+def seen_of(
+    net: nn.Module, data: Resident, *, batch: int = 250
+) -> tuple[list[float], list[tuple[Tensor, Tensor]]]:
     """Return what the loss of `data` adds up over its examples, from which its metrics follow.
+
+    With it come all outputs [B, outputs] and targets [B], batch by batch, where the metric of the task
+    needs them; else none.
 
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers.
@@ -559,14 +603,18 @@ def sums_of(net: nn.Module, data: Resident, *, batch: int = 250) -> list[float]:
     views = getattr(getattr(net, "views", None), "count", 1)  # each takes the memory of an image
     batch = max(1, batch // views)
     place(net, data.device)
-    measure = LOSSES[data.task.loss]
+    measure, whole = LOSSES[data.task.loss], data.task.metric not in ADDITIVE
     sums = torch.zeros((), device=data.device)
+    kept: list[tuple[Tensor, Tensor]] = []
     with torch.inference_mode():
         for x, y in data.whole(batch):
-            sums = sums + measure.sums(net(x), y)
+            outputs = net(x)
+            sums = sums + measure.sums(outputs, y)
+            if whole:
+                kept.append((outputs.float(), y))
     found: list[float] = sums.tolist()
     if not all(map(math.isfinite, found)):
         raise CandidateFailed(
             "the network's outputs are not finite: a lower learning rate may help"
         )
-    return found
+    return found, kept

@@ -45,6 +45,13 @@ class Part:
         return Part(taken(self.x, index), self.y[index])
 
 
+class Origin(Protocol):
+    """The table that a task was made of (`source.Source`), for methods that are no networks."""
+
+    def part(self, name: str) -> Any:
+        """Return the rows of ``training``, ``validation`` or ``test``; None without any."""
+
+
 class AnyTask(Protocol):
     """The part of a task that every run needs: a `Task` has data, a `Table` or `Control` none."""
 
@@ -174,7 +181,7 @@ class Task:
         augment: changes that keep the label: ``flip`` (bool), ``shift`` and ``cutout`` [pixels].
         loss: ``"cross-entropy"``, or ``"mse"`` for a quantity.
         metric: the score, higher is better: ``"accuracy"``, a fraction, 0 to 1; ``"r2"``, the share
-            of a quantity's variance that is explained, at most 1.
+            of a quantity's variance that is explained, at most 1; or another one of `metrics`.
         vocabulary: number of different tokens; 0 if inputs are not tokens. [count]
         any_length: whether inputs have any number of tokens, `input_shape` being a usual one; then
             tokens may lie at or above `vocabulary`, which are hashes of words outside it.
@@ -183,6 +190,7 @@ class Task:
         note: what a user should know about how the data were read, one line each.
         reading: how a raw example becomes an input of the network, as plain JSON: it travels with the
             exported network, whose ``predict.py`` reads files of the original kind by it.
+        source: the rows as the user's table has them, if it is made of one; see `source.Source`.
     """
 
     name: str
@@ -205,9 +213,14 @@ class Task:
     seed: int = 0
     note: tuple[str, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
+    source: Origin | None = field(default=None, repr=False, compare=False)
 
     trainable = True  # a table is not: it answers without a network
     charged = False  # a table charges the measured cost of its results, not the time of a look-up
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel without the source: networks do not need it."""
+        return {**vars(self), "source": None}
 
     @property
     def counts(self) -> dict[str, int]:

@@ -24,6 +24,7 @@ from .portable.dates import DAY, ORDERS, cycles_of, seconds_of
 from .portable.features import features, width
 from .portable.numerals import number
 from .scales import clipped, mean_and_std, scale_of, usual_range
+from .source import Source
 from .splitting import Parts, classes_of, three_parts
 
 KINDS = ("classification", "regression")
@@ -143,6 +144,7 @@ def prepared(
         seed=seed,
         note=tuple(notes),
         reading={**reading, **about},
+        source=Source(frame, parts, None if test is None else test[0]),
         unit=scale["unit"],
         **measured(about["task"]),
     )

@@ -15,6 +15,7 @@ from . import AnyTask, Task, control
 from .asked import LISTS, Asked, missing_marks
 from .frames import Frame, frame_of_table, is_table, read_frame
 from .memory import NAME, Given
+from .metrics import check_metric, judged, kind_of_metric
 from .portable.forms import READ
 from .portable.unpacking import CELL_COST, PACKED, PACKINGS
 
@@ -24,6 +25,7 @@ Words = dict[str, str] | str
 Whole = Annotated[int, Field(ge=0)]
 
 _SPLIT = {"seed": int, "validation": float, "fraction": float}
+_JUDGED = {"metric": str, "positive": str | int | float}
 _TOKENS = {
     "vocabulary": Annotated[int, Field(ge=10)],
     "length": Annotated[int, Field(ge=2, le=100_000)],
@@ -35,14 +37,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "table": {"score": str, "test": str, "cost": str},
     "data": {
         **_SPLIT,
+        **_JUDGED,
         "flip": bool,
         "size": int,
         "memory": Annotated[float, Field(gt=0)],
         "skip_broken": bool,
     },
-    "text": {**_SPLIT, **_TOKENS},
+    "text": {**_SPLIT, **_JUDGED, **_TOKENS},
     "frame": {
         **_SPLIT,
+        **_JUDGED,
         **_TOKENS,
         "target": str,
         "text": str,
@@ -145,6 +149,44 @@ def with_option(name: str, settings: Mapping[str, Any], key: str, value: Any) ->
     return dict(settings) | {key: value}
 
 
+def with_metric(
+    name: str | Given, settings: Mapping[str, Any], metric: str | None, positive: str | None
+) -> dict[str, Any]:
+    """Return the settings of a task with the metric that it is judged by, checked without its data.
+
+    A metric is for classes or for quantities: of a table it says so, where nothing else does.
+
+    Args:
+        name: of the task, or data in memory.
+        settings: of it.
+        metric: its name, or None.
+        positive: the class that counts as positive, or None.
+
+    Raises:
+        SettingError: if there is no such metric, it does not fit, or the task has no data.
+    """
+    said = dict(settings)
+    for key, value in {"metric": metric, "positive": positive}.items():
+        if value is not None:
+            if said.get(key, value) != value:
+                raise SettingError(f"--{key} {value} and task.{key}={said[key]}: say it once")
+            said[key] = value
+    asked = {key: str(said[key]) for key in _JUDGED if key in said}
+    if not asked:
+        return said
+    form = _form(name)
+    if not _JUDGED.keys() <= SETTINGS[form].keys():
+        shown = name if isinstance(name, str) else name.name
+        raise SettingError(f"--{next(iter(asked))}: {shown!r} has a score of its own: leave it out")
+    known: str | None = "classification"
+    if form == "frame":
+        known = said.get("kind") or ("classification" if "text" in said else None)
+    check_metric(asked.get("metric"), asked.get("positive"), known)
+    if known is None:
+        said["kind"] = kind_of_metric(asked["metric"])
+    return said
+
+
 def kind_of(name: str | Given, settings: Mapping[str, Any]) -> str | None:
     """Return the kind of the task `name`, as its name and its settings tell without its data."""
     form = _form(name)
@@ -184,7 +226,16 @@ def _of_given(data: Given, said: dict[str, Any]) -> dict[str, Any]:
 
 
 def open_task(name: str | os.PathLike[str] | Given, settings: Mapping[str, Any]) -> AnyTask:
-    """Return the task called `name`, or of data in memory, read with `settings`."""
+    """Return the task called `name`, or of data in memory, read and judged with `settings`."""
+    given = dict(settings)
+    metric, positive = (given.pop(key, None) for key in _JUDGED)
+    task = _opened(name, given)
+    if not task.trainable:
+        return task
+    return judged(cast(Task, task), metric, None if positive is None else str(positive))
+
+
+def _opened(name: str | os.PathLike[str] | Given, settings: Mapping[str, Any]) -> AnyTask:
     if isinstance(name, Given):
         return _in_memory(name, settings)
     text = os.fspath(name)

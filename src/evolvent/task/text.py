@@ -23,6 +23,7 @@ from .numbers import measured, with_target
 from .portable.columns import CATEGORIES
 from .portable.raw import as_written
 from .portable.tokens import FIRST_WORD, READERS, as_tokens, read_texts, strange_texts
+from .source import Source
 from .splitting import Parts, classes_of, three_parts
 
 LEAST_COUNT = 2  # of a word that has a token of its own [times]
@@ -184,6 +185,7 @@ def prepared_texts(
         seed=seed,
         note=tuple(notes),
         reading=reading,
+        source=Source(frame, parts, None if test is None else test[0]),
         **measured("classification"),
     )
 

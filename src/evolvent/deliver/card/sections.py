@@ -6,10 +6,12 @@ the card has nothing for it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...task.labels import UNEVEN_TOLD
-from . import averaged
+from . import averaged, baselines
+from .baselines import of_a_share
 from .falling import fall_of
 from .gain import gain_of
 from .table import said, table, what_is_counted
@@ -58,7 +60,8 @@ def remarks(card: Card) -> str:
 def _head(card: Card) -> list[str]:
     what = {"table": "The best", "candidate": f"Candidate {card.candidate}"}
     title = f"{what.get(card.delivery, 'A network')} for {Path(card.task).name}"
-    return [f"# {title}", "", f"{_search(card)}{_training(card)}."]
+    first = [f"**{card.verdict}**", ""] if card.verdict else []
+    return [f"# {title}", "", *first, f"{_search(card)}{_training(card)}."]
 
 
 def _search(card: Card) -> str:
@@ -189,9 +192,11 @@ def _basis_of_winner(card: Card) -> str:
         read = "test was read once for each network of this table"
     if card.test_score is None:
         read = "there are no test data"
-    alike = " All were trained by the same recipe." if card.controls else ""
+    what = "All networks" if card.baselines else "All"
+    alike = f" {what} were trained by the same recipe." if card.controls else ""
     if card.judged_briefly:
         alike = JUDGED
+    alike += baselines.told(card.baselines)
     return f"Validation chose the winner; {read}.{alike}{_earlier(card)}{_errors(card)}"
 
 
@@ -209,6 +214,7 @@ def _basis_of_kept(card: Card) -> str:
     if card.controls:
         of_finals = " The controls are of final trainings, on training and validation data."
         text += JUDGED if card.judged_briefly else of_finals
+    text += baselines.told(card.baselines)
     read = (
         "Test was read once, for these."
         if card.test_score is not None
@@ -246,10 +252,27 @@ def _earlier(card: Card) -> str:
 def _errors(card: Card) -> str:
     """Return the errors of a predicted quantity, in its unit."""
     told = card.test_metrics or {}
+    text = _uncertainty(card, told)
     if "rmse" not in told:
-        return ""
+        return text
     what = "winner" if card.delivery == "winner" else "network"
-    return f" The {what}'s errors on test: rmse {told['rmse']:.4g}, mae {told['mae']:.4g}."
+    return f"{text} The {what}'s errors on test: rmse {told['rmse']:.4g}, mae {told['mae']:.4g}."
+
+
+def _uncertainty(card: Card, told: Mapping[str, float]) -> str:
+    """Return the standard error of the test score, and accuracies where another metric chose."""
+    error = told.get("standard-error")
+    if error is None and card.metric == "accuracy" and card.test_score and card.data.get("test"):
+        error = of_a_share(card.test_score, int(card.data["test"]))
+    text = said(
+        f" The standard error of test {card.metric} is {{:.4f}}, over draws of as many rows.", error
+    )
+    if "balanced-accuracy" in told and "accuracy" in told:
+        text += (
+            f" Test accuracy is {told['accuracy']:.4f}, balanced accuracy (the mean of the recalls of "
+            f"the classes) {told['balanced-accuracy']:.4f}."
+        )
+    return text
 
 
 def _averaged(card: Card) -> list[str]:

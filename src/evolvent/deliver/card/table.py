@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from .baselines import LABELS as METHODS
 from .values import Card, Control
 
 #: delivery -> what the table calls its network
@@ -47,7 +48,12 @@ class Row:
 
 def rows(card: Card) -> list[Row]:
     """Return the rows of the table: the network, then its controls."""
-    return [_own(card), *(_control(card, *item) for item in card.controls.items())]
+    methods = [
+        Row(f"control: {METHODS.get(name, name)}", None, each.val_score, each.test_score)
+        for name, each in card.baselines.items()
+        if each.val_score is not None
+    ]
+    return [_own(card), *(_control(card, *item) for item in card.controls.items()), *methods]
 
 
 def table(card: Card) -> list[str]:

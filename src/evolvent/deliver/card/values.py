@@ -11,6 +11,7 @@ from ...engine.alarms import Alarm, SharedWeights
 from ...errors import RunError
 from ..front import Front
 from .averaged import Averaged
+from .baselines import Baseline
 
 #: ``winner`` of a run, trained at the end; ``genes``, a winner whose weights are genes; ``table``, the
 #: best of a table, without a network; ``candidate``, as the search trained it; ``training``, by
@@ -77,6 +78,8 @@ class Card:
         finalists: id -> validation score, where finalists were trained for the choice.
         controls: name -> control.
         averaged: the networks that are delivered as one; None for a single one.
+        baselines: name -> methods of scikit-learn beside the network.
+        verdict: a sentence, if one of them is better than the network by more than chance.
         random_is_the_winner: whether the winner is the best of the first random candidates.
         known: the best of the hand-made networks that the search began with, by name.
         known_is_the_winner: whether the winner is that one.
@@ -133,6 +136,8 @@ class Card:
     finalists: Mapping[str, float] | None = None
     controls: Mapping[str, Control] = field(default_factory=dict)
     averaged: Averaged | None = None
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    verdict: str | None = None
     random_is_the_winner: bool = False
     known: str | None = None
     known_is_the_winner: bool = False
@@ -216,6 +221,8 @@ class Card:
         if (averaged := own.get("averaged")) is not None:
             told = _known(Averaged, averaged)
             own["averaged"] = Averaged(**told | {"members": tuple(told["members"])})
+        beside = own.get("baselines") or {}
+        own["baselines"] = {name: Baseline(**_known(Baseline, one)) for name, one in beside.items()}
         if (front := own.get("front")) is not None:
             own["front"] = Front(tuple(front["minimise"]), tuple(front["points"]))
         if (shared := own.get("shared_weights")) is not None:

@@ -19,6 +19,7 @@ const Sections = {
     if (card) tiles[tiles.length - 1][0] = "whole wait";
     const state = { searching: "searching", searched: "final training", done: "done", new: "beginning" }[run.state.state] || run.state.state;
     return [
+      card && card.verdict && ev.el("p", { class: "verdict" }, card.verdict),
       ev.el("div", { class: "title" },
         ev.el("div", {},
           ev.el("h1", {}, ev.short(`${run.title} on ${String(request.task).split("/").pop()}`, 90)),
@@ -30,12 +31,14 @@ const Sections = {
 
   controls(run) {
     const card = run.state.card;
-    if (!card || !card.controls || !Object.keys(card.controls).length) return null;
+    const methods = Object.values((card && card.baselines) || {}).filter((one) => ev.known(one.val_score));
+    if (!card || !card.controls || !(Object.keys(card.controls).length || methods.length)) return null;
     const labels = run.state.networks;
     const rows = [
-      [labels[0], card.test_score, card.params, card.train_seconds, "winner"],
-      ...Object.values(card.controls).map((one, index) => [labels[index + 1], one.test_score, one.params, one.train_seconds, ""]),
-    ];
+      [card.test_score, card.params, card.train_seconds],
+      ...Object.values(card.controls).map((one) => [one.test_score, one.params, one.train_seconds]),
+      ...methods.map((one) => [one.test_score, null, one.seconds]),
+    ].map((row, index) => [labels[index], ...row, index ? "" : "winner"]);
     const scores = rows.map((row) => row[1]).filter(ev.known);
     const top = Math.max(...scores), low = Math.min(...scores), lower = low - 0.25 * (top - low || 0.01);
     const from = low >= 0 ? Math.max(0, lower) : lower;
@@ -45,7 +48,7 @@ const Sections = {
         ev.el("tbody", {}, rows.map(([name, score, params, seconds, kind]) => ev.el("tr", { class: kind },
           ev.el("td", {}, name), ev.el("td", { class: "n" }, ev.known(score) ? ev.score(score) : "no test data"),
           ev.el("td", { class: "gauge" }, ev.known(score) && Sections.bar((score - from) / (top - from), kind)),
-          ev.el("td", { class: "n" }, ev.count(params)), ev.el("td", { class: "n" }, ev.seconds(seconds))))))),
+          ev.el("td", { class: "n" }, ev.known(params) ? ev.count(params) : ""), ev.el("td", { class: "n" }, ev.seconds(seconds))))))),
       ev.el("p", { class: "soft" }, `${run.state.remarks} Bars begin at ${ev.score(from)}.`));
   },
   bar(share, kind) {

@@ -1,0 +1,106 @@
+"""Baselines for tables: trees and linear models of scikit-learn, with its defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+TREES = 300
+MOST_CATEGORIES = 40  # of a column, with a column of their own in the inputs [count]
+BINS = 254  # categories of a column that boosted trees tell apart [count]
+LEAST_ROWS = 3  # of a category with a column of its own [count]
+LARGEST = 1e30  # trees compute in float32
+
+
+def model(name: str, *, numbers: int, categories: int, y: np.ndarray, seed: int) -> Any:
+    """Return an unfitted model of a table: first the columns of numbers, then those of categories.
+
+    Args:
+        name: ``boosted-trees``, ``extra-trees`` or ``linear``.
+        numbers: columns. [count]
+        categories: columns. [count]
+        y: classes [N] int64, or quantities [N] float32.
+        seed: of whatever is drawn.
+    """
+    classes = y.dtype.kind == "i"
+    if name == "boosted-trees":
+        return _boosted(numbers, categories, y, classes, seed)
+    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+
+    last: Any
+    if name == "extra-trees":
+        kind = ExtraTreesClassifier if classes else ExtraTreesRegressor
+        last = kind(TREES, random_state=seed)
+    else:
+        last = LogisticRegression(max_iter=1000, random_state=seed) if classes else Ridge()
+    return make_pipeline(_columns(numbers, categories, scaled=name == "linear"), last)
+
+
+def table(numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
+    """Return the cells of a table [N, columns] object: numbers, NaN for a gap, then texts.
+
+    Args:
+        numbers: [N, F] float64.
+        categories: [N, C] object, text.
+    """
+    found = np.empty((len(numbers), numbers.shape[1] + categories.shape[1]), object)
+    found[:, : numbers.shape[1]] = np.clip(numbers, -LARGEST, LARGEST)
+    found[:, numbers.shape[1] :] = categories
+    return found
+
+
+def _boosted(numbers: int, categories: int, y: np.ndarray, classes: bool, seed: int) -> Any:
+    """Return histogram-based gradient boosting, which takes gaps and categories as they are."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
+
+    lonely = (
+        classes and np.bincount(y)[np.unique(y)].min() < 2
+    )  # it stops early by a stratified part
+    kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
+    codes = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=BINS
+    )
+    return make_pipeline(
+        _by_kind(FunctionTransformer(_floats), codes, numbers, categories),
+        kind(
+            categorical_features=[place >= numbers for place in range(numbers + categories)],
+            early_stopping=False if lonely else "auto",
+            random_state=seed,
+        ),
+    )
+
+
+def _columns(numbers: int, categories: int, *, scaled: bool) -> Any:
+    """Return medians and marks for gaps, and a column for every frequent category."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+    filled = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    steps = [FunctionTransformer(_floats), filled, *([StandardScaler()] if scaled else [])]
+    marked = OneHotEncoder(
+        handle_unknown="infrequent_if_exist",
+        min_frequency=LEAST_ROWS,
+        max_categories=MOST_CATEGORIES + 1,
+    )
+    return _by_kind(make_pipeline(*steps), marked, numbers, categories)
+
+
+def _by_kind(of_numbers: Any, of_categories: Any, numbers: int, categories: int) -> Any:
+    """Return one step for the columns of numbers and another for those of categories."""
+    from sklearn.compose import ColumnTransformer
+
+    steps = [
+        ("numbers", of_numbers, list(range(numbers))),
+        ("categories", of_categories, list(range(numbers, numbers + categories))),
+    ]
+    return ColumnTransformer([step for step in steps if step[2]])
+
+
+def _floats(cells: Any) -> np.ndarray:
+    return np.asarray(cells, np.float64)

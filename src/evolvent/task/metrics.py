@@ -1,0 +1,431 @@
+"""Metrics by name, from the outputs of a network: what a search chooses by, and their uncertainty.
+
+Every score is higher the better: of an error it is the negative, called ``neg-...``, as in
+scikit-learn. Values equal scikit-learn's; they are computed with numpy, since workers have no
+scikit-learn.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import SettingError
+
+if TYPE_CHECKING:
+    from . import Task
+
+EPSILON = float(np.finfo(np.float64).eps)
+RESAMPLES = 200  # of the bootstrap [count]
+MOST_RESAMPLED = 20_000  # rows of a resample; of more rows the error is scaled [count]
+QUANTILE = 0.5
+SKEWED = 10.0  # rows of the largest class per row of the smallest: beyond, accuracy says little
+SKEWED_TOLD = (
+    "classes are skewed beyond 10 : 1 and no metric is named: networks are chosen by log-loss, and "
+    "balanced accuracy is told beside accuracy (--metric NAME chooses by another)"
+)
+
+CLASSES = (
+    *("accuracy", "balanced-accuracy", "f1", "roc-auc", "average-precision"),
+    *("neg-log-loss", "neg-brier"),
+)
+QUANTITIES = ("r2", "neg-rmse", "neg-mse", "neg-mae", "neg-mape", "neg-rmsle", "neg-quantile")
+#: metric -> kind of target that it is for
+KINDS = dict.fromkeys(CLASSES, "classification") | dict.fromkeys(QUANTITIES, "regression")
+#: another name -> the metric
+ALIASES = {
+    "f1-macro": "f1",
+    "macro-f1": "f1",
+    "roc-auc-ovr": "roc-auc",
+    "auc": "roc-auc",
+    "pr-auc": "average-precision",
+    "neg-brier-score": "neg-brier",
+    "neg-root-mean-squared-error": "neg-rmse",
+    "neg-mean-squared-error": "neg-mse",
+    "neg-mean-absolute-error": "neg-mae",
+    "neg-mean-absolute-percentage-error": "neg-mape",
+    "neg-root-mean-squared-log-error": "neg-rmsle",
+    "neg-mean-pinball-loss": "neg-quantile",
+    "pinball": "neg-quantile",
+}
+OF_A_CLASS = ("f1", "average-precision")  # may name a class after a colon
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The meaning of outputs and targets.
+
+    Args:
+        classes: their names, in the order of the outputs; empty for a quantity.
+        mean: what 0 stands for in the targets of a quantity. [its own unit]
+        unit: what 1 stands for, beyond `mean`. [its own unit]
+    """
+
+    classes: tuple[str, ...] = ()
+    mean: float = 0.0
+    unit: float = 1.0
+
+
+def parsed(name: str) -> tuple[str, str | None]:
+    """Return a metric and what stands after its colon, a class or the share of a quantile, or None.
+
+    Args:
+        name: such as ``f1``, ``f1:cat``, ``log-loss``, ``neg_log_loss``, ``quantile:0.9``.
+
+    Raises:
+        SettingError: for an unknown name; those that there are are listed.
+    """
+    stem, colon, rest = name.partition(":")
+    stem = stem.strip().lower().replace("_", "-")
+    for each in (stem, f"neg-{stem}"):
+        found = ALIASES.get(each, each)
+        if found in KINDS:
+            return found, _argument(name, found, rest if colon else None)
+    known = [*CLASSES, *QUANTITIES]
+    near = difflib.get_close_matches(stem, [*known, *ALIASES], n=1, cutoff=0.5)
+    hint = f"did you mean {near[0].removeprefix('neg-')!r}? " if near else ""
+    raise SettingError(f"there is no metric {name!r}: {hint}there are {listed()}")
+
+
+def _argument(name: str, metric: str, rest: str | None) -> str | None:
+    if rest is None or metric in OF_A_CLASS:
+        return rest
+    if metric == "neg-quantile":
+        try:
+            share = float(rest)
+        except ValueError:
+            share = math.nan
+        if not 0 < share < 1:
+            raise SettingError(
+                f"metric {name!r}: a quantile is between 0 and 1, as in quantile:0.9"
+            )
+        return rest
+    told = " and ".join(OF_A_CLASS)
+    raise SettingError(f"metric {name!r}: only {told} are of one class: leave out ':{rest}'")
+
+
+def listed(kind: str | None = None) -> str:
+    """Return the names of the metrics, of one kind of target or of both, in one line."""
+    parts = []
+    for each, names in {"classification": CLASSES, "regression": QUANTITIES}.items():
+        shown = ", ".join(name.removeprefix("neg-") for name in names)
+        if kind in (None, each):
+            parts.append(f"{shown} for {'classes' if each == 'classification' else 'quantities'}")
+    return "; ".join(parts)
+
+
+def kind_of_metric(name: str) -> str:
+    """Return ``classification`` or ``regression``."""
+    return KINDS[parsed(name)[0]]
+
+
+def check_metric(name: str | None, positive: str | None, kind: str | None) -> None:
+    """Refuse a metric that does not exist, or does not fit a kind of target that is known already.
+
+    Args:
+        name: of the metric, or None.
+        positive: the class that counts as positive, or None.
+        kind: of the target, or None if it is not known.
+
+    Raises:
+        SettingError: with the metrics that fit.
+    """
+    if name is None:
+        if positive is not None:
+            raise SettingError(
+                f"--positive {positive}: name the metric too, such as --metric average-precision"
+            )
+        return
+    metric, rest = parsed(name)
+    if kind is not None and KINDS[metric] != kind:
+        what = "classes" if kind == "classification" else "a quantity"
+        raise SettingError(f"metric {name!r}: the target is {what}; these fit: {listed(kind)}")
+    if positive is not None and metric not in OF_A_CLASS:
+        raise SettingError(
+            f"--positive {positive}: {name} has no positive class, {' and '.join(OF_A_CLASS)} have: "
+            "leave it out"
+        )
+    if positive is not None and rest is not None and rest != positive:
+        raise SettingError(f"--positive {positive} and metric {name!r}: say it once")
+
+
+def resolved(name: str, positive: str | None, classes: Sequence[str], counts: Sequence[int]) -> str:
+    """Return the full name of a metric, with its class where it is of one.
+
+    Args:
+        name: of the metric.
+        positive: the class that counts as positive; None is the rarer one of two.
+        classes: their names; empty for a quantity.
+        counts: rows of every class. [count]
+
+    Raises:
+        SettingError: if there is no such class, or the metric does not fit the target.
+    """
+    check_metric(name, positive, "classification" if classes else "regression")
+    metric, rest = parsed(name)
+    chosen = positive if rest is None else rest
+    if metric == "neg-quantile":
+        return f"{metric}:{chosen or QUANTILE}"
+    if metric == "average-precision" and chosen is None and len(classes) == 2:
+        chosen = classes[int(np.argmin(counts))]
+    if chosen is None:
+        return metric
+    if chosen not in classes:
+        shown = ", ".join(map(repr, classes[:12]))
+        raise SettingError(f"metric {name!r}: there is no class {chosen!r}, there are {shown}")
+    return f"{metric}:{chosen}"
+
+
+# ---- values --------------------------------------------------------------------------------------
+
+
+def score(name: str, outputs: np.ndarray, y: np.ndarray, scale: Scale) -> float:
+    """Return a score, higher is better; NaN where it is not defined for these targets.
+
+    Args:
+        name: a metric as `resolved` returns it.
+        outputs: logits [N, classes], or quantities [N] or [N, 1] in units of the scale.
+        y: classes [N] int64, or quantities [N] in units of the scale.
+        scale: of both.
+    """
+    return _measure(name, scale)(*_prepared(outputs, y, scale))
+
+
+def standard_error(name: str, outputs: np.ndarray, y: np.ndarray, scale: Scale) -> float | None:
+    """Return the standard error of a score over draws of as many rows, by the bootstrap.
+
+    Resamples without a value, such as those that lack a class, are left out; None if most have none.
+    """
+    measure, (told, truth) = _measure(name, scale), _prepared(outputs, y, scale)
+    rng = np.random.default_rng(0)
+    size = min(len(truth), MOST_RESAMPLED)
+    values = []
+    for _ in range(RESAMPLES):
+        rows = rng.integers(len(truth), size=size)
+        values.append(measure(told[rows], truth[rows]))
+    found = [value for value in values if math.isfinite(value)]
+    if len(found) < RESAMPLES / 2:
+        return None
+    return float(np.std(found, ddof=1) * math.sqrt(size / len(truth)))
+
+
+def _prepared(outputs: np.ndarray, y: np.ndarray, scale: Scale) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities [N, classes] and classes, or quantities in their own unit [N], float64."""
+    told = np.asarray(outputs, np.float64)
+    if scale.classes:
+        told = np.exp(told - told.max(axis=1, keepdims=True))
+        return told / told.sum(axis=1, keepdims=True), np.asarray(y)
+    truth = np.asarray(y, np.float64)
+    return scale.mean + scale.unit * told.reshape(truth.shape), scale.mean + scale.unit * truth
+
+
+Measure = Callable[[np.ndarray, np.ndarray], float]
+
+
+def _measure(name: str, scale: Scale) -> Measure:
+    stem, colon, rest = name.partition(":")
+    if stem == "neg-quantile":
+        return lambda told, truth: -_quantile(told, truth, float(rest or QUANTILE))
+    if not colon:
+        return MEASURES[stem]
+    place = scale.classes.index(rest)
+    if stem == "f1":
+        return lambda told, truth: _f1(told.argmax(1) == place, truth == place)
+    return lambda told, truth: average_precision(told[:, place], truth == place)
+
+
+def _accuracy(told: np.ndarray, truth: np.ndarray) -> float:
+    return float((told.argmax(1) == truth).mean())
+
+
+def _balanced_accuracy(told: np.ndarray, truth: np.ndarray) -> float:
+    """Return the mean of the recalls of the classes that occur."""
+    right = told.argmax(1) == truth
+    counts = np.bincount(truth)
+    hits = np.bincount(truth, weights=right)
+    return float((hits[counts > 0] / counts[counts > 0]).mean())
+
+
+def _f1(told: np.ndarray, truth: np.ndarray) -> float:
+    """Return F1 of a class, from masks [N]; 0 if it is neither told nor true."""
+    both = int((told & truth).sum())
+    return 2 * both / max(1, int(told.sum()) + int(truth.sum()))
+
+
+def _f1_macro(told: np.ndarray, truth: np.ndarray) -> float:
+    """Return the mean of F1 over the classes that occur or are told."""
+    answers = told.argmax(1)
+    kinds = np.union1d(answers, truth)
+    return float(np.mean([_f1(answers == each, truth == each) for each in kinds]))
+
+
+def _roc_auc(told: np.ndarray, truth: np.ndarray) -> float:
+    """Return the area under the ROC curve; of several classes the mean of each against the others."""
+    if told.shape[1] == 2:
+        return roc_auc(told[:, 1], truth == 1)
+    return _mean_of_classes(roc_auc, told, truth)
+
+
+def _mean_of_classes(measure: Measure, told: np.ndarray, truth: np.ndarray) -> float:
+    places = np.unique(truth)
+    return float(np.mean([measure(told[:, place], truth == place) for place in places]))
+
+
+def roc_auc(told: np.ndarray, truth: np.ndarray) -> float:
+    """Return the share of pairs of a positive and a negative that are in order; ties count half.
+
+    Args:
+        told: scores [N].
+        truth: which are positive [N] bool.
+    """
+    positives = int(truth.sum())
+    negatives = len(truth) - positives
+    if not positives or not negatives:
+        return math.nan
+    _, inverse, counts = np.unique(told, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks = (last - (counts - 1) / 2)[inverse]  # from 1; those of equal scores are their mean
+    above = ranks[truth].sum() - positives * (positives + 1) / 2
+    return float(above / (positives * negatives))
+
+
+def average_precision(told: np.ndarray, truth: np.ndarray) -> float:
+    """Return the mean of the precisions at all thresholds, weighted by the gain in recall.
+
+    Args:
+        told: scores [N].
+        truth: which are positive [N] bool.
+    """
+    positives = int(truth.sum())
+    if not positives:
+        return math.nan
+    order = np.argsort(-told, kind="stable")
+    found = np.cumsum(truth[order])
+    last = np.append(np.flatnonzero(np.diff(told[order])), len(told) - 1)  # of equal scores
+    precision = found[last] / (last + 1)
+    return float((np.diff(found[last], prepend=0) / positives * precision).sum())
+
+
+def _log_loss(told: np.ndarray, truth: np.ndarray) -> float:
+    right = told[np.arange(len(truth)), truth]
+    return float(-np.log(np.clip(right, EPSILON, 1 - EPSILON)).mean())
+
+
+def _brier(told: np.ndarray, truth: np.ndarray) -> float:
+    """Return the mean squared error of the probabilities; of two classes that of one of them."""
+    error = told.copy()
+    error[np.arange(len(truth)), truth] -= 1
+    whole = float(np.square(error).sum(axis=1).mean())
+    return whole / 2 if told.shape[1] == 2 else whole
+
+
+def _r2(told: np.ndarray, truth: np.ndarray) -> float:
+    error, variance = np.square(told - truth).sum(), np.square(truth - truth.mean()).sum()
+    return float(1 - error / variance) if variance else float(error == 0)
+
+
+def _mse(told: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.square(told - truth).mean())
+
+
+def _mape(told: np.ndarray, truth: np.ndarray) -> float:
+    return float((np.abs(told - truth) / np.maximum(np.abs(truth), EPSILON)).mean())
+
+
+def _rmsle(told: np.ndarray, truth: np.ndarray) -> float:
+    """Return the root mean squared error of log(1 + value); a negative prediction counts as 0."""
+    logs = np.log1p(np.maximum(told, 0)), np.log1p(np.maximum(truth, 0))
+    return math.sqrt(_mse(*logs))
+
+
+def _quantile(told: np.ndarray, truth: np.ndarray, share: float) -> float:
+    error = truth - told
+    return float(np.maximum(share * error, (share - 1) * error).mean())
+
+
+def _negative(measure: Measure) -> Measure:
+    return lambda told, truth: -measure(told, truth)
+
+
+MEASURES: Mapping[str, Measure] = {
+    "accuracy": _accuracy,
+    "balanced-accuracy": _balanced_accuracy,
+    "f1": _f1_macro,
+    "roc-auc": _roc_auc,
+    "average-precision": lambda told, truth: _mean_of_classes(average_precision, told, truth),
+    "neg-log-loss": _negative(_log_loss),
+    "neg-brier": _negative(_brier),
+    "r2": _r2,
+    "neg-rmse": lambda told, truth: -math.sqrt(_mse(told, truth)),
+    "neg-mse": _negative(_mse),
+    "neg-mae": lambda told, truth: -float(np.abs(told - truth).mean()),
+    "neg-mape": _negative(_mape),
+    "neg-rmsle": _negative(_rmsle),
+}
+
+
+# ---- tasks ---------------------------------------------------------------------------------------
+
+
+def scale_of_task(task: Task) -> Scale:
+    """Return the scale of a task's outputs and targets."""
+    mean = float(task.reading.get("target_mean", 0.0))
+    return Scale(tuple(task.classes), mean, task.unit)
+
+
+def judged(task: Task, metric: str | None, positive: str | None = None) -> Task:
+    """Return a task that is judged by a metric.
+
+    Args:
+        task: with its data.
+        metric: its name; None leaves the task's own, but takes log-loss where classes are skewed
+            beyond 10 : 1, and says so: accuracy would hardly see the rare ones.
+        positive: the class that counts as positive; None is the rarer one of two.
+
+    Raises:
+        SettingError: if the metric does not fit, or is not defined on a part of the data.
+    """
+    counts = np.bincount(task.train.y, minlength=len(task.classes)) if task.classes else None
+    if metric is None:
+        check_metric(None, positive, None)
+        if counts is None or counts.max() <= SKEWED * max(1, counts.min()):
+            return task
+        return replace(task, metric="neg-log-loss", note=(*task.note, SKEWED_TOLD))
+    full = resolved(metric, positive, task.classes, () if counts is None else counts.tolist())
+    _check_defined(task, full)
+    stem, _, label = full.partition(":")
+    chosen = positive is not None or metric.partition(":")[2]
+    if stem in OF_A_CLASS and label and not chosen:
+        line = f"{stem} is that of class {label!r}, the rarer one (--positive CLASS names another)"
+        return replace(task, metric=full, note=(*task.note, line))
+    return replace(task, metric=full)
+
+
+def _check_defined(task: Task, metric: str) -> None:
+    """Refuse a metric that has no value on a part of the data."""
+    stem, _, label = metric.partition(":")
+    for name, part in {"validation": task.validation, "test": task.test}.items():
+        if part is None:
+            continue
+        missing = label if label and stem == "average-precision" else ""
+        if missing and not (part.y == task.classes.index(missing)).any():
+            raise SettingError(
+                f"metric {metric}: the {name} part has no row of class {missing!r}: more data are "
+                "needed, or another metric such as log-loss"
+            )
+        if stem == "roc-auc" and len(np.unique(part.y)) < 2:
+            raise SettingError(
+                f"metric {metric}: the {name} part has rows of one class only: more data are needed, "
+                "or another metric such as log-loss"
+            )
+        scale = scale_of_task(task)
+        if stem == "neg-rmsle" and (scale.mean + scale.unit * part.y < -1e-6 * scale.unit).any():
+            raise SettingError(
+                f"metric rmsle: the {name} part has targets below 0, which have no logarithm: take "
+                "rmse or mae"
+            )
