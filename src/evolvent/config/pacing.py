@@ -143,7 +143,7 @@ def _by_seconds(draft: Draft, budget: RunBudget, workers: int, search: float) ->
 
 
 def _trainings(draft: Draft) -> float:
-    """Return how many trainings an evaluation takes: mostly one. [count]"""
+    """Return the number of trainings of one evaluation: mostly one. [count]"""
     make, settings = draft.parts.estimator.make, draft.parts.estimator.settings
     if not hasattr(make, "trainings"):
         return 1.0

@@ -197,7 +197,7 @@ class Draft:
 
     @property
     def widens(self) -> bool:
-        """Whether what is delivered is wider than the candidates of the search."""
+        """Whether the delivered network is wider than the candidates of the search."""
         return self.network.size.widen != self.train.network.size.widen
 
     @property

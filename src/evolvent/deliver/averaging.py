@@ -124,7 +124,7 @@ class Averaging:
 
     @property
     def _is_asked_for(self) -> bool:
-        """Whether there may be one; what is delivered wider than the candidates has no other members."""
+        """Whether there may be one: what is delivered wider than candidates has no other members."""
         return self.setup.train.ensemble and not self.setup.widens
 
     def _chosen(self, winner: Result) -> dict[str, Any]:

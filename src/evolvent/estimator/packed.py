@@ -122,7 +122,7 @@ class Packed(Full):
 
     @staticmethod
     def trainings(rows: int, settings: Mapping[str, Any]) -> float:
-        """Return how many trainings an evaluation takes, in time; a pack makes five of two.
+        """Return the time of an evaluation in trainings; a pack makes five of two.
 
         Args:
             rows: to train and validate on. [count]
@@ -218,7 +218,7 @@ class Packed(Full):
             training.net, training.done = made.net, made.done.epochs
 
     def _data(self, fold: int | None) -> tuple[Resident, Resident]:
-        """Return what to learn from and what to score on."""
+        """Return the rows to learn from and those to score on."""
         if fold is None:
             return self.train, self.validation
         if fold not in self._parts:

@@ -163,7 +163,7 @@ def _in_order(net: nn.Module, waiting: Sequence[nn.Module], data: Resident) -> l
 
 
 class _Reached(Exception):
-    """The module whose inputs were asked for was called."""
+    """The forward pass came to the module that was asked for."""
 
 
 def _given(net: nn.Module, module: nn.Module, data: Resident) -> Iterator[tuple[Tensor, Tensor]]:

@@ -143,7 +143,7 @@ class Pack:
         return torch.cat(found)
 
     def taken(self, vector: Tensor, places: Sequence[int]) -> Tensor:
-        """Return what a vector laid as the weights has for some of the members."""
+        """Return the part of a vector, laid as the weights, that belongs to some of the members."""
         chosen, laid = list(places), self.laid()
         return torch.cat([vector[part].view(w.shape)[chosen].flatten() for w, part in laid])
 

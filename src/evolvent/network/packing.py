@@ -188,7 +188,7 @@ class Packing:
         self.orders.keep(chosen)
 
     def unpack(self) -> None:
-        """Write what was learnt into the networks of the members: the mean, where there is one."""
+        """Write the learnt weights into the networks of the members: their mean, where there is one."""
         self.pack.unpack(self._mean or None)
 
     def finite(self) -> list[bool]:

@@ -591,7 +591,7 @@ def metrics_of(
 def seen_of(
     net: nn.Module, data: Resident, *, batch: int = 250
 ) -> tuple[list[float], list[tuple[Tensor, Tensor]]]:
-    """Return what the loss of `data` adds up over its examples, from which its metrics follow.
+    """Return the sums of the loss over the examples of `data`, from which its metrics follow.
 
     With it come all outputs [B, outputs] and targets [B], batch by batch, where the metric of the task
     needs them; else none.

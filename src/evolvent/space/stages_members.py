@@ -20,18 +20,6 @@ MODERN = {
 }
 #: name -> stem, stages of ``(width, depth, block, down[, expansion, kernel, se])``, head, activation
 MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str]] = {
-    "patch-32": (
-        "patch2",
-        ((32, 1, "plain", "max-pool"), (64, 2, "plain", "max-pool")),
-        "max",
-        "gelu",
-    ),
-    "patch-64": (
-        "patch2",
-        ((64, 1, "plain", "max-pool"), (128, 2, "plain", "max-pool")),
-        "max",
-        "gelu",
-    ),
     "airbench-32": (
         "conv3",
         ((32, 2, "plain", "max-pool"), (64, 2, "plain", "max-pool"), (64, 2, "plain", "max-pool")),
@@ -44,6 +32,16 @@ MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str]] = {
             (64, 2, "plain", "max-pool"),
             (128, 2, "plain", "max-pool"),
             (128, 2, "plain", "max-pool"),
+        ),
+        "max",
+        "gelu",
+    ),
+    "wide": (
+        "conv3",
+        (
+            (48, 1, "plain", "max-pool"),
+            (128, 1, "plain", "max-pool"),
+            (128, 1, "plain", "max-pool"),
         ),
         "max",
         "gelu",
@@ -72,16 +70,6 @@ MEMBERS: dict[str, tuple[str, tuple[Stage, ...], str, str]] = {
     "thin": (
         "conv3",
         ((16, 3, "plain", "max-pool"), (32, 3, "plain", "max-pool"), (64, 3, "plain", "max-pool")),
-        "max",
-        "gelu",
-    ),
-    "wide": (
-        "conv3",
-        (
-            (48, 1, "plain", "max-pool"),
-            (128, 1, "plain", "max-pool"),
-            (128, 1, "plain", "max-pool"),
-        ),
         "max",
         "gelu",
     ),

@@ -49,7 +49,7 @@ def page(card: Card) -> str:
 
 
 def remarks(card: Card) -> str:
-    """Return what there is to say of the winner beside its controls, without markup."""
+    """Return the sentences about the winner beside its controls, without markup."""
     told = [sentence for make in (_chance, _gain, _basis) if (sentence := make(card))]
     return " ".join(told).replace("`", "")
 
@@ -134,7 +134,7 @@ def _chance(card: Card) -> str:
 
 
 def _gain(card: Card) -> str:
-    """Return what the search was worth, beside the best hand-made network that it began with."""
+    """Return the gain of the search over the best hand-made network that it began with."""
     if card.known_is_the_winner:
         return (
             f"The winner is `{card.known}`, a hand-made network that the search began with: nothing "
