@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, r2_score
+from tests.helpers_cli import PATIENCE
 
 from evolvent.deliver.baselines import beside, fitting, process
 from evolvent.deliver.baselines.bags import Bag, counted, log_ratio
@@ -207,7 +208,7 @@ def test_texts_without_a_word_are_answered_for():
 def test_a_process_of_its_own_gives_the_same_answers(files):
     task = opened(files, "regression")
     found = rows_in(task, 1)
-    told = fitted(found, 60.0)
+    told = fitted(found, PATIENCE)
     assert list(told) == ["boosted-trees", "linear", "extra-trees"]
     for name, each in told.items():
         assert not each.left_out
@@ -218,8 +219,17 @@ def test_a_process_of_its_own_gives_the_same_answers(files):
         assert each.test.shape == (len(task.test), 1)
 
 
-def test_one_that_takes_too_long_is_ended_and_named(files):
+def test_a_busy_machine_is_named(files, monkeypatch):
+    """Whoever gets no time is not waited for without end."""
     found = rows_in(opened(files, "classification"), 0)
+    monkeypatch.setattr(process, "PATIENCE", 0.0)
+    told = fitted(found, 60.0)
+    assert all("the busy machine gave it" in each.left_out for each in told.values())
+
+
+def test_one_that_takes_too_long_is_ended_and_named(files, monkeypatch):
+    found = rows_in(opened(files, "classification"), 0)
+    monkeypatch.setattr(process, "PATIENCE", 1e4)
     told = fitted(found, 0.2)
     assert all("not done within 0.2 s" in each.left_out for each in told.values())
 
@@ -243,7 +253,7 @@ def test_a_failure_is_told_and_costs_no_other(files, monkeypatch, tmp_path):
 
 def test_a_process_that_breaks_is_no_end_of_the_run(files, monkeypatch):
     found = rows_in(opened(files, "text"), 0)
-    told = fitted(dataclasses.replace(found, kind="numbers"), 60.0)
+    told = fitted(dataclasses.replace(found, kind="numbers"), PATIENCE)
     assert all("ended with code 1" in each.left_out for each in told.values())
 
 
