@@ -17,7 +17,11 @@ from evolvent.config.setup import Setup
 from evolvent.errors import RunError
 from evolvent.space.cell201 import Cell201
 
-IMAGES = [name for name, row in RECIPES.items() if row.estimator in ("full", "inherit", "shared")]
+IMAGES = [
+    name
+    for name, row in RECIPES.items()
+    if row.estimator in ("full", "inherit", "shared") and row.space not in ("text", "tabular")
+]
 
 
 def test_the_parts_get_what_was_resolved(toy):

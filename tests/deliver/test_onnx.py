@@ -5,6 +5,7 @@ import os
 import random
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,10 +18,14 @@ from evolvent.network.build import Assembled, Size, plan, weights
 from evolvent.network.fit import state_of
 from evolvent.registry import make_space
 from evolvent.space.plain import Plain
+from evolvent.space.text import Text
+from evolvent.space.text_members import USUAL
 from evolvent.space.topology import Topology
 from evolvent.task import data_of
 from evolvent.task.control import load as world
+from evolvent.task.frames import Frame
 from evolvent.task.opening import open_task
+from evolvent.task.text import text_task
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -121,7 +126,27 @@ def test_evolved_networks_agree(name, tmp_path):
 def test_every_family_is_tested():
     from evolvent.network.build import FAMILIES
 
-    assert set(FAMILIES) <= {*IMAGES, "topology"}
+    elsewhere = {"topology", "text", "tabular"}  # the last one in families/test_tabular
+    assert set(FAMILIES) <= {*IMAGES, *elsewhere}
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_networks_for_texts_of_any_length_agree(width, tmp_path):
+    texts = [f"{'very ' * (row % 9)}{'good' if row % 2 else 'bad'} w{row % 7}" for row in range(80)]
+    table = {"text": np.array(texts, object), "label": np.array(["b", "g"] * 40, object)}
+    task = text_task("d", Frame("d", table), text="text", target="label", tokens="all", length=12)
+    space = Text.of(task.facts)
+    genes = {
+        "orders": 2,
+        "bits": 16,
+        "width": width,
+        "convolutions": "2-3",
+        "filters": 16,
+        "gru": 16,
+    }
+    arch = space.normal(tuple((USUAL | genes).values()))
+    written(tmp_path, space, arch, task)
+    assert quietly(tmp_path) <= 1e-5
 
 
 # ---- beside the export ---------------------------------------------------------------------------

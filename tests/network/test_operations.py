@@ -16,6 +16,7 @@ from evolvent.network.operations import (
     ResidualBlock,
     SeparableConv,
 )
+from evolvent.network.tables import TABLES
 
 KERNELS = {
     "ConvBN": (1, 3, 5),
@@ -64,6 +65,7 @@ ELSEWHERE = {
     *("BasicBlock", "Bottleneck", "MBConv"),  # stages
     "Views",  # in test_views
     "Genome",  # genes
+    *(made.__name__ for made in TABLES),  # in test_tables
     *("TokenWindow", "MaskedConv1d", "MaskedGRU", "HashedBag"),  # texts
 }
 every_operation = pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from evolvent.network.build import Size, build, plan
 from evolvent.network.cost import cost
 from evolvent.network.fit import fit, fresh, scored, state_of
 from evolvent.network.fit import load as load_state
-from evolvent.network.tables import Ramps, RobustScale
+from evolvent.network.tables import TABLES, Ramps, RobustScale
 from evolvent.network.train import Hyperparameters
 from evolvent.space.tabular import EMBEDDINGS, SCALINGS, Tabular
 from evolvent.space.tabular_members import GOOD, MEMBERS
@@ -136,6 +136,22 @@ def test_an_exported_network_computes_the_same(name, tmp_path):
     x = torch.rand(5, 21)
     with torch.no_grad():
         assert torch.equal(load(tmp_path)(x), net(x))
+
+
+def test_every_operation_for_tables_is_exported(tmp_path):
+    task = dataclasses.replace(small_task("numbers"), input_shape=(21,))
+    space, rng, seen = Tabular.of(FACTS), random.Random(0), ""
+    for number in range(40):
+        arch = space.sample(rng)
+        net = build(space, arch, FACTS, Size(), seed=1).eval()
+        made, folder = plan(space, arch, FACTS, Size()), tmp_path / str(number)
+        told: dict[str, Any] = {"title": "t", "provenance": "p", "proof": False}
+        export(folder, plan=made, state=state_of(net), task=task, **told)
+        seen += (folder / "model.py").read_text()
+        x = torch.rand(3, 21)
+        with torch.no_grad():
+            assert torch.equal(load(folder)(x), net(x))
+    assert [made.__name__ for made in TABLES if f"class {made.__name__}(" not in seen] == []
 
 
 @pytest.mark.parametrize("name", ["mlp-plr", "tabm"])
