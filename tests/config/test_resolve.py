@@ -128,7 +128,7 @@ def test_a_search_may_begin_with_known_members(toy):
     setup = settled(toy, set={"strategy": {"known": True}}, **names)
     first = setup.strategy().ask()
     assert first is not None
-    assert first.operator == "known patch-32"
+    assert first.operator == "known airbench-32"
     assert first.budget.epochs == setup.schedule.epochs
     plain = settled(toy, **names).strategy().ask()
     assert plain is not None

@@ -277,8 +277,8 @@ def test_hand_made_members_see_smaller_images_where_enough_is_left_behind_the_st
         found = Stages.of(facts).known(facts)
         return {name: found[name][4][RECIPE.index("resize")] for name in found}
 
-    assert (resizes(32)["airbench-32"], resizes(32)["patch-32"]) == (0.625, 1.0)
-    assert (resizes(64)["airbench-32"], resizes(64)["patch-32"]) == (0.625, 0.625)
+    assert (resizes(32)["airbench-32"], resizes(32)["mbconv"]) == (0.625, 1.0)
+    assert (resizes(64)["airbench-32"], resizes(64)["mbconv"]) == (0.625, 0.625)
     assert resizes(24)["airbench-32"] == 1.0
     assert resizes(64)["plain"] == 0.625
 
