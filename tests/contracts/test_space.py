@@ -117,7 +117,15 @@ def test_it_keeps(case, rule):
 def test_it_gives_what_is_known_and_a_drawing(case):
     space = case_of(case).space
     known = {"canonical", "crossover", "decisions", "mixture", "parts", "start", "training"}
-    assert space.gives <= known | {"aligned", "drawing", "known", "listed", "sized", "weighted"}
+    assert space.gives <= known | {
+        "aligned",
+        "drawing",
+        "known",
+        "listed",
+        "sized",
+        "weighted",
+        "widened",
+    }
     assert ("listed" in space.gives) == hasattr(space, "archs")
     assert "drawing" in space.gives
     assert space.family

@@ -80,7 +80,11 @@ NAMES = [
     *(f"{name}{PHASES}" for name in ("random", "reinforce", "nao")),
     *(f"{name}{KNOWN}" for name in FROM_KNOWN),
 ]
-every_strategy = pytest.mark.parametrize("name", NAMES)
+#: that take seconds; without known members they are among the quick tests
+LONG = {f"{name}{KNOWN}" for name in ("nao", "bayes", "pareto", "local")}
+every_strategy = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES]
+)
 
 
 @functools.cache
