@@ -39,6 +39,7 @@ from evolvent.task.opening import open_task
 
 IMAGES = (
     "plain-cells",
+    "stages",
     "random",
     "amoebanet",
     "nas-rl",
