@@ -5,19 +5,20 @@ import pytest
 import evolvent as ev
 
 
+def searched(folder, budget, space=None, **train):
+    settings = {
+        "space": space or {},
+        "estimator": {"epochs": 0.5, "batch": 256},
+        "train": {"epochs": 4.0, "proof": False} | train,
+    }
+    return ev.search(
+        "digits", recipe="stages", budget=budget, workers=0, out=folder / "run", settings=settings
+    )
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return ev.search(
-        "digits",
-        recipe="stages",
-        budget="14t",
-        workers=0,
-        out=tmp_path_factory.mktemp("runs") / "stages",
-        settings={
-            "estimator": {"epochs": 0.5, "batch": 256},
-            "train": {"epochs": 4.0, "proof": False},
-        },
-    )
+    return searched(tmp_path_factory.mktemp("stages"), "14t")
 
 
 def test_it_begins_with_every_known_member(run):
@@ -50,18 +51,8 @@ def test_the_card_compares_what_was_trained_equally_long(run):
 
 @pytest.fixture(scope="module")
 def widened(tmp_path_factory):
-    return ev.search(
-        "digits",
-        recipe="stages",
-        budget="12t",
-        workers=0,
-        out=tmp_path_factory.mktemp("runs") / "widened",
-        settings={
-            "space": {"multiply_adds": [100_000, 400_000]},
-            "estimator": {"epochs": 0.5, "batch": 256},
-            "train": {"epochs": 4.0, "proof": False, "widen": 2.0},
-        },
-    )
+    small = {"multiply_adds": [100_000, 400_000]}
+    return searched(tmp_path_factory.mktemp("widened"), "12t", small, widen=2.0)
 
 
 def test_the_winner_is_delivered_wider_and_compared_while_thin(widened):

@@ -470,8 +470,9 @@ class _Session:
             store.spend("deliver", before + time.monotonic() - start)
 
         baselines = Baselines(setup, left, self.events.say)
-        self.events.phase("fitting controls of scikit-learn")
-        baselines.fit()
+        if baselines.names:
+            self.events.phase("fitting controls of scikit-learn")
+            baselines.fit()
         if left is not None:
             left = max(0.0, left - (time.monotonic() - start))
         delivery = Delivery(

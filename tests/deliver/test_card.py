@@ -256,3 +256,7 @@ def test_a_known_member_that_wins_is_said_to_be_one():
     told = text(beside_known(0.85, 0.82, known_is_the_winner=True))
     assert "The winner is `resnet`, a hand-made network that the search began with" in told
     assert "the search gained" not in told
+
+
+def test_of_a_score_that_is_no_share_the_error_of_the_gain_is_not_made_up():
+    assert "the search gained" not in text(beside_known(-0.3, -0.4, metric="neg-log-loss"))

@@ -172,6 +172,15 @@ def test_an_operation_that_is_never_called_cannot_begin():
         started(Idle(), loader(task, task.train))
 
 
+def test_operations_do_not_begin_from_the_rows_where_all_weights_are_loaded(toy, monkeypatch):
+    begun = []
+    monkeypatch.setattr(fitting, "started", lambda net, data: begun.append(net))
+    fit(Willed(), (4, 0.03), toy, toy.train, size=Size(), hyper=HYPER, epochs=0.0)
+    assert len(begun) == 1
+    fit(Willed(), (4, 0.03), toy, toy.train, size=Size(), hyper=HYPER, epochs=0.0, whole=True)
+    assert len(begun) == 1
+
+
 # ---- what an architecture says itself ------------------------------------------------------------
 
 

@@ -74,6 +74,9 @@ FRESH = {"lr": 0.1, "clip": 5.0, "label_smoothing": 0.1, "warmup": 0.15, "share"
 
 PLAIN_NETWORK = {"width": 24, "cells": 1, "reduction": "conv"}
 
+#: Of `asha`: known members and mutations of the best on the lowest rung, each training a whole one.
+KNOWN_FIRST = {"known": True, "sampler": "regularized-evolution", "continue_": False}
+
 #: Of what is delivered by our own defaults, where images and limits allow it: see `resolve`.
 VIEWS: Mapping[str, Settings] = {"image": {"train": {"views": 6}}}
 
@@ -94,12 +97,7 @@ RECIPES = {
         "retrain",
         "known networks and mutations of the best, halved in equal seconds",
         {
-            "strategy": {
-                "levels": 2,
-                "known": True,
-                "sampler": "regularized-evolution",
-                "continue_": False,
-            },
+            "strategy": KNOWN_FIRST | {"levels": 2},
             "estimator": {"equal": "seconds", "aim": 12},
             "train": {"share": 0.8, "finalists": 2},
         },
@@ -112,12 +110,7 @@ RECIPES = {
         "retrain",
         "bags of n-grams from naive Bayes, convolutions and recurrent units, known ones first",
         {
-            "strategy": {
-                "levels": 3,
-                "known": True,
-                "sampler": "regularized-evolution",
-                "continue_": False,
-            },
+            "strategy": KNOWN_FIRST | {"levels": 3},
             "estimator": {"aim": 26, "warmup": 0.0},
             "train": {"share": 0.5, "finalists": 2},
         },
@@ -192,12 +185,7 @@ RECIPES = {
         "retrain",
         "known networks for tables and mutations of the best, in equal seconds; on folds of small sets",
         {
-            "strategy": {
-                "levels": 2,
-                "known": True,
-                "sampler": "regularized-evolution",
-                "continue_": False,
-            },
+            "strategy": KNOWN_FIRST | {"levels": 2},
             "estimator": {"equal": "seconds", "aim": 16},
             "train": {"share": 0.45, "finalists": 3},
         },

@@ -49,12 +49,11 @@ from .members import (
 )
 from .own import Own, own_weights
 from .selection import makespan
-from .timing import SLACK, Lengths
+from .timing import ROUNDED, SLACK, Lengths
 from .trainings import Numbers, Trainings
 
 LOOKING_SHARE = 0.05  # of the time that is left: the most that predicting validation may take
 NAME = "ensemble"  # of its note and its numbers
-ROUNDED = 0.02  # of a training length: it is a whole number of steps
 SEEDS = 3  # trainings of the winner from other seeds, at most
 
 

@@ -29,6 +29,7 @@ from ..engine.store import Store
 from ..engine.weights import Weights
 from ..errors import EvolventError, RunError
 from ..execute import Executor
+from ..execute.worker import Job
 from ..network.build import Size
 from ..ranking import distinct, rung, simplest
 from ..space import key
@@ -38,7 +39,7 @@ from .controls import BRIEFLY, CONTROLS, KNOWN, Controls, best_known
 from .equal import Equal
 from .own import Own, own_of_choice, own_weights, tested
 from .selection import Change
-from .timing import LEAST_EPOCHS, Lengths, Timing
+from .timing import LEAST_EPOCHS, ROUNDED, Lengths, Timing
 from .trainings import Numbers, Trainings
 
 CHOICE_AND_FINAL = (
@@ -46,7 +47,6 @@ CHOICE_AND_FINAL = (
 )
 NARROWER = (1.0, 0.84, 0.71, 0.59, 0.5, 0.42, 0.35, 0.0)  # of the width, each 1.4 times as fast
 CONTROLS_MOST = 0.25  # of the core-seconds of the delivery: controls of thin networks
-ROUNDED = 0.02  # of a training length: it is a whole number of steps
 SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
 NO_TIME = "no time was left for a final training as long as theirs"
 
@@ -286,10 +286,7 @@ class Delivery:
             self.trainings.job(name, self._start(r), equal.own(r.candidate.arch, length))
             for name, r in jobs.items()
         ]
-        for name, what in controls.items():
-            other = {name: what.get(name) for name in ("space", "hyper")}
-            epochs = equal.own(what["arch"], length, **other)
-            trained.append(dataclasses.replace(self.trainings.job(name, what, epochs), test=True))
+        trained += self._as_long(controls, length)
         names = ", ".join([f"{len(jobs)} finalists", *controls])
         self.say(f"final choice: {names}, equally long in seconds, by validation")
         return self._of_done(jobs, self.trainings.run(trained), stands)
@@ -300,20 +297,14 @@ class Delivery:
         Wide networks would see the data too seldom in the time of a choice to say which is best. The
         best known member is trained as well, where the search did not train it as long.
         """
-        best, size = found[0], self.controls.size
+        best = found[0]
         length = best.candidate.budget.epochs
-        what = {name: each | {"size": size} for name, each in self._rivals(best).items()}
-        what |= self.controls.what(best)
+        what = self._rivals(best) | self.controls.what(best)
         one = self.equal.seconds(length)
         if not what or len(what) * one > CONTROLS_MOST * self.timing.left * self.workers:
             return stands
-        jobs = []
-        for name, each in what.items():
-            other = {key: each.get(key) for key in ("space", "hyper")}
-            epochs = self.equal.own(each["arch"], length, size=size, **other)
-            jobs.append(dataclasses.replace(self.trainings.job(name, each, epochs), test=True))
         self.say(f"controls: {', '.join(what)}, as long in seconds as the search's best")
-        done = self.trainings.run(jobs)
+        done = self.trainings.run(self._as_long(what, length))
         metric = self.setup.task.metric
         if KNOWN in done and self.known and done[KNOWN]["val"][metric] > best.value:
             return {"id": self.known[0].candidate.id, "val": done[KNOWN]["val"][metric], "all": {}}
@@ -323,7 +314,16 @@ class Delivery:
         """Return the best known member, where the search trained it less than its best candidate."""
         if self.known is None or rung(self.known[0].candidate) >= rung(best.candidate):
             return {}
-        return {KNOWN: {"arch": self.known[0].candidate.arch}}
+        return {KNOWN: {"arch": self.known[0].candidate.arch, "size": self.controls.size}}
+
+    def _as_long(self, what: Mapping[str, Mapping[str, Any]], length: float) -> list[Job]:
+        """Return trainings that take as long as `length` of the usual network; test is read too."""
+        jobs = []
+        for name, each in what.items():
+            own = {key: each.get(key) for key in ("space", "hyper", "size")}
+            epochs = self.equal.own(each["arch"], length, **own)
+            jobs.append(dataclasses.replace(self.trainings.job(name, each, epochs), test=True))
+        return jobs
 
     def _of_done(
         self, jobs: Mapping[str, Result], done: Mapping[str, Numbers], stands: Mapping[str, Any]

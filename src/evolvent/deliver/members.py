@@ -11,6 +11,7 @@ import torch
 
 from ..config.defaults import MOST_FINALISTS
 from ..config.setup import Setup
+from ..engine.limits import beyond
 from ..engine.weights import Weights
 from ..network.build import Assembled, Size, plan, viewed
 from ..network.cost import Cost, cost, latency
@@ -94,24 +95,10 @@ def weights_of(weights: Weights, members: Sequence[Member]) -> State:
 
 
 def breaks(setup: Setup, members: Sequence[Member], views: int) -> str:
-    """Return the user's limit that the mean of some members breaks, in words; empty if none.
-
-    Latency is that of the whole network on this machine, measured now.
-    """
-    request = setup.request
-    if not request.limits:
+    """Return the user's limit that the mean of some members breaks, in words; empty if none."""
+    if not setup.request.limits:
         return ""
-    made = plan_of(setup, members, views)
-    found = cost(made, setup.task)
-    if request.max_params is not None and found.params > request.max_params:
-        return f"{found.params:,} parameters, the limit is {request.max_params:,}"
-    if request.max_flops is not None and found.flops > request.max_flops:
-        return f"{found.flops:,} FLOPs, the limit is {request.max_flops:,}"
-    if request.max_latency_ms is not None:
-        took = 1000 * latency(Assembled(made), setup.task)
-        if took > request.max_latency_ms:
-            return f"{took:.2f} ms, the limit is {request.max_latency_ms:g} ms"
-    return ""
+    return beyond(setup.request, plan_of(setup, members, views), setup.task) or ""
 
 
 class Fitting:

@@ -26,6 +26,7 @@ LOOK = {"float32": 0.35, "bfloat16": 0.55}
 VIEWS_SHARE = (
     0.25  # of the time that is left: the most that further views of the test data may take
 )
+ROUNDED = 0.02  # of a training length: it is a whole number of steps
 LEAST_EPOCHS = 0.05  # of a training that there must be
 
 

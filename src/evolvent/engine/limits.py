@@ -6,12 +6,36 @@ seconds: what the final training could not show the data often enough is not wor
 
 from __future__ import annotations
 
+from ..config.request import Request
 from ..config.setup import Draft
 from ..errors import EvolventError
-from ..network.build import build, plan
+from ..network.build import Assembled, Data, plan
 from ..network.cost import cost, latency
 from ..network.paces import work_of
+from ..network.plan import Plan
 from ..types import Arch, Candidate
+
+
+def beyond(request: Request, made: Plan, data: Data) -> str | None:
+    """Return the user's limit that a network breaks, in words, or None.
+
+    Latency is measured now, and only where there is a limit on it.
+
+    Args:
+        request: of the user.
+        made: the plan of the network, as it is delivered.
+        data: shapes of inputs and outputs.
+    """
+    found = cost(made, data)
+    if request.max_params is not None and found.params > request.max_params:
+        return f"{found.params:,} parameters, the limit is {request.max_params:,}"
+    if request.max_flops is not None and found.flops > request.max_flops:
+        return f"{found.flops:,} FLOPs, the limit is {request.max_flops:,}"
+    if request.max_latency_ms is not None:
+        took = 1000 * latency(Assembled(made), data)
+        if took > request.max_latency_ms:
+            return f"{took:.2f} ms, the limit is {request.max_latency_ms:g} ms"
+    return None
 
 
 class Limits:
@@ -43,19 +67,10 @@ class Limits:
 
     def _of_size(self, arch: Arch) -> str | None:
         """Return the limit of the user's that a network breaks, or None."""
-        limits = self.request
-        if not limits.limits:
+        if not self.request.limits:
             return None
-        made = cost(plan(self.space, arch, self.facts, self.size), self.facts)
-        if limits.max_params is not None and made.params > limits.max_params:
-            return f"it has {made.params:,} parameters, the limit is {limits.max_params:,}"
-        if limits.max_flops is not None and made.flops > limits.max_flops:
-            return f"it takes {made.flops:,} FLOPs, the limit is {limits.max_flops:,}"
-        if limits.max_latency_ms is not None:
-            net = build(self.space, arch, self.facts, self.size)
-            if (took := 1000 * latency(net, self.facts)) > limits.max_latency_ms:
-                return f"it takes {took:.2f} ms, the limit is {limits.max_latency_ms:g} ms"
-        return None
+        broken = beyond(self.request, plan(self.space, arch, self.facts, self.size), self.facts)
+        return broken and f"it needs {broken}"
 
     def _of_time(self, arch: Arch) -> str | None:
         """Return the reason if the final training has no time for a network, or None."""

@@ -207,6 +207,7 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
         hyper=job.hyper,
         epochs=job.epochs,
         begin=begin,
+        whole=job.state is not None,
         seed=job.seed,
         deadline=job.deadline,
         device=device,

@@ -89,6 +89,7 @@ def fit(
     hyper: Hyperparameters = Hyperparameters(),
     epochs: float = 1.0,
     begin: Begin = fresh,
+    whole: bool = False,
     seed: int = 0,
     deadline: float | None = None,
     device: str = "cpu",
@@ -106,6 +107,7 @@ def fit(
         begin: is given the fresh network, whose operations have learnt from the rows what they begin
             with (`started`), and `epochs`; it may load weights, and says how long the network then
             trains.
+        whole: whether `begin` loads all weights, so that operations need not begin from the rows.
         seed: of fresh weights, order and augmentation.
         deadline: `time.monotonic()` at which to stop. [s]
         device: where to bring a `part` that is not resident.
@@ -117,7 +119,8 @@ def fit(
     net = build(space, arch, task, size, seed=seed)
     own = with_own_training(hyper, space, arch)
     data = _resident(task, part, device)
-    started(net, data)
+    if not whole:
+        started(net, data)
     begun = begin(net, epochs)
     epochs = worth_it(own, begun.epochs, len(data))
     done = train(net, data, epochs=epochs, hyper=own, seed=seed, deadline=deadline)

@@ -43,12 +43,17 @@ class Baselines:
     say: Callable[[str], None]
     found: dict[str, Fitted] = field(default_factory=dict)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The baselines that there are for the data; none where no controls are asked for."""
+        task = self.setup.task
+        return NAMES.get(task.kind, ()) if self.setup.train.controls and task.trainable else ()
+
     def fit(self) -> None:
         """Fit them, within a tenth of the budget; those that need longer are left out."""
-        setup = self.setup
+        setup, names = self.setup, self.names
         task = setup.task
-        names = NAMES.get(task.kind, ())
-        if not (names and setup.train.controls and task.trainable):
+        if not names:
             return
         rows = None
         if importlib.util.find_spec("sklearn") is None:

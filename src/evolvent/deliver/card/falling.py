@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .baselines import of_a_share
 from .values import Card
 
 DEVIATIONS = 2.0  # of the difference of two scores: what chance explains at least
@@ -27,6 +28,6 @@ def fall_of(card: Card) -> float | None:
         return fall if fall > reach * math.sqrt(spread) else None
     if card.metric.startswith("neg-"):
         return None
-    share = min(1.0, max(0.0, (card.val_score + card.test_score) / 2))
-    spread = sum(max(share * (1 - share), 1 / count) / count for count in examples)
-    return fall if fall > reach * math.sqrt(spread) else None
+    share = (card.val_score + card.test_score) / 2
+    spread = math.hypot(*(of_a_share(share, count) for count in examples))
+    return fall if fall > reach * spread else None
