@@ -117,7 +117,7 @@ def ground(rows: np.ndarray, columns: np.ndarray, rng: np.random.Generator) -> n
         row, column, radius = rng.uniform(0, 1), rng.uniform(0, 1), rng.uniform(0.05, 0.25)
         soft = np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * radius**2))
         found = found + soft[..., None] * rng.uniform(-45, 45, 3)
-    return found
+    return np.asarray(found)
 
 
 def contrast(rng: np.random.Generator) -> np.ndarray:

@@ -156,14 +156,14 @@ def script_score(best: Path, folder: Path) -> float:
     words = [sys.executable, str(best / "predict.py"), "--json", *map(str, files)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     told = [json.loads(line)["class"] for line in done.stdout.splitlines()]
-    right = [name == file.parent.name for name, file in zip(told, files, strict=True)]
-    return sum(right) / len(right)
+    right = sum(name == file.parent.name for name, file in zip(told, files, strict=True))
+    return float(right) / len(files)
 
 
 def write_arrays(file: Path, task: Task) -> None:
     """Write the data for a program that reads arrays: the parts and sizes that a search sees."""
     parts = {"train": task.train, "val": task.validation, "test": task.test}
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, part in parts.items():
         if part is not None:
             arrays |= {f"x_{name}": np.asarray(part.x[:]), f"y_{name}": part.y}
