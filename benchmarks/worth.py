@@ -163,7 +163,7 @@ def script_score(best: Path, folder: Path) -> float:
 def write_arrays(file: Path, task: Task) -> None:
     """Write the data for a program that reads arrays: the parts and sizes that a search sees."""
     parts = {"train": task.train, "val": task.validation, "test": task.test}
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for name, part in parts.items():
         if part is not None:
             arrays |= {f"x_{name}": np.asarray(part.x[:]), f"y_{name}": part.y}

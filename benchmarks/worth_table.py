@@ -85,7 +85,7 @@ def _of_training(found: np.ndarray) -> float | None:
     over = float(found.mean(axis=1).var(ddof=1)) / count
     rest = found - found.mean(axis=0) - found.mean(axis=1, keepdims=True) + found.mean()
     both = float((rest**2).sum()) / ((count - 1) * (images - 1)) / (count * images)
-    return over - float(both)
+    return float(over - both)
 
 
 def _by_seeds(ours: Sequence[Record], theirs: Sequence[Record]) -> Difference:
