@@ -189,8 +189,10 @@ class Delivery:
                 widen = round(max(thin, share * full), 2)
                 narrow = setup.having(setup.parts, setup.train.having(widen=widen))
                 lengths = Lengths(self.store, narrow, self.workers, self.timing)
+                equal = Equal(self.store, narrow, self.workers, self.timing, lengths)
+                example = equal.fastest(best)[2] or lengths.example(best)
                 left = (1 - CONTROLS_MOST) * max(0.0, self.timing.left)
-                if lengths.epoch(best) * wanted <= left:
+                if example * lengths.everything * wanted <= left:
                     break
             self.store.note("widen", widen)
         return setup.having(setup.parts, setup.train.having(widen=widen))
