@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..config.equal_time import pace, unit
+from ..config.equal_time import look, pace, unit
 from ..config.setup import Setup
 from ..engine.store import Store
 from ..network.build import Size
@@ -98,6 +98,18 @@ class Equal:
         """Return the duration of an epoch of the final training with these threads, if measured. [s]"""
         example = self._final(winner)[2]
         return None if example is None else float(example) * self.lengths.everything
+
+    def look(self, winner: Result) -> float | None:
+        """Return the duration of a forward pass, in training steps for as many examples.
+
+        It is measured now with one thread; None where that is not worth its time.
+        """
+        if self.timing.left <= LONG:
+            return None
+        setup, size = self.setup, self.setup.train.network.size
+        device = setup.request.device
+        seconds = look(setup.space, winner.candidate.arch, setup.task, size=size, device=device)
+        return seconds / self._measured(winner, 1)
 
     def _final(self, winner: Result) -> tuple[int, float, float | None]:
         """Return threads, how many times as fast these are, seconds per example; once per run."""

@@ -126,7 +126,6 @@ class Delivery:
         """
         store, setup = self.store, self.setup
         self.timing = Timing.of(store, setup, self.seconds)
-        self.paces: dict[str, float] = {}  # name -> duration of an epoch of a final training [s]
         self.results = store.results()  # of the search; reading them takes a while
         found = self._finalists()
         self.setup = self._with_width(found[0])
@@ -195,6 +194,7 @@ class Delivery:
                 if example * lengths.everything * wanted <= left:
                     break
             self.store.note("widen", widen)
+            self.store.note("look", equal.look(best))
         return setup.having(setup.parts, setup.train.having(widen=widen))
 
     def _with_views(self, best: Result) -> Setup:
@@ -468,7 +468,6 @@ class Delivery:
                 paces = {name: each / faster for name, each in paces.items()}
                 if "winner" in paces and (epoch := self.equal.epoch(winner)) is not None:
                     paces["winner"] = epoch
-            self.paces = paces
             fitting = self.lengths.fitting(paces, CONTROLS)
             epochs = fitting if epochs is None else min(epochs, fitting)
         assert epochs is not None
@@ -494,9 +493,6 @@ class Delivery:
 
     def _final(self, name: str, what: Mapping[str, Any], epochs: float, own: Own | None) -> Any:
         job = self.trainings.job(name, what, epochs)
-        if job.deadline is not None:  # after it, test is read in all views
-            late = self.lengths.looking * self.paces.get(name, 0.0)
-            job = dataclasses.replace(job, deadline=job.deadline - late)
         least = None
         if name == "winner" and own is not None:
             least = own.least(len(self.setup.task.validation))
