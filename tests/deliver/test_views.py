@@ -180,7 +180,9 @@ def test_a_short_delivery_has_fewer_views(task, monkeypatch, share, count):
 
 def test_a_run_delivers_its_network_with_views_and_says_so(task, tmp_path):
     given = SMALL | {"train": {"views": 6, "proof": False, "onnx": False, "epochs": 1.0}}
-    run = search(task, budget="2t", workers=0, out=tmp_path / "run", settings=given)
+    run = search(
+        task, recipe="plain-cells", budget="2t", workers=0, out=tmp_path / "run", settings=given
+    )
     net = run.best.load()
     assert [each.count for each in net.modules() if hasattr(each, "count")] == [6]
     card = run.card
@@ -194,7 +196,9 @@ def test_a_run_delivers_its_network_with_views_and_says_so(task, tmp_path):
 def test_own_weights_are_delivered_with_views_too(task, tmp_path, monkeypatch):
     monkeypatch.setattr("evolvent.deliver.finals.Delivery._planned", lambda *args: (0.0, {}))
     given = SMALL | {"train": {"views": 6, "proof": False, "onnx": False}}
-    run = search(task, budget="2t", workers=0, out=tmp_path / "run", settings=given)
+    run = search(
+        task, recipe="plain-cells", budget="2t", workers=0, out=tmp_path / "run", settings=given
+    )
     assert run.card["kept"]
     assert run.card["views"] == 6
     assert run.card["test_score"] == scored(run.best.load(), task, task.test)["accuracy"]
