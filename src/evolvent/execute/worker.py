@@ -21,7 +21,7 @@ from torch import nn
 from .. import registry
 from ..errors import EvolventError, is_out_of_memory
 from ..estimator import Estimator, Evaluation
-from ..network.build import Size
+from ..network.build import Size, views_of
 from ..network.cost import params
 from ..network.fit import LOOKED_AT, Beginning, load, look_seconds, scored, state_of
 from ..network.fit import fit as fit_network
@@ -205,7 +205,7 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
         """Return the seconds in which validation and test are read after the training."""
         left = max(0.0, (job.deadline or start) - time.monotonic())
         rows = LOOKED_AT if left > LONG else FEW_LOOKED_AT
-        count = getattr(getattr(net, "views", None), "count", 1)
+        count = views_of(job.size, task)
         seen = len(task.validation) * (count if job.views else 1)
         seen = 0 if job.everything and job.least is None else seen
         tested = count * len(task.test) if job.test and task.test else 0
