@@ -208,8 +208,8 @@ class Delivery:
         views = self.store.meta("views")
         if views is None:
             lengths = Lengths(self.store, setup, self.workers, self.timing)
-            networks = 1 + Controls(self.store, setup, self.results, best.candidate.arch).count
-            views = lengths.views(best, networks)
+            controls = Controls(self.store, setup, self.results, best.candidate.arch).count
+            views = lengths.views(best, 1 if setup.widens else 1 + controls)  # thin ones cost little
             self.store.note("views", views)
         if views == wanted:
             return setup
