@@ -23,7 +23,7 @@ from typing import Any
 
 from ..config.clock import no_time
 from ..config.defaults import MOST_FINALISTS
-from ..config.equal_time import WANTED_EPOCHS
+from ..config.equal_time import wanted_epochs
 from ..config.setup import Setup
 from ..engine.store import Store
 from ..engine.weights import Weights
@@ -182,7 +182,8 @@ class Delivery:
             return setup
         widen = self.store.meta("widen")
         if widen is None:
-            wanted = max(WANTED_EPOCHS, best.total_epochs)
+            wanted = wanted_epochs(setup.task, setup.train.network.hyper.batch)
+            wanted = max(wanted, best.total_epochs)
             thin, full = (each.network.size.widen for each in (setup, setup.train))
             for share in NARROWER:
                 widen = round(max(thin, share * full), 2)
