@@ -210,7 +210,9 @@ class Delivery:
         if views is None:
             lengths = Lengths(self.store, setup, self.workers, self.timing)
             controls = Controls(self.store, setup, self.results, best.candidate.arch).count
-            views = lengths.views(best, 1 if setup.widens else 1 + controls)  # thin ones cost little
+            views = lengths.views(
+                best, 1 if setup.widens else 1 + controls
+            )  # thin ones cost little
             self.store.note("views", views)
         if views == wanted:
             return setup
