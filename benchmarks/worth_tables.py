@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -163,7 +163,8 @@ def played(
 
 def _processor() -> float:
     """Return the processor seconds of this process and of those that it has waited for."""
-    return sum(os.times()[:4])
+    waited = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + waited.ru_utime + waited.ru_stime
 
 
 def sweep(given: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
@@ -225,7 +226,7 @@ def main() -> None:
     if other := {row["seconds"] for row in rows} - {given.seconds}:
         raise SystemExit(f"{given.out} holds runs of {other} s: name another file by --out")
     if given.processor:
-        time.monotonic = _processor
+        vars(time)["monotonic"] = _processor  # the clock of a search
     if not given.table:
         sweep(given, rows)
     print(tables(rows))

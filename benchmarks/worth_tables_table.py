@@ -76,7 +76,8 @@ def tables(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _place(name: str) -> tuple[int, str]:
-    order = (OURS, "tabular-ensemble", "plain", "dense", *sum(GROUPS.values(), ()))
+    rivals = [each for group in GROUPS.values() for each in group]
+    order = [OURS, "tabular-ensemble", "plain", "dense", *rivals]
     return (order.index(name) if name in order else len(order), name)
 
 
@@ -130,8 +131,8 @@ def _ranks(found: Mapping[str, Scores], label: str, names: Sequence[str]) -> str
     whole = [scores for scores in found.values() if all(scores.get(name) for name in names)]
     if not whole or len(names) < 2:
         return ""
-    each = [ranks(scores, names) for scores in whole]
-    means = {name: statistics.fmean(found[name] for found in each) for name in names}
+    placed = [ranks(scores, names) for scores in whole]
+    means = {name: statistics.fmean(each[name] for each in placed) for name in names}
     told = ", ".join(
         f"{name} {mean:.2f}" for name, mean in sorted(means.items(), key=lambda p: p[1])
     )
