@@ -28,6 +28,7 @@ from ..network.build import Assembled
 from ..network.operations import MODULES
 from ..network.plan import Block, Call, Plan, Value
 from ..task import NetworkTask
+from ..task.portable.features import MOST_TOKEN, tokens_at
 from ..types import State
 from .onnx import Conversion
 from .script import compose
@@ -110,7 +111,8 @@ def load(folder=Path(__file__).parent, views=True) -> nn.Module:
 TOLERANCE = 1e-4  # of the largest output, or of 1
 PROOF_SECONDS = 2.0  # that a proof gets however late it is: a warm process needs a fraction of it
 NO_TIME = "not run by itself: the budget left no time for it"
-TRAINING_ONLY = ("start",)  # methods of operations that a delivered network has no use for
+#: parts of operations that a delivered network has no use for
+TRAINING_ONLY = ("start", "start_from_bayes", "start_from_means", "every_row")
 WIDTH = 100  # of the source [characters]
 INDENT = "    "
 PREDICTORS = Path(__file__).parent / "predict"  # one program per kind of task
@@ -216,6 +218,8 @@ def reading(task: NetworkTask) -> dict[str, Any]:
     if task.vocabulary:
         inputs |= {"type": "int64", "below": task.vocabulary}
         inputs |= {"any_length": True} if getattr(task, "any_length", False) else {}
+    if found := tokens_at(task.reading):
+        inputs["tokens"] = [[each.start, each.stop] for each in found]
     return {"kind": task.kind, "input": inputs, **task.reading}
 
 
@@ -267,7 +271,10 @@ def _inputs(task: NetworkTask) -> torch.Tensor:
     rng, shape = np.random.default_rng(0), (7, *task.input_shape)
     if task.vocabulary:
         return torch.from_numpy(rng.integers(0, task.vocabulary, shape))
-    return torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
+    x = rng.standard_normal(shape)
+    for place in tokens_at(task.reading):
+        x[:, place] = rng.integers(0, MOST_TOKEN, x[:, place].shape)
+    return torch.from_numpy(x.astype(np.float32))
 
 
 def source(plan: Plan, task: NetworkTask, *, title: str, provenance: str) -> str:
@@ -348,10 +355,19 @@ def _operation(name: str) -> str:
     (defined,) = ast.parse(text).body
     assert isinstance(defined, ast.ClassDef)
     for part in reversed(defined.body):
-        if isinstance(part, ast.FunctionDef) and part.name in TRAINING_ONLY:
-            first = min([part.lineno, *(each.lineno for each in part.decorator_list)])
+        if set(_names_of(part)) & set(TRAINING_ONLY):
+            marks = part.decorator_list if isinstance(part, ast.FunctionDef) else []
+            first = min([part.lineno, *(each.lineno for each in marks)])
             del lines[first - 1 : part.end_lineno]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _names_of(part: ast.stmt) -> list[str]:
+    """Return what a line of a class gives a name to."""
+    if isinstance(part, ast.FunctionDef):
+        return [part.name]
+    targets = part.targets if isinstance(part, ast.Assign) else []
+    return [each.id for each in targets if isinstance(each, ast.Name)]
 
 
 def _class(block: Block, plan: Plan, shapes: str = "") -> str:
