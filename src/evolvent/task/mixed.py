@@ -17,7 +17,9 @@ from .scales import mean_and_std
 
 FEW = 40  # different cells, up to which sentences are categories [count]
 TEXT_WORDS = 4  # of the median cell of a column of texts [count]
-TEXT_SHARED = 0.5  # of its words: so many occur in several cells, which names and codes lack
+TEXT_SHARED = (
+    2  # of these, such as several cells have, and not most: names and codes lack them [count]
+)
 TEXT_SAMPLE = 2000  # cells that this is judged by [count]
 MOST_TOKENS = 4096  # of a text, beside other columns [count]
 MOST_INPUTS = 2**27  # of all texts of a column, as numbers of 4 bytes [count]
@@ -28,18 +30,22 @@ RARE = 0.5  # share of different words that occur once, from which on short text
 def is_text(cells: np.ndarray) -> bool:
     """Whether a column of texts [N] object holds sentences, and neither categories, names nor codes.
 
-    Its usual cell has several words, and most words occur in several cells.
+    Its usual cell has several words, two of them such as other cells have too, but not most of them.
     """
     filled = cells[cells != ""]
-    step = max(1, len(filled) // TEXT_SAMPLE)
-    sample = dict.fromkeys(filled[::step].tolist())
     if len(set(filled.tolist())) <= FEW:
         return False
-    found = [[w for w in READERS["all"](cell) if w[0].isalnum()] for cell in sample]
-    if sorted(map(len, found))[len(found) // 2] < TEXT_WORDS:
-        return False
-    counts = Counter(word for row in found for word in set(row))
-    return sum(n for n in counts.values() if n > 1) >= TEXT_SHARED * counts.total()
+    sample = dict.fromkeys(filled[:: max(1, len(filled) // TEXT_SAMPLE)].tolist())
+    found = [{w for w in READERS["all"](cell) if w[0].isalnum()} for cell in sample]
+    counts = Counter(word for row in found for word in row)
+    shared = {word for word, n in counts.items() if 2 <= n <= len(found) / 2}
+    return all(
+        sorted(sizes)[len(found) // 2] >= least
+        for sizes, least in (
+            ([len(row) for row in found], TEXT_WORDS),
+            ([len(row & shared) for row in found], TEXT_SHARED),
+        )
+    )
 
 
 def cells_of(frame: Frame, name: str) -> tuple[list[str], list[str]]:
