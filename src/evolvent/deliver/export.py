@@ -13,7 +13,7 @@ import re
 import tempfile
 import textwrap
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,7 @@ def export(
     onnx: bool = False,
     patience: float | None = None,
     proof: bool = True,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a network into `folder`, and prove it.
 
@@ -168,6 +169,7 @@ def export(
         patience: how long that may take, and the proof; None is ten minutes for ONNX, and as long
             as it needs for the proof. [s]
         proof: whether to run the fresh process, which takes seconds.
+        more: for ``reading.json``, what the task does not know of.
 
     Returns:
         For the card: ``parity_max_abs_diff``, the largest absolute difference between the outputs here
@@ -186,7 +188,9 @@ def export(
     text = source(plan, task, title=title, provenance=provenance)
     write_atomically(folder / "model.py", text)
     write_atomically(folder / "weights.safetensors", save(state))
-    write_atomically(folder / "reading.json", json.dumps(reading(task), indent=1))
+    write_atomically(
+        folder / "reading.json", json.dumps({**reading(task), **(more or {})}, indent=1)
+    )
     predictor = PREDICTORS / f"{task.kind}.py"
     if predictor.is_file():
         write_atomically(folder / "predict.py", compose(predictor))
