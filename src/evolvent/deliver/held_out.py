@@ -31,7 +31,7 @@ from .members import Member, plan_of
 from .own import own_weights, state_of
 
 LEVEL = 0.9  # of the intervals that the card tells of
-MOST_ERRORS = 2000  # that travel with the network [count]
+MOST_ERRORS = 1000  # that travel with the network [count]
 MOST_ROWS = 2000  # that columns are permuted in [count]
 REPEATS = 5  # permutations of each column
 SHARE, LEAST, MOST = 0.02, 0.5, 10.0  # of the budget, and [s]: time for the permutations

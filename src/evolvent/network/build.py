@@ -128,7 +128,13 @@ def training_plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
 
     Raises:
         InvalidArchitecture: if the architecture cannot be realised for these shapes.
+        SettingError: for texts beside a network whose weights are genes.
     """
+    if getattr(data, "texts", ()) and "weighted" in space.gives:
+        raise SettingError(
+            "the weights of this space are genes, and those of a bag of words are learnt: leave out the "
+            "columns of texts with --ignore, or take another space, such as tabular"
+        )
     made: Plan = with_texts(_planner(space)(space, arch, without_texts(data), size), data)
     if size.head == "max":
         blocks = (replace(block, calls=with_max_head(block.calls)) for block in made.blocks)
