@@ -132,8 +132,8 @@ def training_plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
     """
     if getattr(data, "texts", ()) and "weighted" in space.gives:
         raise SettingError(
-            "the weights of this space are genes, and those of a bag of words are learnt: leave out the "
-            "columns of texts with --ignore, or take another space, such as tabular"
+            "the weights of this space are genes, and those of a bag of words are learnt: leave out "
+            "the columns of texts with --ignore, or take another space, such as tabular"
         )
     made: Plan = with_texts(_planner(space)(space, arch, without_texts(data), size), data)
     if size.head == "max":
