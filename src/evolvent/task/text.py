@@ -136,10 +136,7 @@ def prepared_texts(
     """
     others = [each for each in frame.columns if each not in (text, target)]
     if others:
-        notes.append(
-            f"columns beside {text!r} and {target!r} are not used: {some(others)} (--set "
-            f"task.texts={text} in place of --text uses them too)"
-        )
+        notes.append(f"columns beside {text!r} and {target!r} are not used: {some(others)}")
     raw = texts_of(frame, text)
     if tokens == "all" and are_codes([raw[row] for row in parts["training"]]):
         tokens = "characters"
