@@ -314,7 +314,7 @@ def _held_out(
     made: tuple[Plan, State],
     patience: float | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what ``reading.json`` and the card hold of a table's held-out rows.
+    """Return the entries of ``reading.json`` and of the card about a table's held-out rows.
 
     Args:
         setup: of the run, with its data.

@@ -367,7 +367,7 @@ def _operation(name: str) -> str:
 
 
 def _names_of(part: ast.stmt) -> list[str]:
-    """Return what a line of a class gives a name to."""
+    """Return the names that a statement of a class defines."""
     if isinstance(part, ast.FunctionDef):
         return [part.name]
     targets = part.targets if isinstance(part, ast.Assign) else []

@@ -1,4 +1,4 @@
-"""What held-out rows say of a delivered network: errors for intervals, the worth of columns.
+"""Measures on held-out rows beside a delivered network: errors for intervals, worth of columns.
 
 A final training learns from the validation rows too, so that the errors of its network there are too
 small. Both are measured on a network of the winner's architecture that never learnt from them: the

@@ -1,4 +1,4 @@
-"""Columns of texts beside other columns: which they are, and what is learnt of one."""
+"""Columns of texts beside other columns: how they are recognised, and how they are read."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def cells_of(frame: Frame, name: str) -> tuple[list[str], list[str]]:
 
 
 def textual(name: str, texts: list[str], marks: list[str], notes: list[str]) -> dict[str, Any]:
-    """Return what is learnt of a column of texts: how they are split, and how many tokens are read."""
+    """Return the reading of a column of texts: how they are split, how many tokens are read."""
     column: dict[str, Any] = {"name": name, "type": "text", "marks": marks, "tokens": "all"}
     if are_codes(texts):
         column["tokens"] = "characters"

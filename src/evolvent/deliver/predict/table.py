@@ -68,7 +68,7 @@ def write(
 
 
 def _added(reading: dict[str, Any], interval: float | None) -> tuple[float, ...]:
-    """Return what is added to a prediction: 0 for itself, and for the bounds of an interval."""
+    """Return the differences of the printed numbers from a prediction: 0, and those of its bounds."""
     if interval is None:
         return (0.0,)
     if reading.get("classes") is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def bounds(errors: Sequence[float], level: float) -> tuple[float, float]:
-    """Return what a prediction plus (lower, upper) bounds the true value with, at a level.
+    """Return (lower, upper), which added to a prediction bound the true value, at a level.
 
     Split conformal prediction (Vovk et al. 2005; Lei et al. 2018, 1604.04173), with a tail for each
     side: of rows that are drawn as the held-out ones were, at least `level` lie within, whatever the
