@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from evolvent.errors import SettingError
+from evolvent.task import data_of
 from evolvent.task.mixed import is_text
 from evolvent.task.opening import open_task
 from evolvent.task.portable.bounds import bounds
@@ -64,7 +65,7 @@ def table(folder, **more):
 
 
 def test_inputs_are_the_length_and_the_tokens_behind_all_other_columns(tmp_path):
-    task = open_task(table(tmp_path), {"target": "y", "kind": "regression"})
+    task = data_of(open_task(table(tmp_path), {"target": "y", "kind": "regression"}))
     last = task.reading["columns"][-1]
     assert (last["name"], last["type"]) == ("note", "text")
     assert task.texts == (last["length"],)
@@ -81,7 +82,7 @@ def test_inputs_are_the_length_and_the_tokens_behind_all_other_columns(tmp_path)
 
 
 def test_a_long_text_keeps_its_begin_and_its_end(tmp_path):
-    task = open_task(table(tmp_path), {"target": "y", "kind": "regression"})
+    task = data_of(open_task(table(tmp_path), {"target": "y", "kind": "regression"}))
     length = task.texts[0]
     long = " ".join(f"w{at}" for at in range(3 * length))
     ends = [*long.split()[: length // 3], *long.split()[3 * length - (length - length // 3) :]]
@@ -99,13 +100,13 @@ def test_a_long_text_keeps_its_begin_and_its_end(tmp_path):
 def test_the_user_says_what_is_text_and_what_is_not(tmp_path):
     file = table(tmp_path, tag=lambda row: f"k{row % 3}")
     asked = {"target": "y", "kind": "regression"}
-    forced = open_task(file, asked | {"texts": ["tag"]})
+    forced = data_of(open_task(file, asked | {"texts": ["tag"]}))
     assert {c["name"]: c["type"] for c in forced.reading["columns"]} == {
         "size": "number",
         "note": "text",
         "tag": "text",
     }
-    plain = open_task(file, asked | {"ignore": ["note"]})
+    plain = data_of(open_task(file, asked | {"ignore": ["note"]}))
     assert plain.texts == ()
     with pytest.raises(SettingError, match="two columns are needed"):
         open_task(file, asked | {"texts": "y"})

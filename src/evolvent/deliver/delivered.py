@@ -339,8 +339,8 @@ def _held_out(
         return {}, told
     errors, net = errors_of(held, task), Assembled(made[0])
     load(net, made[1])
-    rows = {"rows": len(task.validation), "delivered": held.delivered}
-    told["interval"] = interval_of(errors, net.eval(), task, **rows)
+    given: Any = {"rows": len(task.validation), "delivered": held.delivered}
+    told["interval"] = interval_of(errors, net.eval(), task, **given)
     return {"interval": errors}, told
 
 

@@ -19,7 +19,7 @@ from ..errors import DataError
 from . import Part, Task
 from .files import some
 from .frames import Frame, with_labels
-from .mixed import are_codes
+from .mixed import are_codes as are_codes
 from .numbers import measured, with_target
 from .portable.columns import CATEGORIES
 from .portable.raw import as_written
