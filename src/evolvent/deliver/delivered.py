@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,10 @@ def deliver_winner(
     stored, whole = Weights(folder / "weights"), whole_of(outcome)
     made = plan_of(setup, whole.members, outcome.size.views)
     state = weights_of_members(stored, whole.members)
+    began = time.monotonic()
     reading, told = _held_out(setup, store, stored, outcome, (made, state), patience)
+    if patience is not None:
+        patience = max(0.0, patience - (time.monotonic() - began))
     proof = export.export(
         best,
         plan=made,
