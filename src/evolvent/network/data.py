@@ -18,6 +18,7 @@ from torch import Tensor
 from ..task import Part, Task
 from ..task.portable.ragged import Ragged
 from ..types import State
+from .strata import balanced, lengthwise
 
 POOL = 16  # batches whose texts are sorted by length
 DEVICE_SHARE = 0.4  # of the memory that is free on a device, for one part of the data
@@ -66,9 +67,22 @@ class Resident:
         """Yield the whole part once, in whatever order is fast."""
         return self.in_order(size)
 
-    def grouped(self, order: Tensor, size: int, generator: torch.Generator) -> Tensor:
-        """Return an order [N] in which batches of `size` are fast, as random as it can be."""
-        return order
+    def grouped(
+        self,
+        order: Tensor,
+        size: int,
+        generator: torch.Generator,
+        classes: Tensor | None = None,
+    ) -> Tensor:
+        """Return an order [N] in which batches of `size` are fast, as random as it can be.
+
+        Args:
+            order: of all rows, at random [N].
+            size: of a batch. [count]
+            generator: of further randomness, on the CPU.
+            classes: of all rows, of which every batch gets its share [N]; None is no matter.
+        """
+        return order if classes is None else balanced(order, classes[order], size, generator)
 
     def shuffled(
         self,
@@ -81,6 +95,7 @@ class Resident:
         flip: str | None = None,
         pixels: int | None = None,
         erase: float = 0.0,
+        stratified: bool = False,
     ) -> Shuffled:
         """Return an endless stream of random batches of the part.
 
@@ -93,6 +108,7 @@ class Resident:
             flip: ``random``, ``alternate`` or ``none``, where the task allows it; None: ``random``.
             pixels: largest shift, also without `shift`; None: the task's. [pixels]
             erase: probability of erasing a rectangle of an image. [0..1]
+            stratified: whether every batch has its share of every class; the targets are classes.
         """
         change = None
         if augment and self.task.augment:
@@ -110,7 +126,8 @@ class Resident:
                 cutout=cutout,
                 erase=erase,
             )
-        return Shuffled(self, min(size, len(self)), generator, change)
+        classes = self.y.cpu() if stratified else None
+        return Shuffled(self, min(size, len(self)), generator, change, classes)
 
     def _augmented(
         self,
@@ -166,11 +183,21 @@ class Unpadded(Streamed):
         for index in self.rows.by_length(size):
             yield self.batch(torch.from_numpy(index).to(self.device))
 
-    def grouped(self, order: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    def grouped(
+        self,
+        order: Tensor,
+        size: int,
+        generator: torch.Generator,
+        classes: Tensor | None = None,
+    ) -> Tensor:
         """Sort texts by length within pools of `POOL` batches; the batches come in random order."""
         lengths = torch.from_numpy(self.rows.lengths)
         pools = torch.split(order, POOL * size)
+        if classes is not None:
+            pools = torch.split(balanced(order, classes[order], size, generator), POOL * size)
         ordered = [pool[lengths[pool].argsort(stable=True)] for pool in pools]
+        if classes is not None:
+            ordered = [pool[lengthwise(classes[pool])] for pool in ordered]
         batches = [batch for pool in ordered for batch in torch.split(pool, size)]
         last = [batch for batch in batches if len(batch) < size]  # left out of a pass
         batches = [batch for batch in batches if len(batch) == size]
@@ -203,6 +230,7 @@ class Shuffled:
         generator: the only source of randomness, on the CPU.
         change: augmentation of the inputs of every batch, given their places in the part [B] and the
             number of passes before this one; None is none.
+        classes: of the rows, of which every batch gets its share [N]; None is no matter.
     """
 
     def __init__(
@@ -211,8 +239,10 @@ class Shuffled:
         size: int,
         generator: torch.Generator,
         change: Callable[[Tensor, Tensor, int], Tensor] | None = None,
+        classes: Tensor | None = None,
     ) -> None:
         self.data, self.size, self.generator, self.change = data, size, generator, change
+        self.classes = classes
         self.per_pass = len(data) // size  # [count]
         self.place = self.per_pass  # batches taken in this pass: the first batch begins a new one
         self.passes = -1  # ended before the present one; none has begun yet
@@ -225,7 +255,7 @@ class Shuffled:
         if self.place == self.per_pass:
             self.place, self.passes = 0, self.passes + 1
             order = torch.randperm(len(self.data), generator=self.generator)
-            self.order = self.data.grouped(order, self.size, self.generator)
+            self.order = self.data.grouped(order, self.size, self.generator, self.classes)
         chosen = self.order[self.place * self.size : (self.place + 1) * self.size]
         x, y = self.data.batch(chosen.to(self.data.device))
         self.place += 1

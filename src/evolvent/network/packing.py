@@ -12,15 +12,26 @@ from torch import Tensor
 
 from .data import Resident
 from .packed import Member, Pack
-from .train import Hyperparameters, rate
+from .strata import balanced
+from .train import Hyperparameters, check_targets, rate
 
 SECOND_BETA, EPSILON = 0.99, 1e-8  # of AdamW, as in `train`
 
 
 class Orders:
-    """The order of the rows of every member: a permutation of its own for every pass."""
+    """The order of the rows of every member: a permutation of its own for every pass.
 
-    def __init__(self, members: Sequence[Member], count: int, batch: int) -> None:
+    Args:
+        members: of a pack.
+        count: of the rows. [count]
+        batch: of every member. [count]
+        classes: of the rows, of which every batch gets its share [N]; None is no matter.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], count: int, batch: int, classes: Tensor | None = None
+    ) -> None:
+        self.classes = classes
         self.rows = [torch.arange(count) if m.rows is None else m.rows.cpu() for m in members]
         self.batch = min(batch, min(map(len, self.rows)))
         self.per_pass = min(len(rows) // self.batch for rows in self.rows)
@@ -32,12 +43,17 @@ class Orders:
         if self.place == self.per_pass:
             self.place = 0
             self.orders = [
-                rows[torch.randperm(len(rows), generator=generator)]
+                self._order(rows[torch.randperm(len(rows), generator=generator)], generator)
                 for rows, generator in zip(self.rows, self.generators, strict=True)
             ]
         start = self.place * self.batch
         self.place += 1
         return torch.stack([order[start : start + self.batch] for order in self.orders])
+
+    def _order(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        if self.classes is None:
+            return rows
+        return balanced(rows, self.classes[rows], self.batch, generator)
 
     def keep(self, places: Sequence[int]) -> None:
         """Go on with some of the members."""
@@ -135,7 +151,9 @@ class Packing:
     def __init__(self, members: Sequence[Member], data: Resident, *, epochs: float) -> None:
         self.data, self.hyper = data, members[0].hyper
         self.pack = Pack(members, device=data.device)
-        self.orders = Orders(members, len(data), self.hyper.batch)
+        check_targets(self.hyper, data.task)
+        classes = data.y.cpu() if self.hyper.stratified else None
+        self.orders = Orders(members, len(data), self.hyper.batch, classes)
         self.steps = max(1, round(epochs * self.orders.per_pass)) if epochs > 0 else 0
         self.done = 0
         self.rates = Rates(self.pack, self.hyper)

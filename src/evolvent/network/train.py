@@ -49,6 +49,8 @@ class Hyperparameters:
         label_smoothing: share of the target spread over all classes, if targets are classes. [0..1)
         class_weight: ``balanced`` lets all classes together weigh the same in the loss, whatever their
             numbers of rows; probabilities are then those of balanced classes.
+        stratified: whether every batch has its share of every class, rare ones as often as they can
+            be; by default a run sets it where classes are skewed beyond 10 : 1.
         clip: largest norm of the gradient, sparse ones left out; 0 is off.
         augment: whether to change inputs as the task allows.
         shift_from: training length from which images are also shifted and cut out, which makes the
@@ -81,6 +83,7 @@ class Hyperparameters:
     warmup: float = 0.15
     label_smoothing: float = 0.1
     class_weight: str = "none"
+    stratified: bool = False
     clip: float = 0.0
     augment: bool = True
     shift_from: float = 15.0
@@ -132,6 +135,20 @@ def worth_it(hyper: Hyperparameters, epochs: float, examples: int) -> float:
     """Return the part of a training of so many examples that is worth it, by `longest`. [epochs]"""
     steps = max(1, examples // min(hyper.batch, examples))
     return min(epochs, max(hyper.longest, LEAST_STEPS / steps)) if hyper.longest else epochs
+
+
+def check_targets(hyper: Hyperparameters, task: Task) -> None:
+    """Refuse hyperparameters that are for classes alone, where the target is a quantity.
+
+    Raises:
+        SettingError: saying so.
+    """
+    for said, given in (
+        ("class_weight=balanced", hyper.class_weight != "none"),
+        ("stratified=true", hyper.stratified),
+    ):
+        if given and not task.classes:
+            raise SettingError(f"{said} is for classes: the target is a quantity")
 
 
 @dataclass
@@ -246,6 +263,7 @@ class Trainer:
                 "precision='auto' stands for the faster one, which faster_precision measures: give "
                 "float32 or bfloat16"
             )
+        check_targets(hyper, data.task)
         net.train()
         place(net, data.device)
         self.net, self.data, self.steps, self.hyper, self.done = net, data, steps, hyper, 0
@@ -264,6 +282,7 @@ class Trainer:
             flip=hyper.flip,
             pixels=hyper.shift,
             erase=hyper.erase,
+            stratified=hyper.stratified,
         )
         images = len(data.task.input_shape) == 3
         #: whether images are smaller at the beginning
@@ -279,8 +298,6 @@ class Trainer:
         task, mean = self.data.task, LOSSES[self.data.task.loss].mean
         if self.hyper.class_weight == "none":
             return mean
-        if not task.classes:
-            raise SettingError("class_weight=balanced is for classes: the target is a quantity")
         weight = class_weights(self.data.y.cpu().numpy(), len(task.classes)).to(self.data.device)
         return partial(mean, weight=weight)
 

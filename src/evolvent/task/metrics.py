@@ -378,6 +378,14 @@ def scale_of_task(task: Task) -> Scale:
     return Scale(tuple(task.classes), mean, task.unit)
 
 
+def is_skewed(task: Task) -> bool:
+    """Whether the largest class has more than 10 times the training rows of the smallest."""
+    if not task.classes or task.train.y.ndim != 1:
+        return False
+    counts = np.bincount(task.train.y, minlength=len(task.classes))
+    return bool(counts.max() > SKEWED * max(1, counts.min()))
+
+
 def judged(task: Task, metric: str | None, positive: str | None = None) -> Task:
     """Return a task that is judged by a metric.
 
@@ -393,7 +401,7 @@ def judged(task: Task, metric: str | None, positive: str | None = None) -> Task:
     counts = np.bincount(task.train.y, minlength=len(task.classes)) if task.classes else None
     if metric is None:
         check_metric(None, positive, None)
-        if counts is None or counts.max() <= SKEWED * max(1, counts.min()):
+        if not is_skewed(task):
             return task
         return replace(task, metric="neg-log-loss", note=(*task.note, SKEWED_TOLD))
     full = resolved(metric, positive, task.classes, () if counts is None else counts.tolist())
