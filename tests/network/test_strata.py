@@ -1,6 +1,7 @@
 """Stratified batches: every batch has its share of every class, and the order is the seed's."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,8 +9,11 @@ import torch
 
 from evolvent.config.defaults import suggested
 from evolvent.errors import SettingError
+from evolvent.network.build import Assembled
 from evolvent.network.data import loader
+from evolvent.network.packed import Member
 from evolvent.network.packing import Orders
+from evolvent.network.plan import Block, Plan
 from evolvent.network.strata import balanced, lengthwise
 from evolvent.network.train import Hyperparameters, train
 from evolvent.task import Part
@@ -85,7 +89,7 @@ def test_texts_of_different_lengths_are_stratified_too(toy):
     rng = np.random.default_rng(0)
     texts = [rng.integers(0, 50, rng.integers(1, 90)).tolist() for _ in range(640)]
     y = (np.arange(640) % 16 == 0).astype(np.int64)
-    rows = Ragged.of(texts)
+    rows: Any = Ragged.of(texts)
     task = replace(toy, mean=(), std=(), classes=("often", "rare"), outputs=2)
     data = loader(task, Part(rows, y))
     batches = data.shuffled(32, torch.Generator().manual_seed(0), augment=False, stratified=True)
@@ -99,10 +103,9 @@ def test_members_of_a_pack_have_the_batches_that_they_have_alone(toy):
     data = loader(task, task.train)
     alone = data.shuffled(20, torch.Generator().manual_seed(7), augment=False, stratified=True)
 
-    class Fake:
-        rows, seed = None, 7
-
-    orders = Orders([Fake()], 200, 20, data.y)
+    hyper, random = Hyperparameters(), torch.get_rng_state()
+    net = Assembled(Plan((Block("Network", ("x",), "x", ()),)))
+    orders = Orders([Member(net, hyper, None, 7, random)], 200, 20, data.y)
     for _ in range(15):
         assert data.y[orders.next()[0]].tolist() == next(alone)[1].tolist()
 

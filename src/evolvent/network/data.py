@@ -37,6 +37,10 @@ class Resident:
         self.task, self.device = task, torch.device(device)
         self._hold(part)
         self.y = _tensor(part.y).to(self.device)
+        #: weight of every row [N] float64; None is 1
+        self.weight = None if part.weight is None else _tensor(part.weight).to(self.device)
+        #: sum of the weights of its rows; their number where they have none
+        self.total = float(part.weights.sum())
         shape = (1, -1, 1, 1)
         self.mean = torch.tensor(task.mean, device=self.device).reshape(shape) * task.scale
         self.std = torch.tensor(task.std, device=self.device).reshape(shape) * task.scale
@@ -58,6 +62,17 @@ class Resident:
             x = x.contiguous(memory_format=torch.channels_last)
         return x, self.y[index]
 
+    def weights(self, index: Tensor | slice) -> Tensor | None:
+        """Return the weights of rows, with the mean 1 over all of its rows [B]; None is 1 of each."""
+        if self.weight is None:
+            return None
+        return (self.weight[index] * (len(self) / self.total)).float()
+
+    def places(self, size: int) -> Iterator[Tensor | slice]:
+        """Yield the places of all rows, batch by batch, in whatever order is fast."""
+        for start in range(0, len(self), size):
+            yield slice(start, start + size)
+
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the whole part once, in its order; the last batch may be smaller."""
         for start in range(0, len(self), size):
@@ -65,7 +80,7 @@ class Resident:
 
     def whole(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the whole part once, in whatever order is fast."""
-        return self.in_order(size)
+        return (self.batch(index) for index in self.places(size))
 
     def grouped(
         self,
@@ -178,10 +193,10 @@ class Unpadded(Streamed):
         super()._hold(part)
         self.rows = cast(Ragged, part.x)
 
-    def whole(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the whole part once, the shortest texts first."""
+    def places(self, size: int) -> Iterator[Tensor | slice]:
+        """Yield the places of all texts, batch by batch, the shortest first."""
         for index in self.rows.by_length(size):
-            yield self.batch(torch.from_numpy(index).to(self.device))
+            yield torch.from_numpy(index).to(self.device)
 
     def grouped(
         self,
@@ -245,6 +260,7 @@ class Shuffled:
         self.classes = classes
         self.per_pass = len(data) // size  # [count]
         self.place = self.per_pass  # batches taken in this pass: the first batch begins a new one
+        self.weights: Tensor | None = None  # of the rows of the last batch [B]; None is 1
         self.passes = -1  # ended before the present one; none has begun yet
         self.order = torch.empty(0, dtype=torch.long)
 
@@ -257,7 +273,9 @@ class Shuffled:
             order = torch.randperm(len(self.data), generator=self.generator)
             self.order = self.data.grouped(order, self.size, self.generator, self.classes)
         chosen = self.order[self.place * self.size : (self.place + 1) * self.size]
-        x, y = self.data.batch(chosen.to(self.data.device))
+        index = chosen.to(self.data.device)
+        x, y = self.data.batch(index)
+        self.weights = self.data.weights(index)
         self.place += 1
         return (x if self.change is None else self.change(x, chosen, self.passes)), y
 

@@ -52,6 +52,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "text": str,
         "kind": Kind,
         "test": str,
+        "weight": str,
         "encoding": str,
         "sheet": str,
         **dict.fromkeys(LISTS, Texts),
@@ -102,7 +103,7 @@ def with_columns(
     Args:
         name: of the task, or data in memory.
         settings: of it, as they were set by name.
-        columns: ``target``, ``text``, ``kind``, ``encoding``, and the lists ``missing``,
+        columns: ``target``, ``text``, ``kind``, ``weight``, ``encoding``, and the lists ``missing``,
             ``categorical``, ``numeric``, ``date``, ``ignore``; None is not said.
 
     Raises:
@@ -367,6 +368,8 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
     test = given.pop("test", None)
     read = {key: given.pop(key, None) for key in _READ}
     kind, text = given.pop("kind", None), given.pop("text", None)
+    weight = given.pop("weight", None)
+    _check_weight(weight, {"target": target, "text": text}, frame)
     if kind == "regression" and frame.column(target).dtype.kind != "f":
         frame = _with_numbers(name, frame, target, settings)
     other = None if test is None else read_frame(test, **read, like=frame)
@@ -377,14 +380,26 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
             raise SettingError("--text and --kind regression: texts are sorted into classes")
         if text == target:
             raise SettingError(f"--text {text} and --target {target}: two columns are needed")
-        return text_task(title, frame, text=text, target=target, test=other, **split, **tokens)
+        return text_task(
+            title, frame, text=text, target=target, test=other, **split, **tokens, weight=weight
+        )
     if tokens:
         raise SettingError(f"task.{next(iter(tokens))} is for texts: name their column with --text")
     if kind is None:
         raise SettingError(
             f"is {target!r} a class or a quantity? --kind classification or --kind regression"
         )
-    return numbers_task(title, frame, target=target, kind=kind, test=other, **split)
+    return numbers_task(title, frame, target=target, kind=kind, test=other, **split, weight=weight)
+
+
+def _check_weight(weight: str | None, others: Mapping[str, str | None], frame: Frame) -> None:
+    """Refuse a column of weights that does not exist, or is another one of those that are named."""
+    if weight is None:
+        return
+    for name, column in others.items():
+        if column == weight:
+            raise SettingError(f"--weight {weight} and --{name} {weight}: two columns are needed")
+    frame.column(weight)
 
 
 def _with_numbers(
