@@ -525,7 +525,7 @@ def test_rows_without_weight_are_not_learnt(data):
     "weights, said",
     [
         (np.full(150, -1.0), "the weights sample_weight are -1 in data row 1"),
-        (np.zeros(150), "0 in every row"),
+        (np.zeros(150), "zero in every row"),
         (np.ones(149), "one weight per row"),
         (["much"] * 150, "weights are numbers of at least 0"),
     ],

@@ -74,7 +74,7 @@ def test_texts_and_quantities_have_weights_too(file):
         (np.where(np.arange(ROWS) == 3, -2.0, 1.0), "are -2 in data row 4"),
         (["much"] * ROWS, "hold 'much' in data row 1"),
         ([""] + ["1.5"] * (ROWS - 1), "are empty in data row 1"),
-        (np.zeros(ROWS), "are 0 in every row"),
+        (np.zeros(ROWS), "are zero in every row"),
     ],
 )
 def test_other_cells_than_weights_end_with_one_line(file, weights, said):

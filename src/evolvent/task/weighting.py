@@ -70,7 +70,7 @@ def checked(weights: np.ndarray, where: str) -> np.ndarray:
         row = int(np.flatnonzero(bad)[0])
         raise DataError(f"{where} are {found[row]:g} in data row {row + 1}: {RULE}")
     if not (found > 0).any():
-        raise DataError(f"{where} are 0 in every row: nothing would be learnt")
+        raise DataError(f"{where} are zero in every row: nothing would be learnt")
     return found
 
 
@@ -93,7 +93,7 @@ def weighted(
     for part, values in weights.items():
         if not (values > 0).any():
             raise DataError(
-                f"the weights {column!r} are 0 in every row of the {part} part: nothing could be "
+                f"the weights {column!r} are zero in every row of the {part} part: nothing could be "
                 "learnt or judged there; give more rows a weight"
             )
     mean = float(weights["training"].mean())
