@@ -265,7 +265,7 @@ class Trainer:
                 "float32 or bfloat16"
             )
         check_targets(hyper, data.task)
-        if hyper.mixup and getattr(data.task, "texts", ()):
+        if hyper.mixup and data.task.texts:
             raise SettingError(
                 f"mixup={hyper.mixup:g} mixes inputs, and the words of texts cannot be mixed: leave it "
                 "out, or the columns of texts with --ignore"
