@@ -34,7 +34,14 @@ def regressor(**options):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks([EvolventClassifier(**FAST), EvolventRegressor(**FAST)])
+@parametrize_with_checks(
+    [EvolventClassifier(**FAST), EvolventRegressor(**FAST)],
+    expected_failed_checks=lambda estimator: {
+        "check_sample_weight_equivalence_on_dense_data": (
+            "batches and splits are drawn by rows: repeated rows are other draws than weighted ones"
+        ),
+    },
+)
 def test_the_rules_of_scikit_learn(estimator, check):
     check(estimator)
 
@@ -499,3 +506,30 @@ def test_a_column_that_changed_its_type_is_told(data, fitted):
 def test_the_network_is_a_module(fitted):
     assert isinstance(fitted[0].network_, torch.nn.Module)
     assert not fitted[0].network_.training
+
+
+# ---- weights of rows -----------------------------------------------------------------------------
+
+
+def test_rows_without_weight_are_not_learnt(data):
+    frame, classes, _ = data
+    other = np.where(classes == "yes", "no", "yes")
+    half = np.arange(len(frame)) % 2 == 0
+    mixed = np.where(half, classes, other)
+    model = classifier().fit(frame, mixed, sample_weight=half.astype(float))
+    assert model.score(frame[half], classes[half]) > 0.75
+    assert any("weighted by 'sample_weight'" in note for note in model.card_["data"]["notes"])
+
+
+@pytest.mark.parametrize(
+    "weights, said",
+    [
+        (np.full(150, -1.0), "the weights sample_weight are -1 in data row 1"),
+        (np.zeros(150), "zero in every row"),
+        (np.ones(149), "one weight per row"),
+        (["much"] * 150, "weights are numbers of at least 0"),
+    ],
+)
+def test_weights_that_are_none_are_refused(data, weights, said):
+    with pytest.raises(ValueError, match=said):
+        classifier().fit(data[0], data[1], sample_weight=weights)

@@ -86,6 +86,7 @@ def search(
     ignore: Sequence[str] | None = None,
     metric: str | None = None,
     positive: str | None = None,
+    weight: str | None = None,
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     callbacks: Sequence[object] = (),
@@ -122,6 +123,8 @@ def search(
         metric: that networks are chosen by and reported with, see `task.metrics`; None is accuracy or
             R2, and log-loss where classes are skewed beyond 10 : 1.
         positive: the class that counts as positive, for metrics of one class; None is the rarer one.
+        weight: of a table: the column of the weights of rows, in the loss and in every metric; it is no
+            input.
         out: the run's folder; None makes a name from the request below ``runs/``.
         settings: part -> name -> value, as ``--set part.name=value``.
         callbacks: objects with some of ``on_start``, ``on_message``, ``on_asked``, ``on_result`` and
@@ -147,6 +150,7 @@ def search(
             numeric=numeric,
             date=date,
             ignore=ignore,
+            weight=weight,
         )
         if columns:
             said["task"] = columns
@@ -154,6 +158,11 @@ def search(
         judged_by = with_metric(data, said.get("task", {}), metric, positive)
         if judged_by:
             said["task"] = judged_by
+    elif weight is not None:
+        raise SettingError(
+            f"weight={weight!r}: the task is opened already, and its rows have the weights that they "
+            "have: leave it out"
+        )
     elif metric is not None or positive is not None:
         data = judged(data_of(data), metric, positive)
     if skip_broken:

@@ -67,6 +67,7 @@ from .task.portable.raw import RawTable
 from .task.portable.tokens import FIRST_WORD, read_texts
 from .task.splitting import LEAST, Parts, note_counts, three_parts
 from .task.text import prepared_texts, texts_of
+from .task.weighting import checked, weighted
 from .types import freeze
 
 if TYPE_CHECKING:
@@ -149,18 +150,20 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.allow_nan = True
         return tags
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Search a network for the data, train it on all rows, and keep it.
 
         Args:
             X: numbers or words [N, columns]; or a data frame of pandas, polars or pyarrow.
             y: classes, or quantities [N].
+            sample_weight: of every row, in the loss and in what networks are chosen by, numbers of at
+                least 0 [N]; None is 1.
 
         Raises:
             ValueError: if the data or a setting cannot be used.
         """
         with _as_value_errors():
-            self._search(self._table(X, y, reset=True), y)
+            self._search(self._table(X, y, reset=True), y, sample_weight)
         return self
 
     def _table(self, X: Any, y: Any = "no_validation", *, reset: bool = False) -> RawTable:
@@ -188,12 +191,13 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         """Return the targets [N]: int64 classes, or float64 quantities."""
         raise NotImplementedError
 
-    def _search(self, table: RawTable, y: Any) -> None:
+    def _search(self, table: RawTable, y: Any, sample_weight: Any) -> None:
         rows = len(next(iter(table.columns.values())))
         target = _free_name(str(getattr(y, "name", None) or "target"), table.columns)
         found = self._targets(y)
         if rows != len(found):
             raise DataError(f"X has {rows} rows and y has {len(found)}")
+        weights = _weights(sample_weight, rows)
         check_settings(0, self.validation, 1.0, None)
         check_metric(self.scoring, None, self.kind)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -204,7 +208,11 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             texts = reading_of(Request(NAME, self.recipe), "text") | texts
         written = [texts["text"]] if "text" in texts else []
         frame = frame_of_table("X", table, asked=Asked.of(said), written=written)
-        task = self._task(frame, found, target, seed, texts)
+        parts = self._parts(found, seed)
+        task = self._task(frame, found, target, seed, texts, parts)
+        if weights is not None:
+            own = {part: weights[places] for part, places in parts.items()}
+            task = weighted(task, own, "sample_weight")
         if self.scoring is not None:
             task = judged(task, self.scoring)
         self.rare_ = _rare(frame, task.reading)
@@ -235,10 +243,16 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         return None if self.n_jobs < 0 else self.n_jobs
 
     def _task(
-        self, frame: Frame, y: np.ndarray, target: str, seed: int, texts: Mapping[str, Any]
+        self,
+        frame: Frame,
+        y: np.ndarray,
+        target: str,
+        seed: int,
+        texts: Mapping[str, Any],
+        parts: Parts,
     ) -> Task:
         """Return the task, of texts if their column is named."""
-        notes, about, parts = list(frame.note), self._about(), self._parts(y, seed)
+        notes, about = list(frame.note), self._about()
         if "classes" in about:
             note_counts(y, about["classes"], notes)
         given: dict[str, Any] = {"target": target, "parts": parts, "notes": notes, "seed": seed}
@@ -548,6 +562,22 @@ def _frame_of_words(X: Any) -> pd.DataFrame | None:
     if array.dtype.kind == "O" and not any(isinstance(cell, words) for cell in array.flat):
         return None
     return frame_of_array(array)
+
+
+def _weights(given: Any, rows: int) -> np.ndarray | None:
+    """Return the weights of rows [N] float64; None where none are given.
+
+    Raises:
+        DataError: if they are not one number of at least 0 for every row.
+    """
+    if given is None:
+        return None
+    found = np.asarray(given)
+    if found.shape != (rows,):
+        raise DataError(
+            f"sample_weight has shape {found.shape}, X has {rows} rows: one weight per row is needed"
+        )
+    return checked(found, "the weights sample_weight")
 
 
 def _free_name(name: str, taken: Container[str]) -> str:

@@ -62,6 +62,9 @@ Metric = Annotated[
 Positive = Annotated[
     str | None, typer.Option(help="The class that counts as positive; default the rarer of two.")
 ]
+Weight = Annotated[
+    str | None, typer.Option(help="Of a table: the column of the weights of rows; it is no input.")
+]
 Ignore = Annotated[list[str] | None, typer.Option(help="Columns that are left out.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 Workers = Annotated[int | None, typer.Option(help="Processes; default one per core.")]
@@ -161,6 +164,7 @@ def search(
     ignore: Ignore = None,
     metric: Metric = None,
     positive: Positive = None,
+    weight: Weight = None,
     budget: Annotated[
         str, typer.Option(help="10m, 200t or 1h,500t; time is the whole wait.")
     ] = "10m",
@@ -201,6 +205,7 @@ def search(
         "ignore": ignore or None,
         "metric": metric,
         "positive": positive,
+        "weight": weight,
         "budget": budget,
         "workers": workers,
         "max_params": max_params,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..task import Task
+from ..task.metrics import is_skewed
 from . import recipes, settable
 from .setup import Setup
 
@@ -33,6 +34,8 @@ def suggested(task: Any, known: Mapping[str, Any]) -> dict[str, Any]:
         known: name -> type of the settings that the estimator has.
     """
     found = _SUGGESTED[task.kind](task) if task.kind in _SUGGESTED else {}
+    if task.trainable and is_skewed(task):
+        found["stratified"] = True
     return {name: value for name, value in found.items() if name in known}
 
 

@@ -328,7 +328,7 @@ class Averaging:
             what = self.start(found)
             seen = self.trainings.known(f"finalist-{member.candidate}")
             own = own_weights(self.setup, self.weights, found, seen)
-            least = None if own is None else own.least(len(self.setup.task.validation))
+            least = None if own is None else own.least(self.setup.task.validation.effective)
         job = self.trainings.job(name, what, epochs)
         if job.deadline is not None:  # after it, test is read by all members
             job = dataclasses.replace(job, deadline=job.deadline - self._reading(members))

@@ -36,10 +36,12 @@ class Predictions:
     Args:
         values: probabilities of classes, or quantities in the target's units [networks, rows, outputs].
         y: targets: classes int64, or quantities. [rows]
+        weight: of every row; None is 1. [rows]
     """
 
     values: np.ndarray
     y: np.ndarray
+    weight: np.ndarray | None = None
 
     @property
     def classes(self) -> bool:
@@ -54,21 +56,36 @@ class Predictions:
         """
         if not self.classes:
             squares: np.ndarray = (said[..., 0] - self.y) ** 2
-            return squares
+            return self._weighted(squares)
         right = said[..., np.arange(len(self.y)), self.y]
         surprise: np.ndarray = -np.log(np.maximum(right, 1e-12))
-        return surprise
+        return self._weighted(surprise)
+
+    def _weighted(self, values: np.ndarray) -> np.ndarray:
+        found: np.ndarray = values * self._factors
+        return found
+
+    @property
+    def _factors(self) -> np.ndarray:
+        """The weights of the rows with the mean 1, so that a mean over rows is a weighted one."""
+        if self.weight is None or not self.weight.any():
+            return np.ones(len(self.y))
+        return np.asarray(self.weight / self.weight.mean())
 
     def scores(self, said: np.ndarray) -> np.ndarray:
         """Return the share of every row in accuracy or r2, whose value is their mean. [..., rows]"""
         if self.classes:
             right: np.ndarray = said.argmax(-1) == self.y
-            return right.astype(np.float64)
-        return 1 - self.losses(said) / max(1e-12, float(self.y.var()))
+            return self._weighted(right.astype(np.float64))
+        mean = np.average(self.y, weights=self._factors)
+        variance = float(np.average((self.y - mean) ** 2, weights=self._factors))
+        found: np.ndarray = self._factors - self.losses(said) / max(1e-12, variance)
+        return found
 
     def rows(self, index: np.ndarray) -> Predictions:
         """Return the same for some of the rows."""
-        return Predictions(self.values[:, index], self.y[index])
+        weight = None if self.weight is None else self.weight[index]
+        return Predictions(self.values[:, index], self.y[index], weight)
 
     def mean(self, picks: Sequence[int]) -> np.ndarray:
         """Return the mean of some networks, which may be named repeatedly. [rows, outputs]"""

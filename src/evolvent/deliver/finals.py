@@ -378,7 +378,7 @@ class Delivery:
             return choice  # the search trained it otherwise, or does not say how it came out
         change = Change.of([(result.metrics, metrics) for result, metrics in kept], metric)
         tried = sum(result.scored for result in self.results)
-        if change.is_worse(count=len(task.validation), tried=tried):
+        if change.is_worse(count=round(task.validation.effective), tried=tried):
             self.say(
                 f"longer training was worse on validation: candidate {best.candidate.id} keeps the "
                 f"{best.epochs:.3g} epochs of its search"
@@ -511,7 +511,7 @@ class Delivery:
         job = self.trainings.job(name, what, epochs)
         least = None
         if name == "winner" and own is not None:
-            least = own.least(len(self.setup.task.validation))
+            least = own.least(self.setup.task.validation.effective)
         known = self.store.meta("final_threads") if name == "winner" else None
         threads = 1 if known is None else int(known[0])
         return dataclasses.replace(job, everything=True, test=True, least=least, threads=threads)

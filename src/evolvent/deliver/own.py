@@ -47,14 +47,14 @@ class Own:
     size: Size
     hyper: Hyperparameters
 
-    def least(self, count: int) -> float:
+    def least(self, count: float) -> float:
         """Return the lowest score with which a final training is not worse beyond chance.
 
         It is one on the validation rows, which the final training learns from and these weights did
         not: whoever is worse there is worse.
 
         Args:
-            count: validation examples. [count]
+            count: validation examples; where they have weights, `Part.effective`. [count]
         """
         if self.score < 0:  # of an error
             return self.score * (1 + CHANCE / math.sqrt(max(1, count)))

@@ -257,17 +257,17 @@ class Packed(Full):
         Raises:
             CandidateFailed: if a training failed, or outputs are no longer finite numbers.
         """
-        total, count, scores = [0.0], 0, []
+        total, count, scores = [0.0], 0.0, []
         everything: list[Any] = []
         for each in trainings:
             if each.problem or each.net is None:
                 raise CandidateFailed(each.problem)
             held = self._data(each.fold)[1]
             sums, kept = seen_of(each.net, held)
-            scores.append(metrics_of(self.task, sums, len(held), kept)[self.task.metric])
+            scores.append(metrics_of(self.task, sums, held.total, kept)[self.task.metric])
             everything += kept
             total = [a + b for a, b in zip(total, sums, strict=True)] if count else sums
-            count += len(held)
+            count += held.total
         metrics: dict[str, Any] = metrics_of(self.task, total, count, everything)
         if self.folds:
             metrics["folds"] = self.count

@@ -41,6 +41,7 @@ from ..task.frames import Frame
 from ..task.memory import Given
 from ..task.numbers import measured, with_target
 from ..task.opening import frame_with_target, unnamed_kind
+from ..task.weighting import without
 from ..types import Arch, Result
 from .evolution import evolved
 from .readings import KINDS, ClassReading, QuantityReading
@@ -275,6 +276,8 @@ def settings_with_kind(
         return dict(settings), None
     limit = None if seconds is None else SHARE * seconds
     frame, target = frame_with_target(name, settings)
+    if (weight := settings.get("weight")) is not None:
+        frame = without(frame, weight)  # it is no input
     phase(f"finding out whether {target!r} is a class or a quantity (--kind says it at once)")
     found = identify_column(frame, target, seconds=limit, seed=seed)
     for line in described(found, str(settings.get("target"))):

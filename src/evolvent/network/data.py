@@ -18,6 +18,7 @@ from torch import Tensor
 from ..task import Part, Task
 from ..task.portable.ragged import Ragged
 from ..types import State
+from .strata import balanced, lengthwise
 
 POOL = 16  # batches whose texts are sorted by length
 DEVICE_SHARE = 0.4  # of the memory that is free on a device, for one part of the data
@@ -36,6 +37,10 @@ class Resident:
         self.task, self.device = task, torch.device(device)
         self._hold(part)
         self.y = _tensor(part.y).to(self.device)
+        #: weight of every row [N] float64; None is 1
+        self.weight = None if part.weight is None else _tensor(part.weight).to(self.device)
+        #: sum of the weights of its rows; their number where they have none
+        self.total = float(part.weights.sum())
         shape = (1, -1, 1, 1)
         self.mean = torch.tensor(task.mean, device=self.device).reshape(shape) * task.scale
         self.std = torch.tensor(task.std, device=self.device).reshape(shape) * task.scale
@@ -57,6 +62,17 @@ class Resident:
             x = x.contiguous(memory_format=torch.channels_last)
         return x, self.y[index]
 
+    def weights(self, index: Tensor | slice) -> Tensor | None:
+        """Return the weights of rows, with the mean 1 over all of its rows [B]; None is 1 of each."""
+        if self.weight is None:
+            return None
+        return (self.weight[index] * (len(self) / self.total)).float()
+
+    def places(self, size: int) -> Iterator[Tensor | slice]:
+        """Yield the places of all rows, batch by batch, in whatever order is fast."""
+        for start in range(0, len(self), size):
+            yield slice(start, start + size)
+
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the whole part once, in its order; the last batch may be smaller."""
         for start in range(0, len(self), size):
@@ -64,11 +80,24 @@ class Resident:
 
     def whole(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the whole part once, in whatever order is fast."""
-        return self.in_order(size)
+        return (self.batch(index) for index in self.places(size))
 
-    def grouped(self, order: Tensor, size: int, generator: torch.Generator) -> Tensor:
-        """Return an order [N] in which batches of `size` are fast, as random as it can be."""
-        return order
+    def grouped(
+        self,
+        order: Tensor,
+        size: int,
+        generator: torch.Generator,
+        classes: Tensor | None = None,
+    ) -> Tensor:
+        """Return an order [N] in which batches of `size` are fast, as random as it can be.
+
+        Args:
+            order: of all rows, at random [N].
+            size: of a batch. [count]
+            generator: of further randomness, on the CPU.
+            classes: of all rows, of which every batch gets its share [N]; None is no matter.
+        """
+        return order if classes is None else balanced(order, classes[order], size, generator)
 
     def shuffled(
         self,
@@ -81,6 +110,7 @@ class Resident:
         flip: str | None = None,
         pixels: int | None = None,
         erase: float = 0.0,
+        stratified: bool = False,
     ) -> Shuffled:
         """Return an endless stream of random batches of the part.
 
@@ -93,6 +123,7 @@ class Resident:
             flip: ``random``, ``alternate`` or ``none``, where the task allows it; None: ``random``.
             pixels: largest shift, also without `shift`; None: the task's. [pixels]
             erase: probability of erasing a rectangle of an image. [0..1]
+            stratified: whether every batch has its share of every class; the targets are classes.
         """
         change = None
         if augment and self.task.augment:
@@ -110,7 +141,8 @@ class Resident:
                 cutout=cutout,
                 erase=erase,
             )
-        return Shuffled(self, min(size, len(self)), generator, change)
+        classes = self.y.cpu() if stratified else None
+        return Shuffled(self, min(size, len(self)), generator, change, classes)
 
     def _augmented(
         self,
@@ -161,16 +193,26 @@ class Unpadded(Streamed):
         super()._hold(part)
         self.rows = cast(Ragged, part.x)
 
-    def whole(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the whole part once, the shortest texts first."""
+    def places(self, size: int) -> Iterator[Tensor | slice]:
+        """Yield the places of all texts, batch by batch, the shortest first."""
         for index in self.rows.by_length(size):
-            yield self.batch(torch.from_numpy(index).to(self.device))
+            yield torch.from_numpy(index).to(self.device)
 
-    def grouped(self, order: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    def grouped(
+        self,
+        order: Tensor,
+        size: int,
+        generator: torch.Generator,
+        classes: Tensor | None = None,
+    ) -> Tensor:
         """Sort texts by length within pools of `POOL` batches; the batches come in random order."""
         lengths = torch.from_numpy(self.rows.lengths)
         pools = torch.split(order, POOL * size)
+        if classes is not None:
+            pools = torch.split(balanced(order, classes[order], size, generator), POOL * size)
         ordered = [pool[lengths[pool].argsort(stable=True)] for pool in pools]
+        if classes is not None:
+            ordered = [pool[lengthwise(classes[pool])] for pool in ordered]
         batches = [batch for pool in ordered for batch in torch.split(pool, size)]
         last = [batch for batch in batches if len(batch) < size]  # left out of a pass
         batches = [batch for batch in batches if len(batch) == size]
@@ -203,6 +245,7 @@ class Shuffled:
         generator: the only source of randomness, on the CPU.
         change: augmentation of the inputs of every batch, given their places in the part [B] and the
             number of passes before this one; None is none.
+        classes: of the rows, of which every batch gets its share [N]; None is no matter.
     """
 
     def __init__(
@@ -211,10 +254,13 @@ class Shuffled:
         size: int,
         generator: torch.Generator,
         change: Callable[[Tensor, Tensor, int], Tensor] | None = None,
+        classes: Tensor | None = None,
     ) -> None:
         self.data, self.size, self.generator, self.change = data, size, generator, change
+        self.classes = classes
         self.per_pass = len(data) // size  # [count]
         self.place = self.per_pass  # batches taken in this pass: the first batch begins a new one
+        self.weights: Tensor | None = None  # of the rows of the last batch [B]; None is 1
         self.passes = -1  # ended before the present one; none has begun yet
         self.order = torch.empty(0, dtype=torch.long)
 
@@ -225,9 +271,11 @@ class Shuffled:
         if self.place == self.per_pass:
             self.place, self.passes = 0, self.passes + 1
             order = torch.randperm(len(self.data), generator=self.generator)
-            self.order = self.data.grouped(order, self.size, self.generator)
+            self.order = self.data.grouped(order, self.size, self.generator, self.classes)
         chosen = self.order[self.place * self.size : (self.place + 1) * self.size]
-        x, y = self.data.batch(chosen.to(self.data.device))
+        index = chosen.to(self.data.device)
+        x, y = self.data.batch(index)
+        self.weights = self.data.weights(index)
         self.place += 1
         return (x if self.change is None else self.change(x, chosen, self.passes)), y
 

@@ -7,7 +7,7 @@ the sums alone, so that no outputs are kept and the host is asked once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,7 +22,12 @@ class Loss(Protocol):
     """A value that a training minimises, and its metrics."""
 
     def mean(
-        self, outputs: Tensor, y: Tensor, smoothing: float = 0.0, weight: Tensor | None = None
+        self,
+        outputs: Tensor,
+        y: Tensor,
+        smoothing: float = 0.0,
+        weight: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Return the mean loss [] of a batch, to be differentiated.
 
@@ -31,17 +36,25 @@ class Loss(Protocol):
             y: targets [B].
             smoothing: share of the target spread over all classes, if y are classes. [0..1)
             weight: of every class, if y are classes; None is 1 [outputs].
+            rows: weight of every row, about 1 in the mean of all batches [B]; None is 1. The mean is
+                over the rows and not over their weights, so that a batch of light rows counts less.
         """
 
-    def sums(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the K sums over a batch [K] float64, to be added up over batches."""
+    def sums(self, outputs: Tensor, y: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return the K sums over a batch [K] float64, to be added up over batches.
 
-    def metrics(self, sums: Sequence[float], count: int, unit: float) -> dict[str, float]:
+        Args:
+            outputs: of the network [B, outputs].
+            y: targets [B].
+            rows: weight of every row [B]; None is 1.
+        """
+
+    def metrics(self, sums: Sequence[float], count: float, unit: float) -> dict[str, float]:
         """Return name -> value, ``loss`` among them.
 
         Args:
             sums: added up over a part [K].
-            count: examples of the part. [count]
+            count: examples of the part, or the sum of their weights. [count]
             unit: the quantity that 1 in a target stands for. [its own unit]
         """
 
@@ -50,17 +63,29 @@ class CrossEntropy:
     """Classification: ``accuracy``, a fraction."""
 
     def mean(
-        self, outputs: Tensor, y: Tensor, smoothing: float = 0.0, weight: Tensor | None = None
+        self,
+        outputs: Tensor,
+        y: Tensor,
+        smoothing: float = 0.0,
+        weight: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Return the mean of the negative log-likelihood. [nats]"""
-        return F.cross_entropy(outputs, y, weight=weight, label_smoothing=smoothing)
+        how: Any = {"weight": weight, "label_smoothing": smoothing}
+        if rows is None:
+            return F.cross_entropy(outputs, y, **how)
+        return (rows * F.cross_entropy(outputs, y, reduction="none", **how)).mean()
 
-    def sums(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def sums(self, outputs: Tensor, y: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return [right answers, loss]."""
-        right = (outputs.argmax(1) == y).sum()
-        return torch.stack([right, F.cross_entropy(outputs.double(), y, reduction="sum")])
+        right = outputs.argmax(1) == y
+        if rows is None:
+            loss = F.cross_entropy(outputs.double(), y, reduction="sum")
+            return torch.stack([right.sum(), loss])
+        losses = F.cross_entropy(outputs.double(), y, reduction="none")
+        return torch.stack([(rows.double() * each).sum() for each in (right, losses)])
 
-    def metrics(self, sums: Sequence[float], count: int, unit: float) -> dict[str, float]:
+    def metrics(self, sums: Sequence[float], count: float, unit: float) -> dict[str, float]:
         """Return ``accuracy`` and ``loss``."""
         return {"accuracy": sums[0] / count, "loss": sums[1] / count}
 
@@ -73,18 +98,28 @@ class SquaredError:
     """
 
     def mean(
-        self, outputs: Tensor, y: Tensor, smoothing: float = 0.0, weight: Tensor | None = None
+        self,
+        outputs: Tensor,
+        y: Tensor,
+        smoothing: float = 0.0,
+        weight: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Return the mean squared error. [units squared]"""
-        return F.mse_loss(outputs.reshape(y.shape), y)
+        if rows is None:
+            return F.mse_loss(outputs.reshape(y.shape), y)
+        return (rows * (outputs.reshape(y.shape) - y).square()).mean()
 
-    def sums(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def sums(self, outputs: Tensor, y: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return [squared errors, absolute errors, targets, squared targets]."""
         y = y.double()
         error = outputs.double().reshape(y.shape) - y
-        return torch.stack([error.square().sum(), error.abs().sum(), y.sum(), y.square().sum()])
+        each = (error.square(), error.abs(), y, y.square())
+        if rows is None:
+            return torch.stack([values.sum() for values in each])
+        return torch.stack([(rows.double() * values).sum() for values in each])
 
-    def metrics(self, sums: Sequence[float], count: int, unit: float) -> dict[str, float]:
+    def metrics(self, sums: Sequence[float], count: float, unit: float) -> dict[str, float]:
         """Return ``r2``, ``rmse``, ``mae`` and ``loss``."""
         squared, absolute, total, squares = sums
         variance = squares / count - (total / count) ** 2
@@ -105,7 +140,7 @@ ADDITIVE = ("accuracy", "r2")  # metrics that follow from sums over batches
 LOSSES: dict[str, Loss] = {"cross-entropy": CrossEntropy(), "mse": SquaredError()}
 
 
-def class_weights(y: np.ndarray, classes: int) -> Tensor:
+def class_weights(y: np.ndarray, classes: int, rows: np.ndarray | None = None) -> Tensor:
     """Return the weight of every class [classes]: all together weigh the same.
 
     That is N / (classes x rows of the class), as scikit-learn's ``balanced`` has it; 0 without rows.
@@ -113,14 +148,22 @@ def class_weights(y: np.ndarray, classes: int) -> Tensor:
     Args:
         y: of the training rows [N] int64.
         classes: how many there are. [count]
+        rows: weight of every row, which it counts as [N]; None is 1.
     """
-    counts = np.bincount(y, minlength=classes)
-    weights = len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1)) * (counts > 0)
+    counts = np.bincount(y, weights=rows, minlength=classes).astype(np.float64)
+    there = counts > 0
+    weights = np.zeros(classes)
+    weights[there] = counts.sum() / (there.sum() * counts[there])
     return torch.from_numpy(weights.astype(np.float32))
 
 
 def judgement(
-    task: Task, outputs: Sequence[Tensor], y: Sequence[Tensor], *, uncertain: bool = False
+    task: Task,
+    outputs: Sequence[Tensor],
+    y: Sequence[Tensor],
+    rows: Sequence[Tensor | None] = (),
+    *,
+    uncertain: bool = False,
 ) -> dict[str, float]:
     """Return the score by the task's metric, where that needs all outputs of a part.
 
@@ -128,15 +171,18 @@ def judgement(
         task: whose metric it is.
         outputs: batches of outputs [B, outputs].
         y: their targets [B].
+        rows: weights of the rows [B]; None is 1, and so are none.
         uncertain: whether to tell the ``standard-error`` of the score, too.
 
     Returns:
         The score under the metric's name, and of classes the ``balanced-accuracy``.
     """
     told, truth = (torch.cat(list(each)).cpu().numpy() for each in (outputs, y))
+    given = [each for each in rows if each is not None]
+    weight = torch.cat(given).cpu().numpy() if given else None
     scale, found = scale_of_task(task), {}
     for name in (task.metric, *(("balanced-accuracy",) if task.classes else ())):
-        found[name] = score(name, told, truth, scale)
-    if uncertain and (error := standard_error(task.metric, told, truth, scale)) is not None:
+        found[name] = score(name, told, truth, scale, weight)
+    if uncertain and (error := standard_error(task.metric, told, truth, scale, weight)) is not None:
         found["standard-error"] = error
     return found

@@ -11,16 +11,28 @@ import torch
 from torch import Tensor
 
 from .data import Resident
+from .losses import class_weights
 from .packed import Member, Pack
-from .train import Hyperparameters, rate
+from .strata import balanced
+from .train import Hyperparameters, check_targets, rate
 
 SECOND_BETA, EPSILON = 0.99, 1e-8  # of AdamW, as in `train`
 
 
 class Orders:
-    """The order of the rows of every member: a permutation of its own for every pass."""
+    """The order of the rows of every member: a permutation of its own for every pass.
 
-    def __init__(self, members: Sequence[Member], count: int, batch: int) -> None:
+    Args:
+        members: of a pack.
+        count: of the rows. [count]
+        batch: of every member. [count]
+        classes: of the rows, of which every batch gets its share [N]; None is no matter.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], count: int, batch: int, classes: Tensor | None = None
+    ) -> None:
+        self.classes = classes
         self.rows = [torch.arange(count) if m.rows is None else m.rows.cpu() for m in members]
         self.batch = min(batch, min(map(len, self.rows)))
         self.per_pass = min(len(rows) // self.batch for rows in self.rows)
@@ -32,12 +44,17 @@ class Orders:
         if self.place == self.per_pass:
             self.place = 0
             self.orders = [
-                rows[torch.randperm(len(rows), generator=generator)]
+                self._order(rows[torch.randperm(len(rows), generator=generator)], generator)
                 for rows, generator in zip(self.rows, self.generators, strict=True)
             ]
         start = self.place * self.batch
         self.place += 1
         return torch.stack([order[start : start + self.batch] for order in self.orders])
+
+    def _order(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        if self.classes is None:
+            return rows
+        return balanced(rows, self.classes[rows], self.batch, generator)
 
     def keep(self, places: Sequence[int]) -> None:
         """Go on with some of the members."""
@@ -135,37 +152,81 @@ class Packing:
     def __init__(self, members: Sequence[Member], data: Resident, *, epochs: float) -> None:
         self.data, self.hyper = data, members[0].hyper
         self.pack = Pack(members, device=data.device)
-        self.orders = Orders(members, len(data), self.hyper.batch)
+        check_targets(self.hyper, data.task)
+        classes = data.y.cpu() if self.hyper.stratified else None
+        self.orders = Orders(members, len(data), self.hyper.batch, classes)
         self.steps = max(1, round(epochs * self.orders.per_pass)) if epochs > 0 else 0
         self.done = 0
         self.rates = Rates(self.pack, self.hyper)
         smoothing = [member.hyper.label_smoothing for member in members]
         self.smoothing = torch.tensor(smoothing, device=data.device)
+        self.means, self.classes = self._means(), self._class_weights()
         self._mean: list[Tensor] = []
         self._averaged = 0  # steps in the mean
 
     def step(self) -> None:
         """Let every member learn from its next batch."""
         index = self.orders.next()
-        x, y = self.data.batch(index.flatten().to(self.data.device))
+        places = index.flatten().to(self.data.device)
+        x, y = self.data.batch(places)
         shape = (index.shape[0], index.shape[1])
         outputs = self.pack.forward(x.view(*shape, -1))
-        torch.autograd.backward(self._losses(outputs, y.view(shape)).sum())
+        rows = None
+        if self.data.weight is not None:
+            rows = self.data.weight[places].view(shape).float() / self.means.unsqueeze(1)
+        torch.autograd.backward(self._losses(outputs, y.view(shape), rows).sum())
         self.rates.step(rate(self.hyper, (self.done + 0.5) / self.steps))
         self.done += 1
         if self.done > self.steps * (1 - self.hyper.average):
             self._average()
 
-    def _losses(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss of every member [members]."""
+    def _losses(self, outputs: Tensor, y: Tensor, rows: Tensor | None) -> Tensor:
+        """Return the mean loss of every member [members], as `losses` has it for one.
+
+        Args:
+            outputs: [members, B, outputs], or [members, B, own members, outputs].
+            y: [members, B].
+            rows: weight of every row [members, B]; None is 1.
+        """
         if outputs.ndim == 4:  # the members of a member, each held against the target
             y = y.unsqueeze(2).expand(outputs.shape[:3])
+            rows = None if rows is None else rows.unsqueeze(2).expand(outputs.shape[:3])
         if self.data.task.loss == "mse":
-            return (outputs.squeeze(-1) - y).square().flatten(1).mean(1)
+            return _mean((outputs.squeeze(-1) - y).square(), rows)
         logs = outputs.log_softmax(-1)
-        right = -logs.gather(-1, y.unsqueeze(-1)).flatten(1).mean(1)
-        spread = -logs.mean(-1).flatten(1).mean(1)
-        return (1 - self.smoothing) * right + self.smoothing * spread
+        right = -logs.gather(-1, y.unsqueeze(-1)).squeeze(-1)
+        if self.classes is None:
+            spread = -logs.mean(-1)
+            return (1 - self.smoothing) * _mean(right, rows) + self.smoothing * _mean(spread, rows)
+        flat = y.flatten(1)
+        own = self.classes.gather(1, flat).view(y.shape)
+        each = self.classes.view(len(y), *(1,) * (logs.ndim - 2), -1)
+        right, spread = own * right, -(each * logs).mean(-1)
+        # without weights of rows, torch's mean is over the weights of the classes
+        total = 1.0 if rows is not None else own.flatten(1).mean(1)
+        mixed = (1 - self.smoothing) * _mean(right, rows) + self.smoothing * _mean(spread, rows)
+        return mixed / total
+
+    def _means(self) -> Tensor:
+        """Return the mean weight of the rows of every member [members]."""
+        weight = self.data.weight
+        if weight is None:
+            return torch.ones(len(self.orders.rows), device=self.data.device)
+        found = [weight[rows.to(weight.device)].mean() for rows in self.orders.rows]
+        return torch.stack(found).float()
+
+    def _class_weights(self) -> Tensor | None:
+        """Return the weight of every class for every member [members, classes]; None is 1."""
+        if self.hyper.class_weight == "none":
+            return None
+        y, weight = self.data.y.cpu().numpy(), self.data.weight
+        rows = None if weight is None else weight.cpu().numpy()
+        count = len(self.data.task.classes)
+        found = [
+            class_weights(y[each], count, None if rows is None else rows[each])
+            for each in (places.numpy() for places in self.orders.rows)
+        ]
+        return torch.stack(found).to(self.data.device)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -183,7 +244,8 @@ class Packing:
         if self._mean:
             flat, *buffers = self._mean
             self._mean = [self.pack.taken(flat, chosen), *(value[chosen] for value in buffers)]
-        self.smoothing = self.smoothing[chosen]
+        self.smoothing, self.means = self.smoothing[chosen], self.means[chosen]
+        self.classes = None if self.classes is None else self.classes[chosen]
         self.rates.keep(chosen)
         self.orders.keep(chosen)
 
@@ -196,6 +258,11 @@ class Packing:
         good = [w.detach().isfinite().flatten(1).all(1) for w in self.pack.weights.values()]
         found: list[bool] = torch.stack(good).all(0).tolist()
         return found
+
+
+def _mean(values: Tensor, rows: Tensor | None) -> Tensor:
+    """Return the mean of the values of every member [members], each times the weight of its row."""
+    return (values if rows is None else values * rows).flatten(1).mean(1)
 
 
 @dataclass(frozen=True)

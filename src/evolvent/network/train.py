@@ -30,6 +30,7 @@ PACED = 0.02  # of the time that a training has: how often its schedule is held 
 MARGIN = 0.97  # of the time that is left: the last steps may be slower than those before
 WARM = 7  # steps that find their memory, and tell nothing of how long the others take
 LOOKS = 20  # points of a training curve
+Kept = tuple[Tensor, Tensor, Tensor | None]  # outputs, targets and weights of a batch of rows
 LEAST_STEPS = 1000  # of the longest training that is worth it
 
 
@@ -49,6 +50,8 @@ class Hyperparameters:
         label_smoothing: share of the target spread over all classes, if targets are classes. [0..1)
         class_weight: ``balanced`` lets all classes together weigh the same in the loss, whatever their
             numbers of rows; probabilities are then those of balanced classes.
+        stratified: whether every batch has its share of every class, rare ones as often as they can
+            be; by default a run sets it where classes are skewed beyond 10 : 1.
         clip: largest norm of the gradient, sparse ones left out; 0 is off.
         augment: whether to change inputs as the task allows.
         shift_from: training length from which images are also shifted and cut out, which makes the
@@ -81,6 +84,7 @@ class Hyperparameters:
     warmup: float = 0.15
     label_smoothing: float = 0.1
     class_weight: str = "none"
+    stratified: bool = False
     clip: float = 0.0
     augment: bool = True
     shift_from: float = 15.0
@@ -132,6 +136,20 @@ def worth_it(hyper: Hyperparameters, epochs: float, examples: int) -> float:
     """Return the part of a training of so many examples that is worth it, by `longest`. [epochs]"""
     steps = max(1, examples // min(hyper.batch, examples))
     return min(epochs, max(hyper.longest, LEAST_STEPS / steps)) if hyper.longest else epochs
+
+
+def check_targets(hyper: Hyperparameters, task: Task) -> None:
+    """Refuse hyperparameters that are for classes alone, where the target is a quantity.
+
+    Raises:
+        SettingError: saying so.
+    """
+    for said, given in (
+        ("class_weight=balanced", hyper.class_weight != "none"),
+        ("stratified=true", hyper.stratified),
+    ):
+        if given and not task.classes:
+            raise SettingError(f"{said} is for classes: the target is a quantity")
 
 
 @dataclass
@@ -246,6 +264,7 @@ class Trainer:
                 "precision='auto' stands for the faster one, which faster_precision measures: give "
                 "float32 or bfloat16"
             )
+        check_targets(hyper, data.task)
         if hyper.mixup and data.task.texts:
             raise SettingError(
                 f"mixup={hyper.mixup:g} mixes inputs, and the words of texts cannot be mixed: leave it "
@@ -269,6 +288,7 @@ class Trainer:
             flip=hyper.flip,
             pixels=hyper.shift if shift else 0,
             erase=hyper.erase,
+            stratified=hyper.stratified,
         )
         images = len(data.task.input_shape) == 3
         #: whether images are smaller at the beginning
@@ -284,10 +304,9 @@ class Trainer:
         task, mean = self.data.task, LOSSES[self.data.task.loss].mean
         if self.hyper.class_weight == "none":
             return mean
-        if not task.classes:
-            raise SettingError("class_weight=balanced is for classes: the target is a quantity")
-        weight = class_weights(self.data.y.cpu().numpy(), len(task.classes)).to(self.data.device)
-        return partial(mean, weight=weight)
+        rows = None if self.data.weight is None else self.data.weight.cpu().numpy()
+        weight = class_weights(self.data.y.cpu().numpy(), len(task.classes), rows)
+        return partial(mean, weight=weight.to(self.data.device))
 
     @property
     def lr(self) -> float:
@@ -313,7 +332,7 @@ class Trainer:
         everything = loss
         for helper in self._helpers:
             weight, logits = helper.offer()
-            everything = everything + weight * self._smoothed(logits, y)
+            everything = everything + weight * self._smoothed(logits, y, self.batches.weights)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(everything)
         if self.hyper.clip:
@@ -356,11 +375,13 @@ class Trainer:
         share = float(np.random.default_rng(drawn).beta(self.hyper.mixup, self.hyper.mixup))
         x = share * x + (1 - share) * x.flip(0)  # the order is random: any pairs are
         if not y.is_floating_point():  # classes: the loss is linear in soft targets
-            logits = self._logits(forward, x)
-            return share * self._smoothed(logits, y) + (1 - share) * self._smoothed(
-                logits, y.flip(0)
-            )
-        return self.loss_of(forward, x, share * y + (1 - share) * y.flip(0))
+            logits, rows = self._logits(forward, x), self.batches.weights
+            other = self._smoothed(logits, y.flip(0), None if rows is None else rows.flip(0))
+            return share * self._smoothed(logits, y, rows) + (1 - share) * other
+        rows = self.batches.weights
+        mixed = None if rows is None else share * rows + (1 - share) * rows.flip(0)
+        y = share * y + (1 - share) * y.flip(0)
+        return self._smoothed(self._logits(forward, x), y, mixed)
 
     def pace(self, spent: float, steps: int, left: float) -> None:
         """Leave out steps that would not be done in time; the schedule comes to its end all the same.
@@ -382,7 +403,7 @@ class Trainer:
 
     def loss_of(self, forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss [] that a training step lowers."""
-        return self._smoothed(self._logits(forward, x), y)
+        return self._smoothed(self._logits(forward, x), y, self.batches.weights)
 
     def _logits(self, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         low = self.hyper.precision == "bfloat16"
@@ -465,12 +486,13 @@ class Trainer:
         self.batches.generator.manual_seed(self.batches.generator.initial_seed() + times)
         self.batches.place, self._ahead = self.batches.per_pass, None
 
-    def _smoothed(self, logits: Tensor, y: Tensor) -> Tensor:
+    def _smoothed(self, logits: Tensor, y: Tensor, rows: Tensor | None) -> Tensor:
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
         if logits.ndim == 3:  # [B, members, outputs], each of which is held against the target
             y = y.repeat_interleave(logits.shape[1])
+            rows = None if rows is None else rows.repeat_interleave(logits.shape[1])
             logits = logits.flatten(0, 1)
-        return self.loss(logits, y, self.hyper.label_smoothing)
+        return self.loss(logits, y, self.hyper.label_smoothing, rows=rows)
 
 
 def _under(prefix: str, state: State) -> State:
@@ -575,31 +597,37 @@ def evaluate(
         CandidateFailed: when the outputs are no longer finite numbers, which argmax would not show.
     """
     sums, kept = seen_of(net, data, batch=batch)
-    return metrics_of(data.task, sums, len(data), kept, uncertain=uncertain)
+    return metrics_of(data.task, sums, data.total, kept, uncertain=uncertain)
 
 
 def metrics_of(
     task: Task,
     sums: Sequence[float],
-    count: int,
-    kept: Sequence[tuple[Tensor, Tensor]],
+    count: float,
+    kept: Sequence[Kept],
     *,
     uncertain: bool = False,
 ) -> dict[str, float]:
-    """Return the metrics of a part of `count` examples from what `seen_of` returned."""
+    """Return the metrics of a part from what `seen_of` returned.
+
+    Args:
+        task: loss and metric.
+        sums: of the loss.
+        count: examples of the part, or the sum of their weights. [count]
+        kept: outputs, targets and weights.
+        uncertain: as of `evaluate`.
+    """
     told = LOSSES[task.loss].metrics(sums, count, task.unit)
     if kept:
         told |= judgement(task, *zip(*kept, strict=True), uncertain=uncertain)
     return told
 
 
-def seen_of(
-    net: nn.Module, data: Resident, *, batch: int = 250
-) -> tuple[list[float], list[tuple[Tensor, Tensor]]]:
+def seen_of(net: nn.Module, data: Resident, *, batch: int = 250) -> tuple[list[float], list[Kept]]:
     """Return the sums of the loss over the examples of `data`, from which its metrics follow.
 
-    With it come all outputs [B, outputs] and targets [B], batch by batch, where the metric of the task
-    needs them; else none.
+    With it come all outputs [B, outputs], targets [B] and weights of rows [B] or None, batch by batch,
+    where the metric of the task needs them or rows have weights; else none.
 
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers.
@@ -608,15 +636,17 @@ def seen_of(
     views = getattr(getattr(net, "views", None), "count", 1)  # each takes the memory of an image
     batch = max(1, batch // views)
     place(net, data.device)
-    measure, whole = LOSSES[data.task.loss], data.task.metric not in ADDITIVE
+    measure = LOSSES[data.task.loss]
+    whole = data.task.metric not in ADDITIVE or data.weight is not None
     sums = torch.zeros((), device=data.device)
-    kept: list[tuple[Tensor, Tensor]] = []
+    kept: list[Kept] = []
     with torch.inference_mode():
-        for x, y in data.whole(batch):
-            outputs = net(x)
-            sums = sums + measure.sums(outputs, y)
+        for index in data.places(batch):
+            x, y = data.batch(index)
+            outputs, rows = net(x), None if data.weight is None else data.weight[index]
+            sums = sums + measure.sums(outputs, y, rows)
             if whole:
-                kept.append((outputs.float(), y))
+                kept.append((outputs.float(), y, rows))
     found: list[float] = sums.tolist()
     if not all(map(math.isfinite, found)):
         raise CandidateFailed(

@@ -30,10 +30,13 @@ class Part:
             `portable.ragged.Ragged`, which are padded when they are indexed.
         y: targets; classes are [N] int64 in ``range(outputs)``, quantities [N] float32 in units of
             `Task.unit` from their mean.
+        weight: of every row, in the loss and in every metric, 0 or more; those of the training part
+            have the mean 1 [N] float64. None is 1 of every row.
     """
 
     x: np.ndarray
     y: np.ndarray
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -42,7 +45,22 @@ class Part:
         """Return the examples at the indices `index`."""
         from .rows import taken
 
-        return Part(taken(self.x, index), self.y[index])
+        weight = None if self.weight is None else self.weight[index]
+        return Part(taken(self.x, index), self.y[index], weight)
+
+    def weighing(self, weight: np.ndarray) -> Part:
+        """Return the same examples with weights [N]."""
+        return Part(self.x, self.y, weight)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The weight of every row, 1 where none is given. [N] float64"""
+        return np.ones(len(self)) if self.weight is None else self.weight
+
+    @property
+    def effective(self) -> float:
+        """Rows of equal weight that tell as much as these (Kish 1965): fewer where weights differ."""
+        return float(self.weights.sum() ** 2 / np.square(self.weights).sum())
 
 
 class Origin(Protocol):
@@ -291,7 +309,8 @@ class Task:
 
         digest = hashlib.sha256()
         for part in (self.train, self.validation, self.test):
-            for array in () if part is None else (part.x, part.y):
+            arrays = () if part is None else (part.x, part.y, part.weight)
+            for array in (each for each in arrays if each is not None):
                 digest.update(f"{array.dtype}{array.shape}".encode())
                 for block in blocks(array):
                     digest.update(np.ascontiguousarray(block).data)
@@ -302,9 +321,12 @@ class Task:
         """Training and validation data together, for the final training of the winner."""
         from .rows import joined
 
+        parts = (self.train, self.validation)
+        weighted = any(part.weight is not None for part in parts)
         return Part(
             joined(self.train.x, self.validation.x),
-            np.concatenate([self.train.y, self.validation.y]),
+            np.concatenate([part.y for part in parts]),
+            np.concatenate([part.weights for part in parts]) if weighted else None,
         )
 
 

@@ -184,7 +184,13 @@ def resolved(name: str, positive: str | None, classes: Sequence[str], counts: Se
 # ---- values --------------------------------------------------------------------------------------
 
 
-def score(name: str, outputs: np.ndarray, y: np.ndarray, scale: Scale) -> float:
+def score(
+    name: str,
+    outputs: np.ndarray,
+    y: np.ndarray,
+    scale: Scale,
+    weight: np.ndarray | None = None,
+) -> float:
     """Return a score, higher is better; NaN where it is not defined for these targets.
 
     Args:
@@ -192,164 +198,237 @@ def score(name: str, outputs: np.ndarray, y: np.ndarray, scale: Scale) -> float:
         outputs: logits [N, classes], or quantities [N] or [N, 1] in units of the scale.
         y: classes [N] int64, or quantities [N] in units of the scale.
         scale: of both.
+        weight: of every row, as scikit-learn's ``sample_weight`` [N]; None is 1.
     """
-    return _measure(name, scale)(*_prepared(outputs, y, scale))
+    return _measure(name, scale)(*_prepared(outputs, y, scale, weight))
 
 
-def standard_error(name: str, outputs: np.ndarray, y: np.ndarray, scale: Scale) -> float | None:
+def standard_error(
+    name: str,
+    outputs: np.ndarray,
+    y: np.ndarray,
+    scale: Scale,
+    weight: np.ndarray | None = None,
+) -> float | None:
     """Return the standard error of a score over draws of as many rows, by the bootstrap.
 
     Resamples without a value, such as those that lack a class, are left out; None if most have none.
     """
-    measure, (told, truth) = _measure(name, scale), _prepared(outputs, y, scale)
+    return _spread(resampled(name, outputs, y, scale, weight), len(y))
+
+
+def paired_error(
+    name: str,
+    both: tuple[np.ndarray, np.ndarray],
+    y: np.ndarray,
+    scale: Scale,
+    weight: np.ndarray | None = None,
+) -> float | None:
+    """Return the standard error of the difference of two scores on the same rows, by the bootstrap.
+
+    Both are measured on the same draws, so that rows which are hard for both do not count. None if
+    most draws have no value.
+
+    Args:
+        name: a metric as `resolved` returns it.
+        both: outputs of two networks for the same rows, as of `score`.
+        y: the targets of these rows.
+        scale: of outputs and targets.
+        weight: of every row [N]; None is 1.
+    """
+    first, second = (resampled(name, each, y, scale, weight) for each in both)
+    return _spread(first - second, len(y))
+
+
+def resampled(
+    name: str,
+    outputs: np.ndarray,
+    y: np.ndarray,
+    scale: Scale,
+    weight: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the scores of `RESAMPLES` draws of the rows, the same draws for all outputs [draws].
+
+    A draw without a value, such as one that lacks a class, is NaN.
+    """
+    measure, (told, truth, weights) = _measure(name, scale), _prepared(outputs, y, scale, weight)
     rng = np.random.default_rng(0)
     size = min(len(truth), MOST_RESAMPLED)
     values = []
     for _ in range(RESAMPLES):
         rows = rng.integers(len(truth), size=size)
-        values.append(measure(told[rows], truth[rows]))
-    found = [value for value in values if math.isfinite(value)]
+        drawn = weights[rows]
+        values.append(measure(told[rows], truth[rows], drawn) if drawn.any() else math.nan)
+    return np.array(values)
+
+
+def _spread(values: np.ndarray, count: int) -> float | None:
+    """Return the standard deviation of draws, scaled to `count` rows; None if most have no value."""
+    found = values[np.isfinite(values)]
     if len(found) < RESAMPLES / 2:
         return None
-    return float(np.std(found, ddof=1) * math.sqrt(size / len(truth)))
+    size = min(count, MOST_RESAMPLED)
+    return float(np.std(found, ddof=1) * math.sqrt(size / count))
 
 
-def _prepared(outputs: np.ndarray, y: np.ndarray, scale: Scale) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities [N, classes] and classes, or quantities in their own unit [N], float64."""
+Prepared = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _prepared(
+    outputs: np.ndarray, y: np.ndarray, scale: Scale, weight: np.ndarray | None
+) -> Prepared:
+    """Return what is told, what is true, and the weights of the rows [N].
+
+    These are probabilities [N, classes] and classes, or quantities in their own unit [N], float64.
+    """
     told = np.asarray(outputs, np.float64)
+    weights = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
     if scale.classes:
         told = np.exp(told - told.max(axis=1, keepdims=True))
-        return told / told.sum(axis=1, keepdims=True), np.asarray(y)
+        return told / told.sum(axis=1, keepdims=True), np.asarray(y), weights
     truth = np.asarray(y, np.float64)
-    return scale.mean + scale.unit * told.reshape(truth.shape), scale.mean + scale.unit * truth
+    told = scale.mean + scale.unit * told.reshape(truth.shape)
+    return told, scale.mean + scale.unit * truth, weights
 
 
-Measure = Callable[[np.ndarray, np.ndarray], float]
+#: of what is told, what is true, and the weights of the rows
+Measure = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 
 
 def _measure(name: str, scale: Scale) -> Measure:
     stem, colon, rest = name.partition(":")
     if stem == "neg-quantile":
-        return lambda told, truth: -_quantile(told, truth, float(rest or QUANTILE))
+        return lambda told, truth, w: -_quantile(told, truth, w, float(rest or QUANTILE))
     if not colon:
         return MEASURES[stem]
     place = scale.classes.index(rest)
     if stem == "f1":
-        return lambda told, truth: _f1(told.argmax(1) == place, truth == place)
-    return lambda told, truth: average_precision(told[:, place], truth == place)
+        return lambda told, truth, w: _f1(told.argmax(1) == place, truth == place, w)
+    return lambda told, truth, w: average_precision(told[:, place], truth == place, w)
 
 
-def _accuracy(told: np.ndarray, truth: np.ndarray) -> float:
-    return float((told.argmax(1) == truth).mean())
+def _mean(values: np.ndarray, w: np.ndarray) -> float:
+    return float(np.average(values, weights=w))
 
 
-def _balanced_accuracy(told: np.ndarray, truth: np.ndarray) -> float:
+def _accuracy(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
+    return _mean(told.argmax(1) == truth, w)
+
+
+def _balanced_accuracy(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
     """Return the mean of the recalls of the classes that occur."""
     right = told.argmax(1) == truth
-    counts = np.bincount(truth)
-    hits = np.bincount(truth, weights=right)
+    counts = np.bincount(truth, weights=w)
+    hits = np.bincount(truth, weights=right * w)
     return float((hits[counts > 0] / counts[counts > 0]).mean())
 
 
-def _f1(told: np.ndarray, truth: np.ndarray) -> float:
+def _f1(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
     """Return F1 of a class, from masks [N]; 0 if it is neither told nor true."""
-    both = int((told & truth).sum())
-    return 2 * both / max(1, int(told.sum()) + int(truth.sum()))
+    total = w[told].sum() + w[truth].sum()
+    return float(2 * w[told & truth].sum() / total) if total else 0.0
 
 
-def _f1_macro(told: np.ndarray, truth: np.ndarray) -> float:
+def _f1_macro(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
     """Return the mean of F1 over the classes that occur or are told."""
     answers = told.argmax(1)
     kinds = np.union1d(answers, truth)
-    return float(np.mean([_f1(answers == each, truth == each) for each in kinds]))
+    return float(np.mean([_f1(answers == each, truth == each, w) for each in kinds]))
 
 
-def _roc_auc(told: np.ndarray, truth: np.ndarray) -> float:
+def _roc_auc(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
     """Return the area under the ROC curve; of several classes the mean of each against the others."""
     if told.shape[1] == 2:
-        return roc_auc(told[:, 1], truth == 1)
-    return _mean_of_classes(roc_auc, told, truth)
+        return roc_auc(told[:, 1], truth == 1, w)
+    return _mean_of_classes(roc_auc, told, truth, w)
 
 
-def _mean_of_classes(measure: Measure, told: np.ndarray, truth: np.ndarray) -> float:
+def _mean_of_classes(measure: Measure, told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
     places = np.unique(truth)
-    return float(np.mean([measure(told[:, place], truth == place) for place in places]))
+    return float(np.mean([measure(told[:, place], truth == place, w) for place in places]))
 
 
-def roc_auc(told: np.ndarray, truth: np.ndarray) -> float:
+def roc_auc(told: np.ndarray, truth: np.ndarray, weight: np.ndarray | None = None) -> float:
     """Return the share of pairs of a positive and a negative that are in order; ties count half.
 
     Args:
         told: scores [N].
         truth: which are positive [N] bool.
+        weight: of every row; a pair weighs the product of both [N]; None is 1.
     """
-    positives = int(truth.sum())
-    negatives = len(truth) - positives
+    w = np.ones(len(truth)) if weight is None else weight
+    positives, negatives = w[truth].sum(), w[~truth].sum()
     if not positives or not negatives:
         return math.nan
-    _, inverse, counts = np.unique(told, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks = (last - (counts - 1) / 2)[inverse]  # from 1; those of equal scores are their mean
-    above = ranks[truth].sum() - positives * (positives + 1) / 2
-    return float(above / (positives * negatives))
+    values, inverse = np.unique(told, return_inverse=True)
+    mine, others = (
+        np.bincount(inverse, weights=w * mask, minlength=len(values)) for mask in (truth, ~truth)
+    )
+    below = np.cumsum(others) - others
+    return float((mine * (below + others / 2)).sum() / (positives * negatives))
 
 
-def average_precision(told: np.ndarray, truth: np.ndarray) -> float:
+def average_precision(
+    told: np.ndarray, truth: np.ndarray, weight: np.ndarray | None = None
+) -> float:
     """Return the mean of the precisions at all thresholds, weighted by the gain in recall.
 
     Args:
         told: scores [N].
         truth: which are positive [N] bool.
+        weight: of every row [N]; None is 1.
     """
-    positives = int(truth.sum())
+    w = np.ones(len(truth)) if weight is None else weight
+    positives = w[truth].sum()
     if not positives:
         return math.nan
     order = np.argsort(-told, kind="stable")
-    found = np.cumsum(truth[order])
+    found, seen = np.cumsum((w * truth)[order]), np.cumsum(w[order])
     last = np.append(np.flatnonzero(np.diff(told[order])), len(told) - 1)  # of equal scores
-    precision = found[last] / (last + 1)
+    precision = found[last] / np.maximum(seen[last], np.finfo(np.float64).tiny)
     return float((np.diff(found[last], prepend=0) / positives * precision).sum())
 
 
-def _log_loss(told: np.ndarray, truth: np.ndarray) -> float:
+def _log_loss(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
     right = told[np.arange(len(truth)), truth]
-    return float(-np.log(np.clip(right, EPSILON, 1 - EPSILON)).mean())
+    return -_mean(np.log(np.clip(right, EPSILON, 1 - EPSILON)), w)
 
 
-def _brier(told: np.ndarray, truth: np.ndarray) -> float:
+def _brier(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
     """Return the mean squared error of the probabilities; of two classes that of one of them."""
     error = told.copy()
     error[np.arange(len(truth)), truth] -= 1
-    whole = float(np.square(error).sum(axis=1).mean())
+    whole = _mean(np.square(error).sum(axis=1), w)
     return whole / 2 if told.shape[1] == 2 else whole
 
 
-def _r2(told: np.ndarray, truth: np.ndarray) -> float:
-    error, variance = np.square(told - truth).sum(), np.square(truth - truth.mean()).sum()
+def _r2(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
+    error = (w * np.square(told - truth)).sum()
+    variance = (w * np.square(truth - _mean(truth, w))).sum()
     return float(1 - error / variance) if variance else float(error == 0)
 
 
-def _mse(told: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.square(told - truth).mean())
+def _mse(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
+    return _mean(np.square(told - truth), w)
 
 
-def _mape(told: np.ndarray, truth: np.ndarray) -> float:
-    return float((np.abs(told - truth) / np.maximum(np.abs(truth), EPSILON)).mean())
+def _mape(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
+    return _mean(np.abs(told - truth) / np.maximum(np.abs(truth), EPSILON), w)
 
 
-def _rmsle(told: np.ndarray, truth: np.ndarray) -> float:
+def _rmsle(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
     """Return the root mean squared error of log(1 + value); a negative prediction counts as 0."""
     logs = np.log1p(np.maximum(told, 0)), np.log1p(np.maximum(truth, 0))
-    return math.sqrt(_mse(*logs))
+    return math.sqrt(_mse(*logs, w))
 
 
-def _quantile(told: np.ndarray, truth: np.ndarray, share: float) -> float:
+def _quantile(told: np.ndarray, truth: np.ndarray, w: np.ndarray, share: float) -> float:
     error = truth - told
-    return float(np.maximum(share * error, (share - 1) * error).mean())
+    return _mean(np.maximum(share * error, (share - 1) * error), w)
 
 
 def _negative(measure: Measure) -> Measure:
-    return lambda told, truth: -measure(told, truth)
+    return lambda told, truth, w: -measure(told, truth, w)
 
 
 MEASURES: Mapping[str, Measure] = {
@@ -357,13 +436,13 @@ MEASURES: Mapping[str, Measure] = {
     "balanced-accuracy": _balanced_accuracy,
     "f1": _f1_macro,
     "roc-auc": _roc_auc,
-    "average-precision": lambda told, truth: _mean_of_classes(average_precision, told, truth),
+    "average-precision": lambda told, truth, w: _mean_of_classes(average_precision, told, truth, w),
     "neg-log-loss": _negative(_log_loss),
     "neg-brier": _negative(_brier),
     "r2": _r2,
-    "neg-rmse": lambda told, truth: -math.sqrt(_mse(told, truth)),
+    "neg-rmse": lambda told, truth, w: -math.sqrt(_mse(told, truth, w)),
     "neg-mse": _negative(_mse),
-    "neg-mae": lambda told, truth: -float(np.abs(told - truth).mean()),
+    "neg-mae": lambda told, truth, w: -_mean(np.abs(told - truth), w),
     "neg-mape": _negative(_mape),
     "neg-rmsle": _negative(_rmsle),
 }
@@ -376,6 +455,14 @@ def scale_of_task(task: Task) -> Scale:
     """Return the scale of a task's outputs and targets."""
     mean = float(task.reading.get("target_mean", 0.0))
     return Scale(tuple(task.classes), mean, task.unit)
+
+
+def is_skewed(task: Task) -> bool:
+    """Whether the largest class has more than 10 times the training rows of the smallest."""
+    if not task.classes or task.train.y.ndim != 1:
+        return False
+    counts = np.bincount(task.train.y, minlength=len(task.classes))
+    return bool(counts.max() > SKEWED * max(1, counts.min()))
 
 
 def judged(task: Task, metric: str | None, positive: str | None = None) -> Task:
@@ -393,7 +480,7 @@ def judged(task: Task, metric: str | None, positive: str | None = None) -> Task:
     counts = np.bincount(task.train.y, minlength=len(task.classes)) if task.classes else None
     if metric is None:
         check_metric(None, positive, None)
-        if counts is None or counts.max() <= SKEWED * max(1, counts.min()):
+        if not is_skewed(task):
             return task
         return replace(task, metric="neg-log-loss", note=(*task.note, SKEWED_TOLD))
     full = resolved(metric, positive, task.classes, () if counts is None else counts.tolist())

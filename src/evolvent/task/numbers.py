@@ -27,6 +27,7 @@ from .portable.numerals import number
 from .scales import clipped, mean_and_std, scale_of, usual_range
 from .source import Source
 from .splitting import Parts, classes_of, three_parts
+from .weighting import taken_out, weighted, with_equal_weights
 
 KINDS = ("classification", "regression")
 CLIP = 8.0  # standard deviations that a number never quite exceeds
@@ -49,6 +50,7 @@ def numbers_task(
     seed: int = 0,
     validation: float = 0.2,
     fraction: float = 1.0,
+    weight: str | None = None,
     texts: Sequence[str] = (),
 ) -> Task:
     """Return the task of predicting one column of a table from the others.
@@ -62,6 +64,7 @@ def numbers_task(
         seed: of the split between training and validation.
         validation: share of the rows to validate on, of those that are not test. (0..0.5]
         fraction: share of the remaining training rows to keep. (0..1]
+        weight: the column of the weights of rows, which is no input; None is 1 of every row.
         texts: columns that are read as texts, whatever their cells look like; of the others the cells
             decide.
 
@@ -69,11 +72,14 @@ def numbers_task(
         DataError: if the table cannot be used.
     """
     notes = list(frame.note)
+    test = None if test is None else with_equal_weights(test, weight, notes)
     if kind == "classification":
         frame = with_labels(frame, target, notes)
         test = None if test is None else with_labels(test, target, [], like=frame)
     frame = with_target(frame, target, notes)
     other = None if test is None else with_target(_same_columns(test, frame), target, notes)
+    frame, weights = taken_out(frame, weight)
+    other, test_weights = (None, None) if other is None else taken_out(other, weight)
     y, y_test, about = target_of(frame, other, target, kind, notes)
     tell_gaps(frame, target, notes)
     parts = three_parts(
@@ -84,7 +90,7 @@ def numbers_task(
         fraction=fraction,
         test=test is None,
     )
-    return prepared(
+    task = prepared(
         name,
         frame,
         y,
@@ -96,6 +102,9 @@ def numbers_task(
         test=None if other is None or y_test is None else (other, y_test),
         texts=texts,
     )
+    if weights is None or weight is None:
+        return task
+    return weighted(task, {k: weights[rows] for k, rows in parts.items()}, weight, test_weights)
 
 
 def prepared(

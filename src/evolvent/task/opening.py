@@ -53,6 +53,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "texts": Texts,
         "kind": Kind,
         "test": str,
+        "weight": str,
         "encoding": str,
         "sheet": str,
         **dict.fromkeys(LISTS, Texts),
@@ -103,7 +104,7 @@ def with_columns(
     Args:
         name: of the task, or data in memory.
         settings: of it, as they were set by name.
-        columns: ``target``, ``text``, ``kind``, ``encoding``, and the lists ``missing``,
+        columns: ``target``, ``text``, ``kind``, ``weight``, ``encoding``, and the lists ``missing``,
             ``categorical``, ``numeric``, ``date``, ``ignore``; None is not said.
 
     Raises:
@@ -369,6 +370,8 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
     test = given.pop("test", None)
     read = {key: given.pop(key, None) for key in _READ}
     kind, text = given.pop("kind", None), given.pop("text", None)
+    weight = given.pop("weight", None)
+    _check_weight(weight, {"target": target, "text": text}, frame)
     if kind == "regression" and frame.column(target).dtype.kind != "f":
         frame = _with_numbers(name, frame, target, settings)
     other = None if test is None else read_frame(test, **read, like=frame)
@@ -388,19 +391,33 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
             raise SettingError(
                 f"--text {text} reads that column alone: {beside}, reads all of them"
             )
-        return text_task(title, frame, text=text, target=target, test=other, **split, **tokens)
+        return text_task(
+            title, frame, text=text, target=target, test=other, **split, **tokens, weight=weight
+        )
     if tokens:
         raise SettingError(f"task.{next(iter(tokens))} is for texts: name their column with --text")
     if kind is None:
         raise SettingError(
             f"is {target!r} a class or a quantity? --kind classification or --kind regression"
         )
-    return numbers_task(title, frame, target=target, kind=kind, test=other, texts=texts, **split)
+    return numbers_task(
+        title, frame, target=target, kind=kind, test=other, texts=texts, weight=weight, **split
+    )
 
 
 def _named(columns: str | Sequence[str]) -> list[str]:
     """Return names of columns: a list, or one text with commas between."""
     return columns.split(",") if isinstance(columns, str) else [str(each) for each in columns]
+
+
+def _check_weight(weight: str | None, others: Mapping[str, str | None], frame: Frame) -> None:
+    """Refuse a column of weights that does not exist, or is another one of those that are named."""
+    if weight is None:
+        return
+    for name, column in others.items():
+        if column == weight:
+            raise SettingError(f"--weight {weight} and --{name} {weight}: two columns are needed")
+    frame.column(weight)
 
 
 def _with_numbers(

@@ -26,6 +26,7 @@ from .portable.raw import as_written
 from .portable.tokens import FIRST_WORD, READERS, as_tokens, read_texts, strange_texts
 from .source import Source
 from .splitting import Parts, classes_of, three_parts
+from .weighting import taken_out, weighted, with_equal_weights
 
 LEAST_COUNT = 2  # of a word that has a token of its own [times]
 VOCABULARY = 10_000
@@ -46,6 +47,7 @@ def text_task(
     length: int = LENGTH,
     tokens: str = "words",
     note: Iterable[str] = (),
+    weight: str | None = None,
 ) -> Task:
     """Return the task of classifying texts.
 
@@ -63,6 +65,7 @@ def text_task(
         tokens: ``words``, ``all``, or ``characters``, which ``all`` chooses itself where the texts are
             short codes; see the module.
         note: further lines for the user.
+        weight: the column of the weights of rows; None is 1 of every row.
 
     Raises:
         DataError: if the table cannot be used.
@@ -71,7 +74,10 @@ def text_task(
     frame = with_labels(frame, target, notes)
     test = None if test is None else with_labels(test, target, [], like=frame)
     frame = with_target(frame, target, notes)
+    test = None if test is None else with_equal_weights(test, weight, notes)
     other = None if test is None else with_target(test, target, notes)
+    frame, weights = taken_out(frame, weight)
+    other, test_weights = (None, None) if other is None else taken_out(other, weight)
     try:
         y, y_test, classes = classes_of(
             frame.labels(target), None if other is None else other.labels(target), notes
@@ -81,7 +87,7 @@ def text_task(
     parts = three_parts(
         y, classes=True, seed=seed, validation=validation, fraction=fraction, test=test is None
     )
-    return prepared_texts(
+    task = prepared_texts(
         name,
         frame,
         y,
@@ -96,6 +102,9 @@ def text_task(
         tokens=tokens,
         test=None if other is None or y_test is None else (other, y_test),
     )
+    if weights is None or weight is None:
+        return task
+    return weighted(task, {k: weights[rows] for k, rows in parts.items()}, weight, test_weights)
 
 
 def prepared_texts(

@@ -57,14 +57,20 @@ class Bag:
     classes: int
     seed: int = 0
 
-    def fit(self, counts: Any, y: np.ndarray) -> Bag:
-        """Learn from counts of words and pairs, sparse [N, features], and classes [N]."""
+    def fit(self, counts: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Bag:
+        """Learn from counts of words and pairs, sparse [N, features], and classes [N].
+
+        Args:
+            counts: of words and pairs, sparse [N, features].
+            y: classes [N].
+            sample_weight: of every text, in the regressions and in the ratios [N]; None is 1.
+        """
         self.models: list[tuple[Any, Any]] = []
         known = counts.getnnz(axis=0) >= (LEAST if self.name == "tf-idf" else 1)
         self.known = np.flatnonzero(known)
         x = self._prepared(counts[:, self.known], fit=True)
         for label in range(1, 2) if self.classes == 2 else range(self.classes):
-            self.models.append(self._one_against_the_rest(x, y == label))
+            self.models.append(self._one_against_the_rest(x, y == label, sample_weight))
         return self
 
     def predict_proba(self, counts: Any) -> np.ndarray:
@@ -85,7 +91,9 @@ class Bag:
             self.scale = TfidfTransformer(sublinear_tf=True).fit(counts)
         return self.scale.transform(counts)
 
-    def _one_against_the_rest(self, x: Any, mine: np.ndarray) -> tuple[Any, Any]:
+    def _one_against_the_rest(
+        self, x: Any, mine: np.ndarray, rows: np.ndarray | None
+    ) -> tuple[Any, Any]:
         """Return a logistic regression, None for a class that nobody or everybody has, and weights."""
         from sklearn.linear_model import LogisticRegression
 
@@ -93,26 +101,28 @@ class Bag:
             return float(mine.mean()), None
         weights = None
         if self.name == "nb-pairs":
-            weights = sparse.diags(log_ratio(x, mine), format="csr", dtype=np.float32)
+            weights = sparse.diags(log_ratio(x, mine, rows), format="csr", dtype=np.float32)
             x = x @ weights
         strength = STRENGTH[self.name]
         model = LogisticRegression(
             C=strength, solver="liblinear", dual=True, random_state=self.seed
         )
-        return model.fit(x, mine), weights
+        return model.fit(x, mine, sample_weight=rows), weights
 
 
-def log_ratio(x: Any, mine: np.ndarray) -> np.ndarray:
+def log_ratio(x: Any, mine: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Return the log ratios of naive Bayes: how much more frequent a feature is in one class.
 
     Args:
         x: whether a text has a feature, sparse [N, features].
         mine: texts of the class, the others are not [N] bool.
+        rows: weight of every text [N]; None is 1.
 
     Returns:
         [features], with one added to every count.
     """
-    inside, outside = (1 + np.asarray(x[mask].sum(axis=0)).ravel() for mask in (mine, ~mine))
+    w = np.ones(len(mine)) if rows is None else rows
+    inside, outside = (1 + np.asarray(x.T @ (w * mask)).ravel() for mask in (mine, ~mine))
     return np.asarray(np.log(inside / inside.sum()) - np.log(outside / outside.sum()))
 
 

@@ -89,8 +89,9 @@ def _scored(each: Fitted, task: Task) -> Baseline:
         return Baseline(left_out=each.left_out)
     test = test_error = None
     if each.test is not None and task.test is not None:
-        test, test_error = judged(each.test, task.test.y, task)
-    score, error = judged(each.validation, task.validation.y, task)
+        test, test_error = judged(each.test, task.test.y, task, task.test.weight)
+    part = task.validation
+    score, error = judged(each.validation, part.y, task, part.weight)
     return Baseline(
         val_score=score,
         test_score=test,
@@ -100,9 +101,18 @@ def _scored(each: Fitted, task: Task) -> Baseline:
     )
 
 
-def judged(outputs: np.ndarray, y: np.ndarray, task: Task) -> tuple[float, float | None]:
-    """Return the score of outputs [N, outputs] for targets [N] by the task's metric, and its error."""
-    given = (task.metric, outputs, y, scale_of_task(task))
+def judged(
+    outputs: np.ndarray, y: np.ndarray, task: Task, weight: np.ndarray | None = None
+) -> tuple[float, float | None]:
+    """Return a score by the task's metric, and its error.
+
+    Args:
+        outputs: [N, outputs].
+        y: targets [N].
+        task: whose metric it is.
+        weight: of every row [N]; None is 1.
+    """
+    given = (task.metric, outputs, y, scale_of_task(task), weight)
     return score(*given), standard_error(*given)
 
 
@@ -116,7 +126,9 @@ def rows_of(task: Task, seed: int) -> tuple[Rows | None, str]:
     task without its table gives the inputs of networks.
     """
     y = {"training": task.train.y, "validation": task.validation.y}
-    common: dict[str, Any] = {"outputs": task.outputs, "y": y, "seed": seed}
+    learnt = {"training": task.train.weight, "validation": task.validation.weight}
+    weight = {name: each for name, each in learnt.items() if each is not None}
+    common: dict[str, Any] = {"outputs": task.outputs, "y": y, "seed": seed, "weight": weight}
     parts = {"training": task.train, "validation": task.validation}
     if task.test is not None:
         parts["test"] = task.test

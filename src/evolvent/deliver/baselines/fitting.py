@@ -45,6 +45,7 @@ class Rows:
         texts: part -> N texts.
         beside: part -> columns of N texts beside numbers and categories.
         seed: of whatever is drawn.
+        weight: part -> weights of its rows [N], of ``training`` and ``validation``; none is 1.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Rows:
     texts: Mapping[str, list[str]] = field(default_factory=dict)
     beside: Mapping[str, list[list[str]]] = field(default_factory=dict)
     seed: int = 0
+    weight: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def parts(self) -> list[str]:
@@ -117,7 +119,13 @@ def outputs(rows: Rows, name: str, learnt: list[str], asked: str) -> np.ndarray:
     """
     y = np.concatenate([rows.y[part] for part in learnt])
     stop = rows.at(learnt[-1]).stop
-    fitted = rows.model(name, y).fit(rows.x[:stop], y)
+    model = rows.model(name, y)
+    given: dict[str, Any] = {}
+    if rows.weight:
+        weight = np.concatenate([rows.weight[part] for part in learnt])
+        steps = getattr(model, "steps", None)  # of a pipeline, the last one learns the targets
+        given["sample_weight" if steps is None else f"{steps[-1][0]}__sample_weight"] = weight
+    fitted = model.fit(rows.x[:stop], y, **given)
     asked_for = rows.x[rows.at(asked)]
     if rows.outputs == 1:
         return np.asarray(fitted.predict(asked_for), np.float64).reshape(-1, 1)
