@@ -6,6 +6,7 @@ the sums alone, so that no outputs are kept and the host is asked once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..task import Task
+from ..task.portable.running import IGNORED
 from ..task.metrics import scale_of_task, score, standard_error
 
 
@@ -101,8 +103,46 @@ class SquaredError:
         }
 
 
-ADDITIVE = ("accuracy", "r2")  # metrics that follow from sums over batches
-LOSSES: dict[str, Loss] = {"cross-entropy": CrossEntropy(), "mse": SquaredError()}
+class NextToken:
+    """Language modelling: ``neg-cross-entropy`` of a token [nats], and ``perplexity``.
+
+    Outputs are [B, T, vocabulary], targets tokens [B, T]; a target of -1 is none.
+    """
+
+    def mean(
+        self, outputs: Tensor, y: Tensor, smoothing: float = 0.0, weight: Tensor | None = None
+    ) -> Tensor:
+        """Return the mean of the negative log-likelihood of a token. [nats]"""
+        return F.cross_entropy(
+            outputs.flatten(0, 1), y.flatten(), ignore_index=IGNORED, label_smoothing=smoothing
+        )
+
+    def sums(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return [right answers, loss, tokens]."""
+        told, truth = outputs.flatten(0, 1).float(), y.flatten()
+        each = F.cross_entropy(told, truth, ignore_index=IGNORED, reduction="none")
+        right = (told.argmax(1) == truth).sum()
+        return torch.stack([right, each.double().sum(), (truth != IGNORED).sum()])
+
+    def metrics(self, sums: Sequence[float], count: int, unit: float) -> dict[str, float]:
+        """Return the score, ``perplexity``, ``bits`` per token, ``accuracy`` and ``loss``."""
+        right, loss, tokens = sums
+        nats = loss / max(1.0, tokens)
+        return {
+            "neg-cross-entropy": -nats,
+            "perplexity": math.exp(min(nats, MOST_NATS)),
+            "bits": nats / math.log(2),
+            "accuracy": right / max(1.0, tokens),
+            "loss": nats,
+        }
+
+
+#: metrics that follow from sums over batches
+ADDITIVE = ("accuracy", "r2", "neg-cross-entropy")
+LOSSES: dict[str, Loss] = {"cross-entropy": CrossEntropy(), "mse": SquaredError(), "next-token": NextToken()}
+#: losses whose outputs for an example can be averaged over networks
+AVERAGED = ("cross-entropy", "mse")
+MOST_NATS = 700.0  # whose exponential is a finite number
 
 
 def class_weights(y: np.ndarray, classes: int) -> Tensor:

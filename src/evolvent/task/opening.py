@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field
 
 from ..errors import DataError, SettingError
-from . import AnyTask, Task, control
+from . import AnyTask, Task, control, language
 from .asked import LISTS, Asked, missing_marks
 from .frames import Frame, frame_of_table, is_table, read_frame
 from .memory import NAME, Given
@@ -44,6 +44,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "skip_broken": bool,
     },
     "text": {**_SPLIT, **_JUDGED, **_TOKENS},
+    "language": {
+        "tokens": Literal["words", "characters"],
+        "vocabulary": Annotated[int, Field(ge=10)],
+        "minimum": Annotated[int, Field(ge=1)],
+        "length": Annotated[int, Field(ge=2, le=1000)],
+        "validation": float,
+        "fraction": float,
+        "test": str,
+    },
     "frame": {
         **_SPLIT,
         **_JUDGED,
@@ -79,6 +88,8 @@ def _form(name: str | Given) -> str:
         return "text"
     if name.startswith("table:"):
         return "table"
+    if language.is_language(name):
+        return "language"
     return "frame" if is_table(name) else "data"
 
 
@@ -91,7 +102,7 @@ def names() -> dict[str, str]:
     """Return name -> description of every built-in and public task."""
     from .named import NAMES
 
-    return NAMES | TEXTS | control.NAMES
+    return NAMES | TEXTS | language.NAMES | control.NAMES
 
 
 def with_columns(
@@ -248,6 +259,8 @@ def _opened(name: str | os.PathLike[str] | Given, settings: Mapping[str, Any]) -
             return load_table(text.removeprefix("table:"), **settings)
         case "text":
             return _imdb(settings)
+        case "language":
+            return language.load(text, **settings)
         case "frame":
             return _from_frame(text, settings)
     from .named import load

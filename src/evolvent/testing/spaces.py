@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..contract import check_contract, check_made
+from ..contract import check_contract, check_made, kinds_of
 from ..errors import SettingError
 from ..space import Space, key, sample_decisions
 from ..space.drawing import KINDS, Drawing
 from ..types import Arch
 from .common import elsewhere, facts_of, from_json, name_of, require, run_rules
+from .tasks import small_task
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,10 @@ def space_case(make: Callable[..., Any], task: Any = None, *, network: bool = Tr
         raise AssertionError(str(error)) from error
     of_data = hasattr(make, "of")
     space = _made(make, data, of_data)
-    if task is None:
+    kinds = kinds_of("space", space)
+    if task is None and not kinds & {"image", "numbers", "text", "control", "table"}:
+        data = facts_of(small_task(min(kinds)))
+    elif task is None:
         shape = getattr(space, "input_shape", data.input_shape)
         data = replace(data, input_shape=shape)
     return SpaceCase(name, make, space, data, network, of_data)
