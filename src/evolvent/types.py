@@ -61,8 +61,8 @@ class Facts:
     A run keeps them in its config.yaml, so that what reads the run needs no data.
 
     Args:
-        kind: what a network gets: ``image``, ``numbers``, ``text``, ``language`` (running text); ``control`` is a world to act in,
-            ``table`` a list of measured architectures.
+        kind: what a network gets: ``image``, ``numbers``, ``text``, ``language`` (running text);
+            ``control`` is a world to act in, ``table`` a list of measured architectures.
         metric: the name of the score.
         input_shape: of one input: (C, H, W), (F,), (T,), or (moments, numbers); () is not known.
         outputs: numbers that a network returns per input. [count]

@@ -137,7 +137,10 @@ RECIPES = {
         "retrain",
         "the control of every comparison",
         {"estimator": PLAIN_NETWORK},
-        VIEWS | {"language": {"estimator": {"width": LANGUAGE_WIDTH}, "train": {"share": 0.7}}},
+        {
+            **VIEWS,
+            "language": {"estimator": {"width": LANGUAGE_WIDTH}, "train": {"share": 0.7}},
+        },
     ),
     "amoebanet": Recipe(
         "cell",

@@ -82,7 +82,7 @@ class FusedCell(nn.Module):
         self.layer = nn.LSTM(width, width) if kind == "lstm" else nn.GRU(width, width)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs [T, B, width] and state [B, state_size] -> outputs [T, B, width] and the last state."""
+        """Inputs [T, B, width] and state [B, state_size] -> outputs [T, B, width], the last state."""
         parts = [part.contiguous()[None] for part in state.chunk(self.state_size // self.width, 1)]
         if len(parts) == 1:
             outputs, last = self.layer(x, parts[0])

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..task import Task
-from ..task.portable.running import IGNORED
 from ..task.metrics import scale_of_task, score, standard_error
+from ..task.portable.running import IGNORED
 
 
 class Loss(Protocol):
@@ -139,7 +139,11 @@ class NextToken:
 
 #: metrics that follow from sums over batches
 ADDITIVE = ("accuracy", "r2", "neg-cross-entropy")
-LOSSES: dict[str, Loss] = {"cross-entropy": CrossEntropy(), "mse": SquaredError(), "next-token": NextToken()}
+LOSSES: dict[str, Loss] = {
+    "cross-entropy": CrossEntropy(),
+    "mse": SquaredError(),
+    "next-token": NextToken(),
+}
 #: losses whose outputs for an example can be averaged over networks
 AVERAGED = ("cross-entropy", "mse")
 MOST_NATS = 700.0  # whose exponential is a finite number

@@ -1,7 +1,7 @@
 """The operations that networks are made of. Each class stands alone: `export` copies its source.
 
-`MODULES` also names the module of `genome`, those of `text_operations`, `language` and `tables`, and the
-training-only modules of `regularisers`.
+`MODULES` also names the module of `genome`, those of `text_operations`, `language` and `tables`, and
+the training-only modules of `regularisers`.
 
 All keep the channels-last memory format of their input, which decides the speed of convolutions on a
 CPU; a test asserts it. Images are [B, C, H, W]. ``stride`` 2 gives ceil(H / 2) x ceil(W / 2).

@@ -474,7 +474,9 @@ class Trainer:
 
     def _smoothed(self, logits: Tensor, y: Tensor) -> Tensor:
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-        if logits.ndim == 3 and y.ndim == 1:  # [B, members, outputs], each of which is held against the target
+        if (
+            logits.ndim == 3 and y.ndim == 1
+        ):  # [B, members, outputs], each of which is held against the target
             y = y.repeat_interleave(logits.shape[1])
             logits = logits.flatten(0, 1)
         return self.loss(logits, y, self.hyper.label_smoothing)

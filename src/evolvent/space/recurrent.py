@@ -2,9 +2,9 @@
 
 An architecture is one pair (activation, source) for every node behind the first, in order; node 0 reads
 the input and the state, by tanh. A node is a highway layer: s + c (f(s W) - s) with the gate
-c = sigmoid(s V), s its source. The new state is the mean of ``all`` nodes behind the first, as DARTS has
-it with 8 nodes (Liu et al. 2018, 1806.09055), or of the ``loose`` ones that no other reads, as ENAS has
-it with 11 behind the first (Pham et al. 2018, 1802.03268).
+c = sigmoid(s V), s its source. The new state is the mean of ``all`` nodes behind the first, as DARTS
+has it with 8 of them (Liu et al. 2018, 1806.09055), or of the ``loose`` ones that no other reads, as
+ENAS has it with 11 (Pham et al. 2018, 1802.03268). Either way nodes see the input through node 0 alone.
 """
 
 from __future__ import annotations
@@ -153,7 +153,9 @@ class Recurrent:
 
         def tree(node: int) -> tuple[Any, ...]:
             below = [
-                (name, tree(place)) for place, (name, source) in enumerate(arch, 1) if source == node
+                (name, tree(place))
+                for place, (name, source) in enumerate(arch, 1)
+                if source == node
             ]
             return tuple(sorted(below))
 

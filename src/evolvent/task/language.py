@@ -88,8 +88,8 @@ def load(
     known = vocabulary_of(texts[0], vocabulary, minimum)
     if len(known) < 4:
         raise DataError(
-            f"{name!r}: the training text has {len(known)} tokens that occur {minimum} times: more text "
-            "is needed, or task.minimum=1"
+            f"{name!r}: the training text has {len(known)} tokens that occur {minimum} times: more "
+            "text is needed, or task.minimum=1"
         )
     return _task(name, texts, known, tokens, length, fraction, lines)
 
@@ -132,8 +132,8 @@ def _public(name: str) -> list[Path]:
     wanted = f"the files {', '.join(_PTB)}"
     if not os.environ.get(OWN):
         raise DataError(
-            f"{name!r} is licensed and not fetched: put {wanted} into a folder {name}, and set {OWN} to "
-            "the folder above it"
+            f"{name!r} is licensed and not fetched: put {wanted} into a folder {name}, and set {OWN} "
+            "to the folder above it"
         )
     folder = Path(os.environ[OWN]).expanduser() / name
     files = [folder / file for file in _PTB]
@@ -188,8 +188,8 @@ def _task(
     ]
     if fraction < 1:
         lines.append(
-            f"learnt from the first {len(learnt):,} of {len(texts[0]):,} tokens; the vocabulary is that of "
-            "all"
+            f"learnt from the first {len(learnt):,} of {len(texts[0]):,} tokens; the vocabulary is "
+            "that of all"
         )
     return Task(
         name=name,
@@ -215,5 +215,3 @@ def tokens_of(part: Part) -> np.ndarray:
     """Return the tokens of a part in their order [N] int64, without what fills the last segment."""
     found: np.ndarray = part.y[part.y >= 0]
     return found
-
-

@@ -17,7 +17,7 @@ from .frames import Frame, frame_of_table, is_table, read_frame
 from .memory import NAME, Given
 from .metrics import check_metric, judged, kind_of_metric
 from .portable.forms import READ
-from .portable.unpacking import CELL_COST, PACKED, PACKINGS
+from .portable.unpacking import CELL_COST, PACKED, PACKINGS, plain_name
 
 Kind = Literal["classification", "regression"]
 Texts = list[str | int | float] | str
@@ -290,8 +290,11 @@ def frame_with_target(name: str | Given, settings: Mapping[str, Any]) -> tuple[F
     frame = _frame(name, settings)
     if target is None:
         listed = ", ".join(list(frame.columns)[:12])
+        running = isinstance(name, str) and plain_name(name).endswith(".txt")
+        hint = f"; or search language:{name}, if it is running text" if running else ""
         raise SettingError(
             f"{frame.source!r} is a table: name the column to predict with {option}, one of {listed}"
+            f"{hint}"
         )
     frame.column(target)
     return frame, target

@@ -309,7 +309,8 @@ def known_members_are_networks(case: SpaceCase) -> None:
         x = torch.empty(2, *case.data.input_shape, device="meta")
         with torch.no_grad():
             shape = tuple(_built(case, arch)(x).shape)
-        wanted = (2, case.data.outputs)
+        steps = case.data.input_shape if case.data.successive else ()
+        wanted = (2, *steps, case.data.outputs)
         require(shape == wanted, f"{name} makes {shape} of 2 inputs, and must make {wanted}")
         with_own_training(Hyperparameters(), case.space, arch)
 

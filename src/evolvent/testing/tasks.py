@@ -108,9 +108,7 @@ def _scrambled(task: Task, rng: np.random.Generator) -> Task:
         ids = (rng.random(part.y.size) ** 2 * task.outputs).astype(np.int64)
         return Part(*segments(ids, task.input_shape[0], 0))
 
-    return dataclasses.replace(
-        task, train=random(task.train), validation=random(task.validation)
-    )
+    return dataclasses.replace(task, train=random(task.train), validation=random(task.validation))
 
 
 def _inputs(

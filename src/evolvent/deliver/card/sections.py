@@ -254,6 +254,11 @@ def _errors(card: Card) -> str:
     """Return the errors of a predicted quantity, in its unit."""
     told = card.test_metrics or {}
     text = _uncertainty(card, told)
+    if "perplexity" in told:
+        text += (
+            f" On test the perplexity is {told['perplexity']:.2f} ({told['bits']:.4f} bits per token); "
+            "it can be compared with others of the same vocabulary only."
+        )
     if "rmse" not in told:
         return text
     what = "winner" if card.delivery == "winner" else "network"

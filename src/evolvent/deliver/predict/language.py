@@ -32,7 +32,7 @@ from ...task.portable.running import (
     segments,
     stream_rows,
 )
-from .network import loaded, how_to_read, run
+from .network import how_to_read, loaded, run
 
 # ---- scores --------------------------------------------------------------------------------------
 

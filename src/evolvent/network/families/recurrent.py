@@ -12,4 +12,6 @@ from .plain import language_model
 def plan(space: Recurrent, arch: Arch, data: Data, size: Size) -> Plan:
     """Return the language model of a cell, as wide as `size` says."""
     cell = {"cell": written(arch), "output": space.output}
-    return language_model(size.width, data, size, "A language model of the cell that was found.", **cell)
+    return language_model(
+        size.width, data, size, "A language model of the cell that was found.", **cell
+    )

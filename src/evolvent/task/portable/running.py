@@ -1,4 +1,4 @@
-"""Running text as tokens: words between blanks, or characters, in segments that follow each other."""
+"""Running text as tokens, words or characters, in segments that follow each other."""
 
 from __future__ import annotations
 
