@@ -30,8 +30,8 @@ def searched(tmp_path_factory):
         settings={
             "task": {"length": 10},
             "space": {"nodes": 2},
-            "estimator": {"width": 16, "epochs": 1.0},
-            "train": {"epochs": 4.0, "lr": 0.02},
+            "estimator": {"width": 16, "epochs": 2.0, "batch": 4, "lr": 0.02, "dropout": 0.0},
+            "train": {"epochs": 8.0},
         },
     )
     return folder / "run", text, lines
