@@ -158,3 +158,12 @@ def test_the_loss_is_torchs_own_over_real_targets():
     assert loss.metrics(loss.sums(outputs, y).tolist(), 2, 1.0)["loss"] == pytest.approx(
         float(wanted), rel=1e-6
     )
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_flops_are_those_of_all_steps(cell):
+    made = plan(Plain(), (4, cell), TASK, SIZE)
+    gates = {"lstm": 4, "gru": 3}[cell]
+    assert cost(made, TASK).flops == 2 * 8 * (gates * 2 * 4 * 4 + 4 * 3)
+    cell_of_nodes = plan(Recurrent(nodes=2), parse("tanh-0 relu-1"), TASK, SIZE)
+    assert cost(cell_of_nodes, TASK).flops == 2 * 8 * (4 * 12 * 24 + 12 * 3)
