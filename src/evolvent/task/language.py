@@ -77,12 +77,12 @@ def load(
         if test is not None:
             raise SettingError(f"task.test: {name} has a test part of its own: leave it out")
         texts = [pieces(_read(file), tokens) for file in _public(name)]
-        lines = []
+        lines: list[str] = []
         minimum = 1 if minimum is None else minimum
     else:
-        file = name.removeprefix(PREFIX)
-        found, tail = pieces(_read(file), tokens), None if test is None else test
-        texts = _split(found, validation, None if tail is None else pieces(_read(tail), tokens))
+        found = pieces(_read(name.removeprefix(PREFIX)), tokens)
+        other = None if test is None else pieces(_read(test), tokens)
+        texts = _split(found, validation, other)
         lines = ["the parts follow each other in the text: training, validation, test"]
         minimum = 2 if minimum is None else minimum
     known = vocabulary_of(texts[0], vocabulary, minimum)
@@ -143,9 +143,7 @@ def _public(name: str) -> list[Path]:
     return files
 
 
-def _split(
-    found: Sequence[str], validation: float, test: Sequence[str] | None
-) -> list[Sequence[str]]:
+def _split(found: list[str], validation: float, test: list[str] | None) -> list[list[str]]:
     """Return training, validation and test part of a text, in its order."""
     end = len(found) if test is not None else len(found) - round(SHARE * len(found))
     middle = end - round(validation * end)
