@@ -20,6 +20,7 @@ from ..errors import EvolventError, SettingError, unknown
 from ..space import Space
 from ..types import Arch, State, stream
 from .depthwise import with_fast_gradients
+from .mixed import with_texts, without_texts
 from .operations import MODULES
 from .plan import FUNCTIONS, Block, Call, MixedBlock, Plan, Value, with_max_head, with_views
 
@@ -47,8 +48,8 @@ TRIED = 20  # random architectures, of which one must become a network
 class Data(Protocol):
     """The shapes that a network takes from its task.
 
-    Images that keep their label in a mirror have ``mirrored``, and texts of any length ``any_length``,
-    as `Facts` and `Task` do.
+    Images that keep their label in a mirror have ``mirrored``, texts of any length ``any_length``, and
+    tables with columns of texts ``texts``, as `Facts` and `Task` do.
     """
 
     @property
@@ -121,8 +122,8 @@ class Size:
 
     def bare(self) -> Size:
         """Return the same size without what is for training only (dropout, drop-path, auxiliary)."""
-        dropped = dict.fromkeys(("dropout", "drop_hidden", "drop_words"), 0.0)
-        return replace(self, drop_path=0.0, auxiliary=0.0, **dropped)
+        bare = replace(self, dropout=0.0, drop_hidden=0.0, drop_words=0.0)
+        return replace(bare, drop_path=0.0, auxiliary=0.0)
 
 
 def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
@@ -139,8 +140,14 @@ def training_plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
 
     Raises:
         InvalidArchitecture: if the architecture cannot be realised for these shapes.
+        SettingError: for texts beside a network whose weights are genes.
     """
-    made: Plan = _planner(space)(space, arch, data, size)
+    if getattr(data, "texts", ()) and "weighted" in space.gives:
+        raise SettingError(
+            "the weights of this space are genes, and those of a bag of words are learnt: leave out "
+            "the columns of texts with --ignore, or take another space, such as tabular"
+        )
+    made: Plan = with_texts(_planner(space)(space, arch, without_texts(data), size), data)
     if size.head == "max":
         blocks = (replace(block, calls=with_max_head(block.calls)) for block in made.blocks)
         made = replace(made, blocks=tuple(blocks))

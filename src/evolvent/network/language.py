@@ -118,17 +118,15 @@ class LanguageModel(nn.Module):
         self.dropout, self.drop_words = dropout, drop_words
         self.table = nn.Parameter(torch.empty(vocabulary, width).uniform_(-0.1, 0.1))
         self.bias = nn.Parameter(torch.zeros(vocabulary))
-        self.cell: nn.Module
-        if cell in ("lstm", "gru"):
-            self.cell = FusedCell(width, cell)
-        else:
-            self.cell = RecurrentCell(width, cell, output, drop_hidden)
+        fused = cell in ("lstm", "gru")
+        made = FusedCell(width, cell) if fused else RecurrentCell(width, cell, output, drop_hidden)
+        self.cell, self.state_size = made, made.state_size
         self.carrying = False  # whether a batch goes on where the one before it ended
         self.carried = torch.empty(0)
 
     def initial(self, batch: int) -> Tensor:
         """Return the state [batch, state_size] before a text."""
-        return self.table.new_zeros(batch, self.cell.state_size)
+        return torch.zeros(batch, self.state_size, dtype=self.table.dtype, device=self.table.device)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[B, T] -> [B, T, vocabulary]."""
@@ -147,7 +145,7 @@ class LanguageModel(nn.Module):
 
     def embedded(self, tokens: Tensor) -> Tensor:
         """[B, T] -> [T, B, width]."""
-        table = self.table
+        table: Tensor = self.table
         if self.training and self.drop_words:
             kept = F.dropout(torch.ones_like(self.bias), self.drop_words)
             table = table * kept[:, None]

@@ -22,7 +22,7 @@ from .genome import Genome
 from .language import FusedCell, LanguageModel, RecurrentCell
 from .regularisers import Auxiliary, DropPath
 from .tables import TABLES
-from .text_operations import HashedBag, MaskedConv1d, MaskedGRU, TokenWindow
+from .text_operations import HashedBag, MaskedConv1d, MaskedGRU, TextBag, TokenWindow
 
 
 class ConvBN(nn.Sequential):
@@ -627,9 +627,13 @@ MODULES: dict[str, type[nn.Module]] = {
         MaskedConv1d,
         MaskedGRU,
         HashedBag,
+<<<<<<< HEAD
         RecurrentCell,
         FusedCell,
         LanguageModel,
+=======
+        TextBag,
+>>>>>>> main
         Genome,
         DropPath,
         Auxiliary,

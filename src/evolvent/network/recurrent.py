@@ -66,7 +66,8 @@ class FastCell(RecurrentCell):
         drive = torch.matmul(x, self.input)
         how = (self.readers, tuple(self.ends))
         mask = self.mask(state) if self.training and self.drop else None
-        outputs: Tensor = _Segment.apply(drive, state, self.hidden, self.inner, mask, how)
+        apply: Any = _Segment.apply
+        outputs: Tensor = apply(drive, state, self.hidden, self.inner, mask, how)
         return outputs, outputs[-1]
 
 
@@ -74,7 +75,7 @@ def _joined(inner: Tensor, nodes: Sequence[int]) -> Tensor:
     """Return the weights of some nodes as one matrix: all gates, then all values."""
     width = inner.shape[1]
     chosen = inner[[node - 1 for node in nodes]]  # [k, W, 2W]
-    return chosen.unflatten(2, (2, width)).permute(1, 2, 0, 3).reshape(width, -1)
+    return chosen.reshape(len(nodes), width, 2, width).permute(1, 2, 0, 3).reshape(width, -1)
 
 
 def _apart(joined: Tensor, count: int) -> Tensor:
