@@ -627,13 +627,10 @@ MODULES: dict[str, type[nn.Module]] = {
         MaskedConv1d,
         MaskedGRU,
         HashedBag,
-<<<<<<< HEAD
         RecurrentCell,
         FusedCell,
         LanguageModel,
-=======
         TextBag,
->>>>>>> main
         Genome,
         DropPath,
         Auxiliary,
