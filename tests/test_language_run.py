@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_predict_says_in_one_line_what_it_cannot_read(searched, tmp_path):
 
 def test_the_exported_network_goes_token_by_token(searched):
     run, _, _ = searched
-    net = load(run / "best")
+    net: Any = load(run / "best")
     tokens = torch.randint(0, 5, (2, 6))
     with torch.no_grad():
         state, found = net.initial(2), []

@@ -1,6 +1,7 @@
 """Language models: the fast cell is the plain one, and a carried state is one long pass."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,7 +131,8 @@ def test_a_training_that_is_restored_goes_on_as_if_it_had_not_stopped():
 
 @pytest.mark.parametrize("cell", ["darts-v2", "lstm", "gru"])
 def test_a_language_model_learns_what_follows(cell):
-    space, arch = Plain(), (12, cell)
+    space: Any = Plain()
+    arch: Any = (12, cell)
     if cell in MEMBERS:
         space, arch = Recurrent(), parse(MEMBERS[cell][0])
     made = fit(space, arch, TASK, TASK.train, size=SIZE, hyper=HYPER, epochs=6)

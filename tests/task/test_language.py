@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from evolvent.errors import DataError, SettingError
-from evolvent.task import opening
+from evolvent.task import Part, data_of, opening
 from evolvent.task.language import load, tokens_of, vocabulary_of
 from evolvent.task.portable.running import (
     END,
@@ -26,6 +26,11 @@ def story(lines=600, seed=0):
     return "\n".join(" ".join(words[rng.integers(0, 8, 6)]) for _ in range(lines)) + "\n"
 
 
+def the_test_part(task) -> Part:
+    assert task.test is not None
+    return task.test
+
+
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "story.txt"
@@ -36,7 +41,7 @@ def file(tmp_path):
 def test_every_token_is_a_target_once_and_the_input_is_the_one_before_it(file):
     task = load(f"language:{file}", length=7)
     whole = [int(each) for each in numbered(pieces(file.read_text(), "words"), dict(task.reading))]
-    parts = [tokens_of(part) for part in (task.train, task.validation, task.test)]
+    parts = [tokens_of(part) for part in (task.train, task.validation, the_test_part(task))]
     assert np.concatenate(parts).tolist() == whole
     x, y = task.train.x.flatten(), task.train.y.flatten()
     kept = y != IGNORED
@@ -50,7 +55,9 @@ def test_a_part_of_the_text_has_the_vocabulary_of_all(file):
     whole, tenth = load(f"language:{file}"), load(f"language:{file}", fraction=0.5)
     assert tenth.reading["words"] == whole.reading["words"]
     assert len(tokens_of(tenth.train)) == round(0.5 * len(tokens_of(whole.train)))
-    assert (tenth.validation.y == whole.validation.y).all() and (tenth.test.y == whole.test.y).all()
+    assert (tenth.validation.y == whole.validation.y).all() and (
+        the_test_part(tenth).y == the_test_part(whole).y
+    ).all()
     assert any("learnt from the first" in line for line in tenth.note)
 
 
@@ -59,7 +66,7 @@ def test_words_that_training_lacks_are_the_unknown_one(tmp_path, file):
     other.write_text("zebra " * 10 + story(20, 1), "utf-8")
     task = load(f"language:{file}", test=str(other))
     unknown = task.reading["words"].index(UNKNOWN)
-    assert (tokens_of(task.test) == unknown).sum() == 10
+    assert (tokens_of(the_test_part(task)) == unknown).sum() == 10
     assert not (tokens_of(task.validation) == unknown).any()
 
 
@@ -127,8 +134,8 @@ def test_a_named_set_is_three_files(tmp_path, monkeypatch):
     for number, part in enumerate(("train", "valid", "test")):
         (folder / f"ptb.{part}.txt").write_text(story(200 + 50 * number, number), "utf-8")
     monkeypatch.setenv("EVOLVENT_DATA", str(tmp_path))
-    task = opening.open_task("ptb", {"length": 10})
-    assert [len(tokens_of(p)) for p in (task.train, task.validation, task.test)] == [
+    task = data_of(opening.open_task("ptb", {"length": 10}))
+    assert [len(tokens_of(p)) for p in (task.train, task.validation, the_test_part(task))] == [
         1400,
         1750,
         2100,
