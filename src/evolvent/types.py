@@ -29,6 +29,7 @@ NAMED = (
     "recurrent",
     "mirrored",
     "any_length",
+    "successive",
     "columns",
     "texts",
 )  # of `Facts`, as its JSON says them
@@ -61,8 +62,8 @@ class Facts:
     A run keeps them in its config.yaml, so that what reads the run needs no data.
 
     Args:
-        kind: what a network gets: ``image``, ``numbers``, ``text``; ``control`` is a world to act in,
-            ``table`` a list of measured architectures.
+        kind: what a network gets: ``image``, ``numbers``, ``text``, ``language`` (running text);
+            ``control`` is a world to act in, ``table`` a list of measured architectures.
         metric: the name of the score.
         input_shape: of one input: (C, H, W), (F,), (T,), or (moments, numbers); () is not known.
         outputs: numbers that a network returns per input. [count]
@@ -71,6 +72,8 @@ class Facts:
         mirrored: whether a mirrored image keeps its label.
         any_length: whether inputs are tokens of any number, of which `input_shape` is a usual one, and
             words outside the vocabulary have tokens above it.
+        successive: whether every example continues the one before it, as segments of a text do; a
+            network then returns `outputs` numbers for every token of an input.
         columns: of a table, its inputs in order, as pairs (kind, count): so many ``number``, or so many
             ``flag`` (0 or 1, or a place on a circle), or the inputs of one ``category``, of which one
             is 1; () is not known. Of a text it is the length alone, a ``number``.
@@ -89,6 +92,7 @@ class Facts:
     recurrent: bool = False
     mirrored: bool = False
     any_length: bool = False
+    successive: bool = False
     columns: tuple[tuple[str, int], ...] = ()
     texts: tuple[int, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)

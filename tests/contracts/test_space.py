@@ -64,6 +64,11 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
             "multiply_adds": (500_000, 3_000_000),
         },
     },
+    "recurrent": {
+        "": {"nodes": 5},
+        "darts": {},
+        "enas": {"nodes": 11, "output": "loose"},
+    },
     "tabular": {
         "": {"input_shape": (5,), "outputs": 3},
         "mixed": {
@@ -145,7 +150,7 @@ def test_networks_are_built_wherever_there_is_a_family(case):
 
 
 #: Every kind of data with every space that says it reads them.
-KINDS = ("image", "numbers", "text", "control", "table")
+KINDS = ("image", "numbers", "text", "language", "control", "table")
 PAIRS = [
     (name, kind)
     for name in SPACES

@@ -9,7 +9,7 @@ import pytest
 from evolvent.deliver.export import PREDICTORS
 from evolvent.deliver.script import compose, read_module
 
-KINDS = ("image", "numbers", "text")
+KINDS = ("image", "numbers", "text", "language")
 MAIN = '''"""Print a number.
 
     python main.py
@@ -157,7 +157,8 @@ def test_an_exported_program_imports_the_standard_library_numpy_and_torch(kind):
             imported |= {alias.name.partition(".")[0] for alias in node.names}
         if isinstance(node, ast.ImportFrom):
             imported.add((node.module or "").partition(".")[0])
-    optional = {"PIL"} if kind == "image" else {"pyarrow", "python_calamine"}  # where installed
+    tables = {"pyarrow", "python_calamine"}  # where installed
+    optional = {"image": {"PIL"}, "language": set()}.get(kind, tables)
     assert imported - sys.stdlib_module_names == {"numpy", "torch"} | optional
 
 

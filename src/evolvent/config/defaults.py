@@ -76,7 +76,27 @@ def _for_texts(task: Task) -> dict[str, Any]:
     }
 
 
-_SUGGESTED = {"image": _for_images, "numbers": _for_numbers, "text": _for_texts}
+def _for_language(task: Task) -> dict[str, Any]:
+    return {
+        "batch": 20,
+        "optimizer": "adamw",
+        "lr": 4e-3,
+        "weight_decay": 0.1,
+        "schedule": "one-cycle",
+        "warmup": 0.2,
+        "clip": 0.5,
+        "label_smoothing": 0.0,
+        "dropout": 0.2,
+        "drop_words": 0.1,
+    }
+
+
+_SUGGESTED = {
+    "image": _for_images,
+    "numbers": _for_numbers,
+    "text": _for_texts,
+    "language": _for_language,
+}
 
 
 def adapted(setup: Setup, task: Any) -> dict[str, Any]:

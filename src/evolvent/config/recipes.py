@@ -77,6 +77,8 @@ PLAIN_NETWORK = {"width": 24, "cells": 1, "reduction": "conv"}
 #: Of `asha`: known members and mutations of the best on the lowest rung, each training a whole one.
 KNOWN_FIRST = {"known": True, "sampler": "regularized-evolution", "continue_": False}
 
+LANGUAGE_WIDTH = 200  # of embedding and cell of a language model
+
 #: Of what is delivered by our own defaults, where images and limits allow it: see `resolve`.
 VIEWS: Mapping[str, Settings] = {"image": {"train": {"views": 6}}}
 
@@ -116,6 +118,18 @@ RECIPES = {
         },
         {"text": {"task": {"tokens": "all"}}},
     ),
+    "language": Recipe(
+        "recurrent",
+        "regularized-evolution",
+        "full",
+        "retrain",
+        "recurrent cells of highway nodes, published ones first, then mutations of the best",
+        {
+            "strategy": {"known": True},
+            "estimator": {"width": LANGUAGE_WIDTH},
+            "train": {"share": 0.7, "finalists": 2},
+        },
+    ),
     "random": Recipe(
         "cell201",
         "random",
@@ -123,7 +137,10 @@ RECIPES = {
         "retrain",
         "the control of every comparison",
         {"estimator": PLAIN_NETWORK},
-        VIEWS,
+        {
+            **VIEWS,
+            "language": {"estimator": {"width": LANGUAGE_WIDTH}, "train": {"share": 0.7}},
+        },
     ),
     "amoebanet": Recipe(
         "cell",
@@ -403,6 +420,7 @@ DEFAULT = {
     "image": "stages",
     "numbers": "dense",
     "text": "text",
+    "language": "language",
     "table": "table",
     "control": "neat",
 }

@@ -34,6 +34,7 @@ from ..execute.worker import Job
 from ..network.build import Assembled
 from ..network.cost import params
 from ..network.fit import load, scored
+from ..network.losses import AVERAGED
 from ..types import Result
 from .controls import Controls
 from .ensemble import Gain, Predictions, gain, gain_of_seeds, select
@@ -124,7 +125,8 @@ class Averaging:
     @property
     def _is_asked_for(self) -> bool:
         """Whether there may be one: what is delivered wider than candidates has no other members."""
-        return self.setup.train.ensemble and not self.setup.widens
+        averaged = self.setup.task.loss in AVERAGED
+        return averaged and self.setup.train.ensemble and not self.setup.widens
 
     def _chosen(self, winner: Result) -> dict[str, Any]:
         """Return the choice as it is noted: the members' names and how often each counts."""

@@ -302,8 +302,8 @@ def source(plan: Plan, task: NetworkTask, *, title: str, provenance: str) -> str
     footer = FOOTER.replace(LOAD, LOAD_WITH_VIEWS.format(count=seen)) if seen > 1 else FOOTER
     foot = [PREPROCESS, footer] if task.mean else [footer]
     shape = "T" if getattr(task, "any_length", False) else ", ".join(map(str, task.input_shape))
-    shapes = f"[B, {shape}] -> [B, {task.outputs}]."
-    classes.append(_class(plan.network, plan, shapes))
+    usual = f"[B, {shape}] -> [B, {task.outputs}]."
+    classes.append(_class(plan.network, plan, plan.network.shapes or usual))
     return "\n\n\n".join(part.strip("\n") for part in (head, *classes, *foot)) + "\n"
 
 
@@ -391,7 +391,12 @@ def _class(block: Block, plan: Plan, shapes: str = "") -> str:
     for call in block.calls:
         head, items, tail = _line(call)
         lines += _folded(f"{call.out} = {head}", items, tail, INDENT * 2)
-    return "\n".join([*lines, f"{INDENT * 2}return {block.output}"])
+    lines += [f"{INDENT * 2}return {block.output}"]
+    for name in block.passes:
+        lines += ["", f"{INDENT}def {name}(self, *args: Tensor | int):"]
+        lines += [f'{INDENT * 2}"""As of the module `{block.output}`."""']
+        lines += [f"{INDENT * 2}return self.{block.output}.{name}(*args)"]
+    return "\n".join(lines)
 
 
 def _module(name: str) -> str:

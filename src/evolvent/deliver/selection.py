@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..network.build import Size, plan
-from ..network.cost import Cost, cost
+from ..network.cost import Cost, params_of
 from ..space.plain import Plain
 from ..task import Task
 
@@ -85,7 +85,7 @@ def plain_width(task: Task, size: Size, like: Cost) -> int:
     space = Plain()
 
     def parameters(width: int) -> int:
-        return cost(plan(space, (width,), task, size), task).params
+        return params_of(plan(space, (width,), task, size))
 
     low, high = space.smallest, space.largest
     while low < high:  # the smallest width with at least as many parameters

@@ -34,6 +34,7 @@ FAMILIES = (
     "graph",
     "layers",
     "plain",
+    "recurrent",
     "stages",
     "text",
     "tabular",
@@ -77,6 +78,10 @@ class Size:
         head: ``mean`` or ``max`` of every channel before the classifier, where a family pools
             globally.
         widen: factor of all widths of an architecture whose genes say them (`stages`). [> 0]
+        dropout: of a language model: share of the inputs and outputs of its cell that is left out in
+            training. [0..1)
+        drop_hidden: the same of the state within the cell. [0..1)
+        drop_words: the same of the vocabulary. [0..1)
         views: of every image, whose logits are averaged wherever the network is not trained: 1 is
             off; 2 are the image and its mirror, or itself shifted where a mirrored image loses its
             label; 6 are the image, its mirror, and both shifted by one pixel in two directions, or 3
@@ -93,6 +98,9 @@ class Size:
     head: str = "mean"
     widen: float = 1.0
     views: int = 1
+    dropout: float = 0.0
+    drop_hidden: float = 0.0
+    drop_words: float = 0.0
 
     def __post_init__(self) -> None:
         if self.reduction not in ("residual", "conv"):
@@ -103,6 +111,9 @@ class Size:
             raise SettingError(f"views={self.views!r}: one of {', '.join(map(str, VIEWS))}")
         for name, allowed, rule in (
             ("drop_path", 0 <= self.drop_path < 1, "in [0, 1)"),
+            ("dropout", 0 <= self.dropout < 1, "in [0, 1)"),
+            ("drop_hidden", 0 <= self.drop_hidden < 1, "in [0, 1)"),
+            ("drop_words", 0 <= self.drop_words < 1, "in [0, 1)"),
             ("auxiliary", 0 <= self.auxiliary < math.inf, "at least 0; 0 is off"),
             ("widen", 0 < self.widen < math.inf, "above 0"),
         ):
@@ -110,8 +121,9 @@ class Size:
                 raise SettingError(f"{name}={getattr(self, name)!r}: {rule}")
 
     def bare(self) -> Size:
-        """Return the same size without training-only modules (drop-path, auxiliary head)."""
-        return replace(self, drop_path=0.0, auxiliary=0.0)
+        """Return the same size without what is for training only (dropout, drop-path, auxiliary)."""
+        bare = replace(self, dropout=0.0, drop_hidden=0.0, drop_words=0.0)
+        return replace(bare, drop_path=0.0, auxiliary=0.0)
 
 
 def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
@@ -291,6 +303,8 @@ class Assembled(nn.Module):
                 constructor: Any = MODULES[call.op]
                 self.add_module(call.out, with_fast_gradients(constructor(**values)))
         self.any_size = plan.any_size
+        for name in self.block.passes:
+            setattr(self, name, getattr(self._modules[self.block.output], name))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Run the calls in order; images are [B, C, H, W]."""

@@ -43,7 +43,16 @@ def cost(plan: Plan, data: Data) -> Cost:
     with torch.device("meta"):
         net = Assembled(plan).eval()
         x = torch.empty(1, *data.input_shape)
-    return Cost(params(net), _flops(net, x))
+    if not getattr(data, "successive", False):
+        return Cost(params(net), _flops(net, x))
+    first, second = (_flops(net, x[:, :steps]) for steps in (1, 2))  # all further steps are alike
+    return Cost(params(net), first + (x.shape[1] - 1) * (second - first))
+
+
+def params_of(plan: Plan) -> int:
+    """Return the trainable parameters of the network of `plan`, without a forward pass. [count]"""
+    with torch.device("meta"):
+        return params(Assembled(plan))
 
 
 def params(net: nn.Module) -> int:

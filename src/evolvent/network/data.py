@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..task import Part, Task
 from ..task.portable.ragged import Ragged
+from ..task.portable.running import STREAMS, stream_rows
 from ..types import State
 from .strata import balanced, lengthwise
 
@@ -220,8 +221,35 @@ class Unpadded(Streamed):
         return torch.cat([*(batches[place] for place in places), *last])
 
 
+class Successive(Resident):
+    """Segments of a text: row s of every batch continues row s of the batch before it."""
+
+    def places(self, size: int) -> Iterator[Tensor | slice]:
+        """Yield the places of all segments, in streams side by side; see `stream_rows`."""
+        for rows in stream_rows(len(self), min(size, STREAMS)):
+            yield torch.from_numpy(rows).to(self.device)
+
+    def grouped(
+        self,
+        order: Tensor,
+        size: int,
+        generator: torch.Generator,
+        classes: Tensor | None = None,
+    ) -> Tensor:
+        """Return the segments of `size` streams, batch by batch, from a place that `order` draws.
+
+        A text that is not a multiple of `size` segments long leaves out some of them, others in every
+        pass. Behind its end comes its beginning.
+        """
+        each = len(order) // size
+        steps, streams = torch.arange(each)[:, None], torch.arange(size)[None, :]
+        return ((order[0] + streams * each + steps) % len(order)).flatten()
+
+
 def loader(task: Task, part: Part, *, device: str = "cpu") -> Resident:
     """Return `part` resident on the device where it fits, else streamed to it."""
+    if task.successive:
+        return Successive(task, part, device=device)
     x: object = part.x  # declared as an array
     if isinstance(x, Ragged):
         return Unpadded(task, part, device=device)

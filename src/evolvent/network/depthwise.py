@@ -19,6 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .language import RecurrentCell
+from .recurrent import FastCell
+
 LAST = torch.channels_last
 WIDEST = 3  # columns of a kernel that oneDNN has fast gradients for
 
@@ -85,9 +88,11 @@ def on_cpu(x: Tensor) -> bool:
 
 
 def with_fast_gradients(module: nn.Module) -> nn.Module:
-    """Return `module` with every convolution that `Depthwise` takes, itself included, replaced."""
+    """Return `module` with what `Depthwise` takes, and every recurrent cell, replaced, itself too."""
     if Depthwise.takes(module):
         return Depthwise(module)
+    if isinstance(module, RecurrentCell):
+        return FastCell(module)
     for name, child in module.named_children():
         setattr(module, name, with_fast_gradients(child))
     return module

@@ -6,6 +6,7 @@ the sums alone, so that no outputs are kept and the host is asked once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from ..task import Task
 from ..task.metrics import scale_of_task, score, standard_error
+from ..task.portable.running import IGNORED
 
 
 class Loss(Protocol):
@@ -136,8 +138,61 @@ class SquaredError:
         }
 
 
-ADDITIVE = ("accuracy", "r2")  # metrics that follow from sums over batches
-LOSSES: dict[str, Loss] = {"cross-entropy": CrossEntropy(), "mse": SquaredError()}
+class NextToken:
+    """Language modelling: ``neg-cross-entropy`` of a token [nats], and ``perplexity``.
+
+    Outputs are [B, T, vocabulary], targets tokens [B, T]; a target of -1 is none.
+    """
+
+    def mean(
+        self,
+        outputs: Tensor,
+        y: Tensor,
+        smoothing: float = 0.0,
+        weight: Tensor | None = None,
+        rows: Tensor | None = None,
+    ) -> Tensor:
+        """Return the mean of the negative log-likelihood of a token. [nats]"""
+        told, truth = outputs.flatten(0, 1), y.flatten()
+        how: Any = {"ignore_index": IGNORED, "label_smoothing": smoothing}
+        if rows is None:
+            return F.cross_entropy(told, truth, **how)
+        each = F.cross_entropy(told, truth, reduction="none", **how)
+        return (rows.repeat_interleave(y.shape[1]) * each).sum() / (truth != IGNORED).sum()
+
+    def sums(self, outputs: Tensor, y: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return [right answers, loss, tokens]."""
+        told, truth = outputs.flatten(0, 1).float(), y.flatten()
+        losses = F.cross_entropy(told, truth, ignore_index=IGNORED, reduction="none").double()
+        each = (told.argmax(1) == truth, losses, truth != IGNORED)
+        if rows is None:
+            return torch.stack([values.sum() for values in each])
+        weights = rows.double().repeat_interleave(y.shape[1])
+        return torch.stack([(weights * values).sum() for values in each])
+
+    def metrics(self, sums: Sequence[float], count: float, unit: float) -> dict[str, float]:
+        """Return the score, ``perplexity``, ``bits`` per token, ``accuracy`` and ``loss``."""
+        right, loss, tokens = sums
+        nats = loss / max(1.0, tokens)
+        return {
+            "neg-cross-entropy": -nats,
+            "perplexity": math.exp(min(nats, MOST_NATS)),
+            "bits": nats / math.log(2),
+            "accuracy": right / max(1.0, tokens),
+            "loss": nats,
+        }
+
+
+#: metrics that follow from sums over batches
+ADDITIVE = ("accuracy", "r2", "neg-cross-entropy")
+LOSSES: dict[str, Loss] = {
+    "cross-entropy": CrossEntropy(),
+    "mse": SquaredError(),
+    "next-token": NextToken(),
+}
+#: losses whose outputs for an example can be averaged over networks
+AVERAGED = ("cross-entropy", "mse")
+MOST_NATS = 700.0  # whose exponential is a finite number
 
 
 def class_weights(y: np.ndarray, classes: int, rows: np.ndarray | None = None) -> Tensor:

@@ -49,6 +49,8 @@ class Block:
         calls: in an order in which every variable is set before it is read.
         params: names of the constructor's parameters.
         doc: one line for the reader of the exported source.
+        shapes: of input and output of the forward, for that reader; "" is those of most networks.
+        passes: methods of the module that sets the output, which the network has as well.
     """
 
     name: str
@@ -57,6 +59,8 @@ class Block:
     calls: tuple[Call, ...]
     params: tuple[str, ...] = ()
     doc: str = ""
+    shapes: str = ""
+    passes: tuple[str, ...] = ()
 
     def pruned(self, *, inputs: bool = True) -> Block:
         """Return the block with only the calls and parameters that its output depends on.

@@ -7,9 +7,10 @@ about twenty times per training, which is also when a NaN is noticed.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -295,6 +296,8 @@ class Trainer:
         self.resizes = hyper.resize < 1 and images and getattr(net, "any_size", False)
         self._mean: dict[str, Tensor] = {}  # of the weights and statistics, by `average`
         self._averaged = 0  # steps in it
+        self._carrying = carriers(net)
+        _begin(self._carrying)
         self._ahead: tuple[State, tuple[Tensor, Tensor]] | None = None  # a batch taken early
         self._scheduled: list[Any] = [m for m in net.modules() if hasattr(m, "reach")]
         self._helpers: list[Any] = [m for m in net.modules() if hasattr(m, "offer")]
@@ -326,6 +329,8 @@ class Trainer:
             module.reach(self.done / self.steps)
         x, y = self._ahead[1] if self._ahead else next(self.batches)
         self._ahead = None
+        if self.batches.place == 1:  # of a pass, which begins somewhere else
+            _begin(self._carrying)
         if self.resizes:
             x = smaller(x, scale_at(self.hyper.resize, (self.done - 1) / self.steps))
         loss = self._mixed_loss(forward or self.net, x, y)
@@ -350,6 +355,8 @@ class Trainer:
 
     def finish(self) -> None:
         """Put the averaged weights and statistics into the network, where there are any."""
+        for module in self._carrying:
+            module.carrying, module.carried = False, module.carried[:0]
         if self._averaged:
             self.net.load_state_dict(self._mean, strict=False)
 
@@ -460,6 +467,8 @@ class Trainer:
             state[f"average.{name}"] = value.detach().cpu().numpy().copy()
         if self._averaged:
             state["averaged"] = np.array(self._averaged)
+        for number, module in enumerate(self._carrying):
+            state[f"carried.{number}"] = module.carried.cpu().numpy().copy()
         return state | {"done": np.array(self.done)}
 
     def restore(self, state: State) -> None:
@@ -471,6 +480,9 @@ class Trainer:
             name: torch.from_numpy(np.array(value)).to(self.data.device)
             for name, value in _under("average.", state).items()
         }
+        for number, module in enumerate(self._carrying):
+            carried = torch.from_numpy(np.array(state[f"carried.{number}"]))
+            module.carrying, module.carried = True, carried.to(self.data.device)
         self.optimizer.state.clear()
         weights = dict(self.net.named_parameters())
         for key, value in _under("optimizer.", state).items():
@@ -488,11 +500,41 @@ class Trainer:
 
     def _smoothed(self, logits: Tensor, y: Tensor, rows: Tensor | None) -> Tensor:
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-        if logits.ndim == 3:  # [B, members, outputs], each of which is held against the target
+        if (
+            logits.ndim == 3 and y.ndim == 1
+        ):  # [B, members, outputs], each of which is held against the target
             y = y.repeat_interleave(logits.shape[1])
             rows = None if rows is None else rows.repeat_interleave(logits.shape[1])
             logits = logits.flatten(0, 1)
         return self.loss(logits, y, self.hyper.label_smoothing, rows=rows)
+
+
+def carriers(net: nn.Module) -> list[Any]:
+    """Return the modules that may carry a state from batch to batch.
+
+    Such a module has ``carrying``, whether it does, and ``carried``, the state of every row [B, ...],
+    empty at the beginning.
+    """
+    return [module for module in net.modules() if hasattr(module, "carried")]
+
+
+def _begin(modules: Sequence[Any]) -> None:
+    """Let modules carry their state from here on."""
+    for module in modules:
+        module.carrying, module.carried = True, module.carried[:0]
+
+
+@contextlib.contextmanager
+def carrying(net: nn.Module) -> Iterator[None]:
+    """Let a network carry its state from batch to batch; afterwards it is as it was before."""
+    modules = carriers(net)
+    before = [(module.carrying, module.carried) for module in modules]
+    _begin(modules)
+    try:
+        yield
+    finally:
+        for module, kept in zip(modules, before, strict=True):
+            module.carrying, module.carried = kept
 
 
 def _under(prefix: str, state: State) -> State:
@@ -640,7 +682,7 @@ def seen_of(net: nn.Module, data: Resident, *, batch: int = 250) -> tuple[list[f
     whole = data.task.metric not in ADDITIVE or data.weight is not None
     sums = torch.zeros((), device=data.device)
     kept: list[Kept] = []
-    with torch.inference_mode():
+    with torch.inference_mode(), carrying(net):
         for index in data.places(batch):
             x, y = data.batch(index)
             outputs, rows = net(x), None if data.weight is None else data.weight[index]

@@ -184,7 +184,7 @@ class Task:
 
     Args:
         name: how the user called it.
-        kind: of the inputs: ``"image"``, ``"numbers"`` or ``"text"``.
+        kind: of the inputs: ``"image"``, ``"numbers"``, ``"text"`` or ``"language"``.
         input_shape: of one input as the network sees it; images are (C, H, W), numbers (F,), tokens
             (T,).
         outputs: numbers that the network returns per input; classes: one per class. [count]
@@ -197,12 +197,16 @@ class Task:
         std: per channel, of the training part, after `scale`; never 0. [C]
         scale: raw inputs are divided by this first: 255 for uint8 images. [raw units]
         augment: changes that keep the label: ``flip`` (bool), ``shift`` and ``cutout`` [pixels].
-        loss: ``"cross-entropy"``, or ``"mse"`` for a quantity.
+        loss: ``"cross-entropy"``, ``"mse"`` for a quantity, or ``"next-token"``, whose targets are
+            tokens [N, T] int64, -1 for none.
         metric: the score, higher is better: ``"accuracy"``, a fraction, 0 to 1; ``"r2"``, the share
             of a quantity's variance that is explained, at most 1; or another one of `metrics`.
         vocabulary: number of different tokens; 0 if inputs are not tokens. [count]
         any_length: whether inputs have any number of tokens, `input_shape` being a usual one; then
             tokens may lie at or above `vocabulary`, which are hashes of words outside it.
+        successive: whether every example continues the one before it: segments of one text, in batches
+            whose rows do so too, so that a network may carry its state from batch to batch.
+        told: the sizes of the parts in one line, where examples are not what is counted.
         unit: of a quantity: its standard deviation in the training part. [its own unit]
         seed: of the split.
         note: what a user should know about how the data were read, one line each.
@@ -227,6 +231,8 @@ class Task:
     metric: str = "accuracy"
     vocabulary: int = 0
     any_length: bool = False
+    successive: bool = False
+    told: str = ""
     unit: float = 1.0
     seed: int = 0
     note: tuple[str, ...] = ()
@@ -289,6 +295,7 @@ class Task:
             vocabulary=self.vocabulary,
             mirrored=self.mirrored,
             any_length=self.any_length,
+            successive=self.successive,
             columns=self.columns,
             texts=self.texts,
             counts=self.counts,
@@ -296,6 +303,8 @@ class Task:
 
     def describe(self) -> str:
         """Return the sizes of the parts and the kind of target, in one line."""
+        if self.told:
+            return self.told
         aim = f"{self.outputs} classes" if self.classes else "a quantity"
         return (
             f"{len(self.train):,} training, {len(self.validation):,} validation, "

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field
 
 from ..errors import DataError, SettingError
-from . import AnyTask, Task, control
+from . import AnyTask, Task, control, language
 from .asked import LISTS, Asked, missing_marks
 from .frames import Frame, frame_of_table, is_table, read_frame
 from .memory import NAME, Given
 from .metrics import check_metric, judged, kind_of_metric
 from .portable.forms import READ
-from .portable.unpacking import CELL_COST, PACKED, PACKINGS
+from .portable.unpacking import CELL_COST, PACKED, PACKINGS, plain_name
 
 Kind = Literal["classification", "regression"]
 Texts = list[str | int | float] | str
@@ -44,6 +44,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "skip_broken": bool,
     },
     "text": {**_SPLIT, **_JUDGED, **_TOKENS},
+    "language": {
+        "tokens": Literal["words", "characters"],
+        "vocabulary": Annotated[int, Field(ge=10)],
+        "minimum": Annotated[int, Field(ge=1)],
+        "length": Annotated[int, Field(ge=2, le=1000)],
+        "validation": float,
+        "fraction": float,
+        "test": str,
+    },
     "frame": {
         **_SPLIT,
         **_JUDGED,
@@ -81,6 +90,8 @@ def _form(name: str | Given) -> str:
         return "text"
     if name.startswith("table:"):
         return "table"
+    if language.is_language(name):
+        return "language"
     return "frame" if is_table(name) else "data"
 
 
@@ -93,7 +104,7 @@ def names() -> dict[str, str]:
     """Return name -> description of every built-in and public task."""
     from .named import NAMES
 
-    return NAMES | TEXTS | control.NAMES
+    return NAMES | TEXTS | language.NAMES | control.NAMES
 
 
 def with_columns(
@@ -250,6 +261,8 @@ def _opened(name: str | os.PathLike[str] | Given, settings: Mapping[str, Any]) -
             return load_table(text.removeprefix("table:"), **settings)
         case "text":
             return _imdb(settings)
+        case "language":
+            return language.load(text, **settings)
         case "frame":
             return _from_frame(text, settings)
     from .named import load
@@ -279,8 +292,11 @@ def frame_with_target(name: str | Given, settings: Mapping[str, Any]) -> tuple[F
     frame = _frame(name, settings)
     if target is None:
         listed = ", ".join(list(frame.columns)[:12])
+        running = isinstance(name, str) and plain_name(name).endswith(".txt")
+        hint = f"; or search language:{name}, if it is running text" if running else ""
         raise SettingError(
             f"{frame.source!r} is a table: name the column to predict with {option}, one of {listed}"
+            f"{hint}"
         )
     frame.column(target)
     return frame, target

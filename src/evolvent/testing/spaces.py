@@ -16,6 +16,7 @@ from ..space import Space, key, sample_decisions
 from ..space.drawing import KINDS, Drawing
 from ..types import Arch
 from .common import elsewhere, facts_of, from_json, name_of, require, run_rules
+from .tasks import small_task
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ def space_case(make: Callable[..., Any], task: Any = None, *, network: bool = Tr
         raise AssertionError(str(error)) from error
     of_data = hasattr(make, "of")
     space = _made(make, data, of_data)
-    if task is None:
+    if task is None and getattr(space, "kinds", None) == {"language"}:
+        data = facts_of(small_task("language"))  # no image stands for a running text
+    elif task is None:
         shape = getattr(space, "input_shape", data.input_shape)
         data = replace(data, input_shape=shape)
     return SpaceCase(name, make, space, data, network, of_data)
@@ -305,7 +308,8 @@ def known_members_are_networks(case: SpaceCase) -> None:
         x = torch.empty(2, *case.data.input_shape, device="meta")
         with torch.no_grad():
             shape = tuple(_built(case, arch)(x).shape)
-        wanted = (2, case.data.outputs)
+        steps = case.data.input_shape if case.data.successive else ()
+        wanted = (2, *steps, case.data.outputs)
         require(shape == wanted, f"{name} makes {shape} of 2 inputs, and must make {wanted}")
         with_own_training(Hyperparameters(), case.space, arch)
 

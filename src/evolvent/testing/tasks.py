@@ -9,8 +9,10 @@ import numpy as np
 
 from ..errors import unknown
 from ..task import Part, Task
+from ..task.language import METRIC
+from ..task.portable.running import segments
 
-KINDS = ("image", "numbers", "text", "control", "table")
+KINDS = ("image", "numbers", "text", "language", "control", "table")
 _COUNTS = (72, 24, 24)  # train, validation, test
 
 
@@ -18,7 +20,8 @@ def small_task(kind: str) -> Any:
     """Return a small task.
 
     Args:
-        kind: ``image`` (8 x 8, grey), ``numbers`` (five), ``text`` (eight tokens), ``control`` (XOR) or
+        kind: ``image`` (8 x 8, grey), ``numbers`` (five), ``text`` (eight tokens), ``language``
+            (sentences that repeat), ``control`` (XOR) or
             ``table`` (all pairs of three digits). Classes are three.
 
     Raises:
@@ -32,6 +35,8 @@ def small_task(kind: str) -> Any:
         return load("xor")
     if kind == "table":
         return _table()
+    if kind == "language":
+        return _language()
     rng = np.random.default_rng(0)
     y = np.arange(sum(_COUNTS)) % 3
     x, options = _inputs(kind, y, rng)
@@ -71,6 +76,8 @@ def mislabelled(task: Task) -> Task:
 
 def _wrong(task: Task, y: np.ndarray) -> np.ndarray:
     """Return the next class of every example, or a quantity on the other side of its mean."""
+    if task.successive:
+        return np.where(y < 0, y, (y + 1) % task.outputs)
     found: np.ndarray = (y + 1) % task.outputs if task.classes else -y
     return found
 
@@ -82,6 +89,8 @@ def unlearnable(task: Task) -> Task:
     alone score differently too.
     """
     rng, train, validation = np.random.default_rng(0), task.train, task.validation
+    if task.successive:
+        return _scrambled(task, rng)
     labels = rng.permutation(validation.y)
     if task.classes:
         labels = (rng.random(len(validation)) ** 2 * task.outputs).astype(validation.y.dtype)
@@ -90,6 +99,16 @@ def unlearnable(task: Task) -> Task:
         train=Part(train.x, rng.permutation(train.y)),
         validation=Part(validation.x, labels),
     )
+
+
+def _scrambled(task: Task, rng: np.random.Generator) -> Task:
+    """Return the task with texts of random tokens; some are more frequent in validation."""
+
+    def random(part: Part) -> Part:
+        ids = (rng.random(part.y.size) ** 2 * task.outputs).astype(np.int64)
+        return Part(*segments(ids, task.input_shape[0], 0))
+
+    return dataclasses.replace(task, train=random(task.train), validation=random(task.validation))
 
 
 def _inputs(
@@ -108,6 +127,30 @@ def _inputs(
     tokens = rng.integers(4, 20, (len(y), 8)).astype(np.int32)
     tokens[:, :3] = y[:, None] + 1
     return tokens, {"input_shape": (8,), "vocabulary": 20}
+
+
+def _language() -> Any:
+    """Return a text in which most tokens follow from the one before."""
+    rng = np.random.default_rng(0)
+    ids = np.arange(1000) % 3
+    ids[rng.random(len(ids)) < 0.05] = 0
+    parts = [Part(*segments(each, 8, 0)) for each in np.split(ids, (600, 800))]
+    train, validation, test = parts
+    return Task(
+        "small-language",
+        "language",
+        input_shape=(8,),
+        outputs=3,
+        classes=(),
+        train=train,
+        validation=validation,
+        test=test,
+        loss="next-token",
+        metric=METRIC,
+        vocabulary=3,
+        successive=True,
+        reading={"tokens": "words", "words": [str(each) for each in range(3)]},
+    )
 
 
 def _table() -> Any:

@@ -22,9 +22,10 @@ CALLS = {
     "image": "net(model.preprocess(images))     # images [B, H, W, C] as in the data",
     "numbers": "net(numbers)                      # [B, inputs], as reading.json says",
     "text": "net(tokens)                       # [B, length], as reading.json says",
+    "language": "net(tokens)                       # [B, T]; net.step(tokens, state) one at a time",
     "control": "net(observations)                 # {shape} numbers each",
 }
-READ = ("image", "numbers", "text")  # kinds of data whose raw files predict.py reads
+READ = ("image", "numbers", "text", "language")  # kinds of data whose raw files predict.py reads
 
 GENES = "Its weights are genes: nothing was trained. "
 STARTS = (
@@ -264,6 +265,11 @@ def _errors(card: Card) -> str:
     """Return the errors of a predicted quantity, in its unit."""
     told = card.test_metrics or {}
     text = _uncertainty(card, told)
+    if "perplexity" in told:
+        text += (
+            f" On test the perplexity is {told['perplexity']:.2f} ({told['bits']:.4f} bits per token); "
+            "it can be compared with others of the same vocabulary only."
+        )
     if "rmse" not in told:
         return text
     what = "winner" if card.delivery == "winner" else "network"

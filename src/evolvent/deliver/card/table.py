@@ -116,6 +116,8 @@ def _control_name(card: Card, name: str, control: Control) -> str:
         case "retrained":
             return "the winner's architecture, trained from scratch"
         case "plain":
+            if card.kind == "language":
+                return "an LSTM of one layer"
             what = "dense" if card.kind == "numbers" else "convolutional"
             return f"a plain {what} network, made by hand"
         case "usual":

@@ -48,7 +48,7 @@ def outputs(x: Any) -> Iterator[np.ndarray]:
     if isinstance(x, Ragged):
         yield _in_order(x)
         return
-    net, preprocess = _network()
+    net, preprocess = loaded()
     size = max(1, BATCH // getattr(getattr(net, "views", None), "count", 1))
     for start in range(0, len(x), size):
         with torch.no_grad():
@@ -59,7 +59,7 @@ def outputs(x: Any) -> Iterator[np.ndarray]:
 def _in_order(x: Ragged) -> np.ndarray:
     """Return the outputs of texts [N, outputs], in their order."""
     places = [*x.by_length(BATCH)]
-    net, preprocess = _network()
+    net, preprocess = loaded()
     with torch.no_grad():
         found = [net(preprocess(x[index])).double().numpy() for index in places]
     order = np.concatenate(places)
@@ -69,7 +69,7 @@ def _in_order(x: Ragged) -> np.ndarray:
 
 
 @functools.cache
-def _network() -> tuple[Any, Callable[[np.ndarray], Any]]:
+def loaded() -> tuple[Any, Callable[[np.ndarray], Any]]:
     """Return the network, and what makes its inputs of raw examples."""
     sys.dont_write_bytecode = True  # the folder stays as it is
     spec = importlib.util.spec_from_file_location("model", FOLDER / "model.py")

@@ -3,7 +3,8 @@
 Images: two 3 x 3 convolutions per stage, channels doubled where the size is halved, in the manner of
 VGG with batch norm (Simonyan & Zisserman 2014; Ioffe & Szegedy 2015), with global average pooling.
 Texts: an embedding, one convolution over three words, its largest values (Kim 2014, with one length).
-Numbers: two dense layers.
+Numbers: two dense layers. Running text: a language model of one layer, an LSTM (Hochreiter &
+Schmidhuber 1997) or, of an architecture ``(width, "gru")``, a GRU (Cho et al. 2014).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from ...space import Space
 from ...types import Arch
 from ..build import Data, Size
-from ..plan import Block, Call, Plan, call, windowed
+from ..plan import Block, Call, Plan, Value, call, windowed
 
 
 def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
@@ -20,6 +21,10 @@ def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
     Networks for images use the stages and the stem of `size`, others nothing of it.
     """
     vocabulary = getattr(data, "vocabulary", 0)
+    if getattr(data, "successive", False):
+        kind = arch[1] if len(arch) > 1 else "lstm"
+        doc = f"A plain language model of one layer ({kind.upper()}), made by hand."
+        return language_model(arch[0], data, size, doc, cell=kind)
     if len(data.input_shape) == 3:
         calls, features, what = _convolutions(arch[0], data.input_shape[0], size)
     elif vocabulary:
@@ -30,6 +35,29 @@ def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
     calls.append(call("logits", "Linear", last, in_features=features, out_features=data.outputs))
     doc = f"A plain {what}network, made by hand."
     return Plan((Block("Network", ("x",), "logits", tuple(calls), doc=doc),))
+
+
+def language_model(width: int, data: Data, size: Size, doc: str, **cell: str) -> Plan:
+    """Return a language model of one layer.
+
+    Args:
+        width: of embedding and cell. [count]
+        data: whose vocabulary it has.
+        size: says the dropout.
+        doc: for the reader of its source.
+        cell: arguments of the `LanguageModel` that say its cell.
+    """
+    args: dict[str, Value] = {"vocabulary": data.outputs, "width": width, **cell}
+    dropped = {name: getattr(size, name) for name in ("dropout", "drop_hidden", "drop_words")}
+    args |= {name: share for name, share in dropped.items() if share}
+    line = call("logits", "LanguageModel", "x", **args)
+    block = Block(
+        *("Network", ("x",), "logits", (line,)),
+        doc=doc,
+        shapes=f"[B, T] -> [B, T, {data.outputs}], the logits of the token behind each.",
+        passes=("initial", "step"),
+    )
+    return Plan((block,))
 
 
 def _convolutions(width: int, channels: int, size: Size) -> tuple[list[Call], int, str]:
