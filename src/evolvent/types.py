@@ -30,6 +30,7 @@ NAMED = (
     "mirrored",
     "any_length",
     "columns",
+    "ahead",
 )  # of `Facts`, as its JSON says them
 COUNTED = ("train", "validation", "test", "architectures")  # what a task may have counts of
 Status = Literal["ok", "failed", "refused", "cut"]
@@ -60,10 +61,11 @@ class Facts:
     A run keeps them in its config.yaml, so that what reads the run needs no data.
 
     Args:
-        kind: what a network gets: ``image``, ``numbers``, ``text``; ``control`` is a world to act in,
-            ``table`` a list of measured architectures.
+        kind: what a network gets: ``image``, ``numbers``, ``text``, ``series``; ``control`` is a world
+            to act in, ``table`` a list of measured architectures.
         metric: the name of the score.
-        input_shape: of one input: (C, H, W), (F,), (T,), or (moments, numbers); () is not known.
+        input_shape: of one input: (C, H, W), (F,), tokens (T,), series (C, T), or (moments, numbers);
+            () is not known.
         outputs: numbers that a network returns per input. [count]
         vocabulary: different tokens that inputs are made of; 0 if they are no tokens. [count]
         recurrent: whether an input is less than the whole state of the world.
@@ -73,6 +75,8 @@ class Facts:
         columns: of a table, its inputs in order, as pairs (kind, count): so many ``number``, or so many
             ``flag`` (0 or 1, or a place on a circle), or the inputs of one ``category``, of which one
             is 1; () is not known.
+        ahead: steps after the end of an input that are forecast, the rows being ordered in time; 0
+            is no forecast. [count]
         counts: examples per part, or architectures. [count]
         archs: the architectures of a table. They are no part of the JSON: whoever reads that gives
             those that it knows.
@@ -87,6 +91,7 @@ class Facts:
     mirrored: bool = False
     any_length: bool = False
     columns: tuple[tuple[str, int], ...] = ()
+    ahead: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
     archs: tuple[str, ...] = field(default=(), repr=False, compare=False)
 

@@ -62,6 +62,16 @@ Metric = Annotated[
 Positive = Annotated[
     str | None, typer.Option(help="The class that counts as positive; default the rarer of two.")
 ]
+Series = Annotated[
+    bool, typer.Option("--series", help="Rows are series: columns beside the target are steps.")
+]
+Window = Annotated[
+    int | None, typer.Option(help="Forecast the target from so many rows, in the order of time.")
+]
+Horizon = Annotated[int | None, typer.Option(help="Rows that are forecast; default 1.")]
+Season = Annotated[
+    int | None, typer.Option(help="Rows after which the target comes round; found by itself.")
+]
 Ignore = Annotated[list[str] | None, typer.Option(help="Columns that are left out.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 Workers = Annotated[int | None, typer.Option(help="Processes; default one per core.")]
@@ -161,6 +171,10 @@ def search(
     ignore: Ignore = None,
     metric: Metric = None,
     positive: Positive = None,
+    series: Series = False,
+    window: Window = None,
+    horizon: Horizon = None,
+    season: Season = None,
     budget: Annotated[
         str, typer.Option(help="10m, 200t or 1h,500t; time is the whole wait.")
     ] = "10m",
@@ -201,6 +215,10 @@ def search(
         "ignore": ignore or None,
         "metric": metric,
         "positive": positive,
+        "series": series,
+        "window": window,
+        "horizon": horizon,
+        "season": season,
         "budget": budget,
         "workers": workers,
         "max_params": max_params,

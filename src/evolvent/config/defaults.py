@@ -73,7 +73,16 @@ def _for_texts(task: Task) -> dict[str, Any]:
     }
 
 
-_SUGGESTED = {"image": _for_images, "numbers": _for_numbers, "text": _for_texts}
+def _for_series(task: Task) -> dict[str, Any]:
+    return _for_numbers(task) | {"batch": 64 if len(task.train) >= 1_000 else 32}
+
+
+_SUGGESTED = {
+    "image": _for_images,
+    "numbers": _for_numbers,
+    "text": _for_texts,
+    "series": _for_series,
+}
 
 
 def adapted(setup: Setup, task: Any) -> dict[str, Any]:

@@ -116,6 +116,18 @@ RECIPES = {
         },
         {"text": {"task": {"tokens": "all"}}},
     ),
+    "series": Recipe(
+        "series",
+        "asha",
+        "full",
+        "retrain",
+        "random convolutions, residual ones, autoregression: known networks and mutations of the best",
+        {
+            "strategy": KNOWN_FIRST | {"levels": 2},
+            "estimator": {"aim": 16, "warmup": 0.05},
+            "train": {"share": 0.45, "finalists": 3},
+        },
+    ),
     "random": Recipe(
         "cell201",
         "random",
@@ -403,6 +415,7 @@ DEFAULT = {
     "image": "plain-cells",
     "numbers": "dense",
     "text": "text",
+    "series": "series",
     "table": "table",
     "control": "neat",
 }

@@ -56,7 +56,7 @@ class Full:
 
     gives = frozenset({"score", "weights"})
     needs: frozenset[str] = frozenset()
-    kinds = frozenset({"image", "numbers", "text"})
+    kinds = frozenset({"image", "numbers", "text", "series"})
     stateful = False
 
     def __init__(

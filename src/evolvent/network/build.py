@@ -33,6 +33,7 @@ FAMILIES = (
     "graph",
     "layers",
     "plain",
+    "series",
     "stages",
     "text",
     "tabular",

@@ -22,7 +22,7 @@ class Plain:
     """
 
     family = "plain"
-    kinds = frozenset({"image", "numbers", "text"})
+    kinds = frozenset({"image", "numbers", "text", "series"})
     gives = frozenset({"drawing"})
 
     def __init__(self, *, smallest: int = 2, largest: int = 256) -> None:

@@ -22,9 +22,10 @@ CALLS = {
     "image": "net(model.preprocess(images))     # images [B, H, W, C] as in the data",
     "numbers": "net(numbers)                      # [B, inputs], as reading.json says",
     "text": "net(tokens)                       # [B, length], as reading.json says",
+    "series": "net(series)                       # [B, channels, time], as reading.json says",
     "control": "net(observations)                 # {shape} numbers each",
 }
-READ = ("image", "numbers", "text")  # kinds of data whose raw files predict.py reads
+READ = ("image", "numbers", "text", "series")  # kinds of data whose raw files predict.py reads
 
 GENES = "Its weights are genes: nothing was trained. "
 STARTS = (
