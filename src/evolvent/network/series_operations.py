@@ -173,7 +173,7 @@ class RidgeLinear(nn.Module):
 
     @torch.no_grad()
     def start(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Set the weights from the training rows [N, features] and their targets [N] or [N, outputs]."""
+        """Set the weights from the training rows [N, features] and targets [N] or [N, outputs]."""
         if not self.ridge:
             return
         rows = [(x.double().cpu(), y.cpu()) for x, y in batches]

@@ -320,7 +320,7 @@ class Series:
         if on:
             least = {name: values[0] for name, values in self.values.items()}
             bases.append(least | {"stride": self.values["stride"][-1]})
-        return any(self._fits(self.normal(tuple((base | known).values()))) for base in bases)
+        return any(self._fits(self.normal(tuple({**base, **known}.values()))) for base in bases)
 
     def encode(self, arch: Arch) -> tuple[int, ...]:
         """Return the choices that make up the `normal` form of `arch`."""

@@ -25,9 +25,9 @@ class Part:
 
     Args:
         x: inputs; images are [N, H, W, C], uint8 or float32.
-            numbers are [N, F] float32, series [N, C, T] float32, tokens [N, T] int32. Inputs too large for memory are
-            `rows.Rows`, which are read when they are indexed; texts of different lengths are
-            `portable.ragged.Ragged`, which are padded when they are indexed.
+            numbers are [N, F] float32, series [N, C, T] float32, tokens [N, T] int32. Inputs too large
+            for memory are `rows.Rows`, which are read when they are indexed; texts of different lengths
+            are `portable.ragged.Ragged`, which are padded when they are indexed.
         y: targets; classes are [N] int64 in ``range(outputs)``, quantities [N] float32 in units of
             `Task.unit` from their mean.
     """

@@ -25,7 +25,6 @@ from .numbers import (
     tell_gaps,
 )
 from .portable.dates import seconds_of
-from .portable.features import width
 from .portable.windows import carried, channels, windows
 from .scales import clipped, scale_of
 from .source import Answers
@@ -95,8 +94,8 @@ def forecast_task(
         rows = _ends(test.column(target), _first_known(test, target), window, horizon)
         if not len(rows):
             raise DataError(
-                f"{test.source!r} has {len(test)} rows: a window of {window} and the {horizon} after it "
-                "are needed"
+                f"{test.source!r} has {len(test)} rows: a window of {window} and the {horizon} after "
+                "it are needed"
             )
         given["test"], answers["test"] = later.part(rows), later.answers(rows)
     _check_size(given["training"], frame, window)
@@ -187,7 +186,8 @@ def _in_time(
         rest = rest[rest + horizon <= parts[name][0]]  # whose targets are not of the later part
     if not len(rest):
         raise DataError(
-            f"no window is left to train on: add rows, or lower --window {window} or --horizon {horizon}"
+            f"no window is left to train on: add rows, or lower --window ({window}) or --horizon "
+            f"({horizon})"
         )
     keep = max(1, round(len(rest) * fraction))
     return {"training": rest[-keep:], **parts}

@@ -191,12 +191,12 @@ def with_series(
             f"{given[0]} is for forecasts: say with --window N from how many rows one is made"
         )
     if given:
-        for key, value in {"series": True, "text": None, "kind": "classification"}.items():
-            if found.get(key) and value in (None, found[key]):
-                raise SettingError(
-                    f"--window and --{key.replace('_', '-')}: a forecast is of a quantity, from the "
-                    "rows before it: leave one of them out"
-                )
+        wrong = [key for key in ("series", "text") if found.get(key)]
+        if wrong or found.get("kind") == "classification":
+            raise SettingError(
+                f"--window and --{(*wrong, 'kind classification')[0]}: a forecast is of a quantity, "
+                "from the rows before it: leave one of them out"
+            )
     return found
 
 

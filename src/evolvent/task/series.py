@@ -173,7 +173,7 @@ def _series(where: str, x: np.ndarray) -> np.ndarray:
 
 
 def _ts(file: Path) -> tuple[Images, bool]:
-    """Return the series of a .ts file and of the test file beside it, and whether these are quantities."""
+    """Return the series of a .ts file and of the test file beside it, and whether it has quantities."""
     try:
         with reading(file, ".ts file", "see the format of the UCR archive"):
             train = read_ts(file)

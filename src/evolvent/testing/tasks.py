@@ -19,7 +19,8 @@ def small_task(kind: str) -> Any:
 
     Args:
         kind: ``image`` (8 x 8, grey), ``numbers`` (five), ``text`` (eight tokens), ``series`` (two
-            channels, 16 steps), ``control`` (XOR) or ``table`` (all pairs of three digits). Classes are three.
+            channels, 16 steps), ``control`` (XOR) or ``table`` (all pairs of three digits). Classes are
+            three.
 
     Raises:
         SettingError: for another kind.

@@ -1,4 +1,4 @@
-"""Forecast what follows the last rows of a table with the network of this folder; needs torch and numpy.
+"""Forecast the next rows of a table with the network of this folder; needs torch and numpy only.
 
     python predict.py FILE [--strict] > forecast.csv
 
@@ -32,9 +32,9 @@ def inputs(file: Path, reading: dict[str, Any]) -> np.ndarray:
     columns, odd = {}, []
     for each in (reading["form"], *reading["columns"]):
         cells = column(table, each["name"], file)
-        found = read_column(cells, each)
-        columns[each["name"]] = found.values
-        if (what := misread(cells, found, each)) is not None:
+        read = read_column(cells, each)
+        columns[each["name"]] = read.values
+        if (what := misread(cells, read, each)) is not None:
             odd.append(what)
     for line in misread_lines(odd):
         remark(line, reading)

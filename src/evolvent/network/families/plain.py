@@ -3,8 +3,8 @@
 Images: two 3 x 3 convolutions per stage, channels doubled where the size is halved, in the manner of
 VGG with batch norm (Simonyan & Zisserman 2014; Ioffe & Szegedy 2015), with global average pooling.
 Texts: an embedding, one convolution over three words, its largest values (Kim 2014, with one length).
-Numbers: two dense layers. Series: two residual blocks of convolutions over five steps and the mean of their
-values; of a window that is forecast, two dense layers on all values.
+Numbers: two dense layers. Series: two residual blocks of convolutions over five steps and the
+mean of their values; of a window that is forecast, two dense layers on all values.
 """
 
 from __future__ import annotations

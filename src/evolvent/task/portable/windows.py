@@ -31,7 +31,8 @@ def channels(columns: Mapping[str, np.ndarray], reading: Mapping[str, Any]) -> n
     own = np.clip(carried(columns[reading["target"]]), reading["low"], reading["high"])
     found = [((own - reading["target_mean"]) / reading["target_unit"])[None]]
     if reading["columns"]:
-        others, kept, at = features(columns, reading).T, [], 0
+        others, at = features(columns, reading).T, 0
+        kept: list[int] = []
         for column in reading["columns"]:
             first = at + (column["type"] == "date")
             at += width(column)
