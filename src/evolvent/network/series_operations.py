@@ -209,28 +209,28 @@ class RidgeLinear(nn.Module):
             The second are the errors for every row of the regression without it [N, outputs].
         """
         count, features = x.shape
-        penalties = [count * 10.0**power for power in (-6, -5, -4, -3, -2.5, -2, -1.5, -1, 0, 1)]
+        penalties = [count * 10.0**power for power in (1, 0, -1, -1.5, -2, -2.5, -3, -4, -5, -6)]
         wide = features > count
         values, vectors = torch.linalg.eigh(x @ x.T if wide else x.T @ x)
         values = values.clamp(min=0)
-        if not wide:
-            turned = x @ vectors
-            inner = turned.T @ y
+        if wide:  # the first is that of the mean, which is fitted too
+            values, turned = values[1:], vectors[:, 1:]
         else:
-            turned, inner = vectors, vectors.T @ y
+            turned = x @ vectors
+        inner = turned.T @ y
         best: tuple[float, Tensor, Tensor] | None = None
         for penalty in penalties:
             shrunk = inner / (values + penalty).unsqueeze(1)
             if wide:
-                # the mean is fitted too: its share of every row is 1 / count
-                free = turned.square() @ (penalty / (values + penalty)) - 1 / count
+                free = turned.square() @ (penalty / (values + penalty))
                 error, found = penalty * (turned @ shrunk), x.T @ (turned @ shrunk)
             else:
                 free = 1 - turned.square() @ (1 / (values + penalty)) - 1 / count
                 error, found = y - turned @ shrunk, vectors @ shrunk
-            left_out = error / free.clamp(min=1e-6).unsqueeze(1)
+            left_out = error / free.unsqueeze(1)
             loss = float(left_out.square().mean())
-            if best is None or loss < best[0]:
+            sure = wide or float(free.min()) > 1e-6  # else it is made of rounding errors
+            if best is None or (sure and not loss >= best[0]):
                 best = (loss, found, left_out)
         assert best is not None
         return best[1], best[2]
