@@ -47,7 +47,9 @@ def test_parts_follow_each_other_in_time():
     assert counts["test"] == round(0.15 * 114) and counts["validation"] == round(0.2 * 97)
     assert made.seed == 0 and task(seed=3).fingerprint == task().fingerprint
     kept = task(table(y=np.arange(120.0)), fraction=0.25)
-    assert kept.train.y[-1] > made.train.y[-1] - 0.2  # in units of its own scale: the latest are kept
+    assert (
+        kept.train.y[-1] > made.train.y[-1] - 0.2
+    )  # in units of its own scale: the latest are kept
     assert len(kept.train) == round(0.25 * len(made.train))
 
 
@@ -179,5 +181,3 @@ def test_a_space_of_tables_gets_lags():
     lags = as_lags("data.csv", said, {"numbers", "image"})
     assert lags == {"windows": "lags", **said}
     assert kind_of("data.csv", lags) == "numbers"
-
-
