@@ -90,7 +90,6 @@ def search(
     positive: str | None = None,
     series: bool = False,
     window: int | None = None,
-    horizon: int | None = None,
     season: int | None = None,
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -132,7 +131,6 @@ def search(
             the target are the time steps; arrays are [N, channels, time] or [N, time].
         window: of a table whose rows are in the order of time: rows that a forecast of the target is
             made from. [count]
-        horizon: rows that are forecast; None is 1. [count]
         season: rows after which the target comes round, of a control; None finds out. [count]
         out: the run's folder; None makes a name from the request below ``runs/``.
         settings: part -> name -> value, as ``--set part.name=value``.
@@ -147,7 +145,7 @@ def search(
     data = _task(task)
     name = data if isinstance(data, str) else data.name
     if isinstance(data, str | Given):
-        windows = {"window": window, "horizon": horizon, "season": season}
+        windows = {"window": window, "season": season}
         own = with_series(data, said.get("task", {}), series=series, **windows)
         columns = with_columns(
             data,
@@ -165,9 +163,9 @@ def search(
         columns = as_lags(data, columns, space_kinds(recipe, space, kind_of(data, columns)))
         if columns:
             said["task"] = columns
-    elif series or window or horizon or season:
+    elif series or window or season:
         raise SettingError(
-            "series, window, horizon and season are for files and for data in memory, this is a task "
+            "series, window and season are for files and for data in memory, this is a task "
             "that was opened already: leave them out"
         )
     if isinstance(data, str | Given):

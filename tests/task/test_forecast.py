@@ -159,7 +159,7 @@ def test_numbers_outside_their_rules_are_refused(options, reason):
 @pytest.mark.parametrize(
     ("name", "settings", "said", "reason"),
     [
-        ("data.csv", {}, {"horizon": 3}, "say with --window N"),
+        ("data.csv", {}, {"season": 3}, "say with --window N"),
         ("data.csv", {}, {"window": 5, "series": True}, "--window and --series"),
         ("data.csv", {"kind": "classification"}, {"window": 5}, "--window and --kind class"),
         ("data.csv", {"window": 6}, {"window": 5}, "say it once"),
@@ -173,7 +173,7 @@ def test_options_that_contradict_are_refused(name, settings, said, reason):
 
 
 def test_a_space_of_tables_gets_lags():
-    said = with_series("data.csv", {"target": "y"}, window=5, horizon=None, series=False)
+    said = with_series("data.csv", {"target": "y"}, window=5, season=None, series=False)
     assert said == {"target": "y", "window": 5}
     assert kind_of("data.csv", said) == "series"
     assert as_lags("data.csv", said, {"series"}) == said

@@ -68,7 +68,6 @@ Series = Annotated[
 Window = Annotated[
     int | None, typer.Option(help="Forecast the target from so many rows, in the order of time.")
 ]
-Horizon = Annotated[int | None, typer.Option(help="Rows that are forecast; default 1.")]
 Season = Annotated[
     int | None, typer.Option(help="Rows after which the target comes round; found by itself.")
 ]
@@ -173,7 +172,6 @@ def search(
     positive: Positive = None,
     series: Series = False,
     window: Window = None,
-    horizon: Horizon = None,
     season: Season = None,
     budget: Annotated[
         str, typer.Option(help="10m, 200t or 1h,500t; time is the whole wait.")
@@ -217,7 +215,6 @@ def search(
         "positive": positive,
         "series": series,
         "window": window,
-        "horizon": horizon,
         "season": season,
         "budget": budget,
         "workers": workers,

@@ -34,7 +34,6 @@ _TOKENS = {
 _WHOLE = {"series": bool}
 _WINDOWS = {
     "window": Annotated[int, Field(ge=2)],
-    "horizon": Annotated[int, Field(ge=1)],
     "season": Annotated[int, Field(ge=2)],
     "windows": Literal["sequences", "lags"],
 }
@@ -170,7 +169,7 @@ def with_series(
     Args:
         name: of the task, or data in memory.
         settings: of it.
-        said: ``series``, and of forecasts ``window``, ``horizon`` and ``season``; None or False is not
+        said: ``series``, and of forecasts ``window`` and ``season``; None or False is not
             said.
 
     Raises:
