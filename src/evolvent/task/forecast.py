@@ -194,7 +194,7 @@ def _in_time(
 
 
 def _learnt(seen: Frame, target: str, notes: list[str]) -> dict[str, Any]:
-    """Return what is learnt from the training rows, as plain values; see `portable.windows`."""
+    """Return scales and forms of the columns by the training rows; see `portable.windows`."""
     about = seen.about.get(target)
     form = {"type": "number", "marks": []} if about is None else dict(about.form)
     scale = scale_of(carried(seen.column(target)), target, notes)

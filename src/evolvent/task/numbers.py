@@ -281,7 +281,7 @@ def learnt(frame: Frame, target: str, notes: list[str]) -> dict[str, Any]:
 
 
 def learnt_columns(frame: Frame, target: str, notes: list[str]) -> dict[str, Any]:
-    """Return what `learnt` does of the columns beside the target, of which there may be none.
+    """Return the preprocessing as `learnt` does, where there may be no column beside the target.
 
     Raises:
         DataError: if the numbers of a column cannot be told.
