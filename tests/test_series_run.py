@@ -52,7 +52,7 @@ def test_a_forecast_from_a_file_to_the_next_value(load, tmp_path, recipe):
         **columns,
     )
     card = run.card
-    assert card["kind"] == ("series" if recipe is None else "numbers")
+    assert card["data"]["kind"] == ("series" if recipe is None else "numbers")
     assert card["parity_max_abs_diff"] < 1e-4
     assert {"last-value", "seasonal-naive", "boosted-trees"} <= card["baselines"].keys()
     told = predicted(run, file)
