@@ -60,6 +60,7 @@ from .task.memory import NAME, frame_of_array, pandas_frame, typed_labels
 from .task.metrics import check_metric, judged
 from .task.numbers import inputs, measured, prepared, tell_gaps
 from .task.opening import SETTINGS
+from .task.portable.bounds import bounds
 from .task.portable.features import width as width_of
 from .task.portable.ragged import Ragged
 from .task.portable.raw import RawTable
@@ -275,7 +276,8 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
     def _keep(self, run: Run, task: Task) -> None:
         """Take over the network that a run found."""
         setup, self.card_ = run.setup, run.card
-        self.reading_ = dict(task.reading)
+        told = json.loads((run.folder / "best" / "reading.json").read_text("utf-8"))
+        self.reading_ = dict(task.reading) | {k: told[k] for k in ("interval",) if k in told}
         self.design_ = {
             "space": setup.parts.space.name,
             "settings": dict(setup.parts.space.settings),
@@ -464,10 +466,28 @@ class EvolventRegressor(RegressorMixin, _Evolvent):  # type: ignore[misc]
             raise DataError(f"y is {numbers[0]:g} in every row: there is nothing to learn from it")
         return numbers
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the quantity of every row [N], in its own unit."""
+    def predict(self, X: Any, interval: float | None = None) -> np.ndarray:
+        """Return the quantity of every row [N], in its own unit.
+
+        Args:
+            X: the rows.
+            interval: share of such rows whose true value lies between two bounds, which are returned
+                too: [N, 3], the quantity, the lower and the upper bound. (0..1)
+
+        Raises:
+            ValueError: for an interval that the rows held out in `fit` are too few for.
+        """
         found: np.ndarray = self._outputs(X)[:, 0]
-        return found * float(self.reading_["target_unit"]) + float(self.reading_["target_mean"])
+        found = found * float(self.reading_["target_unit"]) + float(self.reading_["target_mean"])
+        if interval is None:
+            return found
+        if self.reading_.get("interval") is None:
+            raise ValueError(
+                "interval: no errors of held-out rows are known, because `fit` had no time left for "
+                "them: give it a larger budget"
+            )
+        low, high = bounds(self.reading_["interval"], interval)
+        return np.stack([found, found + low, found + high], axis=1)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ NAMED = (
     "any_length",
     "columns",
     "ahead",
+    "texts",
 )  # of `Facts`, as its JSON says them
 COUNTED = ("train", "validation", "test", "architectures")  # what a task may have counts of
 Status = Literal["ok", "failed", "refused", "cut"]
@@ -74,7 +75,9 @@ class Facts:
             words outside the vocabulary have tokens above it.
         columns: of a table, its inputs in order, as pairs (kind, count): so many ``number``, or so many
             ``flag`` (0 or 1, or a place on a circle), or the inputs of one ``category``, of which one
-            is 1; () is not known.
+            is 1; () is not known. Of a text it is the length alone, a ``number``.
+        texts: tokens of each column of texts beside others. Each stands behind the length of the text,
+            and these behind all other inputs. [count]
         ahead: steps after the end of an input that are forecast, the rows being ordered in time; 0
             is no forecast. [count]
         counts: examples per part, or architectures. [count]
@@ -92,12 +95,13 @@ class Facts:
     any_length: bool = False
     columns: tuple[tuple[str, int], ...] = ()
     ahead: int = 0
+    texts: tuple[int, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     archs: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one input.
+        """The shape of one input as a space sees it, without the tokens of `texts`.
 
         Raises:
             SettingError: if it is not known.
@@ -107,6 +111,8 @@ class Facts:
                 f"the shape of the inputs is not known of this task, of kind {self.kind}: a table has "
                 "none, use --space listed; a run that does not say it is of an earlier version"
             )
+        if self.texts:
+            return (self.input_shape[0] - sum(self.texts),)
         return self.input_shape
 
     def to_json(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..task.frames import Frame
 from ..task.numbers import inputs, learnt
+from ..task.portable.features import tokens_at
 
 ROWS, EACH, AT_LEAST = 512, 12, 300  # rows in all, of one value, and of all where values are few
 
@@ -60,7 +61,10 @@ def drawn(frame: Frame, target: str, rng: np.random.Generator) -> Rows:
         rows = order[start : start + 3]
         part[rows] = rng.permutation(3)[: len(rows)]
     own = part == 0
-    x = inputs(some, learnt(some.rows(own), target, []))
+    reading = learnt(some.rows(own), target, [])
+    x = inputs(some, reading)
+    for tokens in reversed(tokens_at(reading)):  # of texts their length is enough here
+        x = np.delete(x, tokens, axis=1)
     mean, unit = y[own].mean(), y[own].std() or 1.0
     return Rows(x, place, (values - mean) / unit, frequencies(place[own], len(values)), part)
 

@@ -22,7 +22,7 @@ from .genome import Genome
 from .regularisers import Auxiliary, DropPath
 from .series_operations import SERIES
 from .tables import TABLES
-from .text_operations import HashedBag, MaskedConv1d, MaskedGRU, TokenWindow
+from .text_operations import HashedBag, MaskedConv1d, MaskedGRU, TextBag, TokenWindow
 
 
 class ConvBN(nn.Sequential):
@@ -627,6 +627,7 @@ MODULES: dict[str, type[nn.Module]] = {
         MaskedConv1d,
         MaskedGRU,
         HashedBag,
+        TextBag,
         Genome,
         DropPath,
         Auxiliary,

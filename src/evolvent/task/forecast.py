@@ -15,7 +15,9 @@ import numpy as np
 
 from ..errors import DataError, SettingError
 from . import Part, Task
+from .files import some
 from .frames import Frame
+from .mixed import is_text
 from .numbers import (
     MOST_FEATURES,
     check_quantity,
@@ -195,6 +197,7 @@ def _in_time(
 
 def _learnt(seen: Frame, target: str, notes: list[str]) -> dict[str, Any]:
     """Return scales and forms of the columns by the training rows; see `portable.windows`."""
+    seen = _without_texts(seen, target, notes)
     about = seen.about.get(target)
     form = {"type": "number", "marks": []} if about is None else dict(about.form)
     scale = scale_of(carried(seen.column(target)), target, notes)
@@ -209,6 +212,26 @@ def _learnt(seen: Frame, target: str, notes: list[str]) -> dict[str, Any]:
         "high": _finite(scale["high"]),
         **learnt_columns(seen, target, notes),
     }
+
+
+def _without_texts(seen: Frame, target: str, notes: list[str]) -> Frame:
+    """Return the table without columns of free text, which is noted."""
+    texts = [
+        name
+        for name, column in seen.columns.items()
+        if name != target and column.dtype.kind == "O" and _is_free(seen, name)
+    ]
+    if not texts:
+        return seen
+    notes.append(f"columns of free text are left out of windows: {some(texts)}")
+    return dataclasses.replace(
+        seen, columns={name: each for name, each in seen.columns.items() if name not in texts}
+    )
+
+
+def _is_free(seen: Frame, name: str) -> bool:
+    about = seen.about.get(name)
+    return (about is None or about.form["type"] == "category") and is_text(seen.column(name))
 
 
 def _finite(bound: float) -> float:

@@ -18,6 +18,7 @@ from ..errors import DataError
 from . import Part, Task
 from .files import some
 from .frames import About, Frame, missing, with_labels
+from .mixed import cells_of, is_text, textual
 from .portable.columns import CATEGORIES as TEXTS
 from .portable.columns import NUMBERS
 from .portable.dates import DAY, ORDERS, cycles_of, seconds_of
@@ -48,6 +49,7 @@ def numbers_task(
     seed: int = 0,
     validation: float = 0.2,
     fraction: float = 1.0,
+    texts: Sequence[str] = (),
 ) -> Task:
     """Return the task of predicting one column of a table from the others.
 
@@ -60,6 +62,8 @@ def numbers_task(
         seed: of the split between training and validation.
         validation: share of the rows to validate on, of those that are not test. (0..0.5]
         fraction: share of the remaining training rows to keep. (0..1]
+        texts: columns that are read as texts, whatever their cells look like; of the others the cells
+            decide.
 
     Raises:
         DataError: if the table cannot be used.
@@ -90,6 +94,7 @@ def numbers_task(
         notes=notes,
         seed=seed,
         test=None if other is None or y_test is None else (other, y_test),
+        texts=texts,
     )
 
 
@@ -104,6 +109,7 @@ def prepared(
     notes: list[str],
     seed: int,
     test: tuple[Frame, np.ndarray] | None = None,
+    texts: Sequence[str] = (),
 ) -> Task:
     """Return the task of a table whose target is known and whose rows are in parts.
 
@@ -117,12 +123,14 @@ def prepared(
         notes: what a user should know; gets a line for whatever else there is.
         seed: of the split.
         test: another table and its target, which are the test part.
+        texts: columns that are read as texts, as of `numbers_task`.
 
     Raises:
         DataError: if the table cannot be used.
     """
     training = frame.rows(parts["training"])
-    reading = {"kind": "numbers", "target": target, **learnt(training, target, notes)}
+    own = learnt(training, target, notes, texts=texts)
+    reading = {"kind": "numbers", "target": target, **own}
     remember_categories(reading["columns"], frame)
     reading |= {"file": dict(frame.how)} if frame.how else {}
     scale: dict[str, float] = {"mean": 0.0, "unit": 1.0}
@@ -258,20 +266,25 @@ def _marks(gaps: Mapping[str, int]) -> str:
 # ---- the columns ---------------------------------------------------------------------------------
 
 
-def learnt(frame: Frame, target: str, notes: list[str]) -> dict[str, Any]:
+def learnt(
+    frame: Frame, target: str, notes: list[str], *, texts: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the preprocessing of every column, fitted to the training rows, as plain values.
 
     Numbers: the median that replaces a missing one, mean and standard deviation (of the values that
     are not wild), and whether an input of its own marks a missing one. Dates: the same of the time
     since the first, and what comes round. Texts: the categories that have an input each, and whether
     the rare ones share one or many are hashed. Columns without information are left out. With each
-    stands the form by which its cells are read.
+    stands the form by which its cells are read. Columns of texts come last.
 
     Raises:
-        DataError: if no column is left, or the numbers of one cannot be told.
+        DataError: if no column is left, the numbers of one cannot be told, or a column of texts is not
+            there.
     """
-    found = learnt_columns(frame, target, notes)
-    inputs = sum(width(column) for column in found["columns"])
+    for name in texts:
+        frame.column(name)
+    found = learnt_columns(frame, target, notes, texts)
+    inputs = sum(1 if each["type"] == "text" else width(each) for each in found["columns"])
     if not 0 < inputs <= MOST_FEATURES:
         raise DataError(
             f"{frame.source!r} gives {inputs:,} inputs besides {target!r}, 1 to {MOST_FEATURES:,} are "
@@ -280,27 +293,36 @@ def learnt(frame: Frame, target: str, notes: list[str]) -> dict[str, Any]:
     return found
 
 
-def learnt_columns(frame: Frame, target: str, notes: list[str]) -> dict[str, Any]:
+def learnt_columns(
+    frame: Frame, target: str, notes: list[str], texts: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the preprocessing as `learnt` does, where there may be no column beside the target.
 
     Raises:
         DataError: if the numbers of a column cannot be told.
     """
-    columns = []
+    columns: list[dict[str, Any]] = []
     left: dict[str, list[str]] = {"empty": [], "constant": [], "names": []}
     for name, column in frame.columns.items():
         if name == target:
             continue
         about = frame.about.get(name)
+        if name in texts:
+            columns.append(textual(name, *cells_of(frame, name), notes))
+            continue
         if about is not None and about.conflict:
             raise DataError(f"{frame.source!r}: {about.conflict}")
         form = _form(column, about)
+        if form["type"] == "category" and is_text(column):
+            columns.append(textual(name, column.tolist(), list(form["marks"]), notes))
+            continue
         found, why = _learnt_column(name, column, form, notes)
         if found is None:
             left[why].append(name)
         else:
             columns.append({**form, **found})
     _tell_left(left, notes)
+    columns.sort(key=lambda each: each["type"] == "text")
     return {"clip": CLIP, "columns": columns}
 
 
@@ -429,6 +451,10 @@ def inputs(frame: Frame, reading: Mapping[str, Any]) -> np.ndarray:
     Raises:
         DataError: if the table has not all of its columns.
     """
-    return features(
-        {each["name"]: frame.column(each["name"]) for each in reading["columns"]}, reading
-    )
+    columns = {}
+    for each in reading["columns"]:
+        name, column = each["name"], frame.column(each["name"])
+        if each["type"] == "text":
+            column = np.array(cells_of(frame, name)[0], object)
+        columns[name] = column
+    return features(columns, reading)

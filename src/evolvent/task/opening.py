@@ -58,6 +58,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **_TOKENS,
         "target": str,
         "text": str,
+        "texts": Texts,
         "kind": Kind,
         **_WHOLE,
         **_WINDOWS,
@@ -190,7 +191,7 @@ def with_series(
             f"{given[0]} is for forecasts: say with --window N from how many rows one is made"
         )
     if given:
-        wrong = [key for key in ("series", "text") if found.get(key)]
+        wrong = [key for key in ("series", "text", "texts") if found.get(key)]
         if wrong or found.get("kind") == "classification":
             raise SettingError(
                 f"--window and --{(*wrong, 'kind classification')[0]}: a forecast is of a quantity, "
@@ -427,6 +428,7 @@ def _frame(name: str | Given, settings: Mapping[str, Any]) -> Frame:
     free.
     """
     written = [settings[key] for key in ("target", "text") if key in settings]
+    written += _named(settings.get("texts", ()))
     asked = Asked.of(settings)
     stamp = (*_stamp(name), str(written), repr(asked), *(settings.get(key) for key in _READ))
     same = _KEPT.get("name") is name or (isinstance(name, str) and _KEPT.get("name") == name)
@@ -482,11 +484,20 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
     other = None if test is None else read_frame(test, **read, like=frame)
     title = name.name if isinstance(name, Given) else name
     tokens = {key: given.pop(key) for key in _TOKENS if key in given}
+    texts = _named(given.pop("texts", ()))
+    if target in (text, *texts):
+        raise SettingError(f"--text {target} and --target {target}: two columns are needed")
     if text is not None:
+        beside = f"--set task.texts={','.join(dict.fromkeys((*texts, text)))}, without --text"
         if kind == "regression":
-            raise SettingError("--text and --kind regression: texts are sorted into classes")
-        if text == target:
-            raise SettingError(f"--text {text} and --target {target}: two columns are needed")
+            raise SettingError(
+                f"--text and --kind regression: texts alone are sorted into classes; {beside}, reads "
+                "texts beside the other columns, for quantities too"
+            )
+        if texts:
+            raise SettingError(
+                f"--text {text} reads that column alone: {beside}, reads all of them"
+            )
         return text_task(title, frame, text=text, target=target, test=other, **split, **tokens)
     whole = given.pop("series", False)
     if window:
@@ -504,8 +515,15 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
     if whole:
         from .series import series_of_table
 
+        if texts:
+            raise SettingError("task.texts and --series: series are of numbers, leave one out")
         return series_of_table(title, frame, target=target, kind=kind, test=other, **split)
-    return numbers_task(title, frame, target=target, kind=kind, test=other, **split)
+    return numbers_task(title, frame, target=target, kind=kind, test=other, texts=texts, **split)
+
+
+def _named(columns: str | Sequence[str]) -> list[str]:
+    """Return names of columns: a list, or one text with commas between."""
+    return columns.split(",") if isinstance(columns, str) else [str(each) for each in columns]
 
 
 def _with_numbers(
