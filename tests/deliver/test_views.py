@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.conftest import make_toy
@@ -12,8 +12,10 @@ from evolvent import search
 from evolvent.deliver import timing
 from evolvent.deliver.card import Card, page
 from evolvent.deliver.controls import Controls
+from evolvent.deliver.finals import Delivery
 from evolvent.deliver.timing import Lengths, Timing
 from evolvent.engine.limits import Limits
+from evolvent.engine.store import Store
 from evolvent.execute.worker import READING, Job, Spec, fit_for
 from evolvent.network.build import Size, plan
 from evolvent.network.cost import cost
@@ -202,6 +204,23 @@ def test_a_short_delivery_has_fewer_views(task, monkeypatch, share, count):
     )  # per example, by training
     monkeypatch.setattr(timing, "pace", lambda *args, **options: each)
     assert lengths.views(winner, 3) == count
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(4000.0, 6), (400.0, 2)])
+def test_what_learns_from_unshifted_images_alone_sees_no_shifted_ones(
+    task, monkeypatch, tmp_path, seconds, count
+):
+    """Its final training has time for 20 epochs, or for 2; images are shifted from 15 on."""
+    setup, winner = settled(task, budget="2h"), Result(Candidate(0, ARCH), 0.5)
+    setup = setup.having(setup.parts, setup.train.having(views=6))
+    monkeypatch.setattr(Lengths, "views", lambda self, result, networks: 6)
+    monkeypatch.setattr(Lengths, "epoch", lambda self, result: 100.0)
+    store, absent = Store(tmp_path / "run.db", write=True), cast(Any, None)
+    delivery = Delivery(store, absent, setup, absent, 4, seconds, absent)
+    delivery.timing, delivery.results = Timing(seconds, 7200.0, cold=False), [winner]
+    assert delivery._with_views(winner).train.network.size.views == count
+    assert store.meta("views") == count
+    store.close()
 
 
 def test_a_run_delivers_its_network_with_views_and_says_so(task, tmp_path):

@@ -62,6 +62,19 @@ def test_without_folds_it_answers_as_full_does(packs):
         assert (evaluation.result.seed, evaluation.result.params) == (alone.seed, alone.params)
 
 
+def test_classes_have_their_weights_as_full_gives_them():
+    task = replace(TASK, train=Part(TASK.train.x[:48], np.sort(TASK.train.y)[:48]))
+    hyper = Hyperparameters(class_weight="balanced")
+    asked = [candidate(id, rate=rate) for id, rate in enumerate((0.5, 1.0))]
+    found = Packed(SPACE, task, folds=0, hyper=hyper).evaluate_many([(each, {}) for each in asked])
+    full = Full(SPACE, task, hyper=hyper)
+    plain = Full(SPACE, task)
+    for each, evaluation in zip(asked, found, strict=True):
+        alone = answer(full.evaluate(each, {}).result)
+        assert answer(evaluation.result) == pytest.approx(alone, abs=1e-5)
+        assert answer(plain.evaluate(each, {}).result) != pytest.approx(alone, abs=1e-3)
+
+
 def test_candidates_of_one_shape_are_one_pack_whatever_stands_between(packs):
     asked = [
         candidate(0),

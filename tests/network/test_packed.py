@@ -135,7 +135,13 @@ def test_nothing_is_learnt_in_no_epochs():
 def test_what_cannot_be_packed_is_told():
     made = member(arch(), 0)
     assert takes(made.net, made.hyper)
-    for wrong in ({"optimizer": "muon"}, {"clip": 1.0}, {"mixup": 0.2}, {"precision": "bfloat16"}):
+    for wrong in (
+        {"optimizer": "muon"},
+        {"clip": 1.0},
+        {"mixup": 0.2},
+        {"precision": "bfloat16"},
+        {"class_weight": "balanced"},
+    ):
         assert not takes(made.net, replace(made.hyper, **wrong))
     made.net.add_module("strange", torch.nn.Bilinear(2, 2, 2))
     assert not takes(made.net, made.hyper)

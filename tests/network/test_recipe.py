@@ -11,6 +11,7 @@ from torch import nn
 
 from evolvent.deliver.export import export
 from evolvent.errors import SettingError
+from evolvent.network import data as network_data
 from evolvent.network.build import Size, build, plan
 from evolvent.network.data import Resident
 from evolvent.network.fit import state_of
@@ -56,7 +57,7 @@ def data(task):
 def trainer(task, data, *, steps=12, **changes):
     net = build(Plain(), (4,), task, Size(stages=2), seed=0)
     hyper = dataclasses.replace(HYPER, **changes)
-    return Trainer(net, data, steps=steps, hyper=hyper, seed=3)
+    return Trainer(net, data, steps=steps, hyper=hyper, seed=3, shift=True)
 
 
 def test_singular_values_become_about_one():
@@ -125,6 +126,22 @@ def test_every_image_is_mirrored_in_every_second_epoch(task, data):
     assert {-1, 1} <= set(mirrored[0].tolist())
     both = (mirrored[0] != 0) & (mirrored[2] != 0)
     assert torch.equal(mirrored[0][both], mirrored[2][both])
+
+
+def test_images_are_shifted_in_trainings_that_are_long_enough_alone(task, data, monkeypatch):
+    seen: list[int] = []
+    shifted = network_data._shifted
+
+    def noted(x, pixels, generator):
+        seen.append(pixels)
+        return shifted(x, pixels, generator)
+
+    monkeypatch.setattr(network_data, "_shifted", noted)
+    net = build(Plain(), (4,), task, Size(stages=2), seed=0)
+    hyper = dataclasses.replace(HYPER, shift=1, shift_from=2.0)
+    for epochs in (1.0, 3.0):
+        train(net, data, epochs=epochs, hyper=hyper, seed=0)
+        assert set(seen) == (set() if epochs < 2 else {1})
 
 
 def test_images_are_mirrored_only_where_the_task_allows_it(toy):

@@ -98,7 +98,7 @@ RECIPES = {
         "known networks and mutations of the best, halved in equal seconds",
         {
             "strategy": KNOWN_FIRST | {"levels": 2},
-            "estimator": {"equal": "seconds", "aim": 12},
+            "estimator": {"equal": "seconds", "aim": 12, "shift_from": 8},
             "train": {"share": 0.8, "finalists": 2},
         },
         VIEWS,

@@ -31,6 +31,7 @@ from ..errors import EvolventError, RunError
 from ..execute import Executor
 from ..execute.worker import Job
 from ..network.build import Size
+from ..network.fit import with_own_training
 from ..ranking import distinct, rung, simplest
 from ..space import key
 from ..types import Arch, Result
@@ -47,6 +48,7 @@ CHOICE_AND_FINAL = (
 )
 NARROWER = (1.0, 0.84, 0.71, 0.59, 0.5, 0.42, 0.35, 0.0)  # of the width, each 1.4 times as fast
 CONTROLS_MOST = 0.25  # of the core-seconds of the delivery: controls of thin networks
+UNSHIFTED = 2  # views without shifts: an image and its mirror
 SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
 NO_TIME = "no time was left for a final training as long as theirs"
 
@@ -194,6 +196,7 @@ class Delivery:
                 left = (1 - CONTROLS_MOST) * max(0.0, self.timing.left)
                 if example * lengths.everything * wanted <= left:
                     break
+            self.store.note("epoch", example * lengths.everything)
             self.store.note("widen", widen)
             self.store.note("look", equal.look(best))
         return setup.having(setup.parts, setup.train.having(widen=widen))
@@ -201,7 +204,9 @@ class Delivery:
     def _with_views(self, best: Result) -> Setup:
         """Return the setup with fewer views of an image where there is no time to read test in all.
 
-        What the user asked for stands. A delivery that was stopped goes on with those it began with.
+        A network that learnt from unshifted images alone does not see shifted ones, which can be worse
+        than none. What the user asked for stands. A delivery that was stopped goes on with those it
+        began with.
         """
         setup, wanted = self.setup, self.setup.train.network.size.views
         if wanted == 1 or self.seconds is None or "views" in setup.request.said("train"):
@@ -210,13 +215,21 @@ class Delivery:
         if views is None:
             lengths = Lengths(self.store, setup, self.workers, self.timing)
             controls = Controls(self.store, setup, self.results, best.candidate.arch).count
-            views = lengths.views(
-                best, 1 if setup.widens else 1 + controls
-            )  # thin ones cost little
+            networks = 1 if setup.widens else 1 + controls  # thin ones cost little
+            views = lengths.views(best, networks)
+            if views > UNSHIFTED and not self._shifts(best, lengths.roughly(best, networks)):
+                views = UNSHIFTED if setup.task.mirrored else 1
             self.store.note("views", views)
         if views == wanted:
             return setup
         return setup.having(setup.parts, setup.train.having(views=views))
+
+    def _shifts(self, result: Result, epochs: float) -> bool:
+        """Whether a final training of so many epochs shifts its images."""
+        network = self.setup.train.network
+        hyper = with_own_training(network.hyper, self.setup.space, result.candidate.arch)
+        pixels = self.setup.task.augment.get("shift", 0) if hyper.shift is None else hyper.shift
+        return bool(hyper.augment and pixels and epochs >= hyper.shift_from)
 
     @property
     def _count(self) -> int:

@@ -198,6 +198,20 @@ class Lengths:
 
     # -- lengths ---------------------------------------------------------------------------------
 
+    def roughly(self, result: Result, networks: int) -> float:
+        """Return about how long the final training will be, before it is planned. [epochs]
+
+        Args:
+            result: a typical candidate.
+            networks: that are trained at the end. [count]
+        """
+        if (known := self.unclocked) is not None:
+            return known
+        measured = self.store.meta("epoch")
+        epoch = self.epoch(result) if measured is None else float(measured)
+        rounds = math.ceil(networks / self.workers)
+        return min((1 - SLACK) * max(0.0, self.timing.left) / max(1e-9, rounds * epoch), self.most)
+
     def choice(self, slowest: float | None, *, finalists: int, finals: int) -> float:
         """Return the epochs of the finalists' training, half of what the final one may become.
 

@@ -59,8 +59,8 @@ class Hyperparameters:
             next 30 %; 1 is off. Left off where a network does not take images of any size. (0..1]
         flip: ``random`` mirrors every image at random, ``alternate`` every second time, ``none`` never,
             where the task allows mirroring; None is the task's own.
-        shift: largest shift of images, in trainings of any length; None is the task's own, in a
-            training that is long enough (`shift_from`). [pixels]
+        shift: largest shift of images in a training that is long enough (`shift_from`); None is the
+            task's own. [pixels]
         erase: probability of filling a random rectangle of an image with noise. [0..1]
         mixup: alpha of the Beta distribution by which pairs of examples are mixed; 0 is off. [>= 0]
         average: share of the training, at its end, over which weights are averaged; the mean is
@@ -267,7 +267,7 @@ class Trainer:
             shift=shift,
             cutout=hyper.cutout,
             flip=hyper.flip,
-            pixels=hyper.shift,
+            pixels=hyper.shift if shift else 0,
             erase=hyper.erase,
         )
         images = len(data.task.input_shape) == 3
