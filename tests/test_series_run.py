@@ -3,6 +3,7 @@
 import csv
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def load(tmp_path_factory):
 @pytest.mark.parametrize("recipe", [None, "dense"])
 def test_a_forecast_from_a_file_to_the_next_value(load, tmp_path, recipe):
     file, _ = load
-    columns = {"target": "load", "window": 24}
+    columns: dict[str, Any] = {"target": "load", "window": 24}
     run = ev.search(
         str(file),
         recipe=recipe,
@@ -75,7 +76,7 @@ def test_a_prediction_is_what_the_network_says_of_the_last_window(load, tmp_path
     from evolvent.task.opening import open_task
 
     file, _ = load
-    task = open_task(str(file), {"target": "load", "window": 24})
+    task: Any = open_task(str(file), {"target": "load", "window": 24})
     space = make_space("series", task.facts, {})
     made = plan(space, space.known(task.facts)["convolutions"], task, Size())
     torch.manual_seed(0)

@@ -38,7 +38,7 @@ def test_the_bank_gives_shares_above_thresholds_and_the_largest_value():
     torch.manual_seed(0)
     bank, x = KernelBank(2, 20, 5, thresholds=2), series()
     bank.start([(x, torch.zeros(6))])
-    values, thresholds = bank.filtered(x, 0), bank.threshold0
+    values, thresholds = bank.filtered(x, 0), bank.get_buffer("threshold0")
     found = bank.features(x)
     count = len(thresholds)
     shares = (values > thresholds[:, :1]).float().mean(2)

@@ -1,5 +1,7 @@
 """Whole series: arrays, tables of time steps, .ts files; scales, gaps, refusals."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.task.helpers import refusal
@@ -92,7 +94,7 @@ def test_a_table_of_time_steps(tmp_path):
     header = ",".join(["kind", *(f"t{step}" for step in range(12))])
     file.write_text("\n".join([header, *lines]) + "\n")
     settings = {"target": "kind", "series": True, "kind": "classification"}
-    made = open_task(str(file), settings)
+    made: Any = open_task(str(file), settings)
     assert made.facts.input_shape == (1, 12) and made.kind == "series"
     assert made.classes == ("a", "b", "c")
     assert unnamed_kind(str(file), {"target": "kind", "series": True})
