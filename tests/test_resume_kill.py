@@ -13,7 +13,7 @@ from tests.helpers_cli import PATIENCE, TINY, evolvent, start
 import evolvent as ev
 from evolvent.config.recipes import RECIPES
 from evolvent.engine.store import Store
-from evolvent.registry import find
+from evolvent.registry import find, kinds_of
 from evolvent.types import Candidate, Result
 
 pytestmark = pytest.mark.timeout(1200)
@@ -169,7 +169,10 @@ FEW = (
     *("--set", "train.onnx=false"),
 )
 IMAGES = [
-    name for name, recipe in RECIPES.items() if "image" in find("estimator", recipe.estimator).kinds
+    name
+    for name, recipe in RECIPES.items()
+    if "image" in find("estimator", recipe.estimator).kinds
+    and "image" in kinds_of("space", find("space", recipe.space))
 ]
 SHARED = [name for name in IMAGES if find("estimator", RECIPES[name].estimator).stateful]
 FOR_IMAGES = [name for name in IMAGES if name not in SHARED]

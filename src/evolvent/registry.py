@@ -30,6 +30,7 @@ SPACES = {
     "listed": "space.listed:Listed",
     "plain": "space.plain:Plain",
     "recurrent": "space.recurrent:Recurrent",
+    "series": "space.series:Series",
     "stages": "space.stages:Stages",
     "text": "space.text:Text",
     "tabular": "space.tabular:Tabular",
@@ -134,7 +135,7 @@ def check_space_kind(name: str, kind: str, make: Any = None) -> None:
         SettingError: naming those that do.
     """
     read = kinds_of("space", make or find("space", name))
-    if kind in ("image", "numbers", "text", "language") and kind not in read:
+    if kind in ("image", "numbers", "text", "series", "language") and kind not in read:
         fitting = [each for each in SPACES if kind in kinds_of("space", find("space", each))]
         raise SettingError(
             f"space {name} is for tasks of kind {', '.join(sorted(read))}, this one is of kind {kind}: "

@@ -19,7 +19,7 @@ from .config import recipes
 from .config.config_file import check_format, read_config, write_config
 from .config.pacing import settle
 from .config.request import Request
-from .config.resolve import check_request, check_workers, reading_of, resolve
+from .config.resolve import check_request, check_workers, reading_of, resolve, space_kinds
 from .config.settings import differences, parse_budget, validated
 from .config.setup import Setup
 from .config.stretches import more_budget, stretched
@@ -44,6 +44,7 @@ from .task import data_of
 from .task.memory import Given, given
 from .task.metrics import judged
 from .task.opening import (
+    as_lags,
     check_settings_of,
     kind_of,
     memory_told,
@@ -53,6 +54,7 @@ from .task.opening import (
     with_columns,
     with_metric,
     with_option,
+    with_series,
 )
 
 if TYPE_CHECKING:
@@ -87,6 +89,9 @@ def search(
     metric: str | None = None,
     positive: str | None = None,
     weight: str | None = None,
+    series: bool = False,
+    window: int | None = None,
+    season: int | None = None,
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     callbacks: Sequence[object] = (),
@@ -125,6 +130,11 @@ def search(
         positive: the class that counts as positive, for metrics of one class; None is the rarer one.
         weight: of a table: the column of the weights of rows, in the loss and in every metric; it is no
             input.
+        series: whether the rows of a table, or of arrays, are series of one length: its columns beside
+            the target are the time steps; arrays are [N, channels, time] or [N, time].
+        window: of a table whose rows are in the order of time: rows that a forecast of the target is
+            made from. [count]
+        season: rows after which the target comes round, of a control; None finds out. [count]
         out: the run's folder; None makes a name from the request below ``runs/``.
         settings: part -> name -> value, as ``--set part.name=value``.
         callbacks: objects with some of ``on_start``, ``on_message``, ``on_asked``, ``on_result`` and
@@ -138,9 +148,11 @@ def search(
     data = _task(task)
     name = data if isinstance(data, str) else data.name
     if isinstance(data, str | Given):
+        windows = {"window": window, "season": season}
+        own = with_series(data, said.get("task", {}), series=series, **windows)
         columns = with_columns(
             data,
-            said.get("task", {}),
+            own,
             target=target,
             text=text,
             kind=kind,
@@ -152,8 +164,14 @@ def search(
             ignore=ignore,
             weight=weight,
         )
+        columns = as_lags(data, columns, space_kinds(recipe, space, kind_of(data, columns)))
         if columns:
             said["task"] = columns
+    elif series or window or season:
+        raise SettingError(
+            "series, window and season are for files and for data in memory, this is a task "
+            "that was opened already: leave them out"
+        )
     if isinstance(data, str | Given):
         judged_by = with_metric(data, said.get("task", {}), metric, positive)
         if judged_by:

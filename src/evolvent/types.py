@@ -31,6 +31,7 @@ NAMED = (
     "any_length",
     "successive",
     "columns",
+    "ahead",
     "texts",
 )  # of `Facts`, as its JSON says them
 COUNTED = ("train", "validation", "test", "architectures")  # what a task may have counts of
@@ -62,10 +63,11 @@ class Facts:
     A run keeps them in its config.yaml, so that what reads the run needs no data.
 
     Args:
-        kind: what a network gets: ``image``, ``numbers``, ``text``, ``language`` (running text);
-            ``control`` is a world to act in, ``table`` a list of measured architectures.
+        kind: what a network gets: ``image``, ``numbers``, ``text``, ``series``, ``language`` (running
+            text); ``control`` is a world to act in, ``table`` a list of measured architectures.
         metric: the name of the score.
-        input_shape: of one input: (C, H, W), (F,), (T,), or (moments, numbers); () is not known.
+        input_shape: of one input: (C, H, W), (F,), tokens (T,), series (C, T), or (moments, numbers);
+            () is not known.
         outputs: numbers that a network returns per input. [count]
         vocabulary: different tokens that inputs are made of; 0 if they are no tokens. [count]
         recurrent: whether an input is less than the whole state of the world.
@@ -79,6 +81,8 @@ class Facts:
             is 1; () is not known. Of a text it is the length alone, a ``number``.
         texts: tokens of each column of texts beside others. Each stands behind the length of the text,
             and these behind all other inputs. [count]
+        ahead: steps after the end of an input that are forecast, the rows being ordered in time; 0
+            is no forecast. [count]
         counts: examples per part, or architectures. [count]
         archs: the architectures of a table. They are no part of the JSON: whoever reads that gives
             those that it knows.
@@ -94,6 +98,7 @@ class Facts:
     any_length: bool = False
     successive: bool = False
     columns: tuple[tuple[str, int], ...] = ()
+    ahead: int = 0
     texts: tuple[int, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     archs: tuple[str, ...] = field(default=(), repr=False, compare=False)

@@ -20,7 +20,8 @@ from evolvent.space.cell201 import Cell201
 IMAGES = [
     name
     for name, row in RECIPES.items()
-    if row.estimator in ("full", "inherit", "shared") and row.space not in ("text", "tabular")
+    if row.estimator in ("full", "inherit", "shared")
+    and row.space not in ("text", "tabular", "series")
 ]
 
 

@@ -150,7 +150,7 @@ def test_networks_are_built_wherever_there_is_a_family(case):
 
 
 #: Every kind of data with every space that says it reads them.
-KINDS = ("image", "numbers", "text", "language", "control", "table")
+KINDS = ("image", "numbers", "text", "series", "language", "control", "table")
 PAIRS = [
     (name, kind)
     for name in SPACES

@@ -9,7 +9,7 @@ import pytest
 from evolvent.deliver.export import PREDICTORS
 from evolvent.deliver.script import compose, read_module
 
-KINDS = ("image", "numbers", "text", "language")
+KINDS = ("forecast", "image", "language", "numbers", "series", "text")
 MAIN = '''"""Print a number.
 
     python main.py

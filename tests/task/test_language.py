@@ -27,7 +27,7 @@ def story(lines=600, seed=0):
 
 
 def the_test_part(task) -> Part:
-    assert task.test is not None
+    assert isinstance(task.test, Part)
     return task.test
 
 

@@ -65,6 +65,15 @@ Positive = Annotated[
 Weight = Annotated[
     str | None, typer.Option(help="Of a table: the column of the weights of rows; it is no input.")
 ]
+Series = Annotated[
+    bool, typer.Option("--series", help="Rows are series: columns beside the target are steps.")
+]
+Window = Annotated[
+    int | None, typer.Option(help="Forecast the target from so many rows, in the order of time.")
+]
+Season = Annotated[
+    int | None, typer.Option(help="Rows after which the target comes round; found by itself.")
+]
 Ignore = Annotated[list[str] | None, typer.Option(help="Columns that are left out.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 Workers = Annotated[int | None, typer.Option(help="Processes; default one per core.")]
@@ -165,6 +174,9 @@ def search(
     metric: Metric = None,
     positive: Positive = None,
     weight: Weight = None,
+    series: Series = False,
+    window: Window = None,
+    season: Season = None,
     budget: Annotated[
         str, typer.Option(help="10m, 200t or 1h,500t; time is the whole wait.")
     ] = "10m",
@@ -206,6 +218,9 @@ def search(
         "metric": metric,
         "positive": positive,
         "weight": weight,
+        "series": series,
+        "window": window,
+        "season": season,
         "budget": budget,
         "workers": workers,
         "max_params": max_params,

@@ -91,11 +91,16 @@ def _for_language(task: Task) -> dict[str, Any]:
     }
 
 
+def _for_series(task: Task) -> dict[str, Any]:
+    return _for_numbers(task) | {"batch": 64 if len(task.train) >= 1_000 else 32}
+
+
 _SUGGESTED = {
     "image": _for_images,
     "numbers": _for_numbers,
     "text": _for_texts,
     "language": _for_language,
+    "series": _for_series,
 }
 
 

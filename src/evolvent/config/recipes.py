@@ -130,6 +130,18 @@ RECIPES = {
             "train": {"share": 0.7, "finalists": 2},
         },
     ),
+    "series": Recipe(
+        "series",
+        "asha",
+        "full",
+        "retrain",
+        "random convolutions, residual ones, autoregression: known networks and mutations of the best",
+        {
+            "strategy": KNOWN_FIRST | {"levels": 2},
+            "estimator": {"aim": 16, "warmup": 0.05},
+            "train": {"share": 0.45, "finalists": 3},
+        },
+    ),
     "random": Recipe(
         "cell201",
         "random",
@@ -421,6 +433,7 @@ DEFAULT = {
     "numbers": "dense",
     "text": "text",
     "language": "language",
+    "series": "series",
     "table": "table",
     "control": "neat",
 }

@@ -109,6 +109,22 @@ def _check_known(parts: Parts) -> None:
         )
 
 
+def space_kinds(recipe: str | None, space: str | None, kind: str | None) -> frozenset[str]:
+    """Return the kinds of data that the space of a request is for.
+
+    Args:
+        recipe: that was asked for, or None.
+        space: likewise.
+        kind: of the task, which decides where neither is named.
+    """
+    name = recipe or recipes.DEFAULT.get(kind or "")
+    if space is None and name is not None:
+        space = recipes.find(name).space
+    return (
+        frozenset() if space is None else registry.kinds_of("space", registry.find("space", space))
+    )
+
+
 def reading_of(request: Request, kind: str | None) -> dict[str, Any]:
     """Return the settings with which the recipe of a request has its data read, for its own space.
 

@@ -112,7 +112,7 @@ TOLERANCE = 1e-4  # of the largest output, or of 1
 PROOF_SECONDS = 2.0  # that a proof gets however late it is: a warm process needs a fraction of it
 NO_TIME = "not run by itself: the budget left no time for it"
 #: parts of operations that a delivered network has no use for
-TRAINING_ONLY = ("start", "start_from_bayes", "start_from_means", "every_row")
+TRAINING_ONLY = ("start", "start_from_bayes", "start_from_means", "every_row", "solved")
 WIDTH = 100  # of the source [characters]
 INDENT = "    "
 PREDICTORS = Path(__file__).parent / "predict"  # one program per kind of task
@@ -191,7 +191,7 @@ def export(
     write_atomically(
         folder / "reading.json", json.dumps({**reading(task), **(more or {})}, indent=1)
     )
-    predictor = PREDICTORS / f"{task.kind}.py"
+    predictor = PREDICTORS / f"{reading(task)['kind']}.py"
     if predictor.is_file():
         write_atomically(folder / "predict.py", compose(predictor))
     conversion = Conversion(folder, patience) if onnx else None  # while the proof runs

@@ -56,7 +56,7 @@ class Full:
 
     gives = frozenset({"score", "weights"})
     needs: frozenset[str] = frozenset()
-    kinds = frozenset({"image", "numbers", "text", "language"})
+    kinds = frozenset({"image", "numbers", "text", "series", "language"})
     stateful = False
 
     def __init__(

@@ -68,7 +68,8 @@ class Packed(Full):
         size: of the network.
         hyper: hyperparameters of the training.
         folds: in which training and validation rows are divided; 0 is the task's own validation part;
-            None is 5 for fewer than 1,000 rows, else 0. [0, or count >= 2]
+            None is 5 for fewer than 1,000 rows, else 0. Rows in the order of time (`Task.ahead`) are
+            not divided: a fold would learn from what comes later. [0, or count >= 2]
         repeats: of the folds, each with another order of the rows. [count, >= 1]
         pack: networks that are trained at once, at most. [count, >= 1]
         equal: as in `Full`.
@@ -102,7 +103,13 @@ class Packed(Full):
         own: dict[str, Any] = {"size": size, "hyper": hyper, "equal": equal, "pace": pace}
         super().__init__(space, task, seed=seed, device=device, **own)
         count = len(task.train) + len(task.validation)
-        folds = folds_by_default(count) if folds is None else folds
+        if task.ahead and folds:
+            raise SettingError(
+                f"folds={folds}: the rows are in the order of time, and folds would learn from what "
+                "comes later: leave it out"
+            )
+        if folds is None:
+            folds = 0 if task.ahead else folds_by_default(count)
         for name, value, allowed, rule in (
             (
                 "folds",
@@ -121,15 +128,16 @@ class Packed(Full):
         self._parts: dict[int, tuple[Resident, Resident]] = {}
 
     @staticmethod
-    def trainings(rows: int, settings: Mapping[str, Any]) -> float:
+    def trainings(rows: int, settings: Mapping[str, Any], ahead: int = 0) -> float:
         """Return the time of an evaluation in trainings; a pack makes five of two.
 
         Args:
             rows: to train and validate on. [count]
             settings: of the estimator.
+            ahead: steps that are forecast, as in `Task`; rows are then in no folds. [count]
         """
         folds = settings.get("folds")
-        folds = folds_by_default(rows) if folds is None else int(folds)
+        folds = (0 if ahead else folds_by_default(rows)) if folds is None else int(folds)
         return max(1.0, 0.4 * folds * int(settings.get("repeats", REPEATS)))
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:

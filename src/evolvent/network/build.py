@@ -35,6 +35,7 @@ FAMILIES = (
     "layers",
     "plain",
     "recurrent",
+    "series",
     "stages",
     "text",
     "tabular",

@@ -138,7 +138,7 @@ def started(net: nn.Module, data: Resident) -> None:
 
     It is called once, with batches of what the operation itself is given for the rows, and of the
     targets, after the operations before it have begun. The rows are all of the part; of large inputs
-    of numbers some at even distances, in one batch.
+    of numbers some at even distances, in one batch; of series in several.
 
     Args:
         net: with fresh weights, on any device.
@@ -203,7 +203,11 @@ def _rows(data: Resident, *, every: bool) -> Iterator[tuple[Tensor, Tensor]]:
         yield from data.whole(START_BATCH)
         return
     step = max(1, -(-first.numel() * len(data) // MOST_BEGUN))
-    yield data.batch(slice(None, None, step))
+    if first.ndim != 3:
+        yield data.batch(slice(None, None, step))
+        return
+    for begin in range(0, len(data), START_BATCH * step):  # filters make more numbers of series
+        yield data.batch(slice(begin, begin + START_BATCH * step, step))
 
 
 def scored(

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from .genome import Genome
 from .language import FusedCell, LanguageModel, RecurrentCell
 from .regularisers import Auxiliary, DropPath
+from .series_operations import SERIES
 from .tables import TABLES
 from .text_operations import HashedBag, MaskedConv1d, MaskedGRU, TextBag, TokenWindow
 
@@ -635,6 +636,7 @@ MODULES: dict[str, type[nn.Module]] = {
         DropPath,
         Auxiliary,
         *TABLES,
+        *SERIES,
         nn.Conv1d,
         nn.Conv2d,
         nn.MaxPool1d,

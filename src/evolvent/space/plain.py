@@ -23,7 +23,7 @@ class Plain:
     """
 
     family = "plain"
-    kinds = frozenset({"image", "numbers", "text", "language"})
+    kinds = frozenset({"image", "numbers", "text", "series", "language"})
     gives = frozenset({"drawing"})
 
     def __init__(self, *, smallest: int = 2, largest: int = 256) -> None:

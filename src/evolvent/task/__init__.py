@@ -25,9 +25,9 @@ class Part:
 
     Args:
         x: inputs; images are [N, H, W, C], uint8 or float32.
-            numbers are [N, F] float32, tokens [N, T] int32. Inputs too large for memory are
-            `rows.Rows`, which are read when they are indexed; texts of different lengths are
-            `portable.ragged.Ragged`, which are padded when they are indexed.
+            numbers are [N, F] float32, series [N, C, T] float32, tokens [N, T] int32. Inputs too large
+            for memory are `rows.Rows`, which are read when they are indexed; texts of different lengths
+            are `portable.ragged.Ragged`, which are padded when they are indexed.
         y: targets; classes are [N] int64 in ``range(outputs)``, quantities [N] float32 in units of
             `Task.unit` from their mean.
         weight: of every row, in the loss and in every metric, 0 or more; those of the training part
@@ -65,6 +65,10 @@ class Part:
 
 class Origin(Protocol):
     """The table that a task was made of (`source.Source`), for methods that are no networks."""
+
+    @property
+    def answers(self) -> Mapping[str, Mapping[str, np.ndarray]]:
+        """Answers by a rule, beside those of methods: rule -> part -> outputs [N, outputs]."""
 
     def part(self, name: str) -> Any:
         """Return the rows of ``training``, ``validation`` or ``test``; None without any."""
@@ -184,9 +188,10 @@ class Task:
 
     Args:
         name: how the user called it.
-        kind: of the inputs: ``"image"``, ``"numbers"``, ``"text"`` or ``"language"``.
+        kind: of the inputs: ``"image"``, ``"numbers"``, ``"text"``, ``"series"`` or
+            ``"language"``.
         input_shape: of one input as the network sees it; images are (C, H, W), numbers (F,), tokens
-            (T,).
+            (T,), series (C, T).
         outputs: numbers that the network returns per input; classes: one per class. [count]
         classes: the names of the classes, in the order of the outputs; empty for a quantity.
         train: what candidates learn from.
@@ -207,6 +212,9 @@ class Task:
         successive: whether every example continues the one before it: segments of one text, in batches
             whose rows do so too, so that a network may carry its state from batch to batch.
         told: the sizes of the parts in one line, where examples are not what is counted.
+        ahead: steps after the end of an input that are forecast, of its first channel; 0 is no
+            forecast. The rows of a part are then ordered in time, and those of the validation and the
+            test part come after it. [count]
         unit: of a quantity: its standard deviation in the training part. [its own unit]
         seed: of the split.
         note: what a user should know about how the data were read, one line each.
@@ -233,6 +241,7 @@ class Task:
     any_length: bool = False
     successive: bool = False
     told: str = ""
+    ahead: int = 0
     unit: float = 1.0
     seed: int = 0
     note: tuple[str, ...] = ()
@@ -268,7 +277,7 @@ class Task:
         """The kinds of the inputs of a table in their order, as in `Facts`; () is not known."""
         from .portable.features import width
 
-        if self.kind != "numbers":
+        if self.kind != "numbers" or self.ahead:
             return ()
         found: list[tuple[str, int]] = []
         for column in self.reading.get("columns", ()):
@@ -297,6 +306,7 @@ class Task:
             any_length=self.any_length,
             successive=self.successive,
             columns=self.columns,
+            ahead=self.ahead,
             texts=self.texts,
             counts=self.counts,
         )

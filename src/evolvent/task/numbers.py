@@ -77,7 +77,7 @@ def numbers_task(
         frame = with_labels(frame, target, notes)
         test = None if test is None else with_labels(test, target, [], like=frame)
     frame = with_target(frame, target, notes)
-    other = None if test is None else with_target(_same_columns(test, frame), target, notes)
+    other = None if test is None else with_target(same_columns(test, frame), target, notes)
     frame, weights = taken_out(frame, weight)
     other, test_weights = (None, None) if other is None else taken_out(other, weight)
     y, y_test, about = target_of(frame, other, target, kind, notes)
@@ -211,11 +211,11 @@ def target_of(
         return y, y_test, {"task": kind, "classes": list(classes)}
     for each in (frame, test):
         if each is not None:
-            _check_quantity(each, target)
+            check_quantity(each, target)
     return frame.column(target), None if test is None else test.column(target), {"task": kind}
 
 
-def _check_quantity(frame: Frame, target: str) -> None:
+def check_quantity(frame: Frame, target: str) -> None:
     """Refuse a target of a regression that holds no numbers."""
     column, about = frame.column(target), frame.about.get(target)
     if about is not None and about.conflict:
@@ -237,7 +237,7 @@ def _part(frame: Frame, y: np.ndarray, reading: Mapping[str, Any], scale: dict[s
     return Part(x, clipped(y, scale))
 
 
-def _same_columns(test: Frame, frame: Frame) -> Frame:
+def same_columns(test: Frame, frame: Frame) -> Frame:
     """Return the test table with the columns of `frame`, of the same types."""
     columns = {}
     for name, own in frame.columns.items():
@@ -292,6 +292,24 @@ def learnt(
     """
     for name in texts:
         frame.column(name)
+    found = learnt_columns(frame, target, notes, texts)
+    inputs = sum(1 if each["type"] == "text" else width(each) for each in found["columns"])
+    if not 0 < inputs <= MOST_FEATURES:
+        raise DataError(
+            f"{frame.source!r} gives {inputs:,} inputs besides {target!r}, 1 to {MOST_FEATURES:,} are "
+            "allowed: other columns are needed"
+        )
+    return found
+
+
+def learnt_columns(
+    frame: Frame, target: str, notes: list[str], texts: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the preprocessing as `learnt` does, where there may be no column beside the target.
+
+    Raises:
+        DataError: if the numbers of a column cannot be told.
+    """
     columns: list[dict[str, Any]] = []
     left: dict[str, list[str]] = {"empty": [], "constant": [], "names": []}
     for name, column in frame.columns.items():
@@ -314,12 +332,6 @@ def learnt(
             columns.append({**form, **found})
     _tell_left(left, notes)
     columns.sort(key=lambda each: each["type"] == "text")
-    inputs = sum(1 if each["type"] == "text" else width(each) for each in columns)
-    if not 0 < inputs <= MOST_FEATURES:
-        raise DataError(
-            f"{frame.source!r} gives {inputs:,} inputs besides {target!r}, 1 to {MOST_FEATURES:,} are "
-            "allowed: other columns are needed"
-        )
     return {"clip": CLIP, "columns": columns}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -31,6 +31,12 @@ _TOKENS = {
     "length": Annotated[int, Field(ge=2, le=100_000)],
     "tokens": Literal["words", "all", "characters"],
 }
+_WHOLE = {"series": bool}
+_WINDOWS = {
+    "window": Annotated[int, Field(ge=2)],
+    "season": Annotated[int, Field(ge=2)],
+    "windows": Literal["sequences", "lags"],
+}
 #: kind of name -> the settings that its reader takes (`--set task.name=value`).
 SETTINGS: dict[str, dict[str, Any]] = {
     "control": {},
@@ -42,6 +48,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "size": int,
         "memory": Annotated[float, Field(gt=0)],
         "skip_broken": bool,
+        **_WHOLE,
+        "kind": Kind,
     },
     "text": {**_SPLIT, **_JUDGED, **_TOKENS},
     "language": {
@@ -61,6 +69,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "text": str,
         "texts": Texts,
         "kind": Kind,
+        **_WHOLE,
+        **_WINDOWS,
         "test": str,
         "weight": str,
         "encoding": str,
@@ -125,8 +135,10 @@ def with_columns(
     said: dict[str, Any] = {
         key: _plain(key, value) for key, value in columns.items() if value is not None
     }
-    if said and _form(name) != "frame":
-        raise SettingError(f"--{next(iter(said))} is for tables: {_no_table(name)}")
+    allowed = {"kind"} if _is_series(name, settings) else set()
+    if said.keys() - allowed and _form(name) != "frame":
+        option = next(key for key in said if key not in allowed)
+        raise SettingError(f"--{option} is for tables: {_no_table(name)}")
     if isinstance(name, Given):
         if "encoding" in said:
             raise SettingError(f"encoding is for files of text, this is {name.name}: leave it out")
@@ -162,6 +174,68 @@ def with_option(name: str, settings: Mapping[str, Any], key: str, value: Any) ->
     return dict(settings) | {key: value}
 
 
+def with_series(
+    name: str | Given, settings: Mapping[str, Any], **said: bool | int | None
+) -> dict[str, Any]:
+    """Return the settings of a task with what options say of series.
+
+    Args:
+        name: of the task, or data in memory.
+        settings: of it.
+        said: ``series``, and of forecasts ``window`` and ``season``; None or False is not
+            said.
+
+    Raises:
+        SettingError: if they are not for such data, contradict a setting, or miss each other.
+    """
+    found = dict(settings)
+    for key, value in said.items():
+        if value is None or value is False:
+            continue
+        if key not in settings_of(name):
+            raise SettingError(f"--{key} is for {_FOR[key]}: {_no_table(name)}")
+        if found.get(key, value) != value:
+            raise SettingError(f"--{key} {value} and task.{key}={found[key]}: say it once")
+        found[key] = value
+    given = [key for key in _WINDOWS if key in found]
+    if given and "window" not in found:
+        raise SettingError(
+            f"{given[0]} is for forecasts: say with --window N from how many rows one is made"
+        )
+    if given:
+        wrong = [key for key in ("series", "text", "texts") if found.get(key)]
+        if wrong or found.get("kind") == "classification":
+            raise SettingError(
+                f"--window and --{(*wrong, 'kind classification')[0]}: a forecast is of a quantity, "
+                "from the rows before it: leave one of them out"
+            )
+    return found
+
+
+_FOR = dict.fromkeys(_WINDOWS, "tables") | {"series": "tables and .npz files"}
+
+
+def _is_series(name: str | Given, settings: Mapping[str, Any]) -> bool:
+    """Whether a task that is no forecast is one of series."""
+    from .series import is_ts
+
+    return bool(settings.get("series")) or (isinstance(name, str) and is_ts(name))
+
+
+def as_lags(name: str | Given, settings: Mapping[str, Any], kinds: Iterable[str]) -> dict[str, Any]:
+    """Return the settings of a forecast with the form of its windows that a space reads.
+
+    Args:
+        name: of the task, or data in memory.
+        settings: of it; what they say of the form stays.
+        kinds: of data that the space is for.
+    """
+    tabular = "series" not in kinds and "numbers" in kinds
+    if kind_of(name, settings) == "series" and "window" in settings and tabular:
+        return {"windows": "lags", **settings}
+    return dict(settings)
+
+
 def with_metric(
     name: str | Given, settings: Mapping[str, Any], metric: str | None, positive: str | None
 ) -> dict[str, Any]:
@@ -194,6 +268,9 @@ def with_metric(
     known: str | None = "classification"
     if form == "frame":
         known = said.get("kind") or ("classification" if "text" in said else None)
+        known = "regression" if "window" in said else known
+    elif _is_series(name, said):
+        known = said.get("kind") or kind_of_metric(asked.get("metric", "accuracy"))
     check_metric(asked.get("metric"), asked.get("positive"), known)
     if known is None:
         said["kind"] = kind_of_metric(asked["metric"])
@@ -203,6 +280,8 @@ def with_metric(
 def kind_of(name: str | Given, settings: Mapping[str, Any]) -> str | None:
     """Return the kind of the task `name`, as its name and its settings tell without its data."""
     form = _form(name)
+    if _is_series(name, settings) or "window" in settings:
+        return "numbers" if settings.get("windows") == "lags" else "series"
     if form == "frame":
         return "text" if "text" in settings else "numbers"
     return {"data": "image"}.get(form, form)
@@ -265,9 +344,13 @@ def _opened(name: str | os.PathLike[str] | Given, settings: Mapping[str, Any]) -
             return language.load(text, **settings)
         case "frame":
             return _from_frame(text, settings)
+    if _is_series(text, settings):
+        from .series import series_of_file
+
+        return series_of_file(text, **_of_series(settings))
     from .named import load
 
-    return load(text, **settings)
+    return load(text, **_of_images(text, settings))
 
 
 # ---- the user's tables ---------------------------------------------------------------------------
@@ -275,7 +358,8 @@ def _opened(name: str | os.PathLike[str] | Given, settings: Mapping[str, Any]) -
 
 def unnamed_kind(name: str | Given, settings: Mapping[str, Any]) -> bool:
     """Whether the kind of a table's target, a class or a quantity, must still be inferred."""
-    return _form(name) == "frame" and not ("kind" in settings or "text" in settings)
+    told = {"kind", "text", "window"} & settings.keys()
+    return _form(name) == "frame" and not told
 
 
 def frame_with_target(name: str | Given, settings: Mapping[str, Any]) -> tuple[Frame, str]:
@@ -323,10 +407,35 @@ def _in_memory(data: Given, settings: Mapping[str, Any]) -> Task:
 
     if data.images is None:
         return _from_frame(data, settings)
-    unused = [each for each in ("size", "memory") if each in settings]
+    whole = _is_series(data, settings)
+    unused = [each for each in ("size", "memory") if each in settings and not whole]
     if unused:
         raise SettingError(f"task.{unused[0]} is for files, these are data in memory: leave it out")
-    return image_task(data.name, data.images.x, data.images.y, **settings)
+    if whole:
+        from .series import series_of_arrays
+
+        return series_of_arrays(data.name, data.images, **_of_series(settings))
+    return image_task(data.name, data.images.x, data.images.y, **_of_images(data.name, settings))
+
+
+def _of_images(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that images have."""
+    if "kind" in settings:
+        raise SettingError(f"task.kind={settings['kind']}: {name!r} are images, which have classes")
+    return {key: value for key, value in settings.items() if key != "series"}
+
+
+def _of_series(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that series in arrays have."""
+    given = {key: value for key, value in settings.items() if key != "series"}
+    unused = [key for key in given if key not in ("kind", *_SPLIT)]
+    if unused:
+        raise SettingError(f"task.{unused[0]} is for images, these are series: leave it out")
+    from .images import check_settings
+
+    share = given.get("validation", 0.2)
+    check_settings(given.get("seed", 0), share, given.get("fraction", 1.0), None)
+    return given
 
 
 def _frame(name: str | Given, settings: Mapping[str, Any]) -> Frame:
@@ -388,7 +497,8 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
     kind, text = given.pop("kind", None), given.pop("text", None)
     weight = given.pop("weight", None)
     _check_weight(weight, {"target": target, "text": text}, frame)
-    if kind == "regression" and frame.column(target).dtype.kind != "f":
+    window = {key: given.pop(key) for key in _WINDOWS if key in given}
+    if (kind == "regression" or window) and frame.column(target).dtype.kind != "f":
         frame = _with_numbers(name, frame, target, settings)
     other = None if test is None else read_frame(test, **read, like=frame)
     title = name.name if isinstance(name, Given) else name
@@ -410,12 +520,29 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
         return text_task(
             title, frame, text=text, target=target, test=other, **split, **tokens, weight=weight
         )
+    whole = given.pop("series", False)
+    if weight is not None and (window or whole):
+        raise SettingError(
+            f"--weight {weight}: rows of series and of forecasts all weigh the same, leave it out"
+        )
+    if window:
+        from .forecast import forecast_task
+
+        form = window.pop("windows", "sequences")
+        own: dict[str, Any] = {"target": target, "windows_as": form, "test": other}
+        return forecast_task(title, frame, **own, **window, **split)
     if tokens:
         raise SettingError(f"task.{next(iter(tokens))} is for texts: name their column with --text")
     if kind is None:
         raise SettingError(
             f"is {target!r} a class or a quantity? --kind classification or --kind regression"
         )
+    if whole:
+        from .series import series_of_table
+
+        if texts:
+            raise SettingError("task.texts and --series: series are of numbers, leave one out")
+        return series_of_table(title, frame, target=target, kind=kind, test=other, **split)
     return numbers_task(
         title, frame, target=target, kind=kind, test=other, texts=texts, weight=weight, **split
     )

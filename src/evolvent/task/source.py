@@ -6,7 +6,10 @@ are, and a bag of words takes whole texts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from .frames import Frame
 from .splitting import Parts
@@ -26,8 +29,24 @@ class Source:
     rows: Parts
     test: Frame | None = None
 
+    answers: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict, init=False)
+
     def part(self, name: str) -> Frame | None:
         """Return the rows of a part of the table, in the order of the task's; None without any."""
         if name == "test" and self.test is not None:
             return self.test
         return self.frame.rows(self.rows[name]) if name in self.rows else None
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Answers by rule that stand beside those of networks; other methods take the inputs of these.
+
+    Args:
+        answers: rule -> part -> outputs, as those of a network [N, outputs].
+    """
+
+    answers: Mapping[str, Mapping[str, np.ndarray]]
+
+    def part(self, name: str) -> None:
+        """Return None: there is no table of examples."""

@@ -12,7 +12,7 @@ from ..task import Part, Task
 from ..task.language import METRIC
 from ..task.portable.running import segments
 
-KINDS = ("image", "numbers", "text", "language", "control", "table")
+KINDS = ("image", "numbers", "text", "series", "language", "control", "table")
 _COUNTS = (72, 24, 24)  # train, validation, test
 
 
@@ -20,9 +20,9 @@ def small_task(kind: str) -> Any:
     """Return a small task.
 
     Args:
-        kind: ``image`` (8 x 8, grey), ``numbers`` (five), ``text`` (eight tokens), ``language``
-            (sentences that repeat), ``control`` (XOR) or
-            ``table`` (all pairs of three digits). Classes are three.
+        kind: ``image`` (8 x 8, grey), ``numbers`` (five), ``text`` (eight tokens), ``series`` (two
+            channels, 16 steps), ``language`` (sentences that repeat), ``control`` (XOR) or ``table``
+            (all pairs of three digits). Classes are three.
 
     Raises:
         SettingError: for another kind.
@@ -124,6 +124,11 @@ def _inputs(
         x = rng.normal(size=(len(y), 5)).astype(np.float32)
         x[np.arange(len(y)), y] += 3
         return x, {"input_shape": (5,)}
+    if kind == "series":
+        phase = rng.uniform(0, 2 * np.pi, (len(y), 1))
+        wave = np.sin(phase + (0.4 + 0.5 * y[:, None]) * np.arange(16))
+        waves = np.stack([wave, rng.normal(size=wave.shape)], axis=1)
+        return waves.astype(np.float32), {"input_shape": (2, 16)}
     tokens = rng.integers(4, 20, (len(y), 8)).astype(np.int32)
     tokens[:, :3] = y[:, None] + 1
     return tokens, {"input_shape": (8,), "vocabulary": 20}

@@ -12,7 +12,7 @@ import numpy as np
 from ...task import Part, Task
 from ...task.metrics import scale_of_task, score, standard_error
 from ...task.text import texts_of
-from ..card.baselines import Baseline
+from ..card.baselines import Baseline, of_scikit_learn
 from .fitting import NAMES, Rows
 from .process import Fitted, fitted
 
@@ -49,6 +49,17 @@ class Baselines:
         task = self.setup.task
         return NAMES.get(task.kind, ()) if self.setup.train.controls and task.trainable else ()
 
+    @property
+    def rules(self) -> dict[str, Fitted]:
+        """Name -> the answers by rules that learn nothing, which cost no time."""
+        source = self.setup.task.source if self.names else None
+        if source is None:
+            return {}
+        return {
+            name: Fitted(parts["validation"], parts.get("test"), 0.0)
+            for name, parts in source.answers.items()
+        }
+
     def fit(self) -> None:
         """Fit them, within a tenth of the budget; those that need longer are left out."""
         setup, names = self.setup, self.names
@@ -63,10 +74,11 @@ class Baselines:
         else:
             rows, why = rows_of(task, setup.request.seed)
         if rows is None:
-            self.found = {name: Fitted(left_out=why) for name in names}
+            found = {name: Fitted(left_out=why) for name in names}
         else:
             total = setup.budget.seconds
-            self.found = fitted(rows, UNCLOCKED if total is None else SHARE * total)
+            found = fitted(rows, UNCLOCKED if total is None else SHARE * total)
+        self.found = self.rules | found
 
     def scored(self) -> dict[str, Baseline]:
         """Return name -> its scores; test is read here."""
@@ -74,11 +86,11 @@ class Baselines:
         told = {name: _scored(each, task) for name, each in self.found.items()}
         for name, each in told.items():
             if each.left_out:
-                self.say(f"{name} of scikit-learn is left out: {each.left_out}")
+                self.say(f"{name}{of_scikit_learn(name)} is left out: {each.left_out}")
             else:
                 test = "" if each.test_score is None else f", test {each.test_score:.4f}"
                 self.say(
-                    f"{name} of scikit-learn: val {task.metric} {each.val_score:.4f}{test} "
+                    f"{name}{of_scikit_learn(name)}: val {task.metric} {each.val_score:.4f}{test} "
                     f"({each.seconds:.1f} s)"
                 )
         return told
@@ -134,13 +146,13 @@ def rows_of(task: Task, seed: int) -> tuple[Rows | None, str]:
         parts["test"] = task.test
     if task.kind == "text":
         return _texts(task, parts, common)
-    if task.source is None:
+    frames = {name: None if task.source is None else task.source.part(name) for name in parts}
+    kept: dict[str, Frame] = {name: frame for name, frame in frames.items() if frame is not None}
+    if not kept:
         numbers = {name: _flat(part) for name, part in parts.items()}
         categories = {name: np.empty((len(part), 0), object) for name, part in parts.items()}
         return Rows("numbers", numbers=numbers, categories=categories, **common), ""
-    frames = {name: task.source.part(name) for name in parts}
     columns = task.reading["columns"]
-    kept: dict[str, Frame] = {name: frame for name, frame in frames.items() if frame is not None}
     numbers = {name: _numbers(frame, columns) for name, frame in kept.items()}
     categories = {name: _categories(frame, columns) for name, frame in kept.items()}
     names = [each["name"] for each in columns if each["type"] == "text"]

@@ -25,6 +25,7 @@ import numpy as np
 #: kind of data -> baselines, in the order in which they are fitted
 NAMES = {
     "numbers": ("boosted-trees", "linear", "extra-trees"),
+    "series": ("boosted-trees", "linear", "extra-trees"),
     "text": ("nb-pairs", "tf-idf"),
 }
 ROWS = "rows.pickle"

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .values import Card
 
+RULES = ("last-value", "seasonal-naive")  # that learn nothing
 DEVIATIONS = 2.0  # of a difference: what the luck of the draw explains
 LABELS = {
     "boosted-trees": "gradient-boosted trees (scikit-learn's HistGradientBoosting)",
     "extra-trees": "300 extremely randomised trees (scikit-learn's ExtraTrees)",
+    "last-value": "the last value",
+    "seasonal-naive": "the value one season before (seasonal-naive)",
     "linear": "a linear model (scikit-learn)",
     "nb-pairs": "words and pairs weighted by naive Bayes, with logistic regression (scikit-learn)",
     "tf-idf": "TF-IDF of words and pairs with logistic regression (scikit-learn)",
@@ -101,10 +104,13 @@ def verdict(card: Card) -> str | None:
         )
         if other is not None and own is not None
     ]
-    return (
-        f"Better than this network, by more than chance: {label}, fitted in {each.seconds:.1f} s of "
-        f"one core. Its {', '.join(scores)}."
-    )
+    how = "" if name in RULES else f", fitted in {each.seconds:.1f} s of one core"
+    return f"Better than this network, by more than chance: {label}{how}. Its {', '.join(scores)}."
+
+
+def of_scikit_learn(name: str) -> str:
+    """Return where a baseline comes from, to stand behind its name."""
+    return "" if name in RULES else " of scikit-learn"
 
 
 def told(baselines: Mapping[str, Baseline]) -> str:
@@ -112,7 +118,7 @@ def told(baselines: Mapping[str, Baseline]) -> str:
     if not baselines:
         return ""
     text = ""
-    if any(each.val_score is not None for each in baselines.values()):
+    if any(each.val_score is not None for name, each in baselines.items() if name not in RULES):
         text = (
             " Controls of scikit-learn learnt from the training part for validation, and from training "
             "and validation for test."

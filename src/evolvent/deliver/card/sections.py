@@ -23,9 +23,16 @@ CALLS = {
     "numbers": "net(numbers)                      # [B, inputs], as reading.json says",
     "text": "net(tokens)                       # [B, length], as reading.json says",
     "language": "net(tokens)                       # [B, T]; net.step(tokens, state) one at a time",
+    "series": "net(series)                       # [B, channels, time], as reading.json says",
     "control": "net(observations)                 # {shape} numbers each",
 }
-READ = ("image", "numbers", "text", "language")  # kinds of data whose raw files predict.py reads
+READ = (
+    "image",
+    "numbers",
+    "text",
+    "series",
+    "language",
+)  # kinds of data whose raw files predict.py reads
 
 GENES = "Its weights are genes: nothing was trained. "
 STARTS = (

@@ -5,9 +5,13 @@ VGG with batch norm (Simonyan & Zisserman 2014; Ioffe & Szegedy 2015), with glob
 Texts: an embedding, one convolution over three words, its largest values (Kim 2014, with one length).
 Numbers: two dense layers. Running text: a language model of one layer, an LSTM (Hochreiter &
 Schmidhuber 1997) or, of an architecture ``(width, "gru")``, a GRU (Cho et al. 2014).
+Series: two residual blocks of convolutions over five steps and the mean of their values; of a window
+that is forecast, two dense layers on all values.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from ...space import Space
 from ...types import Arch
@@ -29,6 +33,8 @@ def plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
         calls, features, what = _convolutions(arch[0], data.input_shape[0], size)
     elif vocabulary:
         calls, features, what = _words(arch[0], vocabulary, data)
+    elif len(data.input_shape) == 2:
+        calls, features, what = _steps(arch[0], data)
     else:
         calls, features, what = _dense(arch[0], data.input_shape[0])
     last = calls[-1].out
@@ -88,9 +94,23 @@ def _words(width: int, vocabulary: int, data: Data) -> tuple[list[Call], int, st
     return calls, width, "convolutional "
 
 
-def _dense(width: int, features: int) -> tuple[list[Call], int, str]:
+def _steps(width: int, data: Data) -> tuple[list[Call], int, str]:
+    channels, length = data.input_shape
+    if getattr(data, "ahead", 0):
+        calls, features, what = _dense(width, channels * length, "values")
+        return [call("values", "flatten", "x"), *calls], features, what
+    calls = []
+    c_in, last = channels, "x"
+    for place in range(2):
+        args: Any = {"c_in": c_in, "c_out": width, "kernel": 5}
+        calls.append(call(f"block{place}", "SeriesBlock", last, **args))
+        c_in, last = width, f"block{place}"
+    return [*calls, call("features", "SeriesPool", last, how="mean")], width, "convolutional "
+
+
+def _dense(width: int, features: int, first: str = "x") -> tuple[list[Call], int, str]:
     calls = [
-        call("dense0", "Linear", "x", in_features=features, out_features=width),
+        call("dense0", "Linear", first, in_features=features, out_features=width),
         call("relu0", "ReLU", "dense0"),
         call("dense1", "Linear", "relu0", in_features=width, out_features=width),
         call("relu1", "ReLU", "dense1"),
