@@ -67,6 +67,10 @@ ELSEWHERE = {
     "Genome",  # genes
     *(made.__name__ for made in TABLES),  # in test_tables
     *("TokenWindow", "MaskedConv1d", "MaskedGRU", "HashedBag"),  # texts
+    "TextBag",  # in test_mixed
+    *("AtLevel", "KernelBank", "RidgeLinear"),  # in test_series_operations
+    *("SeriesBlock", "SeriesLevel", "SeriesNorm", "SeriesPool"),  # in test_series_operations
+    *("FusedCell", "LanguageModel", "RecurrentCell"),  # in test_language
 }
 every_operation = pytest.mark.parametrize(
     ("make", "args", "channels", "stride"),

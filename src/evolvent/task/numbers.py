@@ -267,7 +267,7 @@ def tell_gaps(frame: Frame, target: str, notes: list[str]) -> None:
 
 
 def _marks(gaps: Mapping[str, int]) -> str:
-    """Return what stands in missing cells, beside nothing at all."""
+    """Return the texts of missing cells, beside nothing at all."""
     marks = [f"{count:,} {mark!r}" for mark, count in sorted(gaps.items()) if mark]
     return f" ({', '.join(marks)})" if marks else ""
 

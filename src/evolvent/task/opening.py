@@ -387,7 +387,7 @@ def frame_with_target(name: str | Given, settings: Mapping[str, Any]) -> tuple[F
 
 
 def memory_told(name: str | Given) -> str | None:
-    """Return what reading a large table takes in memory, to be told before; None of a small one."""
+    """Return the memory that a large table takes, in a line to be told before; None of a small one."""
     if isinstance(name, Given) or _form(name) != "frame":
         return None
     file = Path(name)
@@ -461,7 +461,7 @@ _READ = ("encoding", "sheet")  # settings of how a file is read
 
 
 def _stamp(name: str | Given) -> tuple[int, ...]:
-    """Return what changes where a file does."""
+    """Return a value that changes where the file does."""
     if isinstance(name, Given):
         return ()
     try:

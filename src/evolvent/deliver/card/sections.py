@@ -334,7 +334,7 @@ def _usage(card: Card) -> list[str]:
 
 
 def _views(card: Card) -> list[str]:
-    """Return what the network looks at beside the image itself, its cost, and how to turn it off."""
+    """Return the line about views of an image: their cost, and how to turn them off."""
     if (card.views or 1) == 1:
         return []
     chosen = " Validation chose without them." if card.delivery == "winner" else ""
