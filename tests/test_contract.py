@@ -60,4 +60,5 @@ def test_kinds_have_a_default():
     assert kinds_of("space", Bare) == {"image"}
     assert kinds_of("space", Cell) == {"image"}
     assert kinds_of("space", Topology) == {"control"}
-    assert kinds_of("estimator", object) == Full.kinds == {"image", "numbers", "text"}
+    every = {"image", "numbers", "text", "series", "language"}
+    assert kinds_of("estimator", object) == Full.kinds == every

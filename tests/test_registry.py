@@ -112,7 +112,7 @@ def test_an_estimator_for_other_kinds_of_tasks_is_refused_with_one_that_fits():
         check_kind("full", "table")
     message = str(error.value)
     assert message.startswith(
-        "estimator full evaluates tasks of kind image, language, numbers, text, this one"
+        "estimator full evaluates tasks of kind image, language, numbers, series, text, this one"
     )
     assert message.endswith("use table")
 

@@ -16,7 +16,7 @@ from .errors import SettingError
 #: the kinds of tasks that a part is for if it has no `kinds` of its own
 DEFAULT_KINDS = {
     "space": frozenset({"image"}),
-    "estimator": frozenset({"image", "numbers", "text", "series"}),
+    "estimator": frozenset({"image", "numbers", "text", "series", "language"}),
 }
 
 

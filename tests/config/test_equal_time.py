@@ -70,13 +70,18 @@ def test_networks_that_the_final_training_has_no_time_for_are_refused(toy):
 
 
 def test_the_slowest_network_has_some_epochs_of_the_final_training(toy, slow):
-    setup = settled(toy, budget="10m", space="cell201", set=EQUAL)
+    setup = settled(toy, budget="60m", space="cell201", set=EQUAL)
     examples = len(toy.train) + len(toy.validation)
-    seconds = 600 * 0.45 * equal_time.FINAL_PART
+    seconds = 3600 * 0.45 * equal_time.FINAL_PART
     steps = len(toy.train) // setup.network.hyper.batch
     wanted = equal_time.WANTED_STEPS / steps
     assert wanted > equal_time.WANTED_EPOCHS, "so few examples are seen more often"
     assert setup.schedule.slowest == pytest.approx(seconds / wanted / examples)
+
+
+def test_a_usual_network_is_tried_however_short_the_budget_is(toy, slow):
+    setup = settled(toy, budget="10s", space="cell201", set=EQUAL)
+    assert setup.schedule.slowest == setup.parts.estimator.settings["pace"]["unit"]
 
 
 def test_a_space_that_can_be_bounded_is(toy, slow, monkeypatch):

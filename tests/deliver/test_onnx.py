@@ -26,6 +26,7 @@ from evolvent.task.control import load as world
 from evolvent.task.frames import Frame
 from evolvent.task.opening import open_task
 from evolvent.task.text import text_task
+from evolvent.testing.tasks import small_task
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -123,10 +124,27 @@ def test_evolved_networks_agree(name, tmp_path):
     assert quietly(tmp_path) <= 1e-5
 
 
+def test_known_members_for_series_agree(tmp_path):
+    task = small_task("series")
+    space = make_space("series", task.facts, {})
+    for name, arch in space.known(task.facts).items():
+        written(tmp_path / name, space, arch, task)
+        assert quietly(tmp_path / name) <= 1e-5
+
+
+def test_a_language_model_has_a_note_in_its_place(tmp_path):
+    task = small_task("language")
+    space = make_space("recurrent", task.facts, {})
+    arch = next(iter(space.known(task.facts).values()))
+    proof = written(tmp_path, space, arch, task, onnx=True)
+    assert (proof["onnx_max_abs_diff"], proof["onnx_note"]) == (None, exporting.CARRIES)
+    assert not (tmp_path / "model.onnx").exists()
+
+
 def test_every_family_is_tested():
     from evolvent.network.build import FAMILIES
 
-    elsewhere = {"topology", "text", "tabular"}  # the last one in families/test_tabular
+    elsewhere = {"topology", "text", "tabular", "series", "recurrent"}  # tables in test_tabular
     assert set(FAMILIES) <= {*IMAGES, *elsewhere}
 
 

@@ -109,6 +109,7 @@ def test_without_time_nothing_is_trained_and_own_weights_are_delivered(toy, tmp_
     monkeypatch.setattr("evolvent.deliver.trainings.fit", None)
     run = search(
         toy,
+        recipe="plain-cells",
         budget="8s",
         workers=0,
         out=tmp_path / "run",

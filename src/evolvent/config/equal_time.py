@@ -72,21 +72,30 @@ def _within(draft: Draft, multiply_adds: int) -> Draft:
     Short trainings of large networks tell little, and small networks are ahead in them. So where the
     space can widen its networks, candidates are thin, and see the data in the search about as often as
     the wide ones in the final training: a smaller proxy of the network, not of its training (Zoph et
-    al. 2017). Where not even the smallest network is as fast, the draft stays as it is.
+    al. 2017). Where networks cannot be as thin, they are searched at full size, and where not even the
+    smallest is as fast, the draft stays as it is.
     """
-    thinner, factor = 1, 1.0
     told = {*draft.request.said("train"), *draft.request.said("estimator")}
-    if "widened" in draft.space.gives and "widen" not in told:
-        thinner, factor = THINNER, round(math.sqrt(THINNER), 2)
-    within = capabilities.sized(draft.space).sized(max(1, multiply_adds // thinner))
-    smaller = draft.having(draft.parts.having("space", **within))
-    if factor != 1:
-        smaller = smaller.having(smaller.parts, draft.train.having(widen=factor))
+    thins = "widened" in draft.space.gives and "widen" not in told
+    for thinner in (THINNER, 1) if thins else (1,):
+        within = capabilities.sized(draft.space).sized(max(1, multiply_adds // thinner))
+        smaller = draft.having(draft.parts.having("space", **within))
+        if thinner != 1:
+            factor = round(math.sqrt(thinner), 2)
+            smaller = smaller.having(smaller.parts, draft.train.having(widen=factor))
+        if _has_networks(smaller):
+            return smaller
+    return draft
+
+
+def _has_networks(draft: Draft) -> bool:
+    """Whether the space of a draft has networks, and known members if its strategy asks for some."""
     try:
-        smaller.space.sample(stream("pace", 0))
+        draft.space.sample(stream("pace", 0))
     except SettingError:
-        return draft
-    return smaller
+        return False
+    asked = draft.parts.strategy.settings.get("known")
+    return not asked or bool(capabilities.known(draft.space).known(draft.facts))
 
 
 def _measured_paces(draft: Draft, works: Sequence[tuple[Work, Arch]], seconds: float) -> Paces:
@@ -118,6 +127,15 @@ def slowest(draft: Draft, budget: RunBudget) -> float | None:
     seconds = budget.seconds * (1 - search_share(draft)) * FINAL_PART
     examples = len(draft.task.train) + len(draft.task.validation)
     return seconds / (wanted_epochs(draft.task, draft.network.hyper.batch) * examples)
+
+
+def slowest_allowed(draft: Draft, budget: RunBudget) -> float | None:
+    """Return the pace from which on networks are refused, never that of a usual one. [s]
+
+    However short the budget is, some networks of the space must be tried.
+    """
+    limit = slowest(draft, budget)
+    return None if limit is None else max(limit, unit(draft))
 
 
 def wanted_epochs(task: Task, batch: int) -> float:

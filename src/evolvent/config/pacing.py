@@ -20,7 +20,7 @@ from ..types import Arch, Candidate, Result, stream
 from . import rehearsal, settable
 from .clock import no_time, search_seconds
 from .defaults import EPOCHS, at_most
-from .equal_time import mean_length, pace, slowest, unit, with_paces
+from .equal_time import mean_length, pace, slowest_allowed, unit, with_paces
 from .parts import Parts, make_strategy
 from .settings import RunBudget, parse_budget
 from .setup import Draft, Schedule, Setup
@@ -138,7 +138,7 @@ def _by_seconds(draft: Draft, budget: RunBudget, workers: int, search: float) ->
         timeout=round(max(20.0, 10 * each), 1),
         search_seconds=search,
         measured={"seconds_per_epoch": round(epoch, 4)},
-        slowest=slowest(draft, budget) if draft.equal_seconds else None,
+        slowest=slowest_allowed(draft, budget) if draft.equal_seconds else None,
     )
 
 

@@ -110,6 +110,7 @@ def load(folder=Path(__file__).parent, views=True) -> nn.Module:
 
 TOLERANCE = 1e-4  # of the largest output, or of 1
 PROOF_SECONDS = 2.0  # that a proof gets however late it is: a warm process needs a fraction of it
+CARRIES = "not written: a network that carries a state from token to token is model.py alone so far"
 NO_TIME = "not run by itself: the budget left no time for it"
 #: parts of operations that a delivered network has no use for
 TRAINING_ONLY = ("start", "start_from_bayes", "start_from_means", "every_row", "solved")
@@ -194,11 +195,14 @@ def export(
     predictor = PREDICTORS / f"{reading(task)['kind']}.py"
     if predictor.is_file():
         write_atomically(folder / "predict.py", compose(predictor))
-    conversion = Conversion(folder, patience) if onnx else None  # while the proof runs
+    carries = getattr(task, "successive", False)
+    conversion = Conversion(folder, patience) if onnx and not carries else None  # beside the proof
     try:
         proven = (
             _proof(folder, plan, state, task, patience) if proof else {"parity_max_abs_diff": None}
         )
+        if onnx and carries:
+            return proven | {"onnx_max_abs_diff": None, "onnx_note": CARRIES}
         return proven | (conversion.result() if conversion else {})
     finally:
         if conversion is not None:

@@ -1,4 +1,4 @@
-"""Series of equal length from a file, as networks take them: .npz, .ts and tables of time steps."""
+"""Series of equal length from a file, as networks take them: .npz, .ts, tables of time steps."""
 
 from __future__ import annotations
 
