@@ -124,6 +124,7 @@ def test_killed_three_times_the_run_equals_the_unbroken_one(data, tmp_path):
     check_nothing_is_lost_or_done_twice(tmp_path / "broken")
 
 
+@pytest.mark.slow
 def test_killed_in_a_second_stretch_the_run_equals_the_unbroken_one(data, tmp_path):
     for folder in ("whole", "broken"):
         done = evolvent(*words(data, tmp_path / folder, "4t", 1))

@@ -32,6 +32,7 @@ def test_every_architecture_is_listed_once_in_the_order_of_its_choices():
     assert [space.encode(arch) for arch in archs] == sorted(space.encode(arch) for arch in archs)
 
 
+@pytest.mark.slow
 def test_a_space_that_is_too_large_is_no_table():
     with pytest.raises(SettingError, match="more than 1,000,000"):
         every(Cell(operations="enas", nodes=5))

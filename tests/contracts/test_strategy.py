@@ -81,7 +81,7 @@ NAMES = [
     *(f"{name}{KNOWN}" for name in FROM_KNOWN),
 ]
 #: that take seconds; without known members they are among the quick tests
-LONG = {f"{name}{KNOWN}" for name in ("nao", "bayes", "pareto", "local")}
+LONG = {f"nao{PHASES}", *(f"{name}{KNOWN}" for name in ("nao", "bayes", "pareto", "local"))}
 every_strategy = pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES]
 )

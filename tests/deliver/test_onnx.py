@@ -127,7 +127,7 @@ def test_evolved_networks_agree(name, tmp_path):
 def test_known_members_for_series_agree(tmp_path):
     task = small_task("series")
     space = make_space("series", task.facts, {})
-    for name, arch in space.known(task.facts).items():
+    for name, arch in [*space.known(task.facts).items()][:3]:
         written(tmp_path / name, space, arch, task)
         assert quietly(tmp_path / name) <= 1e-5
 

@@ -89,6 +89,7 @@ def forecast_task(
     about |= {"season": found} if found else {}
     about |= {"file": dict(frame.how)} if frame.how else {}
     made = _Windows(about, _values(frame, about), frame.column(target))
+    _check_size(len(made.values), frame, window)  # before windows take their memory
     given = {key: made.part(rows) for key, rows in parts.items()}
     answers = {key: made.answers(rows) for key, rows in parts.items()}
     if test is not None:
@@ -100,7 +101,6 @@ def forecast_task(
                 "it are needed"
             )
         given["test"], answers["test"] = later.part(rows), later.answers(rows)
-    _check_size(given["training"], frame, window)
     notes.append(_told(parts, found, season))
     return Task(
         name=name,
@@ -293,11 +293,11 @@ def _by_rule(answers: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict[
     return {rule: {part: each[rule] for part, each in answers.items()} for rule in rules}
 
 
-def _check_size(part: Part, frame: Frame, window: int) -> None:
-    inputs = int(np.prod(part.x.shape[1:]))
+def _check_size(channels: int, frame: Frame, window: int) -> None:
+    inputs = channels * window
     if inputs > MOST_FEATURES:
         raise DataError(
-            f"{frame.source!r}: {inputs // window} channels in windows of {window} rows are {inputs:,} "
+            f"{frame.source!r}: {channels} channels in windows of {window} rows are {inputs:,} "
             f"inputs, {MOST_FEATURES:,} are allowed: lower --window, or leave columns out with --ignore"
         )
 
