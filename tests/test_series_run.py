@@ -56,6 +56,8 @@ def test_a_forecast_from_a_file_to_the_next_value(load, tmp_path, recipe):
     assert card["data"]["kind"] == ("series" if recipe is None else "numbers")
     assert card["parity_max_abs_diff"] < 1e-4
     assert {"last-value", "seasonal-naive", "boosted-trees"} <= card["baselines"].keys()
+    said = (run.folder / "best" / "card.md").read_text()
+    assert "--interval" not in said and "permuted" not in said, "inputs are steps, not columns"
     told = predicted(run, file)
     assert told[0] == ["load"] and len(told) == 2
     expected = 100 + 10 * np.sin(2 * np.pi * 300 / 12)

@@ -329,7 +329,9 @@ def _held_out(
         patience: time left for the export, of which this takes a part. [s]
     """
     task = setup.task
-    columns, quantity = bool(task.reading.get("columns")), task.loss == "mse" and task.outputs == 1
+    # inputs of a series are no columns, and rows that follow each other give no such intervals
+    columns = bool(task.reading.get("columns")) and task.kind == "numbers" and not task.ahead
+    quantity = task.loss == "mse" and task.outputs == 1
     beside = columns and setup.train.controls
     if not (beside or (columns and quantity)):
         return {}, {}
