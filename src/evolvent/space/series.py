@@ -29,14 +29,13 @@ Genes that have no effect have their first value; `normal` brings an architectur
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from ..errors import InvalidArchitecture, SettingError
 from ..types import Arch, Facts
-from . import Decision, Move
 from .drawing import Drawing, Sketch
+from .flat import Flat, nearest
 from .known import distinct, owned
 from .series_members import AHEAD, USUAL, WHOLE
 
@@ -66,10 +65,9 @@ BRANCHES = ("linear", "kernels", "dense", "depth")  # of which the first value i
 UNORDERED = ("normalisation", "pool")
 CONVOLUTIONS = ("width", "kernel", "dilated", "stride", "pool")
 STEPS = 4  # of an epoch, at least, in a training with the largest batch [count]
-_TRIES = 60
 
 
-class Series:
+class Series(Flat):
     """Networks for series, with the recipe of their training.
 
     Args:
@@ -91,6 +89,8 @@ class Series:
     gives = frozenset(
         {"canonical", "crossover", "decisions", "drawing", "known", "sized", "training"}
     )
+    names, order, unordered, recipe = NAMES, NAMES, UNORDERED, RECIPE
+    lr, usual = LR, USUAL
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class Series:
 
     def genes(self, arch: Arch) -> dict[str, Any]:
         """Return the genes of an architecture by name, in its `normal` form."""
-        return dict(zip(NAMES, self.normal(arch), strict=True))
+        return self._named(self.normal(arch))
 
     def checked(self, arch: Arch) -> Arch:
         """Return the `normal` form of an architecture that someone wrote.
@@ -165,13 +165,7 @@ class Series:
         Raises:
             InvalidArchitecture: naming the gene that is not of this space, or the limit.
         """
-        if not isinstance(arch, tuple) or len(arch) != len(NAMES):
-            raise InvalidArchitecture(f"{arch!r} is not ({', '.join(NAMES)})")
-        for name, value in zip(NAMES, arch, strict=True):
-            if value not in self.values[name]:
-                options = ", ".join(map(str, self.values[name]))
-                raise InvalidArchitecture(f"{name} {value!r} is not of this space: {options}")
-        made = self.normal(arch)
+        made = self._of_this_space(arch)
         if not self._has_branch(made):
             raise InvalidArchitecture(
                 f"{arch!r} has no branch: one of {', '.join(BRANCHES)} above 0 is needed"
@@ -182,18 +176,6 @@ class Series:
                 "depth, or raise space.multiply_adds"
             )
         return made
-
-    def normal(self, arch: Arch) -> Arch:
-        """Return `arch` with the first value for every gene that has no effect."""
-        chosen = dict(zip(NAMES, arch, strict=True))
-        for name in NAMES:
-            if not self._counts(name, chosen):
-                chosen[name] = self.values[name][0]
-        return tuple(chosen.values())
-
-    def canonical(self, arch: Arch) -> Arch:
-        """Return the `normal` form, which is equal for equal networks with equal trainings."""
-        return self.normal(arch)
 
     def _counts(self, name: str, chosen: Mapping[str, Any]) -> bool:
         """Whether a gene has an effect, given those before it."""
@@ -215,7 +197,7 @@ class Series:
 
     def cost(self, arch: Arch) -> int:
         """Return the multiply-adds of convolutions and dense layers for one input. [count]"""
-        genes = dict(zip(NAMES, arch, strict=True))
+        genes = self._named(arch)
         channels, length = self.input_shape
         values = channels * length
         features = values * genes["linear"] + 5 * genes["kernels"]
@@ -228,123 +210,18 @@ class Series:
             c_in = c_out
         return int(total + (c_in * self.outputs if genes["depth"] else 0))
 
-    # -- sample and move -------------------------------------------------------------------------
-
     def members(self) -> dict[str, dict[str, Any]]:
         """Return the genes of the hand-made members by name, as far as they differ from the usual."""
         return AHEAD if self.ahead else WHOLE
 
-    def sample(self, rng: random.Random) -> Arch:
-        """Return a hand-made member of which about a third of the genes are drawn anew."""
-        members = [*self.members().values()]
-        for _ in range(_TRIES):
-            base = USUAL | rng.choice(members)
-            drawn = {
-                name: rng.choice(options) if rng.random() < 1 / 3 else _nearest(base[name], options)
-                for name, options in self.values.items()
-            }
-            made = self.normal(tuple(drawn.values()))
-            if self._fits(made):
-                return made
-        return self.decode(self._first())
-
-    def mutate(self, arch: Arch, rng: random.Random) -> Move:
-        """Change one gene that has an effect; on a scale, by one step."""
-        before = self.normal(arch)
-        for _ in range(20 * _TRIES):
-            name = rng.choice(NAMES)
-            chosen = dict(zip(NAMES, before, strict=True))
-            if not self._counts(name, chosen):
-                continue
-            chosen[name] = self._near(name, chosen[name], rng)
-            after = self._drawn_anew(before, tuple(chosen.values()))
-            if after != before and self._fits(after):
-                return Move(after, name)
-        at = NAMES.index("rate")
-        rate = self._near("rate", before[at], rng)
-        return Move((*before[:at], rate, *before[at + 1 :]), "rate")
-
-    def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
-        """Take every gene from either parent."""
-        for _ in range(_TRIES):
-            child = self.normal(tuple(rng.choice(pair) for pair in zip(first, second, strict=True)))
-            if self._fits(child):
-                return Move(child, "crossover")
-        return Move(self.normal(first), "crossover")
-
-    def training(self, arch: Arch) -> Mapping[str, Any]:
-        """Return the genes of the recipe by the names of the training's hyperparameters."""
-        genes = dict(zip(NAMES, arch, strict=True))
-        return {name: genes[name] for name in RECIPE} | {"lr": LR * genes["rate"]}
-
-    def _drawn_anew(self, before: Arch, after: Arch) -> Arch:
-        """Return the `normal` form of `after`; genes without an effect before are the usual ones."""
-        old, new = (dict(zip(NAMES, arch, strict=True)) for arch in (before, after))
-        for name in NAMES:
-            if self._counts(name, new) and not self._counts(name, old):
-                new[name] = _nearest(USUAL[name], self.values[name])
-        return self.normal(tuple(new.values()))
-
-    def _near(self, name: str, value: Any, rng: random.Random) -> Any:
-        """Return another value of a gene: a neighbour on a scale, any other one else."""
-        options = self.values[name]
-        place = options.index(value)
-        places = [at for at in range(len(options)) if at != place]
-        if name not in UNORDERED:
-            places = [at for at in places if abs(at - place) == 1]
-        return options[rng.choice(places)] if places else value
-
-    # -- decisions -------------------------------------------------------------------------------
-
-    def decision(self, prefix: Sequence[int]) -> Decision | None:
-        """Every gene in its order; one without an effect has its first value alone.
-
-        Legal are the values with which some network keeps the limit of the cost.
-        """
-        if len(prefix) >= len(NAMES):
-            return None
-        name, known = NAMES[len(prefix)], self._known(prefix)
-        options = self.values[name]
-        legal = [
-            at
-            for at, value in enumerate(options)
-            if (at == 0 or self._counts(name, known)) and self._possible(known | {name: value})
-        ]
-        return Decision(name, "choice", len(options), tuple(legal))
-
-    def _possible(self, known: Mapping[str, Any]) -> bool:
-        """Whether some network with these genes keeps the limit."""
-        free = [name for name in BRANCHES if name not in known and len(self.values[name]) > 1]
-        on = any(known.get(name) for name in BRANCHES)
+    def _possible(self, chosen: Mapping[str, Any]) -> bool:
+        free = [name for name in BRANCHES if name not in chosen and len(self.values[name]) > 1]
+        on = any(chosen.get(name) for name in BRANCHES)
         bases = [self._least(name) for name in free]
         if on:
             least = {name: values[0] for name, values in self.values.items()}
             bases.append(least | {"stride": self.values["stride"][-1]})
-        return any(self._fits(self.normal(tuple({**base, **known}.values()))) for base in bases)
-
-    def encode(self, arch: Arch) -> tuple[int, ...]:
-        """Return the choices that make up the `normal` form of `arch`."""
-        return tuple(self.values[name].index(value) for name, value in self.genes(arch).items())
-
-    def decode(self, choices: Sequence[int]) -> Arch:
-        """Return the architecture of a complete sequence of choices."""
-        return self.normal(tuple(self._known(choices).values()))
-
-    def equivalents(self, choices: Sequence[int], rng: random.Random) -> tuple[int, ...]:
-        """Return `choices`: no two networks of different choices are the same."""
-        return tuple(choices)
-
-    def _known(self, choices: Sequence[int]) -> dict[str, Any]:
-        """Return the genes of a sequence of choices that may be incomplete."""
-        names = NAMES[: len(choices)]
-        return {name: self.values[name][at] for name, at in zip(names, choices, strict=True)}
-
-    def _first(self) -> tuple[int, ...]:
-        """Return the sequence of the first legal choices."""
-        choices: tuple[int, ...] = ()
-        while (decision := self.decision(choices)) is not None:
-            choices += (decision.legal[0],)
-        return choices
+        return any(self._fits(self.normal(tuple({**base, **chosen}.values()))) for base in bases)
 
     # -- drawing and known members ---------------------------------------------------------------
 
@@ -402,7 +279,7 @@ class Series:
             genes = USUAL | said
             if any(genes[each] and len(self.values[each]) == 1 for each in BRANCHES):
                 continue
-            near = tuple(_nearest(genes[each], self.values[each]) for each in NAMES)
+            near = tuple(nearest(genes[each], self.values[each]) for each in NAMES)
             if self._fits(made := self.normal(near)):
                 found[name] = made
         return distinct(self.own | found, self.canonical)
@@ -416,10 +293,3 @@ def widths_of(genes: Mapping[str, Any]) -> list[int]:
 def dilations_of(genes: Mapping[str, Any]) -> list[int]:
     """Return the dilation of every block of convolutions."""
     return [2**block if genes["dilated"] else 1 for block in range(genes["depth"])]
-
-
-def _nearest(wished: Any, options: Sequence[Any]) -> Any:
-    """Return the option that is closest to a number; of texts the wished one, else the first."""
-    if isinstance(wished, str):
-        return wished if wished in options else options[0]
-    return min(options, key=lambda option: abs(option - wished))

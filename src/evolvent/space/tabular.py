@@ -38,8 +38,9 @@ from typing import Any, Self
 
 from ..errors import InvalidArchitecture, SettingError
 from ..types import Arch, Facts
-from . import Decision, Move
+from . import Move
 from .drawing import Drawing, Sketch
+from .flat import TRIES, Flat, nearest
 from .known import distinct, owned
 from .tabular_members import GOOD, MEMBERS
 
@@ -76,10 +77,10 @@ RECIPE = ("optimizer", "rate", "weight_decay", "label_smoothing", "batch", "aver
 #: genes whose values have no order: any one is next to any other
 UNORDERED = ("scaling", "embedding", "activation", "norm", "optimizer")
 STEPS = 8  # of an epoch, at least, in a training with the largest batch [count]
-_TRIES = 60
+NAMES = tuple(GENES)
 
 
-class Tabular:
+class Tabular(Flat):
     """Dense networks on scaled and embedded columns, with the recipe of their training.
 
     Args:
@@ -106,6 +107,8 @@ class Tabular:
     gives = frozenset(
         {"canonical", "crossover", "decisions", "drawing", "known", "sized", "training"}
     )
+    names, order, unordered, recipe = NAMES, NAMES, UNORDERED, RECIPE
+    usual = GOOD
 
     def __init__(
         self,
@@ -168,17 +171,7 @@ class Tabular:
         Raises:
             InvalidArchitecture: naming the gene that is not of this space, or the limit.
         """
-        try:
-            genes = dict(zip(GENES, arch, strict=True))
-        except (TypeError, ValueError) as error:
-            raise InvalidArchitecture(f"{arch!r} is not ({', '.join(GENES)})") from error
-        for name, value in genes.items():
-            if value not in self.values[name]:
-                raise InvalidArchitecture(
-                    f"{name} {value!r} is not of this space: "
-                    f"{', '.join(map(str, self.values[name]))}"
-                )
-        made = self.normal(tuple(arch))
+        made = self._of_this_space(arch)
         if (has := self.cost(made)) > self.multiply_adds:
             raise InvalidArchitecture(
                 f"{has:,} multiply-adds, at most {self.multiply_adds:,}: lower a width or a depth, or "
@@ -186,37 +179,24 @@ class Tabular:
             )
         return made
 
-    def normal(self, arch: Arch) -> Arch:
-        """Return `arch` with the first value for every gene that has no effect."""
-        genes = self.genes(arch)
-        return tuple(
-            value if self._matters(name, genes) else self.values[name][0]
-            for name, value in genes.items()
-        )
-
-    def canonical(self, arch: Arch) -> Arch:
-        """Return the `normal` form, which is equal for equal networks with equal trainings."""
-        return self.normal(arch)
-
     def genes(self, arch: Arch) -> dict[str, Any]:
         """Return the genes of an architecture by name."""
-        return dict(zip(GENES, arch, strict=True))
+        return self._named(arch)
 
-    def _matters(self, name: str, genes: Mapping[str, Any]) -> bool:
-        """Whether a gene has an effect, given the genes before it."""
+    def _counts(self, name: str, chosen: Mapping[str, Any]) -> bool:
         match name:
             case "scaling" | "embedding":
                 return self.numbers > 0
             case "embedding_width" | "embedding_size":
-                return self.numbers > 0 and genes["embedding"] != "none"
+                return self.numbers > 0 and chosen["embedding"] != "none"
             case "sigma":
-                return self.numbers > 0 and genes["embedding"] == "periodic"
+                return self.numbers > 0 and chosen["embedding"] == "periodic"
             case "category_width":
                 return any(count > GENES[name][1] for count in self.categories)
             case "width" | "activation" | "norm" | "dropout" | "members":
-                return bool(genes["depth"] > 0)
+                return bool(chosen["depth"] > 0)
             case "residual":
-                return bool(genes["depth"] > 1)
+                return bool(chosen["depth"] > 1)
             case "label_smoothing":
                 return self.outputs > 1
         return True
@@ -248,20 +228,23 @@ class Tabular:
             c_in = genes["width"]
         return int(total + members * c_in * self.outputs)
 
+    def _fits(self, arch: Arch) -> bool:
+        return self.cost(arch) <= self.multiply_adds
+
     # -- sample and move -------------------------------------------------------------------------
 
     def sample(self, rng: random.Random) -> Arch:
         """Return a network with random layers and embeddings, and a recipe around a good one."""
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             genes = {name: rng.choice(values) for name, values in self.values.items()}
             if rng.random() < 0.5:
                 genes["members"] = self.values["members"][0]
             for name in RECIPE:
-                genes[name] = _nearest(GOOD[name], self.values[name])
+                genes[name] = nearest(GOOD[name], self.values[name])
                 if rng.random() < 0.25:
                     genes[name] = self._near(name, genes[name], rng)
             arch = self.normal(tuple(genes.values()))
-            if self.cost(arch) <= self.multiply_adds:
+            if self._fits(arch):
                 return arch
         return self._cheapest({})
 
@@ -271,23 +254,14 @@ class Tabular:
         A draw that is too costly is repeated.
         """
         before = self.normal(arch)
-        for _ in range(_TRIES):
-            name = rng.choice(tuple(GENES))
+        for _ in range(TRIES):
+            name = rng.choice(NAMES)
             genes = self.genes(before)
             genes[name] = self._near(name, genes[name], rng)
             after = self.normal(tuple(genes.values()))
-            if after != before and self.cost(after) <= self.multiply_adds:
+            if after != before and self._fits(after):
                 return Move(after, name)
-        rate = self._near("rate", self.genes(before)["rate"], rng)
-        return Move(tuple((self.genes(before) | {"rate": rate}).values()), "rate")
-
-    def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
-        """Take every gene from either parent."""
-        for _ in range(_TRIES):
-            child = self.normal(tuple(rng.choice(pair) for pair in zip(first, second, strict=True)))
-            if self.cost(child) <= self.multiply_adds:
-                return Move(child, "crossover")
-        return Move(self.normal(first), "crossover")
+        return self._other_rate(before, rng)
 
     def training(self, arch: Arch) -> Mapping[str, Any]:
         """Return the genes of the recipe by the names of the training's hyperparameters."""
@@ -295,23 +269,16 @@ class Tabular:
         said = {name: genes[name] for name in RECIPE if name != "rate"}
         return said | {"lr": genes["rate"] * LRS[genes["optimizer"]]}
 
-    def _near(self, name: str, value: Any, rng: random.Random) -> Any:
-        options = self.values[name]
-        place = options.index(value)
-        if name in UNORDERED:
-            places = [at for at in range(len(options)) if at != place]
-        else:
-            places = [at for at in (place - 1, place + 1) if 0 <= at < len(options)]
-        return options[rng.choice(places)] if places else value
-
-    def _cheapest(self, known: dict[str, Any]) -> Arch:
+    def _cheapest(self, known: Mapping[str, Any]) -> Arch:
         """Return the cheapest architecture with the genes that are known, the first ones.
 
         Fewer inputs or a narrow layer may make the layers behind cheaper.
         """
         least = {name: values[0] for name, values in self.values.items()}
         archs = [
-            self.normal(tuple((least | {"category_width": each, "depth": depth} | known).values()))
+            self.normal(
+                tuple(({**least, "category_width": each, "depth": depth, **known}).values())
+            )
             for each in self.values["category_width"]
             for depth in self.values["depth"][:2]
         ]
@@ -319,40 +286,8 @@ class Tabular:
 
     # -- decisions -------------------------------------------------------------------------------
 
-    def decision(self, prefix: Sequence[int]) -> Decision | None:
-        """Every gene in its order; one without an effect has its first value alone.
-
-        Legal are the values with which some network keeps the limit of the cost.
-        """
-        if len(prefix) >= len(GENES):
-            return None
-        name, known = tuple(GENES)[len(prefix)], self._known(prefix)
-        options = self.values[name]
-        legal = [
-            at
-            for at, value in enumerate(options)
-            if (at == 0 or self._matters(name, known))
-            and self.cost(self._cheapest(known | {name: value})) <= self.multiply_adds
-        ]
-        return Decision(name, "choice", len(options), tuple(legal))
-
-    def encode(self, arch: Arch) -> tuple[int, ...]:
-        """Return the choices that make up the `normal` form of `arch`."""
-        genes = self.genes(self.normal(arch))
-        return tuple(self.values[name].index(value) for name, value in genes.items())
-
-    def decode(self, choices: Sequence[int]) -> Arch:
-        """Return the architecture of a complete sequence of choices."""
-        return tuple(self._known(choices).values())
-
-    def equivalents(self, choices: Sequence[int], rng: random.Random) -> tuple[int, ...]:
-        """Return `choices`: no two networks of different choices are the same."""
-        return tuple(choices)
-
-    def _known(self, choices: Sequence[int]) -> dict[str, Any]:
-        """Return the genes of a sequence of choices that may be incomplete."""
-        names = tuple(GENES)[: len(choices)]
-        return {name: self.values[name][at] for name, at in zip(names, choices, strict=True)}
+    def _possible(self, chosen: Mapping[str, Any]) -> bool:
+        return self._fits(self._cheapest(chosen))
 
     # -- drawing ---------------------------------------------------------------------------------
 
@@ -400,7 +335,7 @@ class Tabular:
             genes = GOOD | wished
             for width in [w for w in reversed(GENES["width"]) if w <= genes["width"]]:
                 values = {**genes, "width": width}
-                arch = tuple(_nearest(values[gene], self.values[gene]) for gene in GENES)
+                arch = tuple(nearest(values[gene], self.values[gene]) for gene in GENES)
                 try:
                     found[name] = self.checked(arch)
                 except InvalidArchitecture:
@@ -413,13 +348,6 @@ def batches_of(rows: int) -> tuple[int, ...]:
     """Return the sizes of a batch that leave `STEPS` steps of an epoch; 0 rows is not known. [count]"""
     fitting = tuple(size for size in GENES["batch"] if not rows or size * STEPS <= rows)
     return fitting or GENES["batch"][:1]
-
-
-def _nearest(wished: Any, options: Sequence[Any]) -> Any:
-    """Return the option that is closest to a number; of texts the wished one, else the first."""
-    if isinstance(wished, str):
-        return wished if wished in options else options[0]
-    return min(options, key=lambda option: abs(option - wished))
 
 
 def _some(name: str, values: Sequence[Any], known: Sequence[Any]) -> tuple[Any, ...]:

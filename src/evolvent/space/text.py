@@ -40,8 +40,8 @@ from typing import Any, NamedTuple, Self
 
 from ..errors import InvalidArchitecture, SettingError
 from ..types import Arch, Facts
-from . import Decision, Move
 from .drawing import Drawing, Sketch
+from .flat import Flat, nearest
 from .known import distinct, owned
 from .text_members import MEMBERS, USUAL
 
@@ -76,9 +76,10 @@ RECIPE = (
     "longest",
 )  # hyperparameters of the training by name
 BRANCHES = ("orders", "convolutions", "gru")  # of which the first value is none
-#: genes that are changed by one step
-SCALES = frozenset(NAMES) - {"counted", "pool", "start", "convolutions", "schedule"}
-_TRIES = 60
+#: genes in the order of decisions: the branches first, then what depends on them
+ORDER = tuple(dict.fromkeys((*BRANCHES, "width", "bits", *NAMES)))
+#: genes whose values have no order: any one is next to any other
+UNORDERED = ("counted", "pool", "start", "convolutions", "schedule")
 _BAG = ("bits", "counted", "width", "pool", "start", "thinning")
 _CONVOLUTIONS = ("filters", "top")
 _VECTORS = ("dimension", "window")
@@ -108,7 +109,7 @@ class Genes(NamedTuple):
     longest: float
 
 
-class Text:
+class Text(Flat):
     """Networks for texts, with the recipe of their training.
 
     Args:
@@ -129,6 +130,8 @@ class Text:
     family = "text"
     kinds = frozenset({"text"})
     gives = frozenset({"canonical", "crossover", "decisions", "drawing", "known", "training"})
+    names, order, unordered, recipe = NAMES, ORDER, UNORDERED, RECIPE
+    lr, usual = LR, USUAL
 
     def __init__(
         self,
@@ -189,19 +192,11 @@ class Text:
         Raises:
             InvalidArchitecture: naming the gene that is not of this space.
         """
-        if not isinstance(arch, tuple) or len(arch) != len(NAMES):
-            raise InvalidArchitecture(f"{arch!r} is not ({', '.join(NAMES)})")
-        for name, value in zip(NAMES, arch, strict=True):
-            options = self.values[name]
-            if value not in options:
-                raise InvalidArchitecture(
-                    f"{name} {value!r} is not of this space: {', '.join(map(str, options))}"
-                )
-        if not any(self._is_on(name, arch[NAMES.index(name)]) for name in BRANCHES):
+        made = self._of_this_space(arch)
+        if not self._has_branch(made):
             raise InvalidArchitecture(
                 f"{arch!r} has no branch: orders above 0, convolutions, or gru above 0 are needed"
             )
-        made = self.normal(arch)
         if not self._fits(made):
             genes = Genes(*made)
             raise InvalidArchitecture(
@@ -209,18 +204,6 @@ class Text:
                 f"{self.numbers:,}: lower bits or width, or raise space.numbers"
             )
         return made
-
-    def normal(self, arch: Arch) -> Arch:
-        """Return `arch` with the first value for every gene that has no effect."""
-        chosen = dict(zip(NAMES, arch, strict=True))
-        for name in NAMES:
-            if not self._counts(name, chosen):
-                chosen[name] = self.values[name][0]
-        return tuple(chosen.values())
-
-    def canonical(self, arch: Arch) -> Arch:
-        """Return the `normal` form, which is equal for equal networks with equal trainings."""
-        return self.normal(arch)
 
     def _is_on(self, name: str, value: Any) -> bool:
         return bool(value != GENES[name][0])
@@ -244,52 +227,12 @@ class Text:
 
     def _fits(self, arch: Arch) -> bool:
         genes = Genes(*arch)
-        return genes.orders == 0 or self._columns(genes.width) << genes.bits <= self.numbers
+        fits = genes.orders == 0 or self._columns(genes.width) << genes.bits <= self.numbers
+        return fits and self._has_branch(arch)
 
-    # -- sample and move -------------------------------------------------------------------------
-
-    def sample(self, rng: random.Random) -> Arch:
-        """Return a hand-made member of which about a third of the genes are drawn anew."""
-        members = [*MEMBERS.values()]
-        for _ in range(_TRIES):
-            base = USUAL | rng.choice(members)
-            drawn = {
-                name: rng.choice(options) if rng.random() < 1 / 3 else _nearest(base[name], options)
-                for name, options in self.values.items()
-            }
-            made = self._alive(tuple(drawn[name] for name in NAMES), rng)
-            if self._fits(made):
-                return made
-        return self.decode(self._first())
-
-    def mutate(self, arch: Arch, rng: random.Random) -> Move:
-        """Change one gene that has an effect; on a scale, by one step."""
-        before = self.normal(arch)
-        for _ in range(20 * _TRIES):
-            name = rng.choice(NAMES)
-            chosen = dict(zip(NAMES, before, strict=True))
-            if not self._counts(name, chosen):
-                continue
-            chosen[name] = self._near(name, chosen[name], rng)
-            after = self._drawn_anew(before, tuple(chosen.values()), rng)
-            if after != before and self._has_branch(after) and self._fits(after):
-                return Move(after, name)
-        at = NAMES.index("rate")
-        rate = self._near("rate", before[at], rng)
-        return Move((*before[:at], rate, *before[at + 1 :]), "rate")
-
-    def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
-        """Take every gene from either parent."""
-        for _ in range(_TRIES):
-            child = self.normal(tuple(rng.choice(pair) for pair in zip(first, second, strict=True)))
-            if self._has_branch(child) and self._fits(child):
-                return Move(child, "crossover")
-        return Move(self.normal(first), "crossover")
-
-    def training(self, arch: Arch) -> Mapping[str, Any]:
-        """Return the genes of the recipe by the names of the training's hyperparameters."""
-        genes = dict(zip(NAMES, arch, strict=True))
-        return {name: genes[name] for name in RECIPE} | {"lr": LR * genes["rate"]}
+    def members(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the genes of the hand-made members by name, as far as they differ from the usual."""
+        return MEMBERS
 
     def _alive(self, arch: Arch, rng: random.Random) -> Arch:
         """Return the `normal` form, with one branch switched on where there is none."""
@@ -305,50 +248,10 @@ class Text:
     def _has_branch(self, arch: Arch) -> bool:
         return any(self._is_on(name, arch[NAMES.index(name)]) for name in BRANCHES)
 
-    def _drawn_anew(self, before: Arch, after: Arch, rng: random.Random) -> Arch:
-        """Return the `normal` form of `after`; genes without an effect before are the usual ones."""
-        old, new = (dict(zip(NAMES, arch, strict=True)) for arch in (before, after))
-        for name in NAMES:
-            if self._counts(name, new) and not self._counts(name, old):
-                new[name] = _nearest(USUAL[name], self.values[name])
-        return self.normal(tuple(new.values()))
-
-    def _near(self, name: str, value: Any, rng: random.Random) -> Any:
-        """Return another value of a gene: a neighbour on a scale, any other one else."""
-        options = self.values[name]
-        place = options.index(value)
-        places = [at for at in range(len(options)) if at != place]
-        if name in SCALES:
-            places = [at for at in places if abs(at - place) == 1]
-        return options[rng.choice(places)] if places else value
-
     # -- decisions -------------------------------------------------------------------------------
 
-    def decision(self, prefix: Sequence[int]) -> Decision | None:
-        """Every gene in the order of `ORDER`; one without an effect has its first value."""
-        if len(prefix) >= len(ORDER):
-            return None
-        name = ORDER[len(prefix)]
+    def _legal(self, name: str, chosen: Mapping[str, Any]) -> tuple[int, ...]:
         options = self.values[name]
-        return Decision(name, "choice", len(options), self._legal(name, prefix))
-
-    def encode(self, arch: Arch) -> tuple[int, ...]:
-        """Return the choices that make up the `normal` form of `arch`."""
-        genes = dict(zip(NAMES, self.normal(arch), strict=True))
-        return tuple(self.values[name].index(genes[name]) for name in ORDER)
-
-    def decode(self, choices: Sequence[int]) -> Arch:
-        """Return the architecture of a complete sequence of choices."""
-        chosen = {name: self.values[name][at] for name, at in zip(ORDER, choices, strict=True)}
-        return self.normal(tuple(chosen[name] for name in NAMES))
-
-    def equivalents(self, choices: Sequence[int], rng: random.Random) -> tuple[int, ...]:
-        """Return `choices`: no two networks of different choices are the same."""
-        return tuple(choices)
-
-    def _legal(self, name: str, prefix: Sequence[int]) -> tuple[int, ...]:
-        options = self.values[name]
-        chosen = {each: self.values[each][at] for each, at in zip(ORDER, prefix, strict=False)}
         every = range(len(options))
         if name in BRANCHES:
             left = BRANCHES[BRANCHES.index(name) + 1 :]
@@ -366,13 +269,6 @@ class Text:
         width = value if name == "width" else chosen["width"]
         bits = value if name == "bits" else min(self.values["bits"])
         return bool(self._columns(width) << bits <= self.numbers)
-
-    def _first(self) -> tuple[int, ...]:
-        """Return the sequence of the first legal choices."""
-        choices: tuple[int, ...] = ()
-        while (decision := self.decision(choices)) is not None:
-            choices += (decision.legal[0],)
-        return choices
 
     # -- drawing and known members ---------------------------------------------------------------
 
@@ -421,7 +317,7 @@ class Text:
             genes = USUAL | said
             if any(genes[each] not in self.values[each] for each in BRANCHES):
                 continue
-            near = {each: _nearest(genes[each], self.values[each]) for each in NAMES}
+            near = {each: nearest(genes[each], self.values[each]) for each in NAMES}
             for bits in sorted(self.values["bits"], reverse=True):
                 arch = tuple((near | {"bits": min(bits, near["bits"])}).values())
                 if self._fits(arch):
@@ -431,20 +327,11 @@ class Text:
 
 
 _ORDERS = {1: "words", 2: "words and pairs", 3: "words, pairs and triples"}
-#: genes in the order of decisions: the branches first, then what depends on them
-ORDER = tuple(dict.fromkeys((*BRANCHES, "width", "bits", *NAMES)))
 
 
 def kernels_of(convolutions: str) -> tuple[int, ...]:
     """Return the words that the filters of a branch see, one number per length."""
     return () if convolutions == "none" else tuple(map(int, convolutions.split("-")))
-
-
-def _nearest(wished: Any, options: tuple[Any, ...]) -> Any:
-    """Return the option that is closest to a number; of texts the wished one, else the first."""
-    if isinstance(wished, str):
-        return wished if wished in options else options[0]
-    return min(options, key=lambda option: abs(option - wished))
 
 
 def _some(name: str, values: Sequence[Any], known: Sequence[Any]) -> tuple[Any, ...]:
