@@ -164,7 +164,9 @@ def search(
             ignore=ignore,
             weight=weight,
         )
-        columns = as_lags(data, columns, space_kinds(recipe, space, kind_of(data, columns)))
+        if "window" in columns:
+            kinds = space_kinds(recipe, space, kind_of(data, columns))
+            columns = as_lags(data, columns, kinds)
         if columns:
             said["task"] = columns
     elif series or window or season:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from tests.conftest import make_toy
@@ -12,7 +12,7 @@ from evolvent import search
 from evolvent.deliver import timing
 from evolvent.deliver.card import Card, page
 from evolvent.deliver.controls import Controls
-from evolvent.deliver.finals import Delivery
+from evolvent.deliver.sizing import Sizing
 from evolvent.deliver.timing import Lengths, Timing
 from evolvent.engine.limits import Limits
 from evolvent.engine.store import Store
@@ -215,10 +215,9 @@ def test_what_learns_from_unshifted_images_alone_sees_no_shifted_ones(
     setup = setup.having(setup.parts, setup.train.having(views=6))
     monkeypatch.setattr(Lengths, "views", lambda self, result, networks: 6)
     monkeypatch.setattr(Lengths, "epoch", lambda self, result: 100.0)
-    store, absent = Store(tmp_path / "run.db", write=True), cast(Any, None)
-    delivery = Delivery(store, absent, setup, absent, 4, seconds, absent)
-    delivery.timing, delivery.results = Timing(seconds, 7200.0, cold=False), [winner]
-    assert delivery._with_views(winner).train.network.size.views == count
+    store = Store(tmp_path / "run.db", write=True)
+    sizing = Sizing(store, setup, [winner], 4, Timing(seconds, 7200.0, cold=False))
+    assert sizing.of(winner).train.network.size.views == count
     assert store.meta("views") == count
     store.close()
 

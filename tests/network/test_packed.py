@@ -140,9 +140,9 @@ def test_what_cannot_be_packed_is_told():
         {"clip": 1.0},
         {"mixup": 0.2},
         {"precision": "bfloat16"},
-        {"class_weight": "balanced"},
     ):
         assert not takes(made.net, replace(made.hyper, **wrong))
+    assert takes(made.net, replace(made.hyper, class_weight="balanced"))
     made.net.add_module("strange", torch.nn.Bilinear(2, 2, 2))
     assert not takes(made.net, made.hyper)
 

@@ -385,6 +385,32 @@ def test_a_server_that_comes_back_goes_on_without_losing_or_doubling_a_dot(
     opened.wrong.clear()  # the browser itself notes that nobody listened for a while
 
 
+def test_an_answer_that_is_no_stream_is_not_the_end(tmp_path, served, opened):
+    every = list(results(30))
+    folder = make_run(tmp_path / "run")
+    fill(folder, every[:20])
+    server = served(folder)
+    window = opened(server.address)
+    until(window, 20)
+    refused: list[str] = []
+
+    def refuse_once(route):
+        if refused:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.fulfill(status=503, body="about to end")
+
+    window.route("**/events*", refuse_once)
+    served.stop()
+    fill(folder, every[20:])
+    served(folder, server.port)
+    until(window, 29)
+    assert refused
+    assert window.evaluate("ev.app.run.list.map((row) => row.id)") == list(range(30))
+    opened.wrong.clear()  # the browser itself notes the refusal
+
+
 def test_a_chosen_candidate_stays_chosen_while_others_come(tmp_path, served, opened):
     folder = make_run(tmp_path / "run")
     fill(folder, list(results(10)))

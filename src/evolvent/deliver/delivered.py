@@ -335,7 +335,8 @@ def _held_out(
     beside = columns and setup.train.controls
     if not (beside or (columns and quantity)):
         return {}, {}
-    held = held_out(setup, store, weights, outcome, patience)
+    # the worth of columns alone is not worth a training
+    held = held_out(setup, store, weights, outcome, patience, train=quantity)
     if held is None:
         return {}, {"interval": {"level": None, "note": LATE}} if quantity else {}
     told: dict[str, Any] = {}

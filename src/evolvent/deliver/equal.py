@@ -99,17 +99,17 @@ class Equal:
         example = self._final(winner)[2]
         return None if example is None else float(example) * self.lengths.everything
 
-    def look(self, winner: Result) -> float | None:
+    def look(self, winner: Result, example: float) -> float:
         """Return the duration of a forward pass, in training steps for as many examples.
 
-        It is measured now with one thread; None where that is not worth its time.
+        Args:
+            winner: whose forward pass is measured now, with one thread.
+            example: what its training takes per example, with one thread. [s]
         """
-        if self.timing.left <= LONG:
-            return None
         setup, size = self.setup, self.setup.train.network.size
         device = setup.request.device
         seconds = look(setup.space, winner.candidate.arch, setup.task, size=size, device=device)
-        return seconds / self._measured(winner, 1)
+        return seconds / example
 
     def _final(self, winner: Result) -> tuple[int, float, float | None]:
         """Return threads, how many times as fast these are, seconds per example; once per run."""

@@ -23,7 +23,6 @@ from typing import Any
 
 from ..config.clock import no_time
 from ..config.defaults import MOST_FINALISTS
-from ..config.equal_time import wanted_epochs
 from ..config.setup import Setup
 from ..engine.store import Store
 from ..engine.weights import Weights
@@ -31,7 +30,6 @@ from ..errors import EvolventError, RunError
 from ..execute import Executor
 from ..execute.worker import Job
 from ..network.build import Size
-from ..network.fit import with_own_training
 from ..ranking import distinct, rung, simplest
 from ..space import key
 from ..types import Arch, Result
@@ -40,15 +38,13 @@ from .controls import BRIEFLY, CONTROLS, KNOWN, Controls, best_known
 from .equal import Equal
 from .own import Own, own_of_choice, own_weights, tested
 from .selection import Change
+from .sizing import CONTROLS_MOST, Sizing
 from .timing import LEAST_EPOCHS, ROUNDED, Lengths, Timing
 from .trainings import Numbers, Trainings
 
 CHOICE_AND_FINAL = (
     2.0  # trainings as long as the search's that there must be time for before a choice
 )
-NARROWER = (1.0, 0.84, 0.71, 0.59, 0.5, 0.42, 0.35, 0.0)  # of the width, each 1.4 times as fast
-CONTROLS_MOST = 0.25  # of the core-seconds of the delivery: controls of thin networks
-UNSHIFTED = 2  # views without shifts: an image and its mirror
 SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
 NO_TIME = "no time was left for a final training as long as theirs"
 
@@ -130,8 +126,9 @@ class Delivery:
         self.timing = Timing.of(store, setup, self.seconds)
         self.results = store.results()  # of the search; reading them takes a while
         found = self._finalists()
-        self.setup = self._with_width(found[0])
-        self.setup = setup = self._with_views(found[0])
+        self.setup = setup = Sizing(store, setup, self.results, self.workers, self.timing).of(
+            found[0]
+        )
         self.lengths = Lengths(store, setup, self.workers, self.timing)
         self.trainings = Trainings(
             *(store, self.weights, setup, self.executor, self.workers, self.timing),
@@ -172,64 +169,6 @@ class Delivery:
         if self.known is not None and self.setup.equal_seconds and self.known[0] not in found:
             found.append(self.known[0])
         return found
-
-    def _with_width(self, best: Result) -> Setup:
-        """Return the setup with a narrower network, where a wide one would see the data too seldom.
-
-        That is, less often than the search's best did while it was thin. A delivery that was stopped
-        goes on with the width that it began with.
-        """
-        setup = self.setup
-        if not setup.widens or self.seconds is None:
-            return setup
-        widen = self.store.meta("widen")
-        if widen is None:
-            wanted = wanted_epochs(setup.task, setup.train.network.hyper.batch)
-            wanted = max(wanted, best.total_epochs)
-            thin, full = (each.network.size.widen for each in (setup, setup.train))
-            for share in NARROWER:
-                widen = round(max(thin, share * full), 2)
-                narrow = setup.having(setup.parts, setup.train.having(widen=widen))
-                lengths = Lengths(self.store, narrow, self.workers, self.timing)
-                equal = Equal(self.store, narrow, self.workers, self.timing, lengths)
-                example = equal.fastest(best)[2] or lengths.example(best)
-                left = (1 - CONTROLS_MOST) * max(0.0, self.timing.left)
-                if example * lengths.everything * wanted <= left:
-                    break
-            self.store.note("epoch", example * lengths.everything)
-            self.store.note("widen", widen)
-            self.store.note("look", equal.look(best))
-        return setup.having(setup.parts, setup.train.having(widen=widen))
-
-    def _with_views(self, best: Result) -> Setup:
-        """Return the setup with fewer views of an image where there is no time to read test in all.
-
-        A network that learnt from unshifted images alone does not see shifted ones, which can be worse
-        than none. What the user asked for stands. A delivery that was stopped goes on with those it
-        began with.
-        """
-        setup, wanted = self.setup, self.setup.train.network.size.views
-        if wanted == 1 or self.seconds is None or "views" in setup.request.said("train"):
-            return setup
-        views = self.store.meta("views")
-        if views is None:
-            lengths = Lengths(self.store, setup, self.workers, self.timing)
-            controls = Controls(self.store, setup, self.results, best.candidate.arch).count
-            networks = 1 if setup.widens else 1 + controls  # thin ones cost little
-            views = lengths.views(best, networks)
-            if views > UNSHIFTED and not self._shifts(best, lengths.roughly(best, networks)):
-                views = UNSHIFTED if setup.task.mirrored else 1
-            self.store.note("views", views)
-        if views == wanted:
-            return setup
-        return setup.having(setup.parts, setup.train.having(views=views))
-
-    def _shifts(self, result: Result, epochs: float) -> bool:
-        """Whether a final training of so many epochs shifts its images."""
-        network = self.setup.train.network
-        hyper = with_own_training(network.hyper, self.setup.space, result.candidate.arch)
-        pixels = self.setup.task.augment.get("shift", 0) if hyper.shift is None else hyper.shift
-        return bool(hyper.augment and pixels and epochs >= hyper.shift_from)
 
     @property
     def _count(self) -> int:

@@ -53,7 +53,13 @@ class HeldOut:
 
 
 def held_out(
-    setup: Setup, store: Store, weights: Weights, outcome: Finals, seconds: float | None
+    setup: Setup,
+    store: Store,
+    weights: Weights,
+    outcome: Finals,
+    seconds: float | None,
+    *,
+    train: bool,
 ) -> HeldOut | None:
     """Return a network like the winner that did not learn from the validation rows.
 
@@ -63,9 +69,10 @@ def held_out(
         weights: of the run.
         outcome: of the final trainings.
         seconds: left, or None. [s]
+        train: whether one is trained where no weights are kept, in at most half of that time.
 
     Returns:
-        None without time to train one.
+        None where there is none, and none is trained.
     """
     if outcome.kept and outcome.ensemble is None:
         made = Member(outcome.weights, outcome.arch, outcome.size)
@@ -76,13 +83,19 @@ def held_out(
     if own is not None:
         made = Member(own.name, outcome.arch, own.size)
         return HeldOut(_net(setup, made, state_of(weights, own.name)), False)
-    if seconds is not None and outcome.winner["train_seconds"] > seconds / 2:
+    most = None if seconds is None else seconds / 2
+    if not train or (most is not None and outcome.winner["train_seconds"] > most):
         return None
     network = setup.train.network
     epochs, seed = outcome.winner["total_epochs"], outcome.winner["seed"]
-    job = Job("held-out", outcome.arch, network.size, network.hyper, epochs, seed=seed)
+    end = None if most is None else time.monotonic() + most
+    how: Any = {"epochs": epochs, "seed": seed, "deadline": end}
+    job = Job("held-out", outcome.arch, network.size, network.hyper, **how)
+    trained = fit_for(setup.spec, setup.space, job)
+    if trained.numbers["cut"]:
+        return None
     made = Member("", outcome.arch, network.size)
-    return HeldOut(_net(setup, made, fit_for(setup.spec, setup.space, job).state), False)
+    return HeldOut(_net(setup, made, trained.state), False)
 
 
 def _net(setup: Setup, member: Member, state: State) -> Assembled:
@@ -189,7 +202,8 @@ def importance(held: HeldOut, task: Task, budget: float | None, seed: int) -> di
 
 
 def _score(held: HeldOut, task: Task, part: Part, x: np.ndarray) -> float:
-    return score(task.metric, outputs_of(held.net, x), part.y, scale_of_task(task))
+    outputs = outputs_of(held.net, x)
+    return score(task.metric, outputs, part.y, scale_of_task(task), part.weight)
 
 
 def _places(columns: Sequence[Mapping[str, Any]]) -> dict[str, slice]:

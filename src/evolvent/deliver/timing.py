@@ -158,7 +158,7 @@ class Lengths:
             networks: for which test is read. [count]
         """
         rounds = math.ceil(networks / self.workers)
-        epoch = self.epoch(result)
+        epoch = self._paced(result)
         wanted = self.setup.train.network.size.views
         for views in sorted((each for each in VIEWS if each <= wanted), reverse=True):
             further = rounds * epoch * (self._looking(views) - self._looking(1))
@@ -207,10 +207,13 @@ class Lengths:
         """
         if (known := self.unclocked) is not None:
             return known
+        whole = math.ceil(networks / self.workers) * self._paced(result)
+        return min((1 - SLACK) * max(0.0, self.timing.left) / max(1e-9, whole), self.most)
+
+    def _paced(self, result: Result) -> float:
+        """Return the duration of an epoch of the final training, as measured where it was. [s]"""
         measured = self.store.meta("epoch")
-        epoch = self.epoch(result) if measured is None else float(measured)
-        rounds = math.ceil(networks / self.workers)
-        return min((1 - SLACK) * max(0.0, self.timing.left) / max(1e-9, rounds * epoch), self.most)
+        return self.epoch(result) if measured is None else float(measured)
 
     def choice(self, slowest: float | None, *, finalists: int, finals: int) -> float:
         """Return the epochs of the finalists' training, half of what the final one may become.

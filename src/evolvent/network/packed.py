@@ -63,7 +63,7 @@ def _shaping(args: Sequence[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
 
 def takes(net: nn.Module, hyper: Hyperparameters) -> bool:
     """Whether networks like `net` can be trained in a pack, by these hyperparameters."""
-    plain = (hyper.optimizer, hyper.precision, hyper.class_weight) == ("adamw", "float32", "none")
+    plain = (hyper.optimizer, hyper.precision) == ("adamw", "float32")
     plain = plain and hyper.clip == hyper.mixup == 0
     return plain and all(_known(module) for module in net.children())
 

@@ -241,7 +241,8 @@ class _Shown:
         folder = self._find(request)
         if folder is None:
             return _missing()
-        last = request.headers.get("last-event-id", "")
+        # a browser that reconnects by itself names the last event, a page that asks anew the row
+        last = request.headers.get("last-event-id") or request.query_params.get("after", "")
         try:
             reader = Reader(folder)
         except RunError as error:

@@ -26,13 +26,8 @@ CALLS = {
     "series": "net(series)                       # [B, channels, time], as reading.json says",
     "control": "net(observations)                 # {shape} numbers each",
 }
-READ = (
-    "image",
-    "numbers",
-    "text",
-    "series",
-    "language",
-)  # kinds of data whose raw files predict.py reads
+#: kinds of data whose raw files predict.py reads
+READ = ("image", "numbers", "text", "series", "language")
 
 GENES = "Its weights are genes: nothing was trained. "
 STARTS = (

@@ -116,12 +116,20 @@ class App {
   }
 
   // Live: every event has the number of its last row, from which the browser goes on after a break.
-  listen() {
-    const source = new EventSource(`events${location.search}`);
+  // It does so by itself after a lost connection, but not after an answer that is no stream, such as
+  // that of a server about to end.
+  listen(after = "0") {
+    const asked = new URLSearchParams(location.search);
+    asked.set("after", after);
+    const source = new EventSource(`events?${asked}`);
     const say = (live) => { this.live = live; if (this.shownOnce) ev.replace(this.head, Sections.head(this.run, live)); };
     source.addEventListener("open", () => say("live"));
-    source.addEventListener("error", () => say("waiting for the server"));
+    source.addEventListener("error", () => {
+      say("waiting for the server");
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.listen(after), 1000);
+    });
     source.addEventListener("news", (event) => {
+      after = event.lastEventId;
       const news = JSON.parse(event.data);
       if (this.run.state.began && news.state && news.state.began !== this.run.state.began) location.reload(); // another run
       this.take(news);
