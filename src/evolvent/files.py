@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from .errors import RunError
 
 
-def write_atomically(file: Path, data: bytes | str) -> None:
-    """Write a file so that a crash leaves the old content or the new, never a part."""
+def write_atomically(file: Path, data: bytes | str, *, mode: int = 0o666) -> None:
+    """Write a file so that a crash leaves the old content or the new, never a part.
+
+    Args:
+        file: to write.
+        data: its content.
+        mode: who may read and write it, if it is new, as far as the user's umask lets them.
+    """
     temporary = file.with_name(f".{file.name}.part")
-    with temporary.open("wb") as stream:
+    with open(temporary, "wb", opener=partial(os.open, mode=mode)) as stream:
         stream.write(data.encode() if isinstance(data, str) else data)
         stream.flush()
         os.fsync(stream.fileno())

@@ -34,7 +34,7 @@ from .engine.runner import Runner
 from .engine.store import Store
 from .engine.weights import Weights
 from .errors import DataError, RunError, SettingError
-from .execute import Executor, cores, warm
+from .execute import Executor, Place, cores, warm
 from .execute.inline import Inline
 from .files import check_new_folder, replace_folder, restore_folder
 from .identification import Identified, settings_with_kind
@@ -96,6 +96,7 @@ def search(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     callbacks: Sequence[object] = (),
     began: float | None = None,
+    where: Place | None = None,
 ) -> Run:
     """Search, train, export; return the finished run.
 
@@ -140,6 +141,8 @@ def search(
         callbacks: objects with some of ``on_start``, ``on_message``, ``on_asked``, ``on_result`` and
             ``on_end``, as `callbacks` describes; an exception in one never ends the search.
         began: `time.monotonic()` at which the wait began; None is now. [s]
+        where: candidates and final trainings run in place of processes of this machine, such as
+            `execute.remote.place.Serve`; `workers` is then how many there will be.
 
     Raises:
         UserError: if the request cannot be met; nothing that was stored before is lost.
@@ -209,7 +212,7 @@ def search(
         form = kind_of(name, request.said("task"))
     check_request(request, form, workers=workers)
     folder = Path(out) if out is not None else Path("runs") / _folder_name(request, data)
-    return _Session(folder, request, workers, Events(callbacks), began, data).run()
+    return _Session(folder, request, workers, Events(callbacks), began, data, where).run()
 
 
 def resume(
@@ -219,6 +222,7 @@ def resume(
     workers: int | None = None,
     callbacks: Sequence[object] = (),
     began: float | None = None,
+    where: Place | None = None,
 ) -> Run:
     """Continue the run in `folder` with the request that started it, or with more budget.
 
@@ -232,13 +236,15 @@ def resume(
         workers: processes; None is what the run was begun with, 0 is this process. [count]
         callbacks: as in `search`.
         began: `time.monotonic()` at which the wait began; None is now. [s]
+        where: as in `search`; it need not be where the run was begun.
 
     Raises:
         UserError: if the folder holds no run, or one of another format, or the budget is of other
             units, or less, or none that this run can be given.
     """
     run = Run(folder)
-    session = _Session(run.folder, run.setup.request, workers, Events(callbacks), began)
+    asked = run.setup.request
+    session = _Session(run.folder, asked, workers, Events(callbacks), began, where=where)
     return session.run(budget)
 
 
@@ -253,14 +259,19 @@ class _Session:
         events: Events,
         began: float | None,
         task: str | Given | AnyTask | None = None,
+        where: Place | None = None,
     ) -> None:
+        if where is not None and workers == 0:
+            raise SettingError(
+                "workers=0 is this process, without workers elsewhere: leave one out"
+            )
         if workers is not None and workers < 0:
             raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
         self.folder, self.request, self.events = folder, request, events
         self.data: str | Given = task if isinstance(task, str | Given) else request.task
         self.task = None if task is None or isinstance(task, str | Given) else task
         self.began = began or time.monotonic()
-        self.asked_workers = workers
+        self.asked_workers, self.where = workers, where
         self.identified: Identified | None = None  # the kind of the target, if found out now
         self.reading: dict[str, Any] = {}  # how the recipe has the data read
 
@@ -445,13 +456,20 @@ class _Session:
         self._announce(setup)
         spent = store.spent("setup") + time.monotonic() - self.began
         store.spend("setup", spent)
-        runner = Runner(store, self.folder, setup, max(1, self.workers), self.events)
+        runner = Runner(store, self.folder, setup, self.events)
         if setup.parts.stateful:
             runner.run_with_state()
-        with _executor(setup, self.workers) as executor:
+        with self._executor(setup) as executor:
             if not setup.parts.stateful:
                 runner.run(executor)
             self._deliver(setup, store, executor)
+
+    def _executor(self, setup: Setup) -> Executor:
+        """Return where candidates and final trainings run."""
+        if self.where is None:
+            return _executor(setup, self.workers)
+        spec = keeping(setup).spec
+        return self.where.executor(spec, folder=self.folder, say=self.events.say)
 
     def _announce(self, setup: Setup) -> None:
         say, schedule, task = self.events.say, setup.schedule, setup.task
@@ -509,7 +527,7 @@ class _Session:
             weights=Weights(self.folder / "weights"),
             setup=setup,
             executor=executor,
-            workers=max(1, self.workers),
+            workers=executor.workers,
             seconds=left,
             say=self.events.say,
             tick=tick,

@@ -19,6 +19,7 @@ import typer
 
 from .. import __version__
 from ..errors import EvolventError, UserError
+from . import cluster
 from . import comparison as cli_comparison
 
 app = typer.Typer(
@@ -194,6 +195,10 @@ def search(
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Go on without images that cannot be read.")
     ] = False,
+    serve: cluster.Serve = None,
+    token: cluster.Token = None,
+    tls_cert: cluster.Certificate = None,
+    tls_key: cluster.Key = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; default below runs/.")] = None,
     set_: Set = None,
     as_json: Json = False,
@@ -232,6 +237,7 @@ def search(
         "skip_broken": skip_broken,
         "out": out,
         "settings": parse_set(set_ or []),
+        "where": cluster.place(serve, token, tls_cert, tls_key),
     }
     _search(task, as_json, **options)
 
@@ -248,6 +254,8 @@ def _search(task: str, as_json: bool, **options: Any) -> None:
 
     # the clock of a table is what its rows cost
     budget = "1t" if task.startswith("table:") else options.get("budget", "10m")
+    if options.get("where") is not None:
+        budget = "1t"  # workers elsewhere may come at any time, and until then nothing is spent
     with Display() as display, _resumable(options.get("out")), Deadline(budget, _began) as deadline:
         from .. import session  # takes a second or two: torch
 
@@ -298,16 +306,21 @@ def resume(
     workers: Annotated[
         int | None, typer.Option(help="Processes; default what the run began with.")
     ] = None,
+    serve: cluster.Serve = None,
+    token: cluster.Token = None,
+    tls_cert: cluster.Certificate = None,
+    tls_key: cluster.Key = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a search that was stopped, however it was stopped, or give it more budget."""
     from .display import Display
 
+    where = cluster.place(serve, token, tls_cert, tls_key)
     with Display() as display, _resumable(run):
         from .. import session
 
         done = session.resume(
-            run, budget=budget, workers=workers, callbacks=[display], began=_began
+            run, budget=budget, workers=workers, callbacks=[display], began=_began, where=where
         )
     _show_result(done, as_json)
 
@@ -573,5 +586,6 @@ def _listed(axis: str) -> dict[str, str]:
     return found
 
 
+cluster.register(app)
 cli_comparison.register(app)
 cli_comparison.refuse_repeated(app)

@@ -30,7 +30,7 @@ class Executed:
     Args:
         executor: where evaluations run.
         weights: of the run.
-        slots: evaluations at a time. [count]
+        slots: returns the evaluations at a time, which may change with the workers. [count]
         timeout: of one. [s]
         restored: state that the first candidate brings a stateful estimator back to.
         asked: is told every candidate that is about to be evaluated.
@@ -42,15 +42,20 @@ class Executed:
         executor: Executor,
         weights: Weights,
         *,
-        slots: int,
+        slots: Callable[[], int],
         timeout: float,
         restored: Mapping[int, State] | None = None,
         asked: Callable[[Candidate], None] = lambda candidate: None,
         wanted: Callable[[Result], bool] = lambda result: True,
     ) -> None:
-        self.slots, self.weights = slots, weights
+        self._slots, self.weights = slots, weights
         self._together = Together(executor, evaluate_many, timeout=timeout)
         self._restored, self._asked, self._wanted = dict(restored or {}), asked, wanted
+
+    @property
+    def slots(self) -> int:
+        """Evaluations at a time. [count]"""
+        return self._slots()
 
     def submit(self, candidate: Candidate) -> Future[Evaluation]:
         """Let a candidate, with the weights that it inherits, wait for `start`."""

@@ -33,13 +33,11 @@ class Diverged(EvolventError):
 
 
 class Evaluator(Protocol):
-    """Where candidates are evaluated, as the loop needs it.
+    """Where candidates are evaluated, as the loop needs it."""
 
-    Args:
-        slots: evaluations at a time. [count]
-    """
-
-    slots: int
+    @property
+    def slots(self) -> int:
+        """Evaluations at a time; may change. [count]"""
 
     def submit(self, candidate: Candidate) -> Future[Evaluation]:
         """Take a candidate that is stored; its evaluation may wait for `start`."""

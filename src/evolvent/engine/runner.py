@@ -38,14 +38,12 @@ class Runner:
         store: of the run.
         folder: of the run.
         setup: of the run, with its data.
-        workers: evaluations at a time. [count]
         events: are told every candidate and result, and what else happens.
     """
 
     store: Store
     folder: Path
     setup: Setup
-    workers: int
     events: Events = field(default_factory=Events)
 
     def run_with_state(self) -> None:
@@ -73,14 +71,13 @@ class Runner:
         setup, weights = self.setup, Weights(self.folder / "weights")
         strategy = setup.strategy()  # fresh: the log is told to it first
         goal = _Goal(self.store, setup)
-        workers = self.workers if checkpoints is None else 1
         kept = Keeping(self.store, setup, strategy, weights)
         seconds, grace = self._seconds()
         evaluator = Executed(
             executor,
             weights,
             wanted=kept.wanted,
-            slots=slots_of(strategy, setup.parts.estimator.make, workers),
+            slots=lambda: slots_of(strategy, setup.parts.estimator.make, executor.workers),
             timeout=setup.schedule.timeout,
             restored={} if checkpoints is None else checkpoints.begin(),
             asked=self.events.asked,

@@ -1,7 +1,8 @@
 """Executors: their contract, and the ways in which a call can fail.
 
-`inline` runs calls in this process, `processes` in worker processes of this machine; `together` runs
-calls in batches; `worker` holds the functions that a worker runs.
+`inline` runs calls in this process, `processes` in worker processes of this machine, `remote` in
+workers anywhere that come and ask for them; `together` runs calls in batches; `worker` holds the
+functions that a worker runs.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import pickle
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 from ..errors import CandidateFailed
@@ -37,7 +39,7 @@ class Executor(Protocol):
     """Runs calls, here or elsewhere. Leaving it as a context manager shuts it down.
 
     Args:
-        workers: how many calls run at the same time. [count]
+        workers: how many calls run at the same time; may change where workers come and go. [count]
     """
 
     workers: int
@@ -75,6 +77,23 @@ class Executor(Protocol):
 
     def __exit__(self, *exception: object) -> None:
         self.shutdown()
+
+
+class Place(Protocol):
+    """A choice of the user where the calls of a run run, in place of processes of this machine."""
+
+    def executor(self, spec: Any, *, folder: Path, say: Callable[[str], None]) -> Executor:
+        """Return the executor of a run, which is used as a context manager.
+
+        Args:
+            spec: makes the context of a worker, when it is called.
+            folder: of the run.
+            say: is told what happens, in lines, from the thread that uses the executor.
+
+        Raises:
+            UserError: if it cannot be.
+        """
+        ...
 
 
 def cores() -> int:

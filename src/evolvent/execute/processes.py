@@ -32,8 +32,6 @@ from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
-import psutil
-
 from ..errors import CandidateFailed, SettingError, UserError, is_out_of_memory
 from . import (
     Cancelled,
@@ -45,6 +43,9 @@ from . import (
     guarded,
     pickled,
     warm,
+)
+from . import (
+    memory as memory_of,
 )
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ class LocalSlots(Executor):
     """Runs calls in processes of this machine, which start as work arrives and are reused.
 
     A call that raises, exceeds its time or memory, or kills its worker disturbs no other call.
-    A call whose worker died is tried at most three times. A call that ran out of memory is tried
+    A call whose worker died is tried anew, three times in all. A call that ran out of memory is tried
     once more, alone: as the only worker, after the running calls and before the waiting ones.
     A worker does not run the user's script again, and it dies with the coordinator, however the
     coordinator ends.
@@ -95,6 +96,7 @@ class LocalSlots(Executor):
             80 % of the memory available now. A call that runs alone may use all of those 80 %.
         threads: for the numerical libraries (OpenMP, MKL, OpenBLAS) of one worker. [count, >= 1]
         fresh: whether workers start fresh and not `warm`, which those that use a GPU must.
+        losses: dead workers after which a call is given up. [count, >= 1]
 
     Raises:
         SettingError: if a number is outside its range.
@@ -108,15 +110,17 @@ class LocalSlots(Executor):
         memory: int | None = None,
         threads: int = 1,
         fresh: bool = False,
+        losses: int = LOSSES,
     ) -> None:
-        for name, value in {"workers": workers, "memory": memory, "threads": threads}.items():
+        counts = {"workers": workers, "memory": memory, "threads": threads, "losses": losses}
+        for name, value in counts.items():
             if value is not None and value < 1:
                 raise SettingError(f"{name}={value} must be at least 1")
         self._context = warm.context(fresh=fresh or threads > 1)  # a warm process has one thread
         if not fresh:
             warm.begin()
-        everything = int(SHARE * psutil.virtual_memory().available)
-        self.workers, self.threads = workers, threads
+        everything = int(SHARE * memory_of.available())
+        self.workers, self.threads, self.losses = workers, threads, losses
         self.memory = memory or everything // workers  # [bytes] of a worker among others
         self.memory_alone = max(self.memory, everything)  # [bytes] of one that runs alone
         self._factory = pickled((factory, ()))
@@ -269,10 +273,11 @@ class LocalSlots(Executor):
                 self._failure = WorkerLost(text)
             return
         job.losses += 1
-        if job.losses < LOSSES:
+        if job.losses < self.losses:
             self._waiting.appendleft(job)
         else:
-            job.future.set_exception(WorkerLost(f"lost {LOSSES} workers; the last {how}"))
+            lost = f"lost {job.losses} workers; the last" if job.losses > 1 else "its worker"
+            job.future.set_exception(WorkerLost(f"{lost} {how}"))
 
     def _check(self) -> None:
         """At most every `POLL` seconds, check that running calls are alive, in time and in memory."""
@@ -291,7 +296,7 @@ class LocalSlots(Executor):
                 self._stop(slot)
                 text = f"stopped after {job.timeout:g} s: allow more time, or ask for less training"
                 job.future.set_exception(TimedOut(text))
-            elif (held := _resident(slot.process)) > limit:
+            elif (held := memory_of.resident(slot.process.pid)) > limit:
                 self._stop(slot)
                 self._retry_alone(job, f"it held {_gib(held)}")
 
@@ -352,14 +357,6 @@ def _new_slot(context: warm.Context, threads: int, data_limit: int) -> Slot:
         process = context.Process(target=_work, args=(there, threads, data_limit))
         process.start()
     return Slot(process, here)
-
-
-def _resident(process: BaseProcess) -> int:
-    """Return the resident memory of a process; 0 if it has just died. [bytes]"""
-    try:
-        return int(psutil.Process(process.pid).memory_info().rss)
-    except psutil.Error:
-        return 0
 
 
 def _gib(size: int) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 import json
 import secrets
 import socket
@@ -36,6 +35,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import RunError, SettingError
+from ..execute.remote.address import is_own as is_own
 from .files import comparison, found, index, kind_of, listed
 from .page import page
 from .reading import Reader
@@ -114,14 +114,6 @@ class Serving:
     def stop(self) -> None:
         """End `run`, from another thread."""
         self._server.should_exit = True
-
-
-def is_own(host: str) -> bool:
-    """Return whether an address is only reached from this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def application(

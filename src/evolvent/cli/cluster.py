@@ -1,0 +1,82 @@
+"""The command and the options of searches on several machines."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import SettingError
+
+if TYPE_CHECKING:
+    from ..execute import Place
+
+TOKEN = "EVOLVENT_TOKEN"
+Serve = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT", help="Let workers anywhere ask here for candidates: evolvent work."
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(envvar=TOKEN, show_envvar=True, help="That workers need; default a random one."),
+]
+Certificate = Annotated[
+    Path | None, typer.Option("--tls-cert", help="PEM file of the certificate chain, for TLS.")
+]
+Key = Annotated[Path | None, typer.Option("--tls-key", help="PEM file of its private key.")]
+
+
+def place(
+    serve: str | None, token: str | None, certificate: Path | None, key: Path | None
+) -> Place | None:
+    """Return where the candidates of a search run; None is this machine.
+
+    Raises:
+        SettingError: for options that do not fit together.
+    """
+    if (certificate is None) != (key is None):
+        raise SettingError("--tls-cert and --tls-key belong together: give both")
+    if serve is None:
+        if certificate is not None:
+            raise SettingError("--tls-cert is for workers on other machines: give --serve too")
+        return None
+    from ..execute.remote.place import Serve as Place
+
+    pem = None if certificate is None or key is None else (certificate, key)
+    return Place(serve, token, pem)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to `app`."""
+    app.command()(work)
+
+
+def work(
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="Of the coordinator, as it printed it.")
+    ],
+    token: Annotated[
+        str | None, typer.Option(envvar=TOKEN, show_envvar=True, help="Of the coordinator.")
+    ] = None,
+    slots: Annotated[int, typer.Option(help="Calls at the same time, a process each.")] = 1,
+    threads: Annotated[int, typer.Option(help="Of the numerical libraries of each.")] = 1,
+    device: Annotated[str, typer.Option(help="Where to train, in place of the search's.")] = "",
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of fetched data; default a temporary one.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="PEM file of the certificates to trust, for TLS.")
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(help="Seconds to wait for a coordinator that does not answer.")
+    ] = 600.0,
+) -> None:
+    """Work for a search on another machine (search --serve) until it ends."""
+    from ..execute.remote.__main__ import run
+
+    options = {"slots": slots, "threads": threads, "device": device, "cache": cache, "ca": ca}
+    sys.exit(run(url=url, token=token, patience=patience, **options))
