@@ -26,11 +26,14 @@ def listening(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
+        found = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         raise SettingError(
             f"--serve {host}:{port} cannot be listened at ({error}): choose another port or address"
         ) from error
+    # a small answer in two pieces would wait 40 ms for an acknowledgement; connections inherit it
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
 
 
 def address(text: str) -> tuple[str, int]:

@@ -17,16 +17,18 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import CandidateFailed, SettingError, UserError
 from .. import Cancelled, OutOfMemory, TimedOut, WorkerLost, described
 from ..processes import LocalSlots
-from ..worker import Context, Job
 from .client import Answer, Client, Later, Over, Unknown, Unwanted
 from .data import Cache, Fetched
 from .protocol import BEATS, DIGEST, FENCE, MOST_REASON, NAME, NOW, TIMEOUT, WORKER, calls, version
 from .wire import Malformed, pack, unpack
+
+if TYPE_CHECKING:  # at run time this process needs no torch
+    from ..worker import Context
 
 PATIENCE = 600.0  # [s] for which a coordinator that does not answer is waited for
 PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)  # [s] between attempts to reach it; the last for ever
@@ -129,6 +131,7 @@ class Agent:
         self._cache, self._patience, self._say = cache, patience, say
         self._worker = self._spec = ""
         self._lease = 0.0  # [s]
+        self._ready = False
         self._held: list[Held] = []
         self._lock, self._joining = threading.Lock(), threading.Lock()
         self._ended = threading.Event()
@@ -157,6 +160,7 @@ class Agent:
         """Make the context of a process, so that what is wrong with it fails no candidate."""
         try:
             self._slots.submit(_nothing).result()
+            self._ready = True
         except KeyboardInterrupt:
             raise
         except Exception as error:
@@ -281,7 +285,7 @@ class Agent:
                 return
             tried, began = 0, time.monotonic()
             name = f"{socket.gethostname()}:{os.getpid()}"
-            asked = {"name": name, "slots": self._count, **version()}
+            asked = {"name": name, "slots": self._count, "ready": self._ready, **version()}
             while True:
                 try:
                     told = client.post("/join", asked).json()
@@ -374,6 +378,8 @@ def _perform(context: Context, data: bytes, shift: float) -> bytes:
 
 def _here(value: Any, shift: float) -> Any:
     """Return an argument with its deadline by this machine's clock."""
+    from ..worker import Job
+
     if isinstance(value, Job) and value.deadline is not None:
         return replace(value, deadline=value.deadline + shift)
     return value

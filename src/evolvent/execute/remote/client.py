@@ -113,7 +113,7 @@ class Client:
             told = found.read(MOST_MESSAGE + 1)
         if len(told) > MOST_MESSAGE:
             raise UserError(f"the coordinator sent more than {MOST_MESSAGE} bytes: it is none")
-        return Answer(found.status, dict(found.headers.items()), told)
+        return Answer(found.status, {k.lower(): v for k, v in found.headers.items()}, told)
 
     def fetch(self, path: str) -> Iterator[bytes]:
         """Yield the body of an answer in pieces; raises as `post` does."""

@@ -184,7 +184,7 @@ class Served(Executor):
         self.leases.end("the search has ended")
         self._wake()
         end = time.monotonic() + self._lease / BEATS + LAST_WORD
-        while self.leases.slots and self._thread.is_alive() and time.monotonic() < end:
+        while self.leases.known and self._thread.is_alive() and time.monotonic() < end:
             time.sleep(0.02)
         self._server.should_exit = True
         self._thread.join()
@@ -282,7 +282,7 @@ class _Routes:
         name, slots = str(told.get("name"))[:100], told.get("slots")
         if not (isinstance(slots, int) and 1 <= slots <= 10_000):
             raise HTTPException(400, "slots: a count from 1 to 10000")
-        id = self.leases.join(name, slots)
+        id = self.leases.join(name, slots, ready=told.get("ready") is True)
         return JSONResponse({"worker": id, "lease": self.lease, "spec": self.bundle.digest})
 
     async def spec(self, request: Request) -> Response:

@@ -17,14 +17,16 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import DataError, UserError
 from ...task.rows import Mapped, Rows, blocks
-from ..worker import Context, Spec
 from .wire import CLASSES, Malformed, Unsendable, decode, encode
+
+if TYPE_CHECKING:  # the process that fetches needs no torch
+    from ..worker import Context, Spec
 
 KEPT = 7 * 86400.0  # [s] that fetched data are kept after they were last used
 
@@ -202,12 +204,18 @@ class Fetched:
     head: bytes
     device: str = ""
 
-    def __call__(self) -> Context:
-        """Read the data, and build space and estimator."""
+    def spec(self) -> Spec:
+        """Read the spec and its data."""
+        from ..worker import Spec
+
         spec = decode(json.loads(self.head), Cache(self.folder).read, CLASSES.keys())
         if not isinstance(spec, Spec):
             raise Malformed(f"a {type(spec).__name__} is no spec")
-        return (dataclasses.replace(spec, device=self.device) if self.device else spec)()
+        return dataclasses.replace(spec, device=self.device) if self.device else spec
+
+    def __call__(self) -> Context:
+        """Read the data, and build space and estimator."""
+        return self.spec()()
 
 
 def _is_whole(file: Path, digest: str, size: int) -> bool:

@@ -72,11 +72,13 @@ class Worker:
         name: host and process, for messages.
         slots: calls that it runs at the same time. [count]
         heard: when it last asked for anything. [s, monotonic]
+        ready: whether it is prepared: it has the data, and has asked for a call.
     """
 
     name: str
     slots: int
     heard: float
+    ready: bool = False
 
 
 Settled = list[tuple[Future[Any], BaseException]]
@@ -105,7 +107,8 @@ class Leases:
         self._waiting: deque[Call] = deque()
         self._leases: dict[str, Lease] = {}
         self._workers: dict[str, Worker] = {}
-        self._swept = self._began = clock()
+        self._swept = clock()
+        self._began: float | None = None  # when the first call came [s, monotonic]
         self._lock = threading.RLock()
         self.over = ""  # why nothing is leased any more
 
@@ -113,22 +116,37 @@ class Leases:
     def slots(self) -> int:
         """Calls that the workers of this moment run at the same time. [count]"""
         with self._lock:
-            return sum(worker.slots for worker in self._workers.values())
+            return sum(worker.slots for worker in self._workers.values() if worker.ready)
 
     def submit(self, call: Call) -> bool:
         """Let a call wait for a worker; False if all is over."""
         with self._lock:
             if not self.over:
+                self._began = self._clock() if self._began is None else self._began
                 self._waiting.append(call)
             return not self.over
 
-    def join(self, name: str, slots: int) -> str:
-        """Take a new worker; return its id."""
+    def join(self, name: str, slots: int, *, ready: bool = False) -> str:
+        """Take a new worker; return its id.
+
+        Args:
+            name: of the worker, for messages.
+            slots: calls that it runs at the same time. [count]
+            ready: whether it is prepared: it worked for an earlier coordinator of this search.
+        """
         with self._lock:
             id = secrets.token_hex(8)
-            self._workers[id] = Worker(name, slots, self._clock())
-        self.say(f"worker {name} joined with {slots} slot{'s' if slots > 1 else ''}")
+            self._workers[id] = worker = Worker(name, slots, self._clock())
+            if ready:
+                self._count_on(worker)
         return id
+
+    def _count_on(self, worker: Worker) -> None:
+        """Count a worker among those that run calls, and say so."""
+        if not worker.ready:
+            worker.ready = True
+            some = f"{worker.slots} calls at a time" if worker.slots > 1 else "one call at a time"
+            self.say(f"worker {worker.name} joined, {some}")
 
     def hear(self, worker: str) -> bool:
         """Note that a worker lives; False if it is not known, or was lost: it must join anew."""
@@ -141,9 +159,11 @@ class Leases:
     def take(self, worker: str) -> Lease | None:
         """Lease the first waiting call to a worker; None if none waits."""
         with self._lock:
-            if not self._waiting or worker not in self._workers:
+            known = self._workers.get(worker)
+            if known is None:
                 return None
-            return self._give(self._waiting.popleft(), worker)
+            self._count_on(known)
+            return self._give(self._waiting.popleft(), worker) if self._waiting else None
 
     def _give(self, call: Call, worker: str) -> Lease:
         self._count += 1
@@ -188,7 +208,9 @@ class Leases:
 
     def is_early(self, fence: str) -> bool:
         """Whether a lease of an earlier coordinator may still turn out to be wanted here."""
-        return not self._is_own(fence) and self._clock() - self._began < self.seconds
+        if self._is_own(fence):
+            return False
+        return self._began is None or self._clock() - self._began < self.seconds
 
     def _is_own(self, fence: str) -> bool:
         return fence.startswith(f"{self._own}-")
@@ -235,7 +257,7 @@ class Leases:
                 del self._leases[lease.fence]
                 self._waiting.appendleft(lease.call)
         if known is not None:
-            self.say(f"worker {known.name} left: {why}")
+            self.say(f"worker {known.name} left: {why}")  # one that never was ready says why, too
 
     def sweep(self) -> None:
         """End the leases and drop the workers of which nothing was heard for too long.
@@ -258,6 +280,8 @@ class Leases:
             for id, worker in list(self._workers.items()):
                 if now - worker.heard > self.seconds:
                     del self._workers[id]
+                    if not worker.ready:
+                        continue
                     lines.append(f"worker {worker.name} is lost: no word for {self.seconds:g} s")
         _settle(settled)
         for line in lines:
@@ -299,10 +323,11 @@ class Leases:
             self._waiting.clear()
         _settle([(call.future, Cancelled("the executor was shut down")) for call in calls])
 
-    def names(self) -> list[str]:
-        """Return the names of the workers that are here."""
+    @property
+    def known(self) -> int:
+        """Workers that joined, prepared or not. [count]"""
         with self._lock:
-            return [worker.name for worker in self._workers.values()]
+            return len(self._workers)
 
     def forget(self, worker: str) -> None:
         """Drop a worker that was told that all is over."""

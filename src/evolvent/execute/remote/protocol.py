@@ -35,8 +35,8 @@ MOST_REASON = 2000  # [characters]
 LEASE = 30.0  # [s] without a word, after which a worker is lost
 BEATS = 6  # [count] in a lease
 HELD = 10.0  # [s] that a request for a call is held open while none waits
-FENCE, DIGEST, WORKER = "X-Evolvent-Fence", "X-Evolvent-Digest", "X-Evolvent-Worker"
-TIMEOUT, NOW, NAME = "X-Evolvent-Timeout", "X-Evolvent-Now", "X-Evolvent-Name"
+FENCE, DIGEST, WORKER = "x-evolvent-fence", "x-evolvent-digest", "x-evolvent-worker"
+TIMEOUT, NOW, NAME = "x-evolvent-timeout", "x-evolvent-now", "x-evolvent-name"
 
 
 @cache
