@@ -53,6 +53,7 @@ from .task.opening import (
     with_columns,
     with_metric,
     with_option,
+    with_split,
 )
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ def search(
     ignore: Sequence[str] | None = None,
     metric: str | None = None,
     positive: str | None = None,
+    validation: Any = None,
+    test: Any = None,
+    groups: Any = None,
+    time: Any = None,
+    folds: Any = None,
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     callbacks: Sequence[object] = (),
@@ -122,6 +128,14 @@ def search(
         metric: that networks are chosen by and reported with, see `task.metrics`; None is accuracy or
             R2, and log-loss where classes are skewed beyond 10 : 1.
         positive: the class that counts as positive, for metrics of one class; None is the rarer one.
+        validation: the validation part: a file or folder like the task, or, of data in memory, such
+            data; or the share of the rows to validate on. None splits it off.
+        test: the test part, likewise; it is read once.
+        groups: of a table: a column (of data in memory its cells too) whose groups are never in two
+            parts or folds.
+        time: of a table: a column in whose order the rows are split: test after validation after
+            training.
+        folds: of a table: a column of folds, or of the words train, validation and test.
         out: the run's folder; None makes a name from the request below ``runs/``.
         settings: part -> name -> value, as ``--set part.name=value``.
         callbacks: objects with some of ``on_start``, ``on_message``, ``on_asked``, ``on_result`` and
@@ -150,6 +164,13 @@ def search(
         )
         if columns:
             said["task"] = columns
+    own = {"validation": validation, "test": test, "groups": groups, "time": time, "folds": folds}
+    if isinstance(data, str | Given):
+        data, split = with_split(data, said.get("task", {}), **own)
+        if split:
+            said["task"] = split
+    elif any(each is not None for each in own.values()):
+        raise SettingError(f"{name} is a task that was opened already: it has its parts")
     if isinstance(data, str | Given):
         judged_by = with_metric(data, said.get("task", {}), metric, positive)
         if judged_by:

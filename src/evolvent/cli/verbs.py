@@ -62,6 +62,21 @@ Metric = Annotated[
 Positive = Annotated[
     str | None, typer.Option(help="The class that counts as positive; default the rarer of two.")
 ]
+Validation = Annotated[
+    str | None,
+    typer.Option(help="A file or folder to validate on, like TASK; or a share of its rows."),
+]
+Test = Annotated[str | None, typer.Option(help="A file or folder to test on; it is read once.")]
+Groups = Annotated[
+    str | None, typer.Option(help="Of a table: a column whose groups are never in two parts.")
+]
+TIME = typer.Option(  # a parameter `time` would hide the module
+    "--time", help="Of a table: a column in whose order rows train, validate and test."
+)
+Folds = Annotated[
+    str | None,
+    typer.Option(help="Of a table: a column of folds, or of train, validation and test."),
+]
 Ignore = Annotated[list[str] | None, typer.Option(help="Columns that are left out.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 Workers = Annotated[int | None, typer.Option(help="Processes; default one per core.")]
@@ -161,6 +176,11 @@ def search(
     ignore: Ignore = None,
     metric: Metric = None,
     positive: Positive = None,
+    validation: Validation = None,
+    test: Test = None,
+    groups: Groups = None,
+    time_: Annotated[str | None, TIME] = None,
+    folds: Folds = None,
     budget: Annotated[
         str, typer.Option(help="10m, 200t or 1h,500t; time is the whole wait.")
     ] = "10m",
@@ -201,6 +221,11 @@ def search(
         "ignore": ignore or None,
         "metric": metric,
         "positive": positive,
+        "validation": validation,
+        "test": test,
+        "groups": groups,
+        "time": time_,
+        "folds": folds,
         "budget": budget,
         "workers": workers,
         "max_params": max_params,
@@ -414,6 +439,11 @@ def train(
     target: Target = None,
     text: Text = None,
     kind: Kind = None,
+    validation: Validation = None,
+    test: Test = None,
+    groups: Groups = None,
+    time_: Annotated[str | None, TIME] = None,
+    folds: Folds = None,
     cells: Annotated[int | None, typer.Option(help="Normal cells per stage.")] = None,
     width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Training length.")] = None,
@@ -443,6 +473,11 @@ def train(
             target=target,
             text=text,
             kind=kind,
+            validation=validation,
+            test=test,
+            groups=groups,
+            time=time_,
+            folds=folds,
             cells=cells,
             width=width,
             epochs=epochs,
@@ -466,6 +501,9 @@ def identify(
     ],
     target: Annotated[str | None, typer.Option(help="The column to look at.")] = None,
     encoding: Encoding = None,
+    groups: Groups = None,
+    time_: Annotated[str | None, TIME] = None,
+    folds: Folds = None,
     seed: Annotated[int, typer.Option(help="Of rows and networks.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -476,7 +514,14 @@ def identify(
         from ..identification import described
         from ..identification import identify as find_out
 
-        found = find_out(file, target, encoding=encoding, seed=seed)
+        found = find_out(
+            *(file, target),
+            encoding=encoding,
+            groups=groups,
+            time=time_,
+            folds=folds,
+            seed=seed,
+        )
     if as_json:
         print(json.dumps(found.to_json()))
         return

@@ -194,7 +194,10 @@ def predictions(setup: Setup, weights: Weights, members: Sequence[Member]) -> Pr
     """Return the predictions of the members for the validation part."""
     task = setup.task
     values = [_outputs(setup, weights, each, task.validation) for each in members]
-    return Predictions(np.stack(values), np.asarray(task.validation.y))
+    learnt = len(task.train)
+    bound = task.division.bound
+    own = None if bound is None else bound[learnt : learnt + len(task.validation)]
+    return Predictions(np.stack(values), np.asarray(task.validation.y), own)
 
 
 def _outputs(setup: Setup, weights: Weights, member: Member, part: Part) -> np.ndarray:

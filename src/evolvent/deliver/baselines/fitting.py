@@ -44,6 +44,7 @@ class Rows:
         categories: part -> [N, C] object, text.
         texts: part -> N texts.
         seed: of whatever is drawn.
+        independent: whether any rows may be apart: only then may a model hold some out by itself.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Rows:
     categories: Mapping[str, np.ndarray] = field(default_factory=dict)
     texts: Mapping[str, list[str]] = field(default_factory=dict)
     seed: int = 0
+    independent: bool = True
 
     @property
     def parts(self) -> list[str]:
@@ -95,7 +97,7 @@ class Rows:
             "numbers": self.numbers["training"].shape[1],
             "categories": self.categories["training"].shape[1],
         }
-        return model(name, **counts, y=y, seed=self.seed)
+        return model(name, **counts, y=y, seed=self.seed, apart=self.independent)
 
 
 def outputs(rows: Rows, name: str, learnt: list[str], asked: str) -> np.ndarray:

@@ -13,7 +13,9 @@ LEAST_ROWS = 3  # of a category with a column of its own [count]
 LARGEST = 1e30  # trees compute in float32
 
 
-def model(name: str, *, numbers: int, categories: int, y: np.ndarray, seed: int) -> Any:
+def model(
+    name: str, *, numbers: int, categories: int, y: np.ndarray, seed: int, apart: bool = True
+) -> Any:
     """Return an unfitted model of a table: first the columns of numbers, then those of categories.
 
     Args:
@@ -22,10 +24,11 @@ def model(name: str, *, numbers: int, categories: int, y: np.ndarray, seed: int)
         categories: columns. [count]
         y: classes [N] int64, or quantities [N] float32.
         seed: of whatever is drawn.
+        apart: whether any rows may be held out, to stop early.
     """
     classes = y.dtype.kind == "i"
     if name == "boosted-trees":
-        return _boosted(numbers, categories, y, classes, seed)
+        return _boosted(numbers, categories, y, classes, seed, apart)
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
@@ -52,7 +55,9 @@ def table(numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
     return found
 
 
-def _boosted(numbers: int, categories: int, y: np.ndarray, classes: bool, seed: int) -> Any:
+def _boosted(
+    numbers: int, categories: int, y: np.ndarray, classes: bool, seed: int, apart: bool
+) -> Any:
     """Return histogram-based gradient boosting, which takes gaps and categories as they are."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.pipeline import make_pipeline
@@ -69,7 +74,7 @@ def _boosted(numbers: int, categories: int, y: np.ndarray, classes: bool, seed: 
         _by_kind(FunctionTransformer(_floats), codes, numbers, categories),
         kind(
             categorical_features=[place >= numbers for place in range(numbers + categories)],
-            early_stopping=False if lonely else "auto",
+            early_stopping=False if lonely or not apart else "auto",
             random_state=seed,
         ),
     )
