@@ -6,6 +6,9 @@ from evolvent.config.resolve import resolve
 
 
 def resolved(task, **request):
+    """Images: by the recipe of small cells, whose networks are quickly made, unless one is named."""
+    if task.kind == "image":
+        request.setdefault("recipe", "plain-cells")
     return resolve(Request("toy", **request), task)
 
 

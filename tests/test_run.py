@@ -23,6 +23,7 @@ def run(tmp_path_factory):
     """A finished run on the digits, tiny."""
     return ev.search(
         "digits",
+        recipe="plain-cells",
         budget="4t",
         workers=0,
         out=tmp_path_factory.mktemp("runs") / "digits",

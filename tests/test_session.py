@@ -20,6 +20,7 @@ from evolvent.types import Result
 
 TINY = {"estimator": {"epochs": 3.0, "width": 4}, "train": {"epochs": 8.0}}
 HERE = "tests.helpers_failures:"
+CELLS: dict[str, Any] = {"recipe": "plain-cells", "budget": "6t", "workers": 0, "settings": TINY}
 OWN = {"space": HERE + "Widths", "strategy": "random", "settings": {"estimator": {"epochs": 1.0}}}
 
 
@@ -51,8 +52,7 @@ def go(data, tmp_path):
     """Searches in this process, in the same folder every time."""
 
     def search(folder="run", *, task=data, **given):
-        options: dict[str, Any] = {"budget": "6t", "workers": 0, "settings": TINY} | given
-        return ev.search(task, out=tmp_path / folder, **options)
+        return ev.search(task, out=tmp_path / folder, **CELLS | given)
 
     return search
 
@@ -81,14 +81,14 @@ def unbroken(data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("evolvent.deliver.export.parity", lambda *args: 0.0)
         folder = tmp_path_factory.mktemp("unbroken") / "run"
-        return story(ev.search(data, out=folder, budget="6t", workers=0, settings=TINY))
+        return story(ev.search(data, out=folder, **CELLS))
 
 
 # ---- the same again ------------------------------------------------------------------------------
 
 
 def test_a_task_in_memory_is_searched_and_continued_with_it_alone(toy, tmp_path):
-    options = {"budget": "2t", "workers": 0, "out": tmp_path / "run"}
+    options = {"recipe": "plain-cells", "budget": "2t", "workers": 0, "out": tmp_path / "run"}
     settings = TINY | {"train": TINY["train"] | {"proof": False, "controls": False}}
     run = ev.search(toy, settings=settings, **options)
     assert (run.card["task"], run.card["controls"]) == ("toy", {})
@@ -412,7 +412,7 @@ def longer(data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("evolvent.deliver.export.parity", lambda *args: 0.0)
         folder = tmp_path_factory.mktemp("longer") / "run"
-        ev.search(data, out=folder, budget="6t", workers=0, settings=TINY)
+        ev.search(data, out=folder, **CELLS)
         return story(ev.resume(folder, budget="9t"))
 
 
@@ -569,7 +569,7 @@ def unread(monkeypatch, tmp_path):
     ],
 )
 def test_what_cannot_be_is_refused_before_the_data_are_read(go, unread, options, message):
-    given = {"target": "y", "settings": {}} | options
+    given = {"recipe": None, "target": "y", "settings": {}} | options
     with pytest.raises(UserError, match=message):
         go(task=unread, **given)
 
@@ -583,8 +583,9 @@ def test_a_pair_that_cannot_be_is_refused_before_images_are_read(go, unread):
 
 def test_a_folder_that_cannot_be_made_is_refused_before_the_data_are_read(go, unread, tmp_path):
     (tmp_path / "file").write_text("mine")
+    given: dict[str, Any] = {"recipe": None, "target": "y", "settings": {}}
     with pytest.raises(RunError, match="cannot be made"):
-        go("file/run", task=unread, target="y", settings={})
+        go("file/run", task=unread, **given)
     with pytest.raises(AssertionError, match="the data are read"):
-        go("some/new/run", task=unread, target="y", settings={})
+        go("some/new/run", task=unread, **given)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]

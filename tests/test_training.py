@@ -23,6 +23,7 @@ from evolvent.training import train
 
 PARITY = export.parity
 TINY = {"estimator": {"epochs": 1.0, "width": 4}, "train": {"epochs": 2.0}}
+CELLS: dict[str, Any] = {"recipe": "plain-cells", "budget": "2t", "workers": 0}
 
 
 def arrays(task):
@@ -38,7 +39,7 @@ def run(toy, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("evolvent.deliver.export.parity", lambda *args: 0.0)
         return ev.search(
-            folder / "toy.npz", out=folder / "run", budget="4t", workers=0, settings=TINY
+            folder / "toy.npz", **CELLS | {"out": folder / "run", "budget": "4t", "settings": TINY}
         ).folder
 
 
@@ -153,7 +154,7 @@ def test_a_search_may_use_them_too_and_delivers_the_plain_network(run, tmp_path)
     data = ev.Run(run).setup.request.task
     helps = {"drop_path": 0.2, "auxiliary": 0.4}
     settings = {"estimator": TINY["estimator"] | helps, "train": TINY["train"] | {"auxiliary": 0.2}}
-    found = ev.search(data, out=tmp_path / "run", budget="2t", workers=0, settings=settings)
+    found = ev.search(data, out=tmp_path / "run", settings=settings, **CELLS)
     size = found.setup.train.network.size
     assert (size.drop_path, size.auxiliary) == (0.2, 0.2)
     without = {result.candidate.arch: result.params for result in ev.Run(run).results()}

@@ -73,11 +73,14 @@ def test_the_slowest_network_has_some_epochs_of_the_final_training(toy, slow):
     setup = settled(toy, budget="10m", space="cell201", set=EQUAL)
     examples = len(toy.train) + len(toy.validation)
     seconds = 600 * 0.45 * equal_time.FINAL_PART
-    assert setup.schedule.slowest == pytest.approx(seconds / equal_time.WANTED_EPOCHS / examples)
+    steps = len(toy.train) // setup.network.hyper.batch
+    wanted = equal_time.WANTED_STEPS / steps
+    assert wanted > equal_time.WANTED_EPOCHS, "so few examples are seen more often"
+    assert setup.schedule.slowest == pytest.approx(seconds / wanted / examples)
 
 
 def test_a_space_that_can_be_bounded_is(toy, slow, monkeypatch):
-    monkeypatch.setattr(equal_time, "WANTED_EPOCHS", 200)
+    monkeypatch.setattr(equal_time, "WANTED_STEPS", 200)
     free = resolved(toy, space="stages").space.bounds
     setup = settled(toy, budget="60s", space="stages", strategy="random", set=EQUAL)
     assert setup.space.bounds[1] < free[1]
@@ -86,7 +89,8 @@ def test_a_space_that_can_be_bounded_is(toy, slow, monkeypatch):
     assert setup.space.bounds == (1000, 500_000), "the user's word holds"
 
 
-def test_candidates_are_thinner_than_what_is_delivered(toy, slow):
+def test_candidates_are_thinner_than_what_is_delivered(toy, slow, monkeypatch):
+    monkeypatch.setattr(equal_time, "WANTED_STEPS", 0)
     setup = settled(toy, budget="60s", space="stages", strategy="random", set=EQUAL)
     assert setup.widens
     assert setup.train.network.size.widen == pytest.approx(8**0.5, abs=0.01)

@@ -89,7 +89,8 @@ def test_a_search_looks_its_parts_up_and_makes_its_space_once(toy, tmp_path, mon
     monkeypatch.setattr(registry, "find", counted)
     monkeypatch.setattr(Cell201, "__init__", built)
     little = {"estimator": {"epochs": 0.2, "width": 4}, "train": {"epochs": 0.2, "proof": False}}
-    ev.search(toy, budget="4t", workers=0, out=tmp_path / "run", settings=little)
+    options: dict[str, Any] = {"recipe": "plain-cells", "budget": "4t", "workers": 0}
+    ev.search(toy, out=tmp_path / "run", settings=little, **options)
     assert len(made) == 1
     assert len(found) <= 6
 

@@ -80,10 +80,16 @@ def test_all_cores_train_the_winner_where_that_is_faster(equal, monkeypatch, two
     assert asked == [1, 2], "measured once"
 
 
-def test_a_short_training_and_a_single_worker_measure_nothing(equal, monkeypatch):
+def test_a_short_training_measures_nothing(equal, monkeypatch):
     monkeypatch.setattr(module, "pace", None)
     assert equal(seconds=20.0).threads(None) == (1, 1.0)
-    assert equal(workers=1, name="one").threads(None) == (1, 1.0)
+
+
+def test_a_single_worker_measures_its_one_thread(equal, monkeypatch):
+    monkeypatch.setattr(module, "pace", lambda *args, threads, **options: 0.5 * threads)
+    one = equal(workers=1, name="one")
+    assert one.threads(trial(0, SMALL)) == (1, 1.0)
+    assert one.epoch(trial(0, SMALL)) == 0.5 * one.lengths.everything
 
 
 def trial(id, arch, operator="mutate", epochs=1.0, score=0.5):

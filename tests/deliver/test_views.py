@@ -1,6 +1,7 @@
 """Views of images in what is delivered: who has them, what they cost, what is said of them."""
 
 import dataclasses
+import time
 from typing import Any
 
 import pytest
@@ -13,11 +14,11 @@ from evolvent.deliver.card import Card, page
 from evolvent.deliver.controls import Controls
 from evolvent.deliver.timing import Lengths, Timing
 from evolvent.engine.limits import Limits
-from evolvent.execute.worker import Job, Spec, fit_for
+from evolvent.execute.worker import READING, Job, Spec, fit_for
 from evolvent.network.build import Size, plan
 from evolvent.network.cost import cost
 from evolvent.network.fit import scored
-from evolvent.network.train import Hyperparameters
+from evolvent.network.train import Hyperparameters, train
 from evolvent.space.cell201 import Cell201
 from evolvent.space.plain import Plain
 from evolvent.space.stages import LRS
@@ -144,6 +145,31 @@ def test_validation_is_scored_without_views_where_the_search_has_none(task):
     assert all_seen["test"] == seen["test"]
 
 
+@pytest.mark.parametrize("each", [0.01, 1e9])
+def test_a_training_ends_early_enough_for_reading_test_in_all_views(task, monkeypatch, each):
+    """It keeps half of its time, however long reading takes."""
+    monkeypatch.setattr("evolvent.execute.worker.look_seconds", lambda *args, **options: each)
+    ends = []
+
+    def trained(*args, deadline, **options):
+        ends.append(deadline)
+        return train(*args, deadline=deadline, **options)
+
+    monkeypatch.setattr("evolvent.network.fit.train", trained)
+    spec, size = Spec(task, "cell201", "full"), Size(1, 4, 2, views=6)
+    end = time.monotonic() + 1000.0
+    job = Job(
+        "x", ARCH, size, Hyperparameters(batch=16), epochs=0.1, test=True, views=False, deadline=end
+    )
+    assert fit_for(spec, Cell201(), job).numbers["test"]
+    assert task.test is not None
+    rows = 6 * len(task.test) + len(task.validation)
+    if each < 1:
+        assert end - ends[0] == pytest.approx(READING * each * rows, abs=1e-3)
+    else:
+        assert 450 < end - ends[0] <= 500
+
+
 def test_scoring_turns_views_on_again(task):
     from evolvent.network.build import build
 
@@ -180,7 +206,9 @@ def test_a_short_delivery_has_fewer_views(task, monkeypatch, share, count):
 
 def test_a_run_delivers_its_network_with_views_and_says_so(task, tmp_path):
     given = SMALL | {"train": {"views": 6, "proof": False, "onnx": False, "epochs": 1.0}}
-    run = search(task, budget="2t", workers=0, out=tmp_path / "run", settings=given)
+    run = search(
+        task, recipe="plain-cells", budget="2t", workers=0, out=tmp_path / "run", settings=given
+    )
     net = run.best.load()
     assert [each.count for each in net.modules() if hasattr(each, "count")] == [6]
     card = run.card
@@ -194,7 +222,9 @@ def test_a_run_delivers_its_network_with_views_and_says_so(task, tmp_path):
 def test_own_weights_are_delivered_with_views_too(task, tmp_path, monkeypatch):
     monkeypatch.setattr("evolvent.deliver.finals.Delivery._planned", lambda *args: (0.0, {}))
     given = SMALL | {"train": {"views": 6, "proof": False, "onnx": False}}
-    run = search(task, budget="2t", workers=0, out=tmp_path / "run", settings=given)
+    run = search(
+        task, recipe="plain-cells", budget="2t", workers=0, out=tmp_path / "run", settings=given
+    )
     assert run.card["kept"]
     assert run.card["views"] == 6
     assert run.card["test_score"] == scored(run.best.load(), task, task.test)["accuracy"]

@@ -17,7 +17,7 @@ BIG, SMALL = ("nor_conv_3x3",) * 6, ("skip_connect",) * 6
 
 def reason(toy, arch, settings=None, **wanted):
     given = {"estimator": {"width": 4}} | (settings or {})
-    draft = resolve(Request("toy", set=given, **wanted), toy)
+    draft = resolve(Request("toy", recipe="plain-cells", set=given, **wanted), toy)
     return Limits(draft).reason(Candidate(0, arch))
 
 

@@ -124,6 +124,7 @@ def test_a_run_on_streamed_data_equals_the_one_in_memory(tmp_path):
         run = ev.search(
             tmp_path / "a.npz",
             out=tmp_path / name,
+            recipe="plain-cells",
             budget="2t",
             workers=0,
             settings=settings | {"task": {"memory": memory}},

@@ -73,6 +73,8 @@ def build(
     draft = resolve(request, data)
     if draft.network.hyper.precision == "auto":  # all rows alike, on whatever machine they are made
         draft = draft.having(draft.parts.having("estimator", precision="float32"))
+    if draft.parts.estimator.settings.get("equal") == "seconds":  # a row is of so many epochs
+        draft = draft.having(draft.parts.having("estimator", equal="epochs"))
     made = draft.space
     if "decisions" not in made.gives:
         raise SettingError(f"space {space} has no decisions to list: use cell201, say")

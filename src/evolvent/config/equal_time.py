@@ -34,6 +34,7 @@ PACED_STEPS = 3  # of each
 PACING_SHARE = 0.04  # of the search: for measuring more of them
 FINAL_PART = 0.7  # of the delivery: for the training of the winner
 WANTED_EPOCHS = 8  # of the final training, at least: slower networks are refused
+WANTED_STEPS = 1000  # the same in steps: a small data set has few in an epoch
 THINNER = 8  # times the cost of a candidate that is delivered wider, where its space can widen it
 HORIZON = 50  # trials for which a strategy is asked how long they are on average
 
@@ -115,7 +116,13 @@ def slowest(draft: Draft, budget: RunBudget) -> float | None:
     if budget.seconds is None:
         return None
     seconds = budget.seconds * (1 - search_share(draft)) * FINAL_PART
-    return seconds / (WANTED_EPOCHS * (len(draft.task.train) + len(draft.task.validation)))
+    examples = len(draft.task.train) + len(draft.task.validation)
+    return seconds / (wanted_epochs(draft.task, draft.network.hyper.batch) * examples)
+
+
+def wanted_epochs(task: Task, batch: int) -> float:
+    """Return the final training that a network must have time for, or it is too large. [epochs]"""
+    return max(WANTED_EPOCHS, WANTED_STEPS / max(1, len(task.train) // batch))
 
 
 def _says_size(draft: Draft) -> bool:
@@ -154,3 +161,12 @@ def pace(
         made = fit(space, arch, task, data, size=size, hyper=hyper, epochs=0.25)
         done = train(made.net, data, epochs=1, hyper=made.hyper, seed=0)
     return float(done.seconds / (done.epochs * count))
+
+
+def look(space: Space, arch: Arch, task: Task, *, size: Any, device: str = "cpu") -> float:
+    """Return the time per example and view of a forward pass, measured now with one thread. [s]"""
+    from ..network.build import build
+    from ..network.fit import look_seconds
+
+    with using_threads(1):
+        return look_seconds(build(space, arch, task, size), task, device=device)

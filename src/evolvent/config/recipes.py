@@ -400,7 +400,7 @@ RECIPES = {
 
 #: kind of task -> the recipe for whoever names none. Chosen by measurement, see docs/results.md.
 DEFAULT = {
-    "image": "plain-cells",
+    "image": "stages",
     "numbers": "dense",
     "text": "text",
     "table": "table",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..config.equal_time import pace, unit
+from ..config.equal_time import look, pace, unit
 from ..config.setup import Setup
 from ..engine.store import Store
 from ..network.build import Size
@@ -99,19 +99,41 @@ class Equal:
         example = self._final(winner)[2]
         return None if example is None else float(example) * self.lengths.everything
 
+    def look(self, winner: Result) -> float | None:
+        """Return the duration of a forward pass, in training steps for as many examples.
+
+        It is measured now with one thread; None where that is not worth its time.
+        """
+        if self.timing.left <= LONG:
+            return None
+        setup, size = self.setup, self.setup.train.network.size
+        device = setup.request.device
+        seconds = look(setup.space, winner.candidate.arch, setup.task, size=size, device=device)
+        return seconds / self._measured(winner, 1)
+
     def _final(self, winner: Result) -> tuple[int, float, float | None]:
         """Return threads, how many times as fast these are, seconds per example; once per run."""
         known = self.store.meta("final_threads")
         if known is None:
-            known = (1, 1.0, None)
-            if self.workers > 1 and self.setup.request.device == "cpu" and self.timing.left > LONG:
-                one, all_ = (self._measured(winner, count) for count in (1, self.workers))
-                known = (1, 1.0, one)
-                if one / all_ > WORTH:
-                    known = (self.workers, round(one / all_, 2), all_)
+            known = self.fastest(winner)
             self.store.note("final_threads", known)
         threads, faster, example = (*known, None)[:3]  # an older run noted the first two
         return threads, faster, example
+
+    def fastest(self, winner: Result) -> tuple[int, float, float | None]:
+        """Return threads, how many times as fast they are as one, and seconds per example with them.
+
+        It is measured now, since what a thin candidate takes says little of a wide network; where that
+        is not worth its time, it is one thread, and None for the seconds.
+        """
+        if self.timing.left <= LONG:
+            return 1, 1.0, None
+        one = self._measured(winner, 1)
+        if self.workers > 1 and self.setup.request.device == "cpu":
+            every = self._measured(winner, self.workers)
+            if one / every > WORTH:
+                return self.workers, round(one / every, 2), every
+        return 1, 1.0, one
 
     def _usual(self, found: Sequence[Result]) -> float:
         """Return the seconds per example of the usual network, as fast as the machine is now. [s]"""

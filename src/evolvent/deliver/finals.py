@@ -23,7 +23,7 @@ from typing import Any
 
 from ..config.clock import no_time
 from ..config.defaults import MOST_FINALISTS
-from ..config.equal_time import WANTED_EPOCHS
+from ..config.equal_time import wanted_epochs
 from ..config.setup import Setup
 from ..engine.store import Store
 from ..engine.weights import Weights
@@ -126,7 +126,6 @@ class Delivery:
         """
         store, setup = self.store, self.setup
         self.timing = Timing.of(store, setup, self.seconds)
-        self.paces: dict[str, float] = {}  # name -> duration of an epoch of a final training [s]
         self.results = store.results()  # of the search; reading them takes a while
         found = self._finalists()
         self.setup = self._with_width(found[0])
@@ -183,16 +182,20 @@ class Delivery:
             return setup
         widen = self.store.meta("widen")
         if widen is None:
-            wanted = max(WANTED_EPOCHS, best.total_epochs)
+            wanted = wanted_epochs(setup.task, setup.train.network.hyper.batch)
+            wanted = max(wanted, best.total_epochs)
             thin, full = (each.network.size.widen for each in (setup, setup.train))
             for share in NARROWER:
                 widen = round(max(thin, share * full), 2)
                 narrow = setup.having(setup.parts, setup.train.having(widen=widen))
                 lengths = Lengths(self.store, narrow, self.workers, self.timing)
+                equal = Equal(self.store, narrow, self.workers, self.timing, lengths)
+                example = equal.fastest(best)[2] or lengths.example(best)
                 left = (1 - CONTROLS_MOST) * max(0.0, self.timing.left)
-                if lengths.epoch(best) * wanted <= left:
+                if example * lengths.everything * wanted <= left:
                     break
             self.store.note("widen", widen)
+            self.store.note("look", equal.look(best))
         return setup.having(setup.parts, setup.train.having(widen=widen))
 
     def _with_views(self, best: Result) -> Setup:
@@ -206,8 +209,10 @@ class Delivery:
         views = self.store.meta("views")
         if views is None:
             lengths = Lengths(self.store, setup, self.workers, self.timing)
-            networks = 1 + Controls(self.store, setup, self.results, best.candidate.arch).count
-            views = lengths.views(best, networks)
+            controls = Controls(self.store, setup, self.results, best.candidate.arch).count
+            views = lengths.views(
+                best, 1 if setup.widens else 1 + controls
+            )  # thin ones cost little
             self.store.note("views", views)
         if views == wanted:
             return setup
@@ -466,7 +471,6 @@ class Delivery:
                 paces = {name: each / faster for name, each in paces.items()}
                 if "winner" in paces and (epoch := self.equal.epoch(winner)) is not None:
                     paces["winner"] = epoch
-            self.paces = paces
             fitting = self.lengths.fitting(paces, CONTROLS)
             epochs = fitting if epochs is None else min(epochs, fitting)
         assert epochs is not None
@@ -492,9 +496,6 @@ class Delivery:
 
     def _final(self, name: str, what: Mapping[str, Any], epochs: float, own: Own | None) -> Any:
         job = self.trainings.job(name, what, epochs)
-        if job.deadline is not None:  # after it, test is read in all views
-            late = self.lengths.looking * self.paces.get(name, 0.0)
-            job = dataclasses.replace(job, deadline=job.deadline - late)
         least = None
         if name == "winner" and own is not None:
             least = own.least(len(self.setup.task.validation))

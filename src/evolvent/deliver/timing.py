@@ -21,8 +21,9 @@ from .selection import CONTROL_SHARE, makespan, planned_seconds
 
 LEAST_SHARE = 0.15  # of the whole budget: what a delivery gets that is late and has nothing yet
 SLACK = 0.08  # of the time that is left: what a plan leaves free
-#: of a training step: what a forward pass alone takes, always in float32, by the training's precision
-LOOK = {"float32": 0.35, "bfloat16": 0.55}
+#: of a training step: what a forward pass alone takes, always in float32, by the training's precision,
+#: where it was not measured; more on processors that are made for bfloat16, and where training resizes
+LOOK = {"float32": 0.35, "bfloat16": 1.0}
 VIEWS_SHARE = (
     0.25  # of the time that is left: the most that further views of the test data may take
 )
@@ -140,8 +141,14 @@ class Lengths:
 
     @property
     def looking(self) -> float:
-        """Epochs of a final training that take as long as all further views of the test data."""
+        """Epochs of a final training that take as long as to read test in all views, and validation."""
         return self._looking(self.setup.train.network.size.views)
+
+    @property
+    def look(self) -> float:
+        """Duration of a forward pass, in steps of the final training for as many examples."""
+        known = self.store.meta("look")
+        return LOOK[self.setup.train.network.hyper.precision] if known is None else float(known)
 
     def views(self, result: Result, networks: int) -> int:
         """Return the most views, up to those of the setup, that there is time to read test in.
@@ -154,16 +161,20 @@ class Lengths:
         epoch = self.epoch(result)
         wanted = self.setup.train.network.size.views
         for views in sorted((each for each in VIEWS if each <= wanted), reverse=True):
-            if rounds * epoch * self._looking(views) <= VIEWS_SHARE * max(0.0, self.timing.left):
+            further = rounds * epoch * (self._looking(views) - self._looking(1))
+            if further <= VIEWS_SHARE * max(0.0, self.timing.left):
                 return views
         return 1
 
     def _looking(self, views: int) -> float:
-        """Return the epochs of a final training that take as long as all views but one of test."""
-        task, network = self.setup.task, self.setup.train.network
-        further = views_of(replace(network.size, views=views), task) - 1
-        look = LOOK[network.hyper.precision]
-        return look * further * (len(task.test) if task.test else 0) / self.everything
+        """Return the epochs of a final training that take as long as to read test in so many views.
+
+        Validation is read too, once.
+        """
+        task, size = self.setup.task, self.setup.train.network.size
+        all_views = views_of(replace(size, views=views), task)
+        rows = all_views * (len(task.test) if task.test else 0) + len(task.validation)
+        return self.look * rows / self.everything
 
     def example(self, result: Result) -> float:
         """Return the seconds per example of a candidate at the final size, as last measured."""

@@ -21,15 +21,18 @@ from torch import nn
 from .. import registry
 from ..errors import EvolventError, is_out_of_memory
 from ..estimator import Estimator, Evaluation
-from ..network.build import Size
+from ..network.build import Size, views_of
 from ..network.cost import params
-from ..network.fit import Beginning, load, scored, state_of
+from ..network.fit import LOOKED_AT, Beginning, load, look_seconds, scored, state_of
 from ..network.fit import fit as fit_network
 from ..network.train import Hyperparameters
 from ..space import Space
 from ..task import AnyTask, Part, data_of
 from ..types import Arch, Candidate, State, failed
 
+LONG = 20.0  # [s] in less the time that reading takes is measured on few rows
+FEW_LOOKED_AT = 32  # these [count]
+READING = 1.1  # of the time that was measured for it
 REASON = 500  # characters of an exception's text; torch writes pages
 
 
@@ -198,6 +201,17 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
             load(net, job.state)
         return Beginning(job.before, epochs)
 
+    def reading(net: nn.Module) -> float:
+        """Return the seconds in which validation and test are read after the training."""
+        left = max(0.0, (job.deadline or start) - time.monotonic())
+        rows = LOOKED_AT if left > LONG else FEW_LOOKED_AT
+        count = views_of(job.size, task)
+        seen = len(task.validation) * (count if job.views else 1)
+        seen = 0 if job.everything and job.least is None else seen
+        tested = count * len(task.test) if job.test and task.test else 0
+        each = look_seconds(net, task, rows=rows, device=device)
+        return min(READING * each * (seen + tested), left / 2)
+
     made = fit_network(
         space,
         job.arch,
@@ -210,6 +224,7 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
         whole=job.state is not None,
         seed=job.seed,
         deadline=job.deadline,
+        after=reading,
         device=device,
     )
     net, done = made.net, made.done

@@ -7,6 +7,7 @@ training settings, its seed and its inherited weights mean the same everywhere.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,6 +25,7 @@ from .data import Resident, loader
 from .operations import Views
 from .train import Hyperparameters, Training, evaluate, place, train, worth_it
 
+LOOKED_AT = 250  # rows of which the time is measured that reading takes [count]
 START_BATCH = 250  # of what operations begin from [count]
 MOST_BEGUN = 2**22  # the same of numbers, which come in one batch
 TRAINED = "trained_epochs"  # a state says beside its weights how long they were trained
@@ -92,6 +94,7 @@ def fit(
     whole: bool = False,
     seed: int = 0,
     deadline: float | None = None,
+    after: Callable[[Assembled], float] | None = None,
     device: str = "cpu",
 ) -> Fitted:
     """Build the network of an architecture, load what it begins with, and train it.
@@ -110,6 +113,7 @@ def fit(
         whole: whether `begin` loads all weights, so that operations need not begin from the rows.
         seed: of fresh weights, order and augmentation.
         deadline: `time.monotonic()` at which to stop. [s]
+        after: is given the network as it begins, and returns how long before it. [s]
         device: where to bring a `part` that is not resident.
 
     Raises:
@@ -123,6 +127,8 @@ def fit(
         started(net, data)
     begun = begin(net, epochs)
     epochs = worth_it(own, begun.epochs, len(data))
+    if deadline is not None and after is not None:
+        deadline -= after(net)
     done = train(net, data, epochs=epochs, hyper=own, seed=seed, deadline=deadline)
     return Fitted(net, own, begun, done)
 
@@ -217,11 +223,40 @@ def scored(
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers.
     """
+    with _without_views(net, off=not views):
+        return evaluate(net, _resident(task, part, device), uncertain=uncertain)
+
+
+def look_seconds(
+    net: nn.Module, task: Task, *, rows: int = LOOKED_AT, device: str = "cpu"
+) -> float:
+    """Return the time per example of reading a network's output, one view of it, measured now. [s]
+
+    Args:
+        net: with any weights.
+        task: whose training inputs are read.
+        rows: that are read, at once. [count]
+        device: of the network.
+    """
+    part = Part(task.train.x[:rows], task.train.y[:rows])
+    x, _ = loader(task, part, device=device).batch(slice(None))
+    place(net, device)
+    net.eval()
+    with _without_views(net), torch.inference_mode():
+        net(x)  # it finds its memory
+        start = time.monotonic()
+        net(x)
+    return (time.monotonic() - start) / len(x)
+
+
+@contextlib.contextmanager
+def _without_views(net: nn.Module, off: bool = True) -> Iterator[None]:
+    """Let a network see every image in one view, and in all of its views afterwards."""
     switches = [module for module in net.modules() if isinstance(module, Views)]
     for switch in switches:
-        switch.on = views
+        switch.on = not off
     try:
-        return evaluate(net, _resident(task, part, device), uncertain=uncertain)
+        yield
     finally:
         for switch in switches:
             switch.on = True
