@@ -19,6 +19,10 @@ FAST = {
 }
 
 
+def part_of(task, part):
+    return task.source.part(part)
+
+
 def test_a_run_by_groups_says_so_on_its_card(tmp_path):
     rows = [
         f"{x:.4f},{row % 5},g{g},{y}"
@@ -40,7 +44,7 @@ def test_a_run_by_groups_says_so_on_its_card(tmp_path):
     assert "Split: no group of 'who' is in two parts" in page and "'who' is no input" in page
     task = data_of(open_task(str(tmp_path / "data.csv"), run.setup.task_settings))
     assert run.setup.data["fingerprint"] == task.fingerprint
-    who = [set(task.source.part(part).column("a")) for part in ("training", "validation", "test")]
+    who = [set(part_of(task, part).column("a")) for part in ("training", "validation", "test")]
     assert not (who[0] | who[1]) & who[2]  # copies are of one group, so together
     rows, why = rows_of(task, 0)
     assert why == "" and not rows.independent

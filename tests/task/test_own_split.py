@@ -1,6 +1,7 @@
 """The user's own split: files that are parts, and columns of groups, of time and of folds."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,14 @@ FOLD = np.where(A % 8 == 7, "test", (A % 4 + 1).astype(int).astype(str))
 
 
 def table(rows=range(ROWS), **changes):
-    columns = {"a": A, "b": A % 7, "patient": PATIENT, "day": DAY, "fold": FOLD, "y": CLASS}
+    columns: dict[str, Any] = {
+        "a": A,
+        "b": A % 7,
+        "patient": PATIENT,
+        "day": DAY,
+        "fold": FOLD,
+        "y": CLASS,
+    }
     lines = [",".join(changes.get("names", columns))]
     for row in rows:
         cells = {name: str(column[row]) for name, column in columns.items()}
@@ -52,8 +60,11 @@ def opened(file, **said):
 
 def rows_of(task, part):
     """The rows of a part, by the column that tells them apart."""
-    frame = task.source.part(part)
-    return frame.column("a").astype(int)
+    return cells(task, part, "a").astype(int)
+
+
+def cells(task, part, column):
+    return task.source.part(part).column(column)
 
 
 def refused(*args, **said):
@@ -117,7 +128,7 @@ def test_the_kind_of_a_target_is_found_out_with_groups_apart(file):
     frame, division = bound_rows(read_frame(file), OwnSplit("groups", "patient"))
     assert "patient" not in frame.columns
     rows = drawn(frame, "b", np.random.default_rng(0), division)
-    groups = [set() for _ in range(3)]
+    groups: list[set[int]] = [set() for _ in range(3)]
     assert set(rows.part.tolist()) == {0, 1, 2}
     again = np.random.default_rng(0)
     index = chosen_rows(frame.column("b"), again)
@@ -304,6 +315,7 @@ def test_data_in_memory_have_parts_and_cells_of_groups(tmp_path):
     task = data_of(open_task(data, said | {"target": "target", "kind": "classification"}))
     assert len(task.reading["columns"]) == 2 and task.division.by == "groups"
     data, said = with_split(given((x[:200], y[:200])), {}, validation=(x[200:], y[200:]))
+    assert not isinstance(data, str)
     task = data_of(open_task(data, said | {"target": "target", "kind": "classification"}))
     assert len(task.validation) == 40 and data.digest != given((x[:200], y[:200])).digest
     images = RNG.integers(0, 255, (30, 6, 6), np.uint8), np.arange(30) % 3
@@ -322,14 +334,14 @@ def test_texts_are_split_by_groups_and_copies_are_counted(tmp_path):
         "text,who,y\n" + "".join(f"{words[i % 3]} {i % 40},u{i % 20},{i % 2}\n" for i in range(200))
     )
     task = data_of(open_task(str(path), {"target": "y", "text": "text", "groups": "who"}))
-    who = [set(task.source.frame.rows(rows).column("text")) for rows in task.source.rows.values()]
+    who = [set(cells(task, part, "text")) for part in ("training", "validation", "test")]
     users = [{int(text.split()[-1]) % 20 for text in part} for part in who]
     assert not users[0] & users[1] and not users[0] & users[2] and not users[1] & users[2]
     assert not any(line.startswith("copies") for line in task.note)
     plain = data_of(open_task(str(path), {"target": "y", "text": "text"}))
     (line,) = [each for each in plain.note if each.startswith("copies: ")]
-    seen = set(plain.source.part("training").column("text"))
-    count = sum(each in seen for each in plain.source.part("validation").column("text"))
+    seen = set(cells(plain, "training", "text"))
+    count = sum(each in seen for each in cells(plain, "validation", "text"))
     assert f"{count} of 16 validation rows" in line
 
 
