@@ -1,4 +1,4 @@
-"""What may be apart: the rule by which the rows of a task are divided, wherever they are.
+"""The rule by which the rows of a task are divided, wherever they are: which may be apart.
 
 A split into training, validation and test rows, the folds of a small set, and the halves of the
 validation rows on which an ensemble is judged all ask the task's `Division`. Rows are independent of
@@ -47,7 +47,7 @@ class Division:
 
     @property
     def bound(self) -> np.ndarray | None:
-        """Numbers of what must stay together, of every row [N]; None where nothing must."""
+        """The number of the group of every row, which stays whole [N]; None without groups."""
         return None
 
     @property

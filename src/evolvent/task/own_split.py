@@ -54,7 +54,7 @@ class OwnSplit:
 
     @staticmethod
     def of(settings: Mapping[str, Any]) -> OwnSplit:
-        """Return what the settings of a task say of its split.
+        """Return the split that the settings of a task ask for.
 
         Raises:
             SettingError: if they contradict each other.
@@ -140,7 +140,7 @@ class Keys:
 
 
 def keys_of(frame: Frame, own: OwnSplit) -> Keys:
-    """Return what the column says of every row of a table.
+    """Return the keys of every row of a table, by the column.
 
     Raises:
         DataError: if there is no such column, or one of time holds no times.
