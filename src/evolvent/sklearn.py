@@ -62,6 +62,7 @@ from .task.metrics import check_metric, judged
 from .task.numbers import inputs, measured, prepared, same_columns, tell_gaps
 from .task.opening import SETTINGS
 from .task.own_split import Divided, File, OwnSplit, divide, keys_of, stacked
+from .task.portable.bounds import bounds
 from .task.portable.features import width as width_of
 from .task.portable.ragged import Ragged
 from .task.portable.raw import RawTable
@@ -321,7 +322,8 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
     def _keep(self, run: Run, task: Task) -> None:
         """Take over the network that a run found."""
         setup, self.card_ = run.setup, run.card
-        self.reading_ = dict(task.reading)
+        told = json.loads((run.folder / "best" / "reading.json").read_text("utf-8"))
+        self.reading_ = dict(task.reading) | {k: told[k] for k in ("interval",) if k in told}
         self.design_ = {
             "space": setup.parts.space.name,
             "settings": dict(setup.parts.space.settings),
@@ -533,10 +535,28 @@ class EvolventRegressor(RegressorMixin, _Evolvent):  # type: ignore[misc]
         found: np.ndarray = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         return found
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the quantity of every row [N], in its own unit."""
+    def predict(self, X: Any, interval: float | None = None) -> np.ndarray:
+        """Return the quantity of every row [N], in its own unit.
+
+        Args:
+            X: the rows.
+            interval: share of such rows whose true value lies between two bounds, which are returned
+                too: [N, 3], the quantity, the lower and the upper bound. (0..1)
+
+        Raises:
+            ValueError: for an interval that the rows held out in `fit` are too few for.
+        """
         found: np.ndarray = self._outputs(X)[:, 0]
-        return found * float(self.reading_["target_unit"]) + float(self.reading_["target_mean"])
+        found = found * float(self.reading_["target_unit"]) + float(self.reading_["target_mean"])
+        if interval is None:
+            return found
+        if self.reading_.get("interval") is None:
+            raise ValueError(
+                "interval: no errors of held-out rows are known, because `fit` had no time left for "
+                "them: give it a larger budget"
+            )
+        low, high = bounds(self.reading_["interval"], interval)
+        return np.stack([found, found + low, found + high], axis=1)
 
 
 def _file(source: str, frame: Frame, own: Mapping[str, Any]) -> File:

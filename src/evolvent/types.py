@@ -30,6 +30,7 @@ NAMED = (
     "mirrored",
     "any_length",
     "columns",
+    "texts",
 )  # of `Facts`, as its JSON says them
 COUNTED = ("train", "validation", "test", "architectures")  # what a task may have counts of
 Status = Literal["ok", "failed", "refused", "cut"]
@@ -72,7 +73,9 @@ class Facts:
             words outside the vocabulary have tokens above it.
         columns: of a table, its inputs in order, as pairs (kind, count): so many ``number``, or so many
             ``flag`` (0 or 1, or a place on a circle), or the inputs of one ``category``, of which one
-            is 1; () is not known.
+            is 1; () is not known. Of a text it is the length alone, a ``number``.
+        texts: tokens of each column of texts beside others. Each stands behind the length of the text,
+            and these behind all other inputs. [count]
         counts: examples per part, or architectures. [count]
         archs: the architectures of a table. They are no part of the JSON: whoever reads that gives
             those that it knows.
@@ -87,12 +90,13 @@ class Facts:
     mirrored: bool = False
     any_length: bool = False
     columns: tuple[tuple[str, int], ...] = ()
+    texts: tuple[int, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     archs: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one input.
+        """The shape of one input as a space sees it, without the tokens of `texts`.
 
         Raises:
             SettingError: if it is not known.
@@ -102,6 +106,8 @@ class Facts:
                 f"the shape of the inputs is not known of this task, of kind {self.kind}: a table has "
                 "none, use --space listed; a run that does not say it is of an earlier version"
             )
+        if self.texts:
+            return (self.input_shape[0] - sum(self.texts),)
         return self.input_shape
 
     def to_json(self) -> dict[str, Any]:

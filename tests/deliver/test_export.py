@@ -243,11 +243,13 @@ def test_every_operation_of_ours_can_be_written(toy):
     sizes |= {"scale": 1.0, "downscale_factor": 1}
     sizes |= {"name": "gelu", "inner": 3, "expansion": 2, "shifts": 0, "mirrored": False}
     sizes |= {"length": 2, "orders": 2, "bits": 4, "filters": 2, "kernel": 3}
+    sizes |= {"start": 2, "thinning": 0.5, "first": 0.4}
     shapes = {
         "TokenWindow": (1, 4),
         "MaskedConv1d": (1, 4),
         "MaskedGRU": (1, 4),
         "HashedBag": (1, 4),
+        "TextBag": (1, 4),
         "Linear": (1, 2),
         "Genome": (1, 2),
         "Conv1d": (1, 2, 4),
@@ -269,6 +271,8 @@ def test_every_operation_of_ours_can_be_written(toy):
             calls = [call("v", "TokenEmbedding", "x", vocabulary=5, dimension=2)]
             inputs = ("v", "x")
             args |= {"hidden": 2} if name == "MaskedGRU" else {}
+        if name == "TextBag":  # it adds to logits
+            calls, inputs = [call("v", "Columns", "x", columns="0-1")], ("x", "v")
         calls.append(call("y", name, *inputs, **args))
         planned = Plan((Block("Network", ("x",), "y", tuple(calls)),))
         shape = shapes.get(name, (1, 2, 4, 4))

@@ -19,8 +19,10 @@ from ..engine.store import Store
 from ..engine.weights import Weights
 from ..errors import RunError
 from ..files import new_folder
-from ..network.build import plan, weights
+from ..network.build import Assembled, plan, weights
 from ..network.cost import cost
+from ..network.fit import load
+from ..network.plan import Plan
 from ..ranking import rank
 from ..types import Result, State
 from . import card as cards
@@ -30,6 +32,7 @@ from .card.baselines import Baseline, verdict
 from .card.table import SINGLE
 from .finals import Finals
 from .front import front_of
+from .held_out import LATE, errors_of, held_out, importance, interval_of
 from .members import plan_of
 from .members import weights_of as weights_of_members
 from .onnx import Conversion
@@ -63,11 +66,14 @@ def deliver_winner(
     task, winner, best = setup.task, outcome.winner, to or folder / "best"
     stored, whole = Weights(folder / "weights"), whole_of(outcome)
     made = plan_of(setup, whole.members, outcome.size.views)
+    state = weights_of_members(stored, whole.members)
+    reading, told = _held_out(setup, store, stored, outcome, (made, state), patience)
     proof = export.export(
         best,
         plan=made,
-        state=weights_of_members(stored, whole.members),
+        state=state,
         task=task,
+        more=reading,
         title=f"The network that {setup.recipe} found for {Path(task.name).name}.",
         provenance=f"Validation {task.metric} {whole.val_score:.4f}, "
         f"{whole.params:,} parameters, {winner['epochs']:g} epochs.",
@@ -105,6 +111,7 @@ def deliver_winner(
         front=front_of(setup, results),
         shared_weights=shared_weights(setup.schedule.horizon, store),
         baselines=dict(beside or {}),
+        **told,
         **_of_search(setup, store, results),
         **_of_network(setup),
         **proof,
@@ -297,6 +304,44 @@ def copy(best: Path, to: Path, *, onnx: bool = False) -> Card:
         card = dataclasses.replace(card, **Conversion(to).result())
         cards.write(card, to)
     return card
+
+
+def _held_out(
+    setup: Setup,
+    store: Store,
+    weights: Weights,
+    outcome: Finals,
+    made: tuple[Plan, State],
+    patience: float | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the entries of ``reading.json`` and of the card about a table's held-out rows.
+
+    Args:
+        setup: of the run, with its data.
+        store: its log.
+        weights: of the run.
+        outcome: of the final trainings.
+        made: plan and weights of the network that is delivered.
+        patience: time left for the export, of which this takes a part. [s]
+    """
+    task = setup.task
+    columns, quantity = bool(task.reading.get("columns")), task.loss == "mse" and task.outputs == 1
+    beside = columns and setup.train.controls
+    if not (beside or (columns and quantity)):
+        return {}, {}
+    held = held_out(setup, store, weights, outcome, patience)
+    if held is None:
+        return {}, {"interval": {"level": None, "note": LATE}} if quantity else {}
+    told: dict[str, Any] = {}
+    if beside:
+        told["importance"] = importance(held, task, setup.budget.seconds, setup.request.seed)
+    if not quantity:
+        return {}, told
+    errors, net = errors_of(held, task), Assembled(made[0])
+    load(net, made[1])
+    given: Any = {"rows": len(task.validation), "delivered": held.delivered}
+    told["interval"] = interval_of(errors, net.eval(), task, **given)
+    return {"interval": errors}, told
 
 
 # ---- parts of a card -----------------------------------------------------------------------------

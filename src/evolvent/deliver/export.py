@@ -13,7 +13,7 @@ import re
 import tempfile
 import textwrap
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from ..network.build import Assembled
 from ..network.operations import MODULES
 from ..network.plan import Block, Call, Plan, Value
 from ..task import NetworkTask
+from ..task.portable.features import MOST_TOKEN, tokens_at
 from ..types import State
 from .onnx import Conversion
 from .script import compose
@@ -110,7 +111,8 @@ def load(folder=Path(__file__).parent, views=True) -> nn.Module:
 TOLERANCE = 1e-4  # of the largest output, or of 1
 PROOF_SECONDS = 2.0  # that a proof gets however late it is: a warm process needs a fraction of it
 NO_TIME = "not run by itself: the budget left no time for it"
-TRAINING_ONLY = ("start",)  # methods of operations that a delivered network has no use for
+#: parts of operations that a delivered network has no use for
+TRAINING_ONLY = ("start", "start_from_bayes", "start_from_means", "every_row")
 WIDTH = 100  # of the source [characters]
 INDENT = "    "
 PREDICTORS = Path(__file__).parent / "predict"  # one program per kind of task
@@ -149,6 +151,7 @@ def export(
     onnx: bool = False,
     patience: float | None = None,
     proof: bool = True,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a network into `folder`, and prove it.
 
@@ -166,6 +169,7 @@ def export(
         patience: how long that may take, and the proof; None is ten minutes for ONNX, and as long
             as it needs for the proof. [s]
         proof: whether to run the fresh process, which takes seconds.
+        more: for ``reading.json``, what the task does not know of.
 
     Returns:
         For the card: ``parity_max_abs_diff``, the largest absolute difference between the outputs here
@@ -184,7 +188,9 @@ def export(
     text = source(plan, task, title=title, provenance=provenance)
     write_atomically(folder / "model.py", text)
     write_atomically(folder / "weights.safetensors", save(state))
-    write_atomically(folder / "reading.json", json.dumps(reading(task), indent=1))
+    write_atomically(
+        folder / "reading.json", json.dumps({**reading(task), **(more or {})}, indent=1)
+    )
     predictor = PREDICTORS / f"{task.kind}.py"
     if predictor.is_file():
         write_atomically(folder / "predict.py", compose(predictor))
@@ -216,6 +222,8 @@ def reading(task: NetworkTask) -> dict[str, Any]:
     if task.vocabulary:
         inputs |= {"type": "int64", "below": task.vocabulary}
         inputs |= {"any_length": True} if getattr(task, "any_length", False) else {}
+    if found := tokens_at(task.reading):
+        inputs["tokens"] = [[each.start, each.stop] for each in found]
     return {"kind": task.kind, "input": inputs, **task.reading}
 
 
@@ -267,7 +275,10 @@ def _inputs(task: NetworkTask) -> torch.Tensor:
     rng, shape = np.random.default_rng(0), (7, *task.input_shape)
     if task.vocabulary:
         return torch.from_numpy(rng.integers(0, task.vocabulary, shape))
-    return torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
+    x = rng.standard_normal(shape)
+    for place in tokens_at(task.reading):
+        x[:, place] = rng.integers(0, MOST_TOKEN, x[:, place].shape)
+    return torch.from_numpy(x.astype(np.float32))
 
 
 def source(plan: Plan, task: NetworkTask, *, title: str, provenance: str) -> str:
@@ -348,10 +359,19 @@ def _operation(name: str) -> str:
     (defined,) = ast.parse(text).body
     assert isinstance(defined, ast.ClassDef)
     for part in reversed(defined.body):
-        if isinstance(part, ast.FunctionDef) and part.name in TRAINING_ONLY:
-            first = min([part.lineno, *(each.lineno for each in part.decorator_list)])
+        if set(_names_of(part)) & set(TRAINING_ONLY):
+            marks = part.decorator_list if isinstance(part, ast.FunctionDef) else []
+            first = min([part.lineno, *(each.lineno for each in marks)])
             del lines[first - 1 : part.end_lineno]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _names_of(part: ast.stmt) -> list[str]:
+    """Return the names that a statement of a class defines."""
+    if isinstance(part, ast.FunctionDef):
+        return [part.name]
+    targets = part.targets if isinstance(part, ast.Assign) else []
+    return [each.id for each in targets if isinstance(each, ast.Name)]
 
 
 def _class(block: Block, plan: Plan, shapes: str = "") -> str:

@@ -163,7 +163,10 @@ def _example(described: dict[str, Any], batch: int) -> Any:
     shape = (batch, *described["shape"])
     if "below" in described:
         return torch.randint(0, described["below"], shape, generator=generator)
-    return torch.randn(shape, generator=generator)
+    x = torch.randn(shape, generator=generator)
+    for start, stop in described.get("tokens", ()):
+        x[:, start:stop] = torch.randint(0, 2**24, (batch, stop - start), generator=generator)
+    return x
 
 
 if __name__ == "__main__":

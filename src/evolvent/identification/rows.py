@@ -9,6 +9,7 @@ import numpy as np
 from ..task.division import INDEPENDENT, Division
 from ..task.frames import Frame
 from ..task.numbers import inputs, learnt
+from ..task.portable.features import tokens_at
 
 ROWS, EACH, AT_LEAST = 512, 12, 300  # rows in all, of one value, and of all where values are few
 
@@ -64,7 +65,10 @@ def drawn(
     values, place = np.unique(y, return_inverse=True)
     part = _parts(place, rng) if division.is_free else _bound_parts(y, rng, division.taken(index))
     own = part == 0
-    x = inputs(some, learnt(some.rows(own), target, []))
+    reading = learnt(some.rows(own), target, [])
+    x = inputs(some, reading)
+    for tokens in reversed(tokens_at(reading)):  # of texts their length is enough here
+        x = np.delete(x, tokens, axis=1)
     mean, unit = y[own].mean(), y[own].std() or 1.0
     return Rows(x, place, (values - mean) / unit, frequencies(place[own], len(values)), part)
 

@@ -20,6 +20,7 @@ from ..errors import EvolventError, SettingError, unknown
 from ..space import Space
 from ..types import Arch, State, stream
 from .depthwise import with_fast_gradients
+from .mixed import with_texts, without_texts
 from .operations import MODULES
 from .plan import FUNCTIONS, Block, Call, MixedBlock, Plan, Value, with_max_head, with_views
 
@@ -46,8 +47,8 @@ TRIED = 20  # random architectures, of which one must become a network
 class Data(Protocol):
     """The shapes that a network takes from its task.
 
-    Images that keep their label in a mirror have ``mirrored``, and texts of any length ``any_length``,
-    as `Facts` and `Task` do.
+    Images that keep their label in a mirror have ``mirrored``, texts of any length ``any_length``, and
+    tables with columns of texts ``texts``, as `Facts` and `Task` do.
     """
 
     @property
@@ -127,8 +128,14 @@ def training_plan(space: Space, arch: Arch, data: Data, size: Size) -> Plan:
 
     Raises:
         InvalidArchitecture: if the architecture cannot be realised for these shapes.
+        SettingError: for texts beside a network whose weights are genes.
     """
-    made: Plan = _planner(space)(space, arch, data, size)
+    if getattr(data, "texts", ()) and "weighted" in space.gives:
+        raise SettingError(
+            "the weights of this space are genes, and those of a bag of words are learnt: leave out "
+            "the columns of texts with --ignore, or take another space, such as tabular"
+        )
+    made: Plan = with_texts(_planner(space)(space, arch, without_texts(data), size), data)
     if size.head == "max":
         blocks = (replace(block, calls=with_max_head(block.calls)) for block in made.blocks)
         made = replace(made, blocks=tuple(blocks))

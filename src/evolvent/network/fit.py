@@ -183,7 +183,7 @@ def _given(net: nn.Module, module: nn.Module, data: Resident) -> Iterator[tuple[
         found.append(inputs[0])
         raise _Reached
 
-    for inputs, targets in _rows(data):
+    for inputs, targets in _rows(data, every=getattr(module, "every_row", False)):
         hook = module.register_forward_pre_hook(note)
         with contextlib.suppress(_Reached):
             net(inputs)
@@ -191,10 +191,15 @@ def _given(net: nn.Module, module: nn.Module, data: Resident) -> Iterator[tuple[
         yield found.pop(), targets
 
 
-def _rows(data: Resident) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the rows that operations begin from: of tokens all, of numbers `MOST_BEGUN` at most."""
+def _rows(data: Resident, *, every: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the rows that operations begin from: of tokens all, of numbers `MOST_BEGUN` at most.
+
+    Args:
+        data: the rows.
+        every: whether an operation needs all of them (its ``every_row``).
+    """
     first, _ = data.batch(slice(0, 1))
-    if not first.is_floating_point():
+    if every or not first.is_floating_point():
         yield from data.whole(START_BATCH)
         return
     step = max(1, -(-first.numel() * len(data) // MOST_BEGUN))

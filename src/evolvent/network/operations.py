@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from .genome import Genome
 from .regularisers import Auxiliary, DropPath
 from .tables import TABLES
-from .text_operations import HashedBag, MaskedConv1d, MaskedGRU, TokenWindow
+from .text_operations import HashedBag, MaskedConv1d, MaskedGRU, TextBag, TokenWindow
 
 
 class ConvBN(nn.Sequential):
@@ -626,6 +626,7 @@ MODULES: dict[str, type[nn.Module]] = {
         MaskedConv1d,
         MaskedGRU,
         HashedBag,
+        TextBag,
         Genome,
         DropPath,
         Auxiliary,

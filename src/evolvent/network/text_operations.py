@@ -97,7 +97,7 @@ class HashedBag(nn.Module):
     With `dimension` 0 the table holds the logits themselves, one column per class, or one for two
     classes: a linear model. It may start from naive Bayes (Wang & Manning 2012): every n-gram has a
     fixed ``ratio``, the logarithm of how much likelier it is in texts of the class than in others, each
-    counted once more than it occurs; what is learnt is the weight of it, 0.02 for all at first. The
+    counted once more than it occurs; what is learnt is the weight of it, `first` for all. The
     logits are multiplied by a number chosen then, so that those of the texts learnt from are of usual
     size, however long texts are.
 
@@ -110,8 +110,10 @@ class HashedBag(nn.Module):
         repeats: whether an n-gram counts as often as it occurs, and not once.
         thinning: share of the n-grams of a text left out at random in training. [0..1)
         bayes: whether it starts from naive Bayes; with `dimension` 0 only.
+        first: weight of every ratio at the start.
     """
 
+    every_row = True
     scale: Tensor
     ratio: Tensor
 
@@ -125,8 +127,10 @@ class HashedBag(nn.Module):
         repeats: bool = False,
         thinning: float = 0.0,
         bayes: bool = False,
+        first: float = 0.02,
     ) -> None:
         super().__init__()
+        self.first = first
         self.outputs, self.orders, self.rows = outputs, orders, 2**bits
         self.dimension, self.mean, self.repeats = dimension, mean, repeats
         self.thinning, self.bayes = thinning, bayes
@@ -188,13 +192,16 @@ class HashedBag(nn.Module):
 
     @torch.no_grad()
     def start(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Set the table from the texts and classes that will be learnt from, if it is to start so.
+        """Set the table from the texts and targets that will be learnt from, if it is to start so.
 
         Args:
-            batches: all of them, tokens [B, T] and classes [B].
+            batches: all of them, tokens [B, T] and classes [B], or quantities [B] about 0.
         """
-        if not self.bayes:
-            return
+        if self.bayes:
+            self.start_from_means(batches) if self.outputs == 1 else self.start_from_bayes(batches)
+
+    def start_from_bayes(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Set the ratios from how often an n-gram occurs in texts of every class."""
         device = self.table.weight.device
         seen = torch.zeros(
             self.rows + 1, self.outputs, device=device
@@ -214,8 +221,63 @@ class HashedBag(nn.Module):
         in_texts, in_others = ((count + 1) * there for count in (within, beyond))
         ratio = (in_texts / in_texts.sum(0)).log() - (in_others / in_others.sum(0)).log()
         self.ratio.copy_(torch.where(there, ratio, 0.0))
-        self.table.weight[:-1] = 0.02
+        self.table.weight[:-1] = self.first
         said = torch.cat([self._total(rows) for rows in some])
         usual = said.square().mean().sqrt().clamp(min=1e-6)
         self.scale.copy_(2.0 / usual)
         self.bias.copy_(((texts_within + 1) / (texts_beyond + 1)).log())
+
+    def start_from_means(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Set the ratios to the mean of the quantity in texts with an n-gram, and 0 in five more."""
+        device = self.table.weight.device
+        sums, counts = (torch.zeros(self.rows + 1, device=device) for _ in range(2))
+        some = []
+        for tokens, targets in batches:
+            rows = self.ngrams(tokens)
+            sums.index_add_(0, rows.flatten(), targets[:, None].expand(rows.shape).flatten())
+            counts.index_add_(0, rows.flatten(), torch.ones(rows.numel(), device=device))
+            some.append((rows[::10], targets[::10]))
+        sums[self.rows] = 0
+        self.ratio.copy_((sums / (counts + 5))[:, None])
+        self.table.weight[:-1] = self.first
+        said = torch.cat([self._total(rows)[:, 0] for rows, _ in some])
+        wanted = torch.cat([targets for _, targets in some])
+        said, middle = said - said.mean(), said.mean()
+        slope = (said * wanted).mean() / said.square().mean().clamp(min=1e-12)
+        # half of what fits the rows that the means are of, which is too much for others
+        self.scale.copy_(0.5 * slope.clamp(min=1e-3))
+        self.bias.copy_(-middle * self.scale)
+
+
+class TextBag(nn.Module):
+    """A bag of words of one column of texts, whose logits are added to those of the other columns.
+
+    Args:
+        outputs: classes; 1 for a quantity. [count]
+        start: first of the inputs that are tokens of this column.
+        length: how many of these there are. [count]
+        orders: longest n-grams. [tokens]
+        bits: the table has 2^bits rows.
+        thinning: share of the n-grams of a text left out at random in training. [0..1)
+        first: weight of every ratio at the start.
+    """
+
+    def __init__(
+        self,
+        outputs: int,
+        start: int,
+        length: int,
+        orders: int,
+        bits: int,
+        thinning: float,
+        first: float,
+    ) -> None:
+        super().__init__()
+        self.first_token, self.length = start, length
+        self.bag = HashedBag(outputs, orders, bits, thinning=thinning, bayes=True, first=first)
+
+    def forward(self, x: Tensor, logits: Tensor) -> Tensor:
+        """Inputs [B, F] and logits [B, outputs] or [B, members, outputs] -> those of `logits`."""
+        tokens = x[:, self.first_token : self.first_token + self.length].long().clamp(min=0)
+        added: Tensor = self.bag(tokens)
+        return logits + (added if logits.ndim == 2 else added.unsqueeze(1))

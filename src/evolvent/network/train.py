@@ -246,6 +246,11 @@ class Trainer:
                 "precision='auto' stands for the faster one, which faster_precision measures: give "
                 "float32 or bfloat16"
             )
+        if hyper.mixup and getattr(data.task, "texts", ()):
+            raise SettingError(
+                f"mixup={hyper.mixup:g} mixes inputs, and the words of texts cannot be mixed: leave it "
+                "out, or the columns of texts with --ignore"
+            )
         net.train()
         place(net, data.device)
         self.net, self.data, self.steps, self.hyper, self.done = net, data, steps, hyper, 0

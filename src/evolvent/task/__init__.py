@@ -238,6 +238,12 @@ class Task:
         return bool(self.augment.get("flip"))
 
     @property
+    def texts(self) -> tuple[int, ...]:
+        """Tokens of each column of texts beside other columns, as in `Facts`. [count]"""
+        columns = self.reading.get("columns", ()) if self.kind == "numbers" else ()
+        return tuple(int(each["length"]) for each in columns if each["type"] == "text")
+
+    @property
     def columns(self) -> tuple[tuple[str, int], ...]:
         """The kinds of the inputs of a table in their order, as in `Facts`; () is not known."""
         from .portable.features import width
@@ -249,7 +255,8 @@ class Task:
             if column["type"] == "category":
                 found.append(("category", width(column)))
                 continue
-            for kind, count in (("number", 1), ("flag", width(column) - 1)):
+            flags = 0 if column["type"] == "text" else width(column) - 1
+            for kind, count in (("number", 1), ("flag", flags)):
                 last, before = found[-1] if found else ("", 0)
                 if count and last == kind:
                     found[-1] = (kind, before + count)
@@ -269,6 +276,7 @@ class Task:
             mirrored=self.mirrored,
             any_length=self.any_length,
             columns=self.columns,
+            texts=self.texts,
             counts=self.counts,
         )
 

@@ -19,6 +19,7 @@ from . import Part, Task
 from .copies import hashes_of_rows, told_copies
 from .files import some
 from .frames import About, Frame, missing, with_labels
+from .mixed import cells_of, is_text, textual
 from .own_split import Divided, File, OwnSplit, divide, files_given, stacked
 from .portable.columns import CATEGORIES as TEXTS
 from .portable.columns import NUMBERS
@@ -52,6 +53,7 @@ def numbers_task(
     seed: int = 0,
     validation: float = 0.2,
     fraction: float = 1.0,
+    texts: Sequence[str] = (),
 ) -> Task:
     """Return the task of predicting one column of a table from the others.
 
@@ -66,6 +68,8 @@ def numbers_task(
         seed: of the split between training and validation.
         validation: share of the rows to validate on, of those that are not test. (0..0.5]
         fraction: share of the remaining training rows to keep. (0..1]
+        texts: columns that are read as texts, whatever their cells look like; of the others the cells
+            decide.
 
     Raises:
         DataError: if the table cannot be used.
@@ -101,6 +105,7 @@ def numbers_task(
         divided=divided,
         notes=notes,
         seed=seed,
+        texts=texts,
     )
 
 
@@ -114,6 +119,7 @@ def prepared(
     divided: Divided,
     notes: list[str],
     seed: int,
+    texts: Sequence[str] = (),
 ) -> Task:
     """Return the task of a table whose target is known and whose rows are in parts.
 
@@ -126,13 +132,15 @@ def prepared(
         divided: the rows of ``training``, ``validation`` and maybe ``test``.
         notes: what a user should know; gets a line for whatever else there is.
         seed: of the split.
+        texts: columns that are read as texts, as of `numbers_task`.
 
     Raises:
         DataError: if the table cannot be used.
     """
     parts = divided.parts
     training = frame.rows(parts["training"])
-    reading = {"kind": "numbers", "target": target, **learnt(training, target, notes)}
+    own = learnt(training, target, notes, texts=texts)
+    reading = {"kind": "numbers", "target": target, **own}
     remember_categories(reading["columns"], frame)
     reading |= {"file": dict(frame.how)} if frame.how else {}
     scale: dict[str, float] = {"mean": 0.0, "unit": 1.0}
@@ -276,34 +284,46 @@ def _marks(gaps: Mapping[str, int]) -> str:
 # ---- the columns ---------------------------------------------------------------------------------
 
 
-def learnt(frame: Frame, target: str, notes: list[str]) -> dict[str, Any]:
+def learnt(
+    frame: Frame, target: str, notes: list[str], *, texts: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the preprocessing of every column, fitted to the training rows, as plain values.
 
     Numbers: the median that replaces a missing one, mean and standard deviation (of the values that
     are not wild), and whether an input of its own marks a missing one. Dates: the same of the time
     since the first, and what comes round. Texts: the categories that have an input each, and whether
     the rare ones share one or many are hashed. Columns without information are left out. With each
-    stands the form by which its cells are read.
+    stands the form by which its cells are read. Columns of texts come last.
 
     Raises:
-        DataError: if no column is left, or the numbers of one cannot be told.
+        DataError: if no column is left, the numbers of one cannot be told, or a column of texts is not
+            there.
     """
-    columns = []
+    for name in texts:
+        frame.column(name)
+    columns: list[dict[str, Any]] = []
     left: dict[str, list[str]] = {"empty": [], "constant": [], "names": []}
     for name, column in frame.columns.items():
         if name == target:
             continue
         about = frame.about.get(name)
+        if name in texts:
+            columns.append(textual(name, *cells_of(frame, name), notes))
+            continue
         if about is not None and about.conflict:
             raise DataError(f"{frame.source!r}: {about.conflict}")
         form = _form(column, about)
+        if form["type"] == "category" and is_text(column):
+            columns.append(textual(name, column.tolist(), list(form["marks"]), notes))
+            continue
         found, why = _learnt_column(name, column, form, notes)
         if found is None:
             left[why].append(name)
         else:
             columns.append({**form, **found})
     _tell_left(left, notes)
-    inputs = sum(width(column) for column in columns)
+    columns.sort(key=lambda each: each["type"] == "text")
+    inputs = sum(1 if each["type"] == "text" else width(each) for each in columns)
     if not 0 < inputs <= MOST_FEATURES:
         raise DataError(
             f"{frame.source!r} gives {inputs:,} inputs besides {target!r}, 1 to {MOST_FEATURES:,} are "
@@ -437,6 +457,10 @@ def inputs(frame: Frame, reading: Mapping[str, Any]) -> np.ndarray:
     Raises:
         DataError: if the table has not all of its columns.
     """
-    return features(
-        {each["name"]: frame.column(each["name"]) for each in reading["columns"]}, reading
-    )
+    columns = {}
+    for each in reading["columns"]:
+        name, column = each["name"], frame.column(each["name"])
+        if each["type"] == "text":
+            column = np.array(cells_of(frame, name)[0], object)
+        columns[name] = column
+    return features(columns, reading)

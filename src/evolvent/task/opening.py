@@ -54,6 +54,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **_TOKENS,
         "target": str,
         "text": str,
+        "texts": Texts,
         "kind": Kind,
         **_FILES,
         **dict.fromkeys(own_split.COLUMNS, str),
@@ -390,6 +391,7 @@ def _frame(name: str | Given, settings: Mapping[str, Any]) -> Frame:
     free.
     """
     written = [settings[key] for key in ("target", "text", *own_split.COLUMNS) if key in settings]
+    written += _named(settings.get("texts", ()))
     own = own_split.OwnSplit.of(settings)
     asked = Asked.of(settings).without_ignored(own.column)
     stamp = (*_stamp(name), str(written), repr(asked), *(settings.get(key) for key in _READ))
@@ -452,11 +454,20 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
     split |= {**others, "own": own}
     title = name.name if isinstance(name, Given) else name
     tokens = {key: given.pop(key) for key in _TOKENS if key in given}
+    texts = _named(given.pop("texts", ()))
+    if target in (text, *texts):
+        raise SettingError(f"--text {target} and --target {target}: two columns are needed")
     if text is not None:
+        beside = f"--set task.texts={','.join(dict.fromkeys((*texts, text)))}, without --text"
         if kind == "regression":
-            raise SettingError("--text and --kind regression: texts are sorted into classes")
-        if text == target:
-            raise SettingError(f"--text {text} and --target {target}: two columns are needed")
+            raise SettingError(
+                f"--text and --kind regression: texts alone are sorted into classes; {beside}, reads "
+                "texts beside the other columns, for quantities too"
+            )
+        if texts:
+            raise SettingError(
+                f"--text {text} reads that column alone: {beside}, reads all of them"
+            )
         return text_task(title, frame, text=text, target=target, **split, **tokens)
     if tokens:
         raise SettingError(f"task.{next(iter(tokens))} is for texts: name their column with --text")
@@ -464,7 +475,12 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
         raise SettingError(
             f"is {target!r} a class or a quantity? --kind classification or --kind regression"
         )
-    return numbers_task(title, frame, target=target, kind=kind, **split)
+    return numbers_task(title, frame, target=target, kind=kind, texts=texts, **split)
+
+
+def _named(columns: str | Sequence[str]) -> list[str]:
+    """Return names of columns: a list, or one text with commas between."""
+    return columns.split(",") if isinstance(columns, str) else [str(each) for each in columns]
 
 
 def _other_parts(

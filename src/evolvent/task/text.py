@@ -11,7 +11,7 @@ and scripts without blanks are read as pairs of characters; so are short codes (
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from . import Part, Task
 from .copies import hashes_of_texts, told_copies
 from .files import some
 from .frames import Frame, with_labels
+from .mixed import are_codes as are_codes
 from .numbers import measured, target_of, with_target
 from .own_split import Divided, File, OwnSplit, divide, files_given, stacked
 from .portable.columns import CATEGORIES
@@ -30,8 +31,6 @@ from .source import Source
 LEAST_COUNT = 2  # of a word that has a token of its own [times]
 VOCABULARY = 10_000
 LENGTH = 256
-SHORT = 2  # words of the median text, up to which texts may be codes [count]
-RARE = 0.5  # share of different words that occur once, from which on short texts are codes
 
 
 def text_task(
@@ -207,15 +206,6 @@ def prepared_texts(
         division=divided.division,
         **measured("classification"),
     )
-
-
-def are_codes(texts: Sequence[str]) -> bool:
-    """Whether texts are short codes, whose words say little because most of them occur only once."""
-    split = [READERS["words"](text) for text in texts]
-    counts = Counter(word for text in split for word in text)
-    once = sum(count == 1 for count in counts.values())
-    median = sorted(map(len, split))[len(split) // 2] if split else 0
-    return 0 < median <= SHORT and once > RARE * len(counts)
 
 
 def texts_of(frame: Frame, column: str) -> list[str]:

@@ -132,7 +132,10 @@ def rows_of(task: Task, seed: int) -> tuple[Rows | None, str]:
     kept: dict[str, Frame] = {name: frame for name, frame in frames.items() if frame is not None}
     numbers = {name: _numbers(frame, columns) for name, frame in kept.items()}
     categories = {name: _categories(frame, columns) for name, frame in kept.items()}
-    return Rows("numbers", numbers=numbers, categories=categories, **common), ""
+    names = [each["name"] for each in columns if each["type"] == "text"]
+    texts = {part: [texts_of(frame, name) for name in names] for part, frame in kept.items()}
+    own: dict[str, Any] = {"numbers": numbers, "categories": categories, "beside": texts}
+    return Rows("numbers", **own, **common), ""
 
 
 def _flat(part: Part) -> np.ndarray:
@@ -163,7 +166,7 @@ def _numbers(frame: Frame, columns: list[Mapping[str, Any]]) -> np.ndarray:
         if each["type"] == "number"
         else seconds_of(frame.column(each["name"]), each["order"])
         for each in columns
-        if each["type"] != "category"
+        if each["type"] in ("number", "date")
     ]
     return np.stack(found, axis=1) if found else np.empty((len(frame), 0))
 

@@ -43,6 +43,7 @@ class Rows:
         numbers: part -> [N, F] float64, NaN for a gap; of ``test`` too, if there is one.
         categories: part -> [N, C] object, text.
         texts: part -> N texts.
+        beside: part -> columns of N texts beside numbers and categories.
         seed: of whatever is drawn.
         independent: whether any rows may be apart: only then may a model hold some out by itself.
     """
@@ -53,6 +54,7 @@ class Rows:
     numbers: Mapping[str, np.ndarray] = field(default_factory=dict)
     categories: Mapping[str, np.ndarray] = field(default_factory=dict)
     texts: Mapping[str, list[str]] = field(default_factory=dict)
+    beside: Mapping[str, list[list[str]]] = field(default_factory=dict)
     seed: int = 0
     independent: bool = True
 
@@ -74,7 +76,9 @@ class Rows:
             return counted([text for part in self.parts for text in self.texts[part]])
         from .trees import table
 
-        return np.concatenate([table(self.numbers[p], self.categories[p]) for p in self.parts])
+        return np.concatenate(
+            [table(self.numbers[p], self.categories[p], self.beside.get(p, [])) for p in self.parts]
+        )
 
     def at(self, part: str) -> slice:
         """Return the places of a part's rows in `x`."""
@@ -96,6 +100,7 @@ class Rows:
         counts = {
             "numbers": self.numbers["training"].shape[1],
             "categories": self.categories["training"].shape[1],
+            "texts": len(self.beside.get("training", [])),
         }
         return model(name, **counts, y=y, seed=self.seed, apart=self.independent)
 

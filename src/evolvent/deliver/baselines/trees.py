@@ -1,10 +1,17 @@
-"""Baselines for tables: trees and linear models of scikit-learn, with its defaults."""
+"""Baselines for tables: trees and linear models of scikit-learn, with its defaults.
+
+Columns of texts are for the linear models alone: words and pairs, weighted by TF-IDF.
+"""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from ...task.portable.tokens import words
 
 TREES = 300
 MOST_CATEGORIES = 40  # of a column, with a column of their own in the inputs [count]
@@ -14,9 +21,16 @@ LARGEST = 1e30  # trees compute in float32
 
 
 def model(
-    name: str, *, numbers: int, categories: int, y: np.ndarray, seed: int, apart: bool = True
+    name: str,
+    *,
+    numbers: int,
+    categories: int,
+    y: np.ndarray,
+    seed: int,
+    texts: int = 0,
+    apart: bool = True,
 ) -> Any:
-    """Return an unfitted model of a table: first the columns of numbers, then those of categories.
+    """Return an unfitted model of a table: columns of numbers, then of categories, then of texts.
 
     Args:
         name: ``boosted-trees``, ``extra-trees`` or ``linear``.
@@ -24,6 +38,7 @@ def model(
         categories: columns. [count]
         y: classes [N] int64, or quantities [N] float32.
         seed: of whatever is drawn.
+        texts: columns. [count]
         apart: whether any rows may be held out, to stop early.
     """
     classes = y.dtype.kind == "i"
@@ -39,19 +54,26 @@ def model(
         last = kind(TREES, random_state=seed)
     else:
         last = LogisticRegression(max_iter=1000, random_state=seed) if classes else Ridge()
-    return make_pipeline(_columns(numbers, categories, scaled=name == "linear"), last)
+    linear = name == "linear"
+    return make_pipeline(_columns(numbers, categories, texts * linear, scaled=linear), last)
 
 
-def table(numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
-    """Return the cells of a table [N, columns] object: numbers, NaN for a gap, then texts.
+def table(
+    numbers: np.ndarray, categories: np.ndarray, texts: Sequence[Sequence[str]] = ()
+) -> np.ndarray:
+    """Return the cells of a table [N, columns] object: numbers, NaN for a gap, categories, texts.
 
     Args:
         numbers: [N, F] float64.
         categories: [N, C] object, text.
+        texts: columns of N texts.
     """
-    found = np.empty((len(numbers), numbers.shape[1] + categories.shape[1]), object)
+    before = numbers.shape[1] + categories.shape[1]
+    found = np.empty((len(numbers), before + len(texts)), object)
     found[:, : numbers.shape[1]] = np.clip(numbers, -LARGEST, LARGEST)
-    found[:, numbers.shape[1] :] = categories
+    found[:, numbers.shape[1] : before] = categories
+    for place, column in enumerate(texts, start=before):
+        found[:, place] = column
     return found
 
 
@@ -80,8 +102,9 @@ def _boosted(
     )
 
 
-def _columns(numbers: int, categories: int, *, scaled: bool) -> Any:
-    """Return medians and marks for gaps, and a column for every frequent category."""
+def _columns(numbers: int, categories: int, texts: int, *, scaled: bool) -> Any:
+    """Return medians and marks for gaps, a column for every frequent category, words of texts."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -93,18 +116,32 @@ def _columns(numbers: int, categories: int, *, scaled: bool) -> Any:
         min_frequency=LEAST_ROWS,
         max_categories=MOST_CATEGORIES + 1,
     )
-    return _by_kind(make_pipeline(*steps), marked, numbers, categories)
+    bags = [
+        TfidfVectorizer(analyzer=_words_and_pairs, sublinear_tf=True, min_df=2)
+        for _ in range(texts)
+    ]
+    return _by_kind(make_pipeline(*steps), marked, numbers, categories, bags)
 
 
-def _by_kind(of_numbers: Any, of_categories: Any, numbers: int, categories: int) -> Any:
-    """Return one step for the columns of numbers and another for those of categories."""
+def _words_and_pairs(text: str) -> list[str]:
+    found = words(text)
+    return [*found, *map(" ".join, itertools.pairwise(found))]
+
+
+def _by_kind(
+    of_numbers: Any, of_categories: Any, numbers: int, categories: int, of_texts: Sequence[Any] = ()
+) -> Any:
+    """Return one step for the columns of numbers, one for those of categories, one for each text."""
     from sklearn.compose import ColumnTransformer
 
     steps = [
         ("numbers", of_numbers, list(range(numbers))),
         ("categories", of_categories, list(range(numbers, numbers + categories))),
     ]
-    return ColumnTransformer([step for step in steps if step[2]])
+    bags = [
+        (f"text{place}", bag, numbers + categories + place) for place, bag in enumerate(of_texts)
+    ]
+    return ColumnTransformer([*(step for step in steps if step[2]), *bags])
 
 
 def _floats(cells: Any) -> np.ndarray:

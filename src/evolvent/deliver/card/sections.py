@@ -12,7 +12,7 @@ from pathlib import Path
 from ...task.copies import TOLD as COPIES
 from ...task.labels import UNEVEN_TOLD
 from ...task.own_split import TOLD as SPLIT
-from . import averaged, baselines
+from . import averaged, baselines, held_out
 from .baselines import of_a_share
 from .falling import fall_of
 from .gain import gain_of
@@ -45,7 +45,18 @@ JUDGED = (
 
 def page(card: Card) -> str:
     """Return the card as a page in Markdown."""
-    sections = (_head, table, _sentences, _averaged, _usage, _size, _shared_weights, _front)
+    sections = (
+        _head,
+        table,
+        _sentences,
+        _averaged,
+        _interval,
+        _importance,
+        _usage,
+        _size,
+        _shared_weights,
+        _front,
+    )
     found = [lines for section in sections if (lines := section(card))]
     return "\n\n".join("\n".join(lines) for lines in found) + "\n"
 
@@ -285,6 +296,14 @@ def _uncertainty(card: Card, told: Mapping[str, float]) -> str:
 
 def _averaged(card: Card) -> list[str]:
     return averaged.lines(card.averaged, card.metric, card.params, card.flops)
+
+
+def _interval(card: Card) -> list[str]:
+    return held_out.of_interval(card.interval)
+
+
+def _importance(card: Card) -> list[str]:
+    return held_out.of_importance(card.importance)
 
 
 # ---- usage and size ------------------------------------------------------------------------------

@@ -79,6 +79,9 @@ class Card:
         controls: name -> control.
         averaged: the networks that are delivered as one; None for a single one.
         baselines: name -> methods of scikit-learn beside the network.
+        interval: of a quantity: ``level`` and ``width`` of prediction intervals, ``rows`` that they
+            rest on, and their ``coverage`` of test rows.
+        importance: of a table: name of a column -> fall of the score where its cells are permuted.
         verdict: a sentence, if one of them is better than the network by more than chance.
         random_is_the_winner: whether the winner is the best of the first random candidates.
         known: the best of the hand-made networks that the search began with, by name.
@@ -137,6 +140,8 @@ class Card:
     controls: Mapping[str, Control] = field(default_factory=dict)
     averaged: Averaged | None = None
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    interval: Mapping[str, Any] | None = None
+    importance: Mapping[str, Any] | None = None
     verdict: str | None = None
     random_is_the_winner: bool = False
     known: str | None = None

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ...task.portable.bounds import bounds
 from ...task.portable.errors import Unreadable
 from ...task.portable.forms import READ, read_table
 from ...task.portable.raw import Cells, RawTable
-from .network import how_to_read, outputs, run, softmax
+from .network import Odd, how_to_read, outputs, run, softmax
 
 
 def table_at(file: Path, reading: dict[str, Any]) -> RawTable:
@@ -42,7 +43,9 @@ def figures(mean: float, unit: float) -> int:
     return min(17, 8 + max(0, math.ceil(ahead)))
 
 
-def write(y: np.ndarray, reading: dict[str, Any], probabilities: bool) -> None:
+def write(
+    y: np.ndarray, reading: dict[str, Any], probabilities: bool, interval: float | None = None
+) -> None:
     """Print one line per row, from what the network says of it [N, outputs]."""
     classes = reading.get("classes")
     # by itself csv quotes no lone carriage return, at which many readers would break the line
@@ -50,16 +53,34 @@ def write(y: np.ndarray, reading: dict[str, Any], probabilities: bool) -> None:
     writer = csv.writer(
         sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL if broken else csv.QUOTE_MINIMAL
     )
+    added = _added(reading, interval)
     if classes is None:
-        writer.writerow([reading["target"]])
+        names = [f"{reading['target']}_{end}" for end in ("lower", "upper")[: len(added) - 1]]
+        writer.writerow([reading["target"], *names])
         places = figures(reading["target_mean"], reading["target_unit"])
         for value in y[:, 0] * reading["target_unit"] + reading["target_mean"]:
-            writer.writerow([f"{value:.{places}g}"])
+            writer.writerow([f"{value + each:.{places}g}" for each in added])
         return
     writer.writerow([reading["target"], *(classes if probabilities else ())])
     for row in softmax(y):
         told = [f"{share:.6f}" for share in row] if probabilities else []
         writer.writerow([classes[int(row.argmax())], *told])
+
+
+def _added(reading: dict[str, Any], interval: float | None) -> tuple[float, ...]:
+    """Return the differences of the printed numbers from a prediction: 0, and those of its bounds."""
+    if interval is None:
+        return (0.0,)
+    if reading.get("classes") is not None:
+        raise Odd(f"--interval is for quantities, {reading['target']!r} has classes: leave it out")
+    if reading.get("interval") is None:
+        raise Odd(
+            "--interval: this network has no errors of held-out rows (see card.md): leave it out"
+        )
+    try:
+        return (0.0, *bounds(reading["interval"], interval))
+    except ValueError as error:
+        raise Odd(f"--interval: {error}") from error
 
 
 def predict_table(
@@ -69,6 +90,12 @@ def predict_table(
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("file", type=Path, help=f"a table: {READ}")
     parser.add_argument("--probabilities", action="store_true", help="of every class")
+    parser.add_argument(
+        "--interval",
+        type=float,
+        metavar="LEVEL",
+        help="of a quantity: bounds that hold the true value so often, such as 0.9",
+    )
     parser.add_argument(
         "--strict", action="store_true", help="cells that cannot be read are an error"
     )
@@ -83,6 +110,6 @@ def predict_table(
         said |= {"encoding": asked.encoding, "said": True} if asked.encoding else {}
         reading["file"] = reading.get("file", {}) | said
         y = np.concatenate([*outputs(inputs(asked.file, reading))])
-        write(y, reading, asked.probabilities)
+        write(y, reading, asked.probabilities, asked.interval)
 
     run(predict)

@@ -48,7 +48,7 @@ class App {
     this.ancestry.show();
     const select = (id) => this.select(id);
     const parts = [
-      () => Sections.controls(run), () => Sections.shared(run, this.plots.shared), () => Sections.leaders(run, select),
+      () => Sections.controls(run), () => Sections.worth(run), () => Sections.shared(run, this.plots.shared), () => Sections.leaders(run, select),
       () => Sections.front(run, this.plots.front, select, () => run.rows.get(this.chosen)),
       () => Sections.population(run, this.plots.population), () => Sections.time(run), () => Sections.reasons(run, select), () => Sections.settings(run),
     ];

@@ -56,6 +56,20 @@ const Sections = {
       ev.svg("rect", { x: 0, y: 2, width: Math.max(1, 100 * share), height: 6, rx: 1 }));
   },
 
+  worth(run) {
+    const card = run.state.card, told = card && card.importance;
+    if (!told || !Object.keys(told.columns).length) return null;
+    const rows = Object.entries(told.columns).slice(0, 12), top = Math.max(...rows.map(([, [mean]]) => mean), 1e-12);
+    return ev.panel("worth", "What the columns are worth",
+      ev.el("div", { class: "scroll" }, ev.el("table", {},
+        ev.el("thead", {}, ev.el("tr", {}, ["column", `fall of ${told.metric}`, "", "deviation"].map((name) => ev.el("th", { class: name ? null : "gauge" }, name)))),
+        ev.el("tbody", {}, rows.map(([name, [mean, spread]]) => ev.el("tr", {},
+          ev.el("td", {}, ev.short(name, 60)), ev.el("td", { class: "n" }, ev.score(mean)),
+          ev.el("td", { class: "gauge" }, Sections.bar(Math.max(0, mean) / top, "")),
+          ev.el("td", { class: "n" }, ev.known(spread) ? ev.score(spread) : "")))))),
+      ev.el("p", { class: "soft" }, `The fall of the score on ${ev.count(told.rows)} validation rows where the cells of a column are permuted, the mean of ${told.repeats}. Of columns that tell the same, each alone is worth little.`));
+  },
+
   leaders(run, select) {
     if (!run.ranked.length) return null;
     return ev.panel("leaders", "The best candidates",

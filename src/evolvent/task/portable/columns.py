@@ -135,7 +135,7 @@ def read_column(cells: Cells, form: Mapping[str, Any]) -> Unread:
         cells = as_written(cells)
     if form["type"] != "number":
         texts = as_texts(cells, form["marks"])
-        if form["type"] == "category":
+        if form["type"] in ("category", "text"):
             return Unread(texts, Foreign(False, []))
         unknown = np.isnan(seconds_of(texts, form["order"]))
         return Unread(texts, Foreign(False, [t for t in texts[unknown] if t]))

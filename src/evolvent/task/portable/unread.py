@@ -50,6 +50,8 @@ def misread(cells: Cells, found: Unread, form: Mapping[str, Any]) -> Misread | N
         form: of the column, with its name.
     """
     kind = form["type"]
+    if kind == "text":  # every text can be read
+        return None
     if kind == "category":
         seen = form.get("seen", None if form["rare"] else ())
         if (
