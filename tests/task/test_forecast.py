@@ -161,7 +161,7 @@ def test_a_forecast_has_no_other_split_than_that_of_time(tmp_path, said):
     (option,) = said
     with pytest.raises(SettingError) as error:
         with_split(str(file), settings, **said)
-    assert f"--{option} " in refusal(error) and f"leave {option} out" in refusal(error)
+    assert f"--{option} " in refusal(error) and f"leave --{option} out" in refusal(error)
     with pytest.raises(SettingError, match="--window"):
         open_task(str(file), settings | said)
     shared = with_split(str(file), settings, validation="0.3", test=str(file))[1]

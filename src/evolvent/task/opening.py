@@ -283,8 +283,11 @@ def with_split(
 
 def _cannot_split(name: str | Given, key: str) -> str:
     shown = name if isinstance(name, str) else name.name
-    if key in own_split.COLUMNS and _form(name) == "data":
+    form = _form(name)
+    if key in own_split.COLUMNS and form == "data":
         return f"--{key} names a column, and {shown!r} are images: --validation and --test name folders"
+    if key in own_split.COLUMNS and form == "language":
+        return f"--{key} names a column, and {shown!r} is running text: --test names a file"
     return f"--{key} is for your own data: {shown!r} has parts of its own, leave it out"
 
 
@@ -654,12 +657,12 @@ def _own_split(settings: Mapping[str, Any]) -> own_split.OwnSplit:
     own = own_split.OwnSplit.of(settings)
     said = own.by or ("validation" if "validation" in own_split.files_of(settings) else "")
     if said and "window" in settings:
-        raise SettingError(_NO_WINDOWS.format(said, f"--{said} {settings[said]}"))
+        raise SettingError(_NO_WINDOWS.format(f"--{said}", f" {settings[said]}"))
     return own
 
 
 _NO_WINDOWS = (
-    "{1} and --window: a forecast is validated on the last windows of its table, in the order of time: "
+    "{0}{1} and --window: a forecast is validated on the last windows of its table, in the order of time: "
     "leave {0} out (--validation 0.3 is a share, --test FILE holds later rows)"
 )
 
@@ -667,7 +670,7 @@ _NO_WINDOWS = (
 def _later(others: Mapping[str, Frame]) -> dict[str, Frame]:
     """Return the test part of a forecast, which has no other part of its own."""
     if "validating" in others:
-        raise SettingError(_NO_WINDOWS.format("validation", "validation="))
+        raise SettingError(_NO_WINDOWS.format("validation=", ""))
     return dict(others)
 
 
