@@ -662,8 +662,8 @@ def _own_split(settings: Mapping[str, Any]) -> own_split.OwnSplit:
 
 
 _NO_WINDOWS = (
-    "{0}{1} and --window: a forecast is validated on the last windows of its table, in the order of time: "
-    "leave {0} out (--validation 0.3 is a share, --test FILE holds later rows)"
+    "{0}{1} and --window: a forecast is validated on the last windows of its table, in the order of "
+    "time: leave {0} out (--validation 0.3 is a share, --test FILE holds later rows)"
 )
 
 
