@@ -15,7 +15,7 @@ from evolvent.config.pacing import TRIALS_AIMED_AT, settle
 from evolvent.config.parts import make_strategy
 from evolvent.errors import CandidateFailed, SettingError
 from evolvent.space.cell201 import Cell201
-from evolvent.types import Result
+from evolvent.types import Candidate, Result
 
 
 @pytest.fixture
@@ -83,17 +83,18 @@ def test_a_search_in_rungs_has_rungs_however_short_it_is(toy, speed, strategy, b
     made = make_strategy(
         found.parts, found.space, found.facts, seed=0, epochs=epochs, horizon=horizon
     )
-    lengths = []
+    asked: list[Candidate] = []
     for _ in range(horizon):
-        lengths.append(made.ask())
-        made.tell(Result(lengths[-1], score=-float(lengths[-1].id)))
-    planned = Counter(candidate.budget.epochs for candidate in lengths)
+        candidate = made.ask()
+        assert candidate is not None
+        asked.append(candidate)
+        made.tell(Result(candidate, score=-float(candidate.id)))
+    known = {candidate.id: float(candidate.budget.epochs or 0) for candidate in asked}
+    planned = Counter(known.values())
     assert len(planned) >= 3
     assert max(planned) == pytest.approx(epochs)
-    whole = 0.0
-    known = {candidate.id: candidate.budget.epochs for candidate in lengths}
-    for candidate in lengths:
-        whole += known[candidate.id] - sum(known[id] for id in candidate.weights_from)
+    before = sum(known[id] for candidate in asked for id in candidate.weights_from)
+    whole = sum(known.values()) - before  # what was trained
     if found.schedule.search_seconds is not None:
         assert whole * 1e-2 * len(toy.train) <= found.schedule.search_seconds
         assert epochs > 3 * whole / horizon
