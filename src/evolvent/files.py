@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from contextlib import suppress
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +28,68 @@ def write_atomically(file: Path, data: bytes | str, *, mode: int = 0o666) -> Non
         stream.flush()
         os.fsync(stream.fileno())
     move(temporary, file)
+
+
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, getattr(errno, "ESTALE", errno.EIO)}
+#: file systems that other machines can write to at the same time, as /proc/mounts names them
+SHARED = frozenset(
+    "9p afs beegfs ceph cifs fuse.glusterfs fuse.juicefs fuse.s3fs fuse.sshfs glusterfs gpfs lustre "
+    "ncpfs nfs nfs4 pvfs2 smb3 smbfs".split()
+)
+MOUNTS = Path("/proc/mounts")
+
+
+def trouble(error: BaseException | None) -> str:
+    """Return what is wrong with the disk, in words, if that is what an error says; else ""."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return "the disk is full"
+        if isinstance(error, sqlite3.OperationalError):
+            if "is full" in str(error):
+                return "the disk is full"
+            if "readonly" in str(error) or "I/O error" in str(error) or "unable to" in str(error):
+                return f"it cannot be written ({error})"
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+@contextmanager
+def written(folder: Path) -> Iterator[None]:
+    """Turn the errors of a disk on which a run cannot be written any more into one line.
+
+    Raises:
+        RunError: in place of them.
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        what = trouble(error)
+        name = getattr(error, "filename", None)
+        if not what and isinstance(error, OSError) and error.errno in CLOSED:
+            if isinstance(name, str) and Path(name).absolute().is_relative_to(folder.absolute()):
+                what = f"it cannot be written ({error.strerror})"
+        if not what:
+            raise
+        raise RunError(
+            f"{folder}: {what}; everything that was told is saved: mend that, and repeat the command"
+        ) from error
+
+
+def is_shared(path: Path) -> bool:
+    """Return whether a path is on a file system that other machines can write to, as far as known."""
+    try:
+        lines = MOUNTS.read_text().splitlines()
+    except OSError:
+        return False
+    mounts = [line.split()[1:3] for line in lines if len(line.split()) > 2]
+    place = path.absolute().resolve()
+    found = [
+        (len(at), kind)
+        for at, kind in mounts
+        if place.is_relative_to(at.replace("\\040", " ").replace("\\011", "\t"))
+    ]
+    return bool(found) and max(found, key=lambda each: each[0])[1] in SHARED
 
 
 def move(file: Path, to: Path) -> None:

@@ -36,7 +36,7 @@ from .engine.weights import Weights
 from .errors import DataError, RunError, SettingError
 from .execute import Executor, Place, cores, warm
 from .execute.inline import Inline
-from .files import check_new_folder, replace_folder, restore_folder
+from .files import check_new_folder, replace_folder, restore_folder, written
 from .identification import Identified, settings_with_kind
 from .report import files as report
 from .run import Run
@@ -307,6 +307,10 @@ class _Session:
         Args:
             budget: of the whole run from now on; None is what it has.
         """
+        with written(self.folder):
+            return self._run(budget)
+
+    def _run(self, budget: str | None) -> Run:
         before = self._known_setup()
         if before is not None and self.task is not None:
             self._check_data(before, self.task)
@@ -331,6 +335,11 @@ class _Session:
             elif more is not None and budget is not None:
                 setup = self._extended(setup, budget, store)
             self._begin_stretch(setup, store)
+            if not store.wal:
+                self.events.say(
+                    f"{self.folder} is on a network file system: the log is kept without WAL, more "
+                    "slowly, and as safely"
+                )
             self.events.start(Run(self.folder))
             self._work(setup, store)
         finally:

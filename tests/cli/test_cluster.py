@@ -57,7 +57,9 @@ def test_a_served_search_that_is_killed_goes_on_with_the_workers_that_wait_for_i
     serve = ["--serve", "127.0.0.1:8791", "--token", TOKEN]
     words = ["search", "digits", "--budget", "12t", "--out", tmp_path / "run", *TINY, *serve]
     coordinator = start(*words, "--workers", 2)
-    workers = [started("http://127.0.0.1:8791", "--cache", str(tmp_path / "cache")) for _ in range(2)]
+    workers = [
+        started("http://127.0.0.1:8791", "--cache", str(tmp_path / "cache")) for _ in range(2)
+    ]
     try:
         while "#2 " not in (line := coordinator.stderr.readline()):
             assert line, "it ended too early"

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -129,6 +130,7 @@ def program() -> None:
         main()
     except SystemExit as stop:
         code = stop.code
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends already
     atexit._run_exitfuncs()
     with contextlib.suppress(BrokenPipeError):  # whoever read it has seen enough
         sys.stdout.flush()

@@ -11,6 +11,7 @@ checkpoint anyway. What comes after a checkpoint is then undone: it stays, marke
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -23,7 +24,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ..errors import EvolventError, RunError
-from ..files import move
+from ..files import is_shared, move, trouble
 from ..types import Candidate, Result, State
 
 SCHEMA = 2
@@ -141,6 +142,7 @@ class Store:
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
         self.path, self._lock = path, None
+        self.wal = True  # whether readers and the writer never wait for each other
         if not write and not path.is_file():
             raise RunError(f"{path} does not exist: a run folder holds a run.db; check the path")
         if write:
@@ -152,6 +154,8 @@ class Store:
             self._check()
         except sqlite3.DatabaseError as error:
             self.close()
+            if trouble(error):
+                raise
             raise self._damaged(error) from error
         except BaseException:
             self.close()
@@ -164,9 +168,11 @@ class Store:
         self._written = time.monotonic()
         self._db.execute("PRAGMA busy_timeout = 10000")
         if write:
-            # WAL needs shared memory, which network file systems lack: SQLite then answers with
-            # the mode it stays in, and DELETE is slower but as safe.
-            if self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            # WAL needs memory that all who read share, which machines do not: DELETE is slower but
+            # as safe. Where there is no such memory, SQLite answers with the mode it stays in.
+            mode = "DELETE" if is_shared(self.path) else "WAL"
+            self.wal = self._db.execute(f"PRAGMA journal_mode = {mode}").fetchone()[0] == "wal"
+            if not self.wal:
                 self._db.execute("PRAGMA journal_mode = DELETE")
             self._db.execute("PRAGMA synchronous = FULL")
 
@@ -480,6 +486,8 @@ def _lock(path: Path) -> int | None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(handle)
+        if error.errno in (errno.ENOLCK, errno.ENOTSUP):  # SQLite's own locks must do
+            return None
         raise RunError(
             f"{path.parent} is in use by another process: wait for it, or choose another --out"
         ) from error

@@ -87,7 +87,9 @@ def test_of_four_workers_one_is_killed_one_frozen_and_woken_and_nothing_is_lost(
         victim, sleeper = (worker_of(tmp_path, id, crew) for id in (1, 2))
         victim.kill()
         sleeper.send_signal(signal.SIGSTOP)
-        others = [served.submit(evaluate_many, asked(id, states=[first.state])) for id in range(3, 23)]
+        others = [
+            served.submit(evaluate_many, asked(id, states=[first.state])) for id in range(3, 23)
+        ]
         for number, future in enumerate([killed, frozen, *others], start=1):
             (evaluation,) = future.result(PATIENCE)
             assert evaluation.result.candidate.id == number
@@ -119,7 +121,9 @@ def test_one_worker_of_two_slots_runs_what_goes_wrong_and_goes_on(toy, tmp_path,
         starves = served.submit(evaluate_many, asked(2, 1, "raise"))
         good = served.submit(evaluate_many, asked(3))
         slow = served.submit(evaluate_many, asked(4, 300), timeout=1.0)
-        job = Job("plain", (4,), Size(1, 4, 2), Hyperparameters(batch=16), 1.0, seed=2, space=Plain())
+        job = Job(
+            "plain", (4,), Size(1, 4, 2), Hyperparameters(batch=16), 1.0, seed=2, space=Plain()
+        )
         trained = served.submit(fit, job)
         assert good.result(PATIENCE)[0].result.score == 0.01
         assert trained.result(PATIENCE).numbers["seed"] == 2
@@ -176,7 +180,9 @@ def test_a_worker_that_cannot_work_says_why_in_a_line(toy, tmp_path, crew):
         "the token is not that of this coordinator": started(served.url, token="another token"),
         "give the address and the token": started("ftp://127.0.0.1"),
         "the coordinator did not answer for 0 s": started("http://127.0.0.1:9", "--patience", "0"),
-        "this worker cannot prepare the search": started(broken.url, "--cache", str(tmp_path / "c")),
+        "this worker cannot prepare the search": started(
+            broken.url, "--cache", str(tmp_path / "c")
+        ),
         "no/such/file": started(served.url.replace("http", "https"), "--ca", "no/such/file"),
     }
     crew += cases.values()
@@ -197,6 +203,15 @@ def test_a_worker_needs_torch_numpy_and_safetensors_alone():
         "print(Counter(m.split('.')[0] for m in sys.modules))"
     )
     told = elsewhere(f"from collections import Counter; {code}")
-    for name in ("psutil", "typer", "pydantic", "yaml", "starlette", "uvicorn", "sklearn", "pandas"):
+    for name in (
+        "psutil",
+        "typer",
+        "pydantic",
+        "yaml",
+        "starlette",
+        "uvicorn",
+        "sklearn",
+        "pandas",
+    ):
         assert f"'{name}'" not in told
     assert Counter([told.count("'torch'")]) == Counter([1])

@@ -137,7 +137,9 @@ def test_only_calls_that_workers_know_are_sent(served):
 
 def test_a_worker_of_another_version_is_refused_with_a_line(client):
     for name, value in (("evolvent", "0.1.0"), ("code", "0" * 16), ("protocol", 99)):
-        with pytest.raises(UserError, match=r"refused: this worker is evolvent .* install the same"):
+        with pytest.raises(
+            UserError, match=r"refused: this worker is evolvent .* install the same"
+        ):
             joined(client, **{name: value})
 
 
@@ -210,7 +212,7 @@ def test_nonsense_of_every_kind_is_answered_with_a_refusal_and_disturbs_nobody(s
         found.read()
         statuses.add(found.status)
     wire.close()
-    assert statuses <= {200, 204, 400, 404, 409}
+    assert statuses <= {200, 204, 400, 404, 409, 425}
     assert {200, 400, 404} <= statuses
     client.post("/beat", {"worker": worker, "held": {headers[protocol.FENCE]: ""}})
     assert answered(client, headers, result())

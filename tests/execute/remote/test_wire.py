@@ -4,7 +4,7 @@ import json
 import random
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from evolvent.network.build import Size
 from evolvent.network.train import Hyperparameters
 from evolvent.registry import find, kinds_of
 from evolvent.space.plain import Plain
+from evolvent.task.division import Division
 from evolvent.task.portable.ragged import Ragged
 from evolvent.task.rows import Mapped, Rows
 from evolvent.types import Budget, Candidate, Result
@@ -106,7 +107,9 @@ def test_damaged_messages_are_refused_or_read_and_nothing_else_happens():
         for _ in range(rng.randint(1, 4)):
             data[rng.randrange(len(data))] = rng.randrange(256)
         try:
-            unpack(bytes(data[: rng.randint(0, len(data))] if rng.random() < 0.3 else data), ANSWERS)
+            unpack(
+                bytes(data[: rng.randint(0, len(data))] if rng.random() < 0.3 else data), ANSWERS
+            )
         except Malformed:
             refused += 1
     assert refused > 1000
@@ -141,9 +144,18 @@ def test_the_spec_of_every_recipe_can_be_sent(recipe, toy, tmp_path):
     assert found.task.fingerprint == toy.fingerprint
 
 
-def with_inputs(task, x):
-    from dataclasses import replace
+@pytest.mark.parametrize("kind", [Division, *Division.__subclasses__()])
+def test_a_task_travels_with_what_must_be_apart_in_it(kind, toy, tmp_path):
+    rows = len(toy.train) + len(toy.validation)
+    task = replace(toy, division=kind("user", np.arange(rows) // 4))
+    _, spec = fetched(Spec(task, "plain", "full"), tmp_path)
+    found = spec.task.division
+    assert type(found) is kind
+    assert found.column == "user"
+    assert np.array_equal(found.codes, task.division.codes)
 
+
+def with_inputs(task, x):
     return replace(task, train=replace(task.train, x=x))
 
 

@@ -30,6 +30,10 @@ CLASSES: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "Plain": ("space.plain:Plain", ("smallest", "largest")),
     "Task": ("task:Task", None),
     "Part": ("task:Part", None),
+    **{
+        name: (f"task.division:{name}", None)
+        for name in ("Division", "Groups", "Times", "Folds", "Given", "Windows")
+    },
     "Ragged": ("task.portable.ragged:Ragged", ("values", "ends")),
     "Table": ("task.tables:Table", None),
     "Control": ("task.control:Control", None),
