@@ -33,10 +33,10 @@ def write_atomically(file: Path, data: bytes | str, *, mode: int = 0o666) -> Non
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, getattr(errno, "ESTALE", errno.EIO)}
 #: file systems that other machines can write to at the same time, as /proc/mounts names them
-SHARED = frozenset(
-    "9p afs beegfs ceph cifs fuse.glusterfs fuse.juicefs fuse.s3fs fuse.sshfs glusterfs gpfs lustre "
-    "ncpfs nfs nfs4 pvfs2 smb3 smbfs".split()
-)
+SHARED = frozenset({"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.juicefs"}) | {
+    *("fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "pvfs2"),
+    *("smb3", "smbfs"),
+}
 MOUNTS = Path("/proc/mounts")
 
 
@@ -65,15 +65,21 @@ def written(folder: Path) -> Iterator[None]:
         yield
     except (OSError, sqlite3.Error) as error:
         what = trouble(error)
-        name = getattr(error, "filename", None)
-        if not what and isinstance(error, OSError) and error.errno in CLOSED:
-            if isinstance(name, str) and Path(name).absolute().is_relative_to(folder.absolute()):
-                what = f"it cannot be written ({error.strerror})"
+        if not what and _is_closed(error, folder):
+            what = f"it cannot be written ({error.args[1]})"
         if not what:
             raise
         raise RunError(
             f"{folder}: {what}; everything that was told is saved: mend that, and repeat the command"
         ) from error
+
+
+def _is_closed(error: BaseException, folder: Path) -> bool:
+    """Whether an error says that something in a folder cannot be written."""
+    if not isinstance(error, OSError) or error.errno not in CLOSED:
+        return False
+    name = error.filename
+    return isinstance(name, str) and Path(name).absolute().is_relative_to(folder.absolute())
 
 
 def is_shared(path: Path) -> bool:

@@ -36,7 +36,7 @@ def until(condition):
 
 
 def asked(id, tenths=1, note=None, states=()):
-    inherited = {number: state for number, state in enumerate(states)}
+    inherited = dict(enumerate(states))
     return [(Candidate(id, (tenths,), note=note, weights_from=tuple(inherited)), inherited)]
 
 

@@ -131,7 +131,7 @@ def test_an_answer_that_is_none_is_refused_and_the_call_issued_again(served, cli
 def test_only_calls_that_workers_know_are_sent(served):
     with pytest.raises(TypeError, match="cannot be sent: one of evaluate_many, fit"):
         served.submit(len, [1])
-    with pytest.raises(TypeError, match="a builtins.object cannot be sent"):
+    with pytest.raises(TypeError, match=r"a builtins\.object cannot be sent"):
         served.submit(evaluate_many, [(Candidate(1, object()), {})])
 
 
