@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from evolvent.execute import Cancelled, TimedOut, WorkerLost
-from evolvent.execute.remote.leases import LOSSES, Call, Leases
+from evolvent.execute.remote.leases import LOSSES, Call, Lease, Leases
 
 
 class Clock:
@@ -181,7 +181,7 @@ def test_whatever_workers_do_every_call_ends_once_and_none_is_lost(leases, clock
     rng = random.Random(0)
     calls = [call(str(number)) for number in range(1000)]
     answers: Counter[str] = Counter()
-    held: list[tuple[str, object]] = []
+    held: list[tuple[str, Lease]] = []
     workers: list[str] = []
     late = 0
     todo = list(calls)

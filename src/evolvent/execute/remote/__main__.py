@@ -6,6 +6,7 @@ It is ``evolvent work`` where only torch, numpy and safetensors are installed.
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import signal
 import sys
@@ -56,5 +57,6 @@ def run(*, url: str, token: str | None, **options: Any) -> int:
 
 if __name__ == "__main__":
     code = main()
-    sys.stdout.flush()
-    os._exit(code)
+    atexit._run_exitfuncs()  # it ends the server of warm processes, which holds the output open
+    sys.stderr.flush()
+    os._exit(code)  # threads may still wait for the coordinator

@@ -211,7 +211,8 @@ class Served(Executor):
 
     async def _sweep(self) -> None:
         while True:
-            self.leases.sweep()
+            if self.leases.sweep():
+                self._routes.wake()
             await asyncio.sleep(min(SWEEP, self._lease / 4))
 
     def _wake(self) -> None:

@@ -259,10 +259,13 @@ class Leases:
         if known is not None:
             self.say(f"worker {known.name} left: {why}")  # one that never was ready says why, too
 
-    def sweep(self) -> None:
+    def sweep(self) -> bool:
         """End the leases and drop the workers of which nothing was heard for too long.
 
         Where this process itself stood still, nothing could be heard: that time does not count.
+
+        Returns:
+            Whether calls wait now that did not before.
         """
         settled: Settled = []
         lines = []
@@ -275,8 +278,10 @@ class Leases:
                     held.heard += still
                 for known in self._workers.values():
                     known.heard += still
+            before = len(self._waiting)
             for lease in list(self._leases.values()):
                 settled += self._judged(lease, now)
+            more = len(self._waiting) > before
             for id, worker in list(self._workers.items()):
                 if now - worker.heard > self.seconds:
                     del self._workers[id]
@@ -286,6 +291,7 @@ class Leases:
         _settle(settled)
         for line in lines:
             self.say(line)
+        return more
 
     def _judged(self, lease: Lease, now: float) -> Settled:
         """End a lease that is too old."""
