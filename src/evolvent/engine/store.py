@@ -154,8 +154,10 @@ class Store:
             self._check()
         except sqlite3.DatabaseError as error:
             self.close()
-            if trouble(error):
-                raise
+            if what := trouble(error):
+                raise RunError(
+                    f"{path}: {what}: mend that, or copy the folder to where it can be written"
+                ) from error
             raise self._damaged(error) from error
         except BaseException:
             self.close()
@@ -461,7 +463,17 @@ def _unpacked(data: bytes | None) -> State | None:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
+    if mode == "ro" and _is_frozen(path):
+        uri += "&immutable=1"
     return sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)
+
+
+def _is_frozen(path: Path) -> bool:
+    """Whether a log is complete and on a disk that cannot be written, where readers can lock nothing."""
+    wal = path.with_name(f"{path.name}-wal")
+    if not hasattr(os, "statvfs") or (wal.exists() and wal.stat().st_size):
+        return False
+    return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY) and path.exists()
 
 
 def _create(path: Path) -> None:

@@ -18,7 +18,7 @@ from evolvent.network.train import Hyperparameters
 from evolvent.space.plain import Plain
 from evolvent.types import Candidate
 
-PATIENCE = 120.0  # [s] long enough for a busy machine; no test depends on it
+PATIENCE = 240.0  # [s] long enough for a busy machine; no test depends on it
 LEASE = 60.0  # [s] long enough for a worker on a busy machine to say that it lives
 SHORT = 10.0  # [s] after which a test waits for a worker to be lost
 
