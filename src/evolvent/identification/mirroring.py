@@ -12,19 +12,20 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..errors import CandidateFailed
 from ..config.equal_time import pace
 from ..network.build import Assembled, Size, build
 from ..network.data import loader
 from ..network.train import Hyperparameters, train
 from ..space.stages import LRS, Stages
-from ..task import Part, Task
+from ..task import AnyTask, Part, Task
+from ..task.images import MIRRORED
 
 MEMBER = "airbench-32"  # of the space `stages`, half as wide
 STEPS, BATCH = 150, 64  # of its training
@@ -68,6 +69,36 @@ class Mirrored:
             return f"{seen}: they are mirrored at random; --set task.flip=false turns it off"
         what = f", those of {self.worst} least" if self.worst else ""
         return f"{seen}{what}: they are not mirrored; --set task.flip=true if labels stay the same"
+
+
+def settled(
+    task: AnyTask,
+    *,
+    seconds: float | None,
+    seed: int,
+    say: Callable[[str], None],
+    phase: Callable[[str], None] = lambda line: None,
+) -> tuple[AnyTask, dict[str, Any]]:
+    """Return a task whose guess about mirrored images is checked, and the setting that was found.
+
+    Args:
+        task: any; only of images for which it was guessed is anything asked.
+        seconds: of the whole run; None is a budget without a clock. [s]
+        seed: of the training.
+        say: is told the finding and its evidence.
+        phase: is told what is being done, before it is done.
+    """
+    if not isinstance(task, Task) or "flip" not in task.guessed:
+        return task, {}
+    phase("finding out whether mirrored images keep their labels (--set task.flip says it at once)")
+    found = judged(task, seconds=seconds, seed=seed)
+    say(found.line)
+    flip = found.kept is not False
+    notes = tuple(line for line in task.note if line != MIRRORED)
+    known = dataclasses.replace(
+        task, augment={**task.augment, "flip": flip}, note=notes, guessed=()
+    )
+    return known, {"flip": flip}
 
 
 def judged(task: Task, *, seconds: float | None, seed: int = 0) -> Mirrored:
