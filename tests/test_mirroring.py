@@ -8,6 +8,7 @@ import yaml
 
 import evolvent as ev
 from evolvent.identification.mirroring import Mirrored, judged, settled
+from evolvent.task import Task
 from evolvent.task.images import MIRRORED, image_task
 
 COUNT, EDGE = 640, 16
@@ -54,7 +55,7 @@ def test_one_class_that_is_lost_is_enough():
 
 
 def test_it_is_asked_only_where_it_was_guessed():
-    told = []
+    told: list[str] = []
     for settings in ({"flip": True}, {"flip": False}):
         made = task("arrows", **settings)
         assert settled(made, seconds=None, seed=0, say=told.append) == (made, {})
@@ -64,12 +65,14 @@ def test_it_is_asked_only_where_it_was_guessed():
 
 
 def test_what_was_found_replaces_the_guess():
-    told, phases = [], []
+    told: list[str] = []
+    phases: list[str] = []
     guess = task("arrows")
     assert guess.mirrored
     assert MIRRORED in guess.note
     found, read = settled(guess, seconds=None, seed=0, say=told.append, phase=phases.append)
     assert read == {"flip": False}
+    assert isinstance(found, Task)
     assert (found.mirrored, found.guessed) == (False, ())
     assert MIRRORED not in found.note
     assert found.fingerprint == guess.fingerprint

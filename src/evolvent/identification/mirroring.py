@@ -58,7 +58,7 @@ class Mirrored:
 
     @property
     def line(self) -> str:
-        """What the user is told."""
+        """The finding in one line, with the evidence and the setting that says otherwise."""
         seen = (
             f"a small network recognised {self.accuracy:.0%} of {self.images} images and "
             f"{self.mirrored:.0%} of them mirrored"
