@@ -108,7 +108,7 @@ class Relaxation(Sequence):
         for name, group in self.groups.items():
             rng = np.random.default_rng(stream(seed, "logits", name).getrandbits(63))
             self.logits[name] = spread * rng.standard_normal((len(group.rows), len(group.columns)))
-        adam = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
+        adam: dict[str, Any] = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
         self.adam = Adam(self.logits, **adam)
         walks = [{name: own.copy() for name, own in self.logits.items()} for _ in range(WALKS)]
         self.walks = [Adam(own, **adam) for own in walks]
