@@ -469,7 +469,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _is_frozen(path: Path) -> bool:
-    """Whether a log is complete and on a disk that cannot be written, where readers can lock nothing."""
+    """Whether a log is complete, and on a disk that cannot be written: readers can lock nothing."""
     wal = path.with_name(f"{path.name}-wal")
     if not hasattr(os, "statvfs") or (wal.exists() and wal.stat().st_size):
         return False
