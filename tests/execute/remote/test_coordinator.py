@@ -4,7 +4,6 @@ import http.client
 import json
 import random
 import socket
-import ssl
 import subprocess
 import time
 from contextlib import contextmanager
@@ -295,7 +294,7 @@ def test_over_tls_a_worker_trusts_the_certificate_that_it_was_given(tmp_path, to
         client.post("/leave", {"worker": joined(client), "reason": ""})
         client.close()
         other = Client(served.url, TOKEN)
-        with pytest.raises(ssl.SSLError):
+        with pytest.raises(UserError, match="certificate is not trusted"):
             joined(other)
     with pytest.raises(SettingError, match="give two PEM files"):
         Served(Spec(toy, "plain", "full"), port=0, token=TOKEN, certificate=(key, pem))

@@ -142,6 +142,11 @@ class Client:
             whole = found.isclosed()
         except http.client.HTTPException as error:
             raise ConnectionError(f"{type(error).__name__} {error}") from error
+        except ssl.SSLCertVerificationError as error:
+            raise UserError(
+                f"the coordinator's certificate is not trusted ({error.verify_message}): give the one "
+                "that it was made with as --ca"
+            ) from error
         finally:
             if not whole:
                 self._connection.close()  # it connects anew at the next request
