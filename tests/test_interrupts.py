@@ -12,6 +12,7 @@ from tests.helpers_cli import PATIENCE, TINY, evolvent, start
 def test_interrupted_twice_it_ends_without_a_traceback_and_goes_on_later(tmp_path):
     words = ["search", "digits", "--budget", "8t", "--out", tmp_path / "run", *TINY, "--workers", 2]
     process = start(*words)
+    assert process.stderr is not None
     while "#1 " not in (line := process.stderr.readline()):
         assert line, "it ended too early"
     workers = psutil.Process(process.pid).children(recursive=True)
