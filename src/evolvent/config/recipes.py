@@ -216,7 +216,7 @@ RECIPES = {
         {
             "strategy": KNOWN_FIRST | {"levels": 2},
             "estimator": {"equal": "seconds", "aim": 16},
-            "train": {"share": 0.45, "finalists": 3},
+            "train": {"share": 0.45, "finalists": 3, "ensemble": True},
         },
     ),
     "large-scale-evolution": Recipe(

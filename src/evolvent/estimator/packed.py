@@ -23,7 +23,7 @@ from ..network.fit import fit, started, with_own_training
 from ..network.folds import Fold, folds_of, standard_error
 from ..network.packed import Member, shape_of, takes
 from ..network.packing import train_pack
-from ..network.train import Hyperparameters, metrics_of, seen_of
+from ..network.train import Hyperparameters, metrics_of, seen_of, worth_it
 from ..space import Space
 from ..task import Task
 from ..types import Candidate, Result, State, failed, stream
@@ -82,7 +82,7 @@ class Packed(Full):
         SettingError: for numbers outside these rules.
     """
 
-    gives = frozenset({"score"})
+    gives = frozenset({"packs", "score"})
     kinds = frozenset({"numbers"})
 
     def __init__(
@@ -175,7 +175,8 @@ class Packed(Full):
         candidate = candidates[at]
         hyper = with_own_training(self.hyper, self.space, candidate.arch)
         key = (self.seed, "train", candidate.id)
-        own = (hyper, self._epochs(candidate))
+        rows = min(len(fold.training) for fold in self.folds) if self.folds else len(self.train)
+        own = (hyper, worth_it(hyper, self._epochs(candidate), rows))
         if not self.folds:
             return [Trained(at, None, *own, stream(*key).getrandbits(31))]
         seeds = [stream(*key, fold).getrandbits(31) for fold in range(len(self.folds))]
