@@ -214,9 +214,10 @@ RECIPES = {
         "retrain",
         "known networks for tables and mutations of the best, in equal seconds; on folds of small sets",
         {
-            "strategy": KNOWN_FIRST | {"levels": 2},
-            "estimator": {"equal": "seconds", "aim": 16},
-            "train": {"share": 0.45, "finalists": 3, "ensemble": True},
+            # how long a network learns is a gene: a shorter rung would favour short trainings
+            "strategy": KNOWN_FIRST | {"levels": 1},
+            "estimator": {"equal": "seconds", "aim": 8},
+            "train": {"finalists": 3, "ensemble": True},
         },
     ),
     "large-scale-evolution": Recipe(

@@ -45,7 +45,7 @@ from .trainings import Numbers, Trainings
 CHOICE_AND_FINAL = (
     2.0  # trainings as long as the search's that there must be time for before a choice
 )
-ALONE_SHARE = 0.25  # of the time left: the winner's training, where others follow it in a pack
+ALONE_SHARE = 0.35  # of the time left: the winner's training, where others follow it in a pack
 SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
 NO_TIME = "no time was left for a final training as long as theirs"
 
@@ -396,18 +396,23 @@ class Delivery:
         most = chosen.get("epochs")
         if most is not None and own is not None and own.score < chosen["val"]:
             least = min(least, most)  # it was not these weights that were chosen
-        if most is not None and own is None:
-            least = max(least, most)  # as long as what was chosen, before controls have time
+        packs, share = self.averaging.packs, 1.0
+        if (
+            packs and own is None
+        ):  # as long as what was chosen, before controls and others have time
+            least = max(least, winner.epochs if most is None else most)
+        if packs and most is None:
+            share = ALONE_SHARE
         begun = self.trainings.known("winner") is not None
         if own is not None and not begun and not self._fits(winner, own):
             return 0.0, {}
         judged = self.setup.equal_seconds and "folds" not in winner.metrics  # with the finalists
         alone = judged or (own is None and self._is_short)
         everything = what if alone else what | self.controls.what(winner)
-        share = ALONE_SHARE if most is None and self.averaging.packs else 1.0
         epochs = self._epochs(winner, everything, share)
         if epochs < least:
-            everything, epochs = what, self._epochs(winner, what, share)
+            everything, epochs = what, self._epochs(winner, what, 1.0)
+            epochs = min(epochs, least) if packs else epochs
         if own is not None and epochs < least:
             return 0.0, {}
         epochs = max(epochs, LEAST_EPOCHS)

@@ -32,6 +32,7 @@ from .full import Full
 
 SMALL = 1000  # rows to train and validate on, below which folds are the default [count]
 FOLDS, REPEATS = 5, 2  # of a small set by default [count]
+FEW_SHARE, MANY_SHARE = 0.35, 0.6  # of a budget: the delivery with folds, and without
 
 
 @dataclass
@@ -136,9 +137,17 @@ class Packed(Full):
             settings: of the estimator.
             ahead: steps that are forecast, as in `Task`; rows are then in no folds. [count]
         """
-        folds = settings.get("folds")
-        folds = (0 if ahead else folds_by_default(rows)) if folds is None else int(folds)
+        folds = _folds(rows, settings, ahead)
         return max(1.0, 0.4 * folds * int(settings.get("repeats", REPEATS)))
+
+    @staticmethod
+    def delivery(rows: int, settings: Mapping[str, Any], ahead: int = 0) -> float:
+        """Return the share of a budget in seconds that the delivery gets; arguments as `trainings`.
+
+        Few rows take most of the time to choose by, on their folds, and are soon learnt from. Of many
+        the final trainings are the longest.
+        """
+        return FEW_SHARE if _folds(rows, settings, ahead) else MANY_SHARE
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
         """Train one candidate, on all folds where there are any.
@@ -283,6 +292,13 @@ class Packed(Full):
             metrics["fold_scores"] = [round(score, 6) for score in scores]
             metrics["standard_error"] = standard_error(scores, self.count)
         return metrics
+
+
+def _folds(rows: int, settings: Mapping[str, Any], ahead: int) -> int:
+    """Return the folds of a set of so many rows by the settings of an estimator. [count]"""
+    if (folds := settings.get("folds")) is not None:
+        return int(folds)
+    return 0 if ahead else folds_by_default(rows)
 
 
 def folds_by_default(rows: int) -> int:
