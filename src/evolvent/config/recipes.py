@@ -209,13 +209,13 @@ RECIPES = {
     ),
     "tabular": Recipe(
         "tabular",
-        "asha",
+        "local",
         "packed",
         "retrain",
         "known networks for tables and mutations of the best, in equal seconds; on folds of small sets",
         {
-            # how long a network learns is a gene: a shorter rung would favour short trainings
-            "strategy": KNOWN_FIRST | {"levels": 1},
+            # how long a network learns is a gene: shorter rungs would favour short trainings
+            "strategy": {"known": True, "starts": 7},
             "estimator": {"equal": "seconds", "aim": 8},
             "train": {"finalists": 3, "ensemble": True},
         },
