@@ -39,7 +39,7 @@ from ..network.shared.mixture import MixtureWeights
 from ..network.shared.supernet import Supernet
 from ..network.train import Hyperparameters, Trainer, evaluate
 from ..space import Space, capabilities
-from ..task import Task, stratified
+from ..task import Task
 from ..types import Candidate, Result, State, stream
 from . import Evaluation
 from .penalty import Penalty
@@ -118,10 +118,10 @@ class Shared:
         self.device = torch.device(device)
         weights, judges = task.train, task.validation
         if architecture:
-            kept, chosen = stratified(
-                task.train.y, architecture, stream(seed, "parts").getrandbits(31)
-            )
-            weights, judges = (task.train.taken(i) for i in (kept, chosen))
+            rows, part = np.arange(len(task.train)), stream(seed, "parts").getrandbits(31)
+            division, classes = task.division.taken(rows), bool(task.classes)
+            cut = division.cut(task.train.y, rows, architecture, part, classes=classes)
+            weights, judges = (task.train.taken(each) for each in cut)
         self.train = loader(task, weights, device=device)
         self.judges = loader(task, judges, device=device)
         self.validation = loader(task, task.validation, device=device)

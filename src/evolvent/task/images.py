@@ -16,7 +16,9 @@ from typing import Any, cast
 import numpy as np
 
 from ..errors import DataError, SettingError
-from . import Part, Task, stratified
+from . import Part, Task
+from .copies import hashes_of_images, told_copies
+from .division import stratified
 from .files import some, why
 from .labels import class_indices, name_classes, note_imbalance
 from .rows import Rows, blocks
@@ -115,6 +117,7 @@ def image_task(
         _check_counts(parts, classes)
     note_imbalance(parts["training"].y, classes, notes, of="images")
     parts = _split(parts, seed, validation, notes)
+    notes += _told_copies(parts)
     train = _thinned(parts["training"], fraction, seed)
     if fraction < 1:
         notes.append(f"{len(train)} of {len(parts['training'])} training examples are used")
@@ -330,6 +333,17 @@ def _split(
 def _divided(part: Part, share: float, seed: int) -> tuple[Part, Part]:
     rest, chosen = stratified(part.y, share, seed)
     return part.taken(rest), part.taken(chosen)
+
+
+def _told_copies(parts: Mapping[str, Part]) -> list[str]:
+    """Return the line about images that are in several parts, if there are any."""
+    found = hashes_of_images({name: part.x for name, part in parts.items()})
+    if found is None:
+        return []
+    rows, start = {}, 0
+    for name, each in found.items():
+        rows[name] = np.arange(start, start := start + len(each))
+    return told_copies(np.concatenate(list(found.values())), rows, "images")
 
 
 def _thinned(part: Part, fraction: float, seed: int) -> Part:
