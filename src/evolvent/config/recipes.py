@@ -214,6 +214,7 @@ RECIPES = {
         "retrain",
         "known networks for tables and mutations of the best, in equal seconds; on folds of small sets",
         {
+            "space": {"optimizers": ("adamw",)},  # others are not trained in packs
             # how long a network learns is a gene: shorter rungs would favour short trainings
             "strategy": {"known": True, "starts": 7},
             "estimator": {"equal": "seconds", "aim": 8},

@@ -407,7 +407,7 @@ class Delivery:
         if own is not None and not begun and not self._fits(winner, own):
             return 0.0, {}
         judged = self.setup.equal_seconds and "folds" not in winner.metrics  # with the finalists
-        alone = judged or (own is None and self._is_short)
+        alone = judged or (own is None and self._is_short and not packs)
         everything = what if alone else what | self.controls.what(winner)
         epochs = self._epochs(winner, everything, share)
         if epochs < least:

@@ -57,7 +57,7 @@ def lines(
 
 
 def _several(averaged: Averaged, metric: str) -> str:
-    """Return what is averaged, and what that gained."""
+    """Return the members in words, and their gain."""
     count = len(averaged.members)
     if averaged.gain is None or averaged.deviation is None:
         return (
