@@ -1,6 +1,9 @@
 """The server of a coordinator: what it answers, what it refuses, and that nothing brings it down."""
 
+import ast
 import http.client
+import importlib
+import inspect
 import json
 import random
 import socket
@@ -10,15 +13,17 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from tests.helpers import ROOT
 from tests.helpers_remote import TOKEN
 
 from evolvent.errors import SettingError, UserError
 from evolvent.estimator import Evaluation
 from evolvent.execute import Cancelled, OutOfMemory
+from evolvent.execute.packs import fit_pack
 from evolvent.execute.remote import protocol
 from evolvent.execute.remote.address import address
 from evolvent.execute.remote.client import Client, Over, Unknown, Unwanted
-from evolvent.execute.remote.coordinator import Served
+from evolvent.execute.remote.coordinator import NAMED, VALUES, Served
 from evolvent.execute.remote.place import Serve
 from evolvent.execute.remote.wire import pack, unpack
 from evolvent.execute.worker import Job, Outcome, Spec, evaluate_many, fit
@@ -92,6 +97,42 @@ def test_a_training_travels_too(served, client):
     assert future.result(5).numbers == {"seed": 4, "val": None}
 
 
+def test_several_trainings_at_once_travel_and_some_may_be_left_out(served, client):
+    jobs = [Job(f"{seed}", (5,), Size(), Hyperparameters(), 1.0, seed=seed) for seed in (4, 5, 6)]
+    future = served.submit(fit_pack, jobs)
+    worker = joined(client)
+    found, headers = leased(client, worker)
+    assert unpack(found.body) == ["fit_pack", [jobs]]
+    made = [Outcome({"seed": seed}, {"w": np.ones(1)}) for seed in (6, 4)]
+    with pytest.raises(Unwanted, match="the outcome of another training"):
+        answered(client, headers, [made[0], made[0]])
+    _, headers = leased(client, worker)
+    assert answered(client, headers, made)
+    assert [each.numbers["seed"] for each in future.result(5)] == [6, 4]
+
+
+def sent():
+    """Functions for workers that the search and the delivery import: what they send."""
+    found = set()
+    for folder in ("engine", "deliver"):
+        for file in sorted((ROOT / "src/evolvent" / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("execute."):
+                    module = importlib.import_module(f"evolvent.{node.module}")
+                    found |= {getattr(module, each.name) for each in node.names}
+    return {
+        each
+        for each in found
+        if inspect.isfunction(each) and next(iter(inspect.signature(each).parameters)) == "context"
+    }
+
+
+def test_whatever_the_search_and_the_delivery_send_can_travel():
+    assert {evaluate_many, fit, fit_pack} <= sent()
+    assert sent() <= set(protocol.calls().values())
+    assert protocol.calls().keys() == VALUES.keys() == NAMED.keys()
+
+
 def test_a_failure_is_told_as_what_it_is(served, client):
     future = served.submit(evaluate_many, ASKED)
     _, headers = leased(client, joined(client))
@@ -128,7 +169,7 @@ def test_an_answer_that_is_none_is_refused_and_the_call_issued_again(served, cli
 
 
 def test_only_calls_that_workers_know_are_sent(served):
-    with pytest.raises(TypeError, match="cannot be sent: one of evaluate_many, fit"):
+    with pytest.raises(TypeError, match="cannot be sent: one of evaluate_many, fit, fit_pack"):
         served.submit(len, [1])
     with pytest.raises(TypeError, match=r"a builtins\.object cannot be sent"):
         served.submit(evaluate_many, [(Candidate(1, object()), {})])

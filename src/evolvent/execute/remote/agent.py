@@ -377,9 +377,11 @@ def _perform(context: Context, data: bytes, shift: float) -> bytes:
 
 
 def _here(value: Any, shift: float) -> Any:
-    """Return an argument with its deadline by this machine's clock."""
+    """Return an argument with its deadlines by this machine's clock."""
     from ..worker import Job
 
+    if isinstance(value, list):
+        return [_here(each, shift) for each in value]
     if isinstance(value, Job) and value.deadline is not None:
         return replace(value, deadline=value.deadline + shift)
     return value

@@ -7,7 +7,7 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -26,7 +26,7 @@ from ...errors import CandidateFailed, SettingError
 from ...estimator import Evaluation
 from ...types import Result
 from .. import Executor, OutOfMemory, TimedOut
-from ..worker import Outcome, Spec
+from ..worker import Job, Outcome, Spec
 from .address import is_own, listening
 from .data import Bundle
 from .leases import Call, Lease, Leases
@@ -485,11 +485,27 @@ def _fits(result: Any) -> bool:
 
 def _outcome(data: bytes, job: Any) -> Outcome:
     """Return the answer to `fit`."""
+    (found,) = _trained([unpack(data, ANSWERS)], [job])
+    return found
+
+
+def _outcomes(data: bytes, jobs: Any) -> list[Outcome]:
+    """Return the answer to `fit_pack`, which leaves some out."""
     found = unpack(data, ANSWERS)
-    if not (isinstance(found, Outcome) and is_plain(found.numbers) and is_state(found.state)):
-        raise Malformed("this is no outcome of a training")
-    if not isinstance(found.numbers, dict) or found.numbers.get("seed") != job.seed:
-        raise Malformed("this is the outcome of another training")
+    if not isinstance(found, list):
+        raise Malformed("these are no outcomes of trainings")
+    return _trained(found, jobs)
+
+
+def _trained(found: list[Any], jobs: Sequence[Job]) -> list[Outcome]:
+    """Return outcomes that are such, each of another of the jobs."""
+    seeds = [job.seed for job in jobs]
+    for each in found:
+        if not (isinstance(each, Outcome) and is_plain(each.numbers) and is_state(each.state)):
+            raise Malformed("this is no outcome of a training")
+        if not isinstance(each.numbers, dict) or each.numbers.get("seed") not in seeds:
+            raise Malformed("this is the outcome of another training")
+        seeds.remove(each.numbers["seed"])
     return found
 
 
@@ -498,10 +514,15 @@ def _candidates(asked: Any) -> str:
     return f"candidate{'s' if len(asked) > 1 else ''} {ids}"
 
 
-VALUES: Mapping[str, Callable[..., Any]] = {"evaluate_many": _evaluations, "fit": _outcome}
+VALUES: Mapping[str, Callable[..., Any]] = {
+    "evaluate_many": _evaluations,
+    "fit": _outcome,
+    "fit_pack": _outcomes,
+}
 NAMED: Mapping[str, Callable[..., str]] = {
     "evaluate_many": _candidates,
     "fit": lambda job: f"training {job.name}",
+    "fit_pack": lambda jobs: f"training {len(jobs)} networks at once",
 }
 
 

@@ -64,6 +64,7 @@ def described(told: Mapping[str, Any]) -> str:
 
 def calls() -> Mapping[str, Callable[..., Any]]:
     """Return the functions that can be called on another machine, by name."""
+    from ..packs import fit_pack
     from ..worker import evaluate_many, fit
 
-    return MappingProxyType({"evaluate_many": evaluate_many, "fit": fit})
+    return MappingProxyType({each.__name__: each for each in (evaluate_many, fit, fit_pack)})
