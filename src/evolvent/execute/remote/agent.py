@@ -380,8 +380,8 @@ def _here(value: Any, shift: float) -> Any:
     """Return an argument with its deadlines by this machine's clock."""
     from ..worker import Job
 
-    if isinstance(value, list):
-        return [_here(each, shift) for each in value]
+    if isinstance(value, list | tuple):
+        return type(value)(_here(each, shift) for each in value)
     if isinstance(value, Job) and value.deadline is not None:
         return replace(value, deadline=value.deadline + shift)
     return value
