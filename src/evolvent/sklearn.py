@@ -33,7 +33,7 @@ import torch
 from safetensors.torch import load as load_weights
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from . import registry
@@ -51,20 +51,21 @@ from .network.plan import Plan
 from .run import Run
 from .session import search
 from .space.plain import Plain
-from .task import Part, Task
+from .task import Part, Task, strata
 from .task.asked import LISTS, WORDS, Asked
 from .task.files import some
 from .task.frames import About, Frame, frame_of_table, table_of
 from .task.images import check_settings
-from .task.memory import NAME, frame_of_array, pandas_frame, typed_labels
-from .task.metrics import check_metric, judged
-from .task.numbers import inputs, measured, prepared, tell_gaps
+from .task.memory import NAME, frame_of_array, pandas_frame, target_names, typed_labels
+from .task.metrics import THRESHOLD, check_metric, judged, sigmoid
+from .task.numbers import inputs, prepared, tell_gaps
 from .task.opening import SETTINGS
 from .task.portable.features import width as width_of
 from .task.portable.ragged import Ragged
 from .task.portable.raw import RawTable
 from .task.portable.tokens import FIRST_WORD, read_texts
 from .task.splitting import LEAST, Parts, note_counts, three_parts
+from .task.targets import told_of
 from .task.text import prepared_texts, texts_of
 from .types import freeze
 
@@ -153,7 +154,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: numbers or words [N, columns]; or a data frame of pandas, polars or pyarrow.
-            y: classes, or quantities [N].
+            y: classes, or quantities [N]; several quantities, or labels that are 0 or 1, [N, outputs].
 
         Raises:
             ValueError: if the data or a setting cannot be used.
@@ -184,17 +185,19 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         return [f"x{place}" for place in range(self.n_features_in_)]
 
     def _targets(self, y: Any) -> np.ndarray:
-        """Return the targets [N]: int64 classes, or float64 quantities."""
+        """Return the targets [N]: int64 classes, or float64 quantities; several are [N, outputs]."""
         raise NotImplementedError
 
     def _search(self, table: RawTable, y: Any) -> None:
         rows = len(next(iter(table.columns.values())))
-        target = _free_name(str(getattr(y, "name", None) or "target"), table.columns)
         found = self._targets(y)
+        names = [_free_name(name, table.columns) for name in target_names(y, found)]
+        target = names[0] if found.ndim == 1 else names
         if rows != len(found):
             raise DataError(f"X has {rows} rows and y has {len(found)}")
         check_settings(0, self.validation, 1.0, None)
-        check_metric(self.scoring, None, self.kind)
+        kind = self._kind(found)
+        check_metric(self.scoring, None, kind)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         given = {part: dict(values) for part, values in (self.settings or {}).items()}
         said = validated("task", given.pop("task", {}), COLUMNS)
@@ -234,10 +237,16 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         return None if self.n_jobs < 0 else self.n_jobs
 
     def _task(
-        self, frame: Frame, y: np.ndarray, target: str, seed: int, texts: Mapping[str, Any]
+        self,
+        frame: Frame,
+        y: np.ndarray,
+        target: str | list[str],
+        seed: int,
+        texts: Mapping[str, Any],
     ) -> Task:
         """Return the task, of texts if their column is named."""
-        notes, about, parts = list(frame.note), self._about(), self._parts(y, seed)
+        notes, parts = list(frame.note), self._parts(y, seed)
+        about = self._about(target, self._kind(y))
         if "classes" in about:
             note_counts(y, about["classes"], notes)
         given: dict[str, Any] = {"target": target, "parts": parts, "notes": notes, "seed": seed}
@@ -255,12 +264,13 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
 
     def _parts(self, y: np.ndarray, seed: int) -> Parts:
         """Return the rows to train and to validate on; too few to split are both."""
-        is_class = self.kind == "classification"
-        if len(y) < LEAST or (is_class and np.bincount(y).max() == 1):
+        kind = self._kind(y)
+        is_class, alike = kind != "regression", strata(y) if kind == "multi-label" else y
+        if len(y) < LEAST or (is_class and np.bincount(alike).max() == 1):
             rows = np.arange(len(y))
             return {"training": rows, "validation": rows}
         return three_parts(
-            y,
+            alike,
             classes=is_class,
             seed=seed,
             validation=self.validation,
@@ -268,9 +278,14 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             test=False,
         )
 
-    def _about(self) -> dict[str, Any]:
+    def _kind(self, y: np.ndarray) -> str:
+        """Return the kind of targets as `_targets` returns them."""
+        several = y.ndim == 2 and self.kind == "classification"
+        return "multi-label" if several else self.kind
+
+    def _about(self, target: str | list[str], kind: str) -> dict[str, Any]:
         """Return the facts of the target, as plain values."""
-        return {"task": self.kind}
+        return {"task": kind}
 
     def _keep(self, run: Run, task: Task) -> None:
         """Take over the network that a run found."""
@@ -307,7 +322,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             for size in [Size(**each["size"])]
         ]
         times = [each["times"] for each in members]
-        return joined(plans, times, classes=task.loss == "cross-entropy")
+        return joined(plans, times, link=task.link)
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the network [N, outputs] float64."""
@@ -420,12 +435,22 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
 class EvolventClassifier(ClassifierMixin, _Evolvent):  # type: ignore[misc]
     """A classifier with a searched network.
 
-    Parameters, attributes, `save` and `load` are those of `_Evolvent`; ``classes_`` are the classes.
+    Parameters, attributes, `save` and `load` are those of `_Evolvent`; ``classes_`` are the classes, of
+    labels (y is 0 or 1, [N, labels]) their places.
     """
 
     kind = "classification"
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
     def _targets(self, y: Any) -> np.ndarray:
+        if type_of_target(y, input_name="y") == "multilabel-indicator":
+            shown = check_array(y, accept_sparse=False, input_name="y")
+            self.classes_ = np.arange(shown.shape[1])
+            return np.asarray(shown > 0, np.float32)
         y = column_or_1d(typed_labels(y), warn=True)
         check_classification_targets(y)
         self.classes_, found = np.unique(y, return_inverse=True)
@@ -435,16 +460,28 @@ class EvolventClassifier(ClassifierMixin, _Evolvent):  # type: ignore[misc]
             )
         return found.astype(np.int64)
 
-    def _about(self) -> dict[str, Any]:
-        return super()._about() | {"classes": [str(each) for each in self.classes_]}
+    def _about(self, target: str | list[str], kind: str) -> dict[str, Any]:
+        found = super()._about(target, kind)
+        if kind == "classification":
+            return found | {"classes": [str(each) for each in self.classes_]}
+        return found | {"labels": list(target), "values": [["0", "1"]] * len(target)}
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of every class [N, classes], in the order of ``classes_``."""
-        return torch.softmax(torch.from_numpy(self._outputs(X)), 1).numpy()
+        """Return the probability of every class [N, classes], in the order of ``classes_``.
+
+        Of labels it is that of each [N, labels], whatever the others are.
+        """
+        y = self._outputs(X)
+        if "labels" in self.reading_:
+            return sigmoid(y)
+        return torch.softmax(torch.from_numpy(y), 1).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable class of every row [N]."""
-        best = self._outputs(X).argmax(1)
+        """Return the most probable class of every row [N]; 1 for every label above 0.5 [N, labels]."""
+        y = self._outputs(X)
+        if "labels" in self.reading_:
+            return (sigmoid(y) > THRESHOLD).astype(np.int64)
+        best = y.argmax(1)
         found: np.ndarray = self.classes_[best]
         return found
 
@@ -457,17 +494,26 @@ class EvolventRegressor(RegressorMixin, _Evolvent):  # type: ignore[misc]
 
     kind = "regression"
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def _targets(self, y: Any) -> np.ndarray:
-        y = column_or_1d(y, warn=True)
+        if np.ndim(y) != 2 or np.shape(y)[1] == 1:
+            y = column_or_1d(y, warn=True)
         numbers: np.ndarray = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        if numbers.min() == numbers.max():
-            raise DataError(f"y is {numbers[0]:g} in every row: there is nothing to learn from it")
+        for each in np.atleast_2d(numbers.T):
+            if each.min() == each.max():
+                raise DataError(f"y is {each[0]:g} in every row: there is nothing to learn from it")
         return numbers
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the quantity of every row [N], in its own unit."""
-        found: np.ndarray = self._outputs(X)[:, 0]
-        return found * float(self.reading_["target_unit"]) + float(self.reading_["target_mean"])
+        """Return the quantity of every row [N], in its own unit; of several [N, outputs]."""
+        y = self._outputs(X)
+        mean, unit = (np.asarray(self.reading_[f"target_{key}"]) for key in ("mean", "unit"))
+        found: np.ndarray = (y if mean.ndim else y[:, 0]) * unit + mean
+        return found
 
 
 @contextmanager
@@ -484,21 +530,17 @@ def _described(reading: Mapping[str, Any]) -> Task:
     text = reading["kind"] == "text"
     width = reading["length"] if text else sum(map(width_of, reading["columns"]))
     empty = Part(np.zeros((0, width), np.float32), np.zeros(0, np.float32))
-    classes = tuple(reading.get("classes", ()))
     return Task(
         name=NAME,
         kind=reading["kind"],
         input_shape=(width,),
-        outputs=max(1, len(classes)),
-        classes=classes,
         train=empty,
         validation=empty,
         test=None,
-        unit=reading.get("target_unit", 1.0),
         vocabulary=FIRST_WORD + len(reading["words"]) if text else 0,
         any_length=reading.get("tokens", "words") != "words",
         reading=reading,
-        **measured(reading["task"]),
+        **told_of(reading),
     )
 
 

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ def train(
     out: str | os.PathLike[str],
     candidate: int | None = None,
     task: str | None = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
+    labels_separator: str | None = None,
     text: str | None = None,
     kind: str | None = None,
     cells: int | None = None,
@@ -69,7 +70,8 @@ def train(
         out: a new or empty folder for the network.
         candidate: its id; None is the winner.
         task: other data of the same kind; shapes and classes are adapted. None is the run's own.
-        target: the column to predict, where the task is a table; None is the run's.
+        target: the column to predict, where the task is a table, or several; None is the run's.
+        labels_separator: between the labels of a cell, where one target holds lists of them.
         text: the column of texts, where there is one; None is the run's.
         kind: ``classification`` or ``regression``; None is the run's.
         cells: normal cells per stage. [count]
@@ -95,7 +97,15 @@ def train(
     _check("width", width, 1)
     _check("threads", threads, 1)
     given = _given(settings, {"cells": cells, "width": width})
-    data = _data(setup, task, settings, target=target, text=text, kind=kind)
+    data = _data(
+        setup,
+        task,
+        settings,
+        target=target,
+        labels_separator=labels_separator,
+        text=text,
+        kind=kind,
+    )
     result = _candidate(found, candidate)
     setup = setup.on(data)
     base = dict(setup.train.settings) if task is None else adapted(setup, data)
@@ -203,7 +213,9 @@ def _given(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
     return validated("train", own, settable.of_network() | {"onnx": bool}) | said
 
 
-def _data(setup: Setup, task: str | None, settings: Settings, **columns: str | None) -> Task:
+def _data(
+    setup: Setup, task: str | None, settings: Settings, **columns: str | Sequence[str] | None
+) -> Task:
     """Open the data to train on, refusing those that a network of the run cannot learn."""
     name = task or setup.request.task
     said = validated(

@@ -30,6 +30,7 @@ NAMED = (
     "mirrored",
     "any_length",
     "columns",
+    "link",
 )  # of `Facts`, as its JSON says them
 COUNTED = ("train", "validation", "test", "architectures")  # what a task may have counts of
 Status = Literal["ok", "failed", "refused", "cut"]
@@ -73,6 +74,8 @@ class Facts:
         columns: of a table, its inputs in order, as pairs (kind, count): so many ``number``, or so many
             ``flag`` (0 or 1, or a place on a circle), or the inputs of one ``category``, of which one
             is 1; () is not known.
+        link: where an input has several targets, what turns outputs into answers: ``sigmoid`` of
+            labels, ``identity`` of quantities; ``""`` for a single one.
         counts: examples per part, or architectures. [count]
         archs: the architectures of a table. They are no part of the JSON: whoever reads that gives
             those that it knows.
@@ -87,6 +90,7 @@ class Facts:
     mirrored: bool = False
     any_length: bool = False
     columns: tuple[tuple[str, int], ...] = ()
+    link: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     archs: tuple[str, ...] = field(default=(), repr=False, compare=False)
 

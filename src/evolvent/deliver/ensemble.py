@@ -34,12 +34,15 @@ class Predictions:
     """Predictions of several networks for the same rows.
 
     Args:
-        values: probabilities of classes, or quantities in the target's units [networks, rows, outputs].
-        y: targets: classes int64, or quantities. [rows]
+        values: probabilities of classes or labels, or quantities in the target's units [networks, rows,
+            outputs].
+        y: targets: classes int64, or quantities [rows]; several per row [rows, outputs].
+        labels: whether the targets are labels, 0 or 1.
     """
 
     values: np.ndarray
     y: np.ndarray
+    labels: bool = False
 
     @property
     def classes(self) -> bool:
@@ -53,22 +56,37 @@ class Predictions:
             said: probabilities or quantities [..., rows, outputs].
         """
         if not self.classes:
-            squares: np.ndarray = (said[..., 0] - self.y) ** 2
+            y = self.y.reshape(len(self.y), -1)
+            if self.labels:
+                right = np.where(y > 0.5, said, 1 - said)
+                told: np.ndarray = -np.log(np.maximum(right, 1e-12)).mean(-1)
+                return told
+            squares: np.ndarray = ((said - y) ** 2).mean(-1)
             return squares
         right = said[..., np.arange(len(self.y)), self.y]
         surprise: np.ndarray = -np.log(np.maximum(right, 1e-12))
         return surprise
 
     def scores(self, said: np.ndarray) -> np.ndarray:
-        """Return the share of every row in accuracy or r2, whose value is their mean. [..., rows]"""
+        """Return the share of every row in accuracy or r2, whose value is their mean. [..., rows]
+
+        Of labels it is the share of those that are told rightly; r2 of several quantities is the mean
+        of theirs.
+        """
         if self.classes:
             right: np.ndarray = said.argmax(-1) == self.y
             return right.astype(np.float64)
-        return 1 - self.losses(said) / max(1e-12, float(self.y.var()))
+        y = self.y.reshape(len(self.y), -1)
+        if self.labels:
+            shares: np.ndarray = ((said > 0.5) == (y > 0.5)).mean(-1)
+            return shares
+        spread = np.maximum(1e-12, y.var(0))
+        explained: np.ndarray = (1 - (said - y) ** 2 / spread).mean(-1)
+        return explained
 
     def rows(self, index: np.ndarray) -> Predictions:
         """Return the same for some of the rows."""
-        return Predictions(self.values[:, index], self.y[index])
+        return Predictions(self.values[:, index], self.y[index], self.labels)
 
     def mean(self, picks: Sequence[int]) -> np.ndarray:
         """Return the mean of some networks, which may be named repeatedly. [rows, outputs]"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,11 @@ from .timing import LOOK, Lengths
 from .trainings import Trainings
 
 BATCH = 250  # examples of a forward pass
+ANSWERS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {  # of outputs, by `Task.link`
+    "softmax": lambda y: y.softmax(1),
+    "sigmoid": torch.sigmoid,
+    "identity": lambda y: y.flatten(1),
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def plan_of(setup: Setup, members: Sequence[Member], views: int) -> Plan:
         for each in members
     ]
     times = [each.times for each in members]
-    whole = joined(plans, times, classes=task.loss == "cross-entropy")
+    whole = joined(plans, times, link=task.link)
     return viewed(whole, replace(members[0].size, views=views), task)
 
 
@@ -194,7 +199,7 @@ def predictions(setup: Setup, weights: Weights, members: Sequence[Member]) -> Pr
     """Return the predictions of the members for the validation part."""
     task = setup.task
     values = [_outputs(setup, weights, each, task.validation) for each in members]
-    return Predictions(np.stack(values), np.asarray(task.validation.y))
+    return Predictions(np.stack(values), np.asarray(task.validation.y), labels=bool(task.labels))
 
 
 def _outputs(setup: Setup, weights: Weights, member: Member, part: Part) -> np.ndarray:
@@ -206,6 +211,5 @@ def _outputs(setup: Setup, weights: Weights, member: Member, part: Part) -> np.n
     place(net.eval(), data.device)
     with torch.inference_mode():
         y = torch.cat([net(x).double() for x, _ in data.in_order(BATCH)])
-    classes = task.loss == "cross-entropy"
-    found: np.ndarray = (y.softmax(1) if classes else y.reshape(len(part), -1)).cpu().numpy()
+    found: np.ndarray = ANSWERS[task.link](y).cpu().numpy()
     return found

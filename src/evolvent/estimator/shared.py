@@ -208,7 +208,7 @@ class Shared:
                 count += len(y)
         if not count:
             return Result(candidate, metrics=metrics)
-        told = measure.metrics(sums.tolist(), count, self.task.unit)
+        told = measure.metrics(sums.tolist(), count, self.task.unit, self.task.targets)
         metrics |= told | {"loss": self._finite(told["loss"])}
         score = metrics.get(self.task.metric, -metrics["loss"])  # of few rows others say nothing
         slopes = {name: total / count for name, total in gradient.items()}

@@ -39,8 +39,9 @@ import numpy as np
 from ..errors import SettingError
 from ..task.frames import Frame
 from ..task.memory import Given
-from ..task.numbers import measured, with_target
+from ..task.numbers import with_target
 from ..task.opening import frame_with_target, unnamed_kind
+from ..task.targets import measured
 from ..types import Arch, Result
 from .evolution import evolved
 from .readings import KINDS, ClassReading, QuantityReading

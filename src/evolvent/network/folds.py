@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..task import Task
+from ..task import Task, strata
 from ..types import stream
 
 
@@ -31,7 +31,8 @@ class Fold:
 def folds_of(task: Task, folds: int, repeats: int, seed: int) -> list[Fold]:
     """Return the folds of the training and validation rows together, `folds` for every repeat.
 
-    Classes are spread evenly over the folds. The sizes of two folds differ by one row at most.
+    Classes are spread evenly over the folds, of labels the rarest of each row. The sizes
+    of two folds differ by one row at most.
 
     Args:
         task: the data; its test part is not touched.
@@ -44,8 +45,9 @@ def folds_of(task: Task, folds: int, repeats: int, seed: int) -> list[Fold]:
     for repeat in range(repeats):
         rng = np.random.default_rng(stream(seed, "folds", repeat).getrandbits(63))
         order = rng.permutation(len(y))
-        if task.classes:
-            order = order[np.argsort(y[order], kind="stable")]
+        if task.classes or task.labels:
+            alike = strata(y) if task.labels else y
+            order = order[np.argsort(alike[order], kind="stable")]
         fold = np.empty(len(y), np.int64)
         fold[order] = np.arange(len(y)) % folds  # neighbours, of one class, go to different folds
         for place in range(folds):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .data import Resident
+from .losses import LOSSES
 from .packed import Member, Pack
 from .train import Hyperparameters, rate
 
@@ -150,7 +151,8 @@ class Packing:
         x, y = self.data.batch(index.flatten().to(self.data.device))
         shape = (index.shape[0], index.shape[1])
         outputs = self.pack.forward(x.view(*shape, -1))
-        torch.autograd.backward(self._losses(outputs, y.view(shape)).sum())
+        y = y.view(*shape, *y.shape[1:])
+        torch.autograd.backward(self._losses(outputs, y).sum())
         self.rates.step(rate(self.hyper, (self.done + 0.5) / self.steps))
         self.done += 1
         if self.done > self.steps * (1 - self.hyper.average):
@@ -159,9 +161,10 @@ class Packing:
     def _losses(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss of every member [members]."""
         if outputs.ndim == 4:  # the members of a member, each held against the target
-            y = y.unsqueeze(2).expand(outputs.shape[:3])
-        if self.data.task.loss == "mse":
-            return (outputs.squeeze(-1) - y).square().flatten(1).mean(1)
+            y = y.unsqueeze(2).expand(*outputs.shape[:3], *y.shape[2:])
+        if y.is_floating_point():
+            each = LOSSES[self.data.task.loss].each(outputs, y.reshape(outputs.shape))
+            return each.flatten(1).mean(1)
         logs = outputs.log_softmax(-1)
         right = -logs.gather(-1, y.unsqueeze(-1)).flatten(1).mean(1)
         spread = -logs.mean(-1).flatten(1).mean(1)

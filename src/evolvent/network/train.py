@@ -23,7 +23,7 @@ from ..task import Task
 from ..types import State
 from .data import Resident
 from .lazy import WithLazyRows, lazy_tables
-from .losses import ADDITIVE, LOSSES, class_weights, judgement
+from .losses import LOSSES, class_weights, judgement
 from .muon import Muon, inner
 
 PACED = 0.02  # of the time that a training has: how often its schedule is held against the clock
@@ -280,7 +280,8 @@ class Trainer:
         if self.hyper.class_weight == "none":
             return mean
         if not task.classes:
-            raise SettingError("class_weight=balanced is for classes: the target is a quantity")
+            what = "a row may have several labels" if task.labels else "the target is a quantity"
+            raise SettingError(f"class_weight=balanced is for classes: {what}")
         weight = class_weights(self.data.y.cpu().numpy(), len(task.classes)).to(self.data.device)
         return partial(mean, weight=weight)
 
@@ -463,7 +464,7 @@ class Trainer:
     def _smoothed(self, logits: Tensor, y: Tensor) -> Tensor:
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
         if logits.ndim == 3:  # [B, members, outputs], each of which is held against the target
-            y = y.repeat_interleave(logits.shape[1])
+            y = y.repeat_interleave(logits.shape[1], 0)
             logits = logits.flatten(0, 1)
         return self.loss(logits, y, self.hyper.label_smoothing)
 
@@ -582,7 +583,7 @@ def metrics_of(
     uncertain: bool = False,
 ) -> dict[str, float]:
     """Return the metrics of a part of `count` examples from what `seen_of` returned."""
-    told = LOSSES[task.loss].metrics(sums, count, task.unit)
+    told = LOSSES[task.loss].metrics(sums, count, task.unit, task.targets)
     if kept:
         told |= judgement(task, *zip(*kept, strict=True), uncertain=uncertain)
     return told
@@ -603,7 +604,8 @@ def seen_of(
     views = getattr(getattr(net, "views", None), "count", 1)  # each takes the memory of an image
     batch = max(1, batch // views)
     place(net, data.device)
-    measure, whole = LOSSES[data.task.loss], data.task.metric not in ADDITIVE
+    measure = LOSSES[data.task.loss]
+    whole = data.task.metric not in measure.additive
     sums = torch.zeros((), device=data.device)
     kept: list[tuple[Tensor, Tensor]] = []
     with torch.inference_mode():

@@ -18,6 +18,10 @@ import numpy as np
 from ..errors import DataError, SettingError
 from ..types import Facts
 
+#: loss -> what turns the outputs of a network into answers: ``softmax`` into probabilities of classes
+#: that exclude each other, ``sigmoid`` of labels that do not, ``identity`` leaves quantities
+LINKS = {"cross-entropy": "softmax", "binary-cross-entropy": "sigmoid", "mse": "identity"}
+
 
 @dataclass(frozen=True)
 class Part:
@@ -29,7 +33,8 @@ class Part:
             `rows.Rows`, which are read when they are indexed; texts of different lengths are
             `portable.ragged.Ragged`, which are padded when they are indexed.
         y: targets; classes are [N] int64 in ``range(outputs)``, quantities [N] float32 in units of
-            `Task.unit` from their mean.
+            `Task.unit` from their mean, several quantities [N, outputs]; labels are [N, outputs]
+            float32, 1 where a row has the label and 0 where not.
     """
 
     x: np.ndarray
@@ -118,6 +123,14 @@ class NetworkTask(AnyTask, Protocol):
         """The names of the classes, if the outputs are classes."""
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels, if a row may have several of them."""
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """The names of several quantities per row."""
+
+    @property
     def mean(self) -> tuple[float, ...]:
         """Per channel; empty where inputs are used as they are. [C]"""
 
@@ -179,13 +192,17 @@ class Task:
         std: per channel, of the training part, after `scale`; never 0. [C]
         scale: raw inputs are divided by this first: 255 for uint8 images. [raw units]
         augment: changes that keep the label: ``flip`` (bool), ``shift`` and ``cutout`` [pixels].
-        loss: ``"cross-entropy"``, or ``"mse"`` for a quantity.
+        loss: ``"cross-entropy"``, ``"mse"`` for quantities, ``"binary-cross-entropy"`` for labels.
         metric: the score, higher is better: ``"accuracy"``, a fraction, 0 to 1; ``"r2"``, the share
             of a quantity's variance that is explained, at most 1; or another one of `metrics`.
         vocabulary: number of different tokens; 0 if inputs are not tokens. [count]
         any_length: whether inputs have any number of tokens, `input_shape` being a usual one; then
             tokens may lie at or above `vocabulary`, which are hashes of words outside it.
-        unit: of a quantity: its standard deviation in the training part. [its own unit]
+        unit: of a quantity: its standard deviation in the training part; of several one each. [its
+            own unit]
+        labels: the names of labels of which a row has none, one or several, in the order of the
+            outputs; empty for other targets.
+        quantities: the names of several quantities, in the order of the outputs; empty for one.
         seed: of the split.
         note: what a user should know about how the data were read, one line each.
         reading: how a raw example becomes an input of the network, as plain JSON: it travels with the
@@ -209,7 +226,9 @@ class Task:
     metric: str = "accuracy"
     vocabulary: int = 0
     any_length: bool = False
-    unit: float = 1.0
+    unit: float | tuple[float, ...] = 1.0
+    labels: tuple[str, ...] = ()
+    quantities: tuple[str, ...] = ()
     seed: int = 0
     note: tuple[str, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
@@ -227,6 +246,16 @@ class Task:
         """Examples per part. [count]"""
         test = len(self.test) if self.test else 0
         return {"train": len(self.train), "validation": len(self.validation), "test": test}
+
+    @property
+    def link(self) -> str:
+        """The way from outputs to answers, by the loss; one of `LINKS`."""
+        return LINKS[self.loss]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the outputs, where a row has several targets."""
+        return self.labels or self.quantities
 
     @property
     def mirrored(self) -> bool:
@@ -265,12 +294,15 @@ class Task:
             mirrored=self.mirrored,
             any_length=self.any_length,
             columns=self.columns,
+            link=self.link if self.targets else "",
             counts=self.counts,
         )
 
     def describe(self) -> str:
         """Return the sizes of the parts and the kind of target, in one line."""
         aim = f"{self.outputs} classes" if self.classes else "a quantity"
+        if self.targets:
+            aim = f"{self.outputs} {'labels' if self.labels else 'quantities'} per example"
         return (
             f"{len(self.train):,} training, {len(self.validation):,} validation, "
             f"{len(self.test) if self.test else 0:,} test examples, {aim}"
@@ -324,3 +356,14 @@ def stratified(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, n
         chosen.append(rng.permutation(members)[:take])
     picked = np.sort(np.concatenate(chosen))
     return np.setdiff1d(np.arange(len(y)), picked), picked
+
+
+def strata(y: np.ndarray) -> np.ndarray:
+    """Return the rarest label of every row [N] int64, by which rows are split: no label is lost.
+
+    Args:
+        y: labels [N, labels]; rows without one have a number of their own.
+    """
+    counts = np.where(y > 0, y.sum(axis=0), np.inf)
+    rarest: np.ndarray = np.where(y.any(axis=1), counts.argmin(axis=1), y.shape[1])
+    return rarest

@@ -1,4 +1,4 @@
-"""Tables of numbers: columns become the inputs of a network, a column of the table its target.
+"""Tables of numbers: columns become the inputs of a network, one or more columns its targets.
 
 What a column needs is learnt from the training part by scikit-learn's preprocessing and written down
 as plain values (`Task.reading`); `features` applies those values, here and in the ``predict.py`` of an
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from . import Part, Task
+from . import Part, Task, strata
 from .files import some
 from .frames import About, Frame, missing, with_labels
 from .portable.columns import CATEGORIES as TEXTS
@@ -23,11 +23,23 @@ from .portable.columns import NUMBERS
 from .portable.dates import DAY, ORDERS, cycles_of, seconds_of
 from .portable.features import features, width
 from .portable.numerals import number
-from .scales import clipped, mean_and_std, scale_of, usual_range
+from .scales import mean_and_std, usual_range
 from .source import Source
 from .splitting import Parts, classes_of, three_parts
+from .targets import (
+    check_targets,
+    known_labels_of_columns,
+    known_labels_of_lists,
+    labels_of_columns,
+    labels_of_lists,
+    names_of,
+    note_labels,
+    scaled,
+    scales_of,
+    told_of,
+    without_gaps,
+)
 
-KINDS = ("classification", "regression")
 CLIP = 8.0  # standard deviations that a number never quite exceeds
 CATEGORIES = 40  # of a column; rarer ones share a place [count]
 MOST_SEEN = 1000  # categories without an input of their own that are remembered [count]
@@ -42,20 +54,22 @@ def numbers_task(
     name: str,
     frame: Frame,
     *,
-    target: str,
+    target: str | Sequence[str],
     kind: str,
+    separator: str | None = None,
     test: Frame | None = None,
     seed: int = 0,
     validation: float = 0.2,
     fraction: float = 1.0,
 ) -> Task:
-    """Return the task of predicting one column of a table from the others.
+    """Return the task of predicting one column of a table, or several, from the others.
 
     Args:
         name: how the user called the data.
         frame: the table.
-        target: the column to predict.
-        kind: ``classification`` or ``regression``.
+        target: the column to predict, or several: quantities, or labels of two values each.
+        kind: ``classification``, ``regression`` or ``multi-label``.
+        separator: between the labels of a cell, where one column holds lists of them.
         test: a table of the same columns, whose rows are the test part; None splits it off.
         seed: of the split between training and validation.
         validation: share of the rows to validate on, of those that are not test. (0..0.5]
@@ -64,17 +78,25 @@ def numbers_task(
     Raises:
         DataError: if the table cannot be used.
     """
-    notes = list(frame.note)
-    if kind == "classification":
-        frame = with_labels(frame, target, notes)
-        test = None if test is None else with_labels(test, target, [], like=frame)
-    frame = with_target(frame, target, notes)
-    other = None if test is None else with_target(_same_columns(test, frame), target, notes)
-    y, y_test, about = target_of(frame, other, target, kind, notes)
+    notes, names = list(frame.note), names_of(target)
+    check_targets(frame, names)
+    if kind != "regression":
+        for each in names:
+            frame = with_labels(frame, each, notes)
+            test = None if test is None else with_labels(test, each, [], like=frame)
+    if separator is None:
+        if kind == "multi-label":
+            frame = without_gaps(frame, names, notes)
+            test = None if test is None else without_gaps(test, names, notes)
+        for each in names:
+            frame = with_target(frame, each, notes)
+            test = None if test is None else with_target(test, each, notes)
+    other = None if test is None else _same_columns(test, frame)
+    y, y_test, about = target_of(frame, other, target, kind, notes, separator)
     tell_gaps(frame, target, notes)
     parts = three_parts(
-        y,
-        classes=kind == "classification",
+        strata(y) if kind == "multi-label" else y,
+        classes=kind != "regression",
         seed=seed,
         validation=validation,
         fraction=fraction,
@@ -98,7 +120,7 @@ def prepared(
     frame: Frame,
     y: np.ndarray,
     *,
-    target: str,
+    target: str | Sequence[str],
     about: Mapping[str, Any],
     parts: Parts,
     notes: list[str],
@@ -110,9 +132,9 @@ def prepared(
     Args:
         name: how the user called the data.
         frame: the table, with or without its target.
-        y: classes [N] int64, or quantities [N].
-        target: the name of the target.
-        about: what is known of it: ``task``, and of classes their names, ``classes``.
+        y: classes [N] int64, or quantities [N], several [N, outputs]; or labels [N, outputs], 0 or 1.
+        target: the name of the target, or of several.
+        about: what is known of it: ``task``, and the names of ``classes`` or ``labels``.
         parts: part -> row numbers, of ``training``, ``validation`` and maybe ``test``.
         notes: what a user should know; gets a line for whatever else there is.
         seed: of the split.
@@ -121,40 +143,34 @@ def prepared(
     Raises:
         DataError: if the table cannot be used.
     """
-    training = frame.rows(parts["training"])
-    reading = {"kind": "numbers", "target": target, **learnt(training, target, notes)}
+    training, own = frame.rows(parts["training"]), y[parts["training"]]
+    given = target if isinstance(target, str) else list(target)
+    reading = {"kind": "numbers", "target": given, **learnt(training, target, notes)}
     remember_categories(reading["columns"], frame)
     reading |= {"file": dict(frame.how)} if frame.how else {}
-    scale: dict[str, float] = {"mean": 0.0, "unit": 1.0}
+    scales: list[dict[str, float]] = []
     if about["task"] == "regression":
-        scale = scale_of(y[parts["training"]], target, notes)
-        about = {**about, "target_mean": scale["mean"], "target_unit": scale["unit"]}
-    made = {key: _part(frame.rows(rows), y[rows], reading, scale) for key, rows in parts.items()}
+        scales, told = scales_of(own, names_of(target), notes)
+        about = {**about, **told}
+    if "labels" in about:
+        note_labels(own, about["labels"], notes)
+    made = {key: _part(frame.rows(rows), y[rows], reading, scales) for key, rows in parts.items()}
     if test is not None:
-        made["test"] = _part(*test, reading, scale)
+        made["test"] = _part(*test, reading, scales)
+    reading |= about
     return Task(
         name=name,
         kind="numbers",
         input_shape=made["training"].x.shape[1:],
-        outputs=max(1, len(about.get("classes", ()))),
-        classes=tuple(about.get("classes", ())),
         train=made["training"],
         validation=made["validation"],
         test=made.get("test"),
         seed=seed,
         note=tuple(notes),
-        reading={**reading, **about},
+        reading=reading,
         source=Source(frame, parts, None if test is None else test[0]),
-        unit=scale["unit"],
-        **measured(about["task"]),
+        **told_of(reading),
     )
-
-
-def measured(kind: str) -> dict[str, Any]:
-    """Return the loss and the metric of a kind of target, as arguments of `Task`."""
-    if kind == "classification":
-        return {"loss": "cross-entropy", "metric": "accuracy"}
-    return {"loss": "mse", "metric": "r2"}
 
 
 # ---- the target ----------------------------------------------------------------------------------
@@ -181,9 +197,21 @@ def with_target(frame: Frame, target: str, notes: list[str]) -> Frame:
 
 
 def target_of(
-    frame: Frame, test: Frame | None, target: str, kind: str, notes: list[str]
+    frame: Frame,
+    test: Frame | None,
+    target: str | Sequence[str],
+    kind: str,
+    notes: list[str],
+    separator: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
-    """Return the target of both tables, classes [N] int64 or numbers [N], and its `reading`."""
+    """Return the target of both tables and its `reading`.
+
+    Classes are [N] int64, numbers [N], several [N, outputs], labels [N, labels] float32.
+    """
+    if kind == "multi-label":
+        return _labels_of(frame, test, target, notes, separator)
+    if not isinstance(target, str):
+        return _quantities_of(frame, test, target)
     if kind == "classification":
         try:
             y, y_test, classes = classes_of(
@@ -196,6 +224,36 @@ def target_of(
         if each is not None:
             _check_quantity(each, target)
     return frame.column(target), None if test is None else test.column(target), {"task": kind}
+
+
+def _quantities_of(
+    frame: Frame, test: Frame | None, targets: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
+    def of(each: Frame) -> np.ndarray:
+        for name in targets:
+            _check_quantity(each, name)
+        return np.stack([each.column(name) for name in targets], axis=1)
+
+    return of(frame), None if test is None else of(test), {"task": "regression"}
+
+
+def _labels_of(
+    frame: Frame,
+    test: Frame | None,
+    target: str | Sequence[str],
+    notes: list[str],
+    separator: str | None,
+) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
+    names, y_test = names_of(target), None
+    if separator is not None:
+        y, about = labels_of_lists(frame, names[0], separator, notes)
+        if test is not None:
+            y_test = known_labels_of_lists(test, names[0], separator, about["labels"])
+        return y, y_test, about
+    y, about = labels_of_columns(frame, names, notes)
+    if test is not None:
+        y_test = known_labels_of_columns(test, names, about["values"])
+    return y, y_test, about
 
 
 def _check_quantity(frame: Frame, target: str) -> None:
@@ -213,11 +271,10 @@ def _check_quantity(frame: Frame, target: str) -> None:
     )
 
 
-def _part(frame: Frame, y: np.ndarray, reading: Mapping[str, Any], scale: dict[str, float]) -> Part:
-    x = inputs(frame, reading)
-    if y.dtype.kind == "i":
-        return Part(x, y)
-    return Part(x, clipped(y, scale))
+def _part(
+    frame: Frame, y: np.ndarray, reading: Mapping[str, Any], scales: Sequence[dict[str, float]]
+) -> Part:
+    return Part(inputs(frame, reading), scaled(y, scales) if scales else y)
 
 
 def _same_columns(test: Frame, frame: Frame) -> Frame:
@@ -237,12 +294,13 @@ def _same_columns(test: Frame, frame: Frame) -> Frame:
     return replace(test, columns=columns)
 
 
-def tell_gaps(frame: Frame, target: str, notes: list[str]) -> None:
+def tell_gaps(frame: Frame, target: str | Sequence[str], notes: list[str]) -> None:
     """Tell which columns have missing cells, how many, and what stands there."""
+    targets = names_of(target)
     told = [
         f"{name!r} {sum(about.gaps.values()):,}{_marks(about.gaps)}"
         for name, about in frame.about.items()
-        if about.gaps and name != target
+        if about.gaps and name not in targets
     ]
     if told:
         more = f" and {len(told) - 8} more columns" if len(told) > 8 else ""
@@ -258,7 +316,7 @@ def _marks(gaps: Mapping[str, int]) -> str:
 # ---- the columns ---------------------------------------------------------------------------------
 
 
-def learnt(frame: Frame, target: str, notes: list[str]) -> dict[str, Any]:
+def learnt(frame: Frame, target: str | Sequence[str], notes: list[str]) -> dict[str, Any]:
     """Return the preprocessing of every column, fitted to the training rows, as plain values.
 
     Numbers: the median that replaces a missing one, mean and standard deviation (of the values that
@@ -270,10 +328,10 @@ def learnt(frame: Frame, target: str, notes: list[str]) -> dict[str, Any]:
     Raises:
         DataError: if no column is left, or the numbers of one cannot be told.
     """
-    columns = []
+    columns, targets = [], names_of(target)
     left: dict[str, list[str]] = {"empty": [], "constant": [], "names": []}
     for name, column in frame.columns.items():
-        if name == target:
+        if name in targets:
             continue
         about = frame.about.get(name)
         if about is not None and about.conflict:
@@ -288,8 +346,8 @@ def learnt(frame: Frame, target: str, notes: list[str]) -> dict[str, Any]:
     inputs = sum(width(column) for column in columns)
     if not 0 < inputs <= MOST_FEATURES:
         raise DataError(
-            f"{frame.source!r} gives {inputs:,} inputs besides {target!r}, 1 to {MOST_FEATURES:,} are "
-            "allowed: other columns are needed"
+            f"{frame.source!r} gives {inputs:,} inputs besides {some(list(targets))}, 1 to "
+            f"{MOST_FEATURES:,} are allowed: other columns are needed"
         )
     return {"clip": CLIP, "columns": columns}
 

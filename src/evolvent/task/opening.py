@@ -18,9 +18,11 @@ from .memory import NAME, Given
 from .metrics import check_metric, judged, kind_of_metric
 from .portable.forms import READ
 from .portable.unpacking import CELL_COST, PACKED, PACKINGS
+from .targets import check_targets, kind_of_several, names_of
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression", "multi-label"]
 Texts = list[str | int | float] | str
+Names = list[str] | str
 Words = dict[str, str] | str
 Whole = Annotated[int, Field(ge=0)]
 
@@ -48,7 +50,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **_SPLIT,
         **_JUDGED,
         **_TOKENS,
-        "target": str,
+        "target": Names,
+        "labels_separator": str,
         "text": str,
         "kind": Kind,
         "test": str,
@@ -62,7 +65,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 TEXTS = {"imdb": "movie reviews, good or bad, 25,000 + 25,000 texts"}
 _REVIEWS = ("imdb_train.csv.gz", "imdb_test.csv.gz")
 LARGE = 2**25  # a table whose memory is told before it is read [bytes]
-COLUMNS = ("target", "text", "kind")  # settings with an option of their own
+COLUMNS = ("target", "labels_separator", "text", "kind")  # settings with an option of their own
 
 
 def _form(name: str | Given) -> str:
@@ -102,8 +105,9 @@ def with_columns(
     Args:
         name: of the task, or data in memory.
         settings: of it, as they were set by name.
-        columns: ``target``, ``text``, ``kind``, ``encoding``, and the lists ``missing``,
-            ``categorical``, ``numeric``, ``date``, ``ignore``; None is not said.
+        columns: ``target`` (one or several), ``labels_separator``, ``text``, ``kind``, ``encoding``,
+            and the lists ``missing``, ``categorical``, ``numeric``, ``date``, ``ignore``; None is not
+            said.
 
     Raises:
         SettingError: if the task is not a table of the user, a setting contradicts an option, or
@@ -113,7 +117,8 @@ def with_columns(
         key: _plain(key, value) for key, value in columns.items() if value is not None
     }
     if said and _form(name) != "frame":
-        raise SettingError(f"--{next(iter(said))} is for tables: {_no_table(name)}")
+        option = next(iter(said)).replace("_", "-")
+        raise SettingError(f"--{option} is for tables: {_no_table(name)}")
     if isinstance(name, Given):
         if "encoding" in said:
             raise SettingError(f"encoding is for files of text, this is {name.name}: leave it out")
@@ -126,11 +131,14 @@ def with_columns(
 
 def _plain(option: str, value: str | Sequence[str]) -> str | list[str]:
     """Return the value of an option as a setting: one text, or a list of them."""
+    if option == "target" and not isinstance(value, str):
+        names = [str(each) for each in value]
+        if not names:
+            raise SettingError("--target names no column: give one or more")
+        return names[0] if len(names) == 1 else names
     if option not in LISTS:
         if not isinstance(value, str):
-            raise SettingError(
-                f"--{option} {value!r}: one is learnt at a time, give one name as text"
-            )
+            raise SettingError(f"--{option} {value!r}: there is one, give one name as text")
         return value
     given = [value] if isinstance(value, str) else [str(each) for each in value]
     return list(missing_marks(given)) if option == "missing" else given
@@ -180,11 +188,20 @@ def with_metric(
         raise SettingError(f"--{next(iter(asked))}: {shown!r} has a score of its own: leave it out")
     known: str | None = "classification"
     if form == "frame":
-        known = said.get("kind") or ("classification" if "text" in said else None)
+        known = said.get("kind") or _kind_without_data(said)
     check_metric(asked.get("metric"), asked.get("positive"), known)
-    if known is None:
-        said["kind"] = kind_of_metric(asked["metric"])
+    several = len(names_of(said.get("target", ""))) > 1
+    kind = None if known is not None else kind_of_metric(asked["metric"])
+    if kind is not None and not (several and kind == "classification"):  # labels have such, too
+        said["kind"] = kind
     return said
+
+
+def _kind_without_data(settings: Mapping[str, Any]) -> str | None:
+    """Return the kind of a target where the settings alone tell it."""
+    if "labels_separator" in settings:
+        return "multi-label"
+    return "classification" if "text" in settings else None
 
 
 def kind_of(name: str | Given, settings: Mapping[str, Any]) -> str | None:
@@ -221,7 +238,8 @@ def _of_given(data: Given, said: dict[str, Any]) -> dict[str, Any]:
         return said
     if "target" in said:
         raise SettingError(f"target={said['target']!r} beside y: y is the target, leave target out")
-    found = {"target": data.target} | ({"text": data.text} if data.text else {})
+    target = data.target if isinstance(data.target, str) else list(data.target)
+    found: dict[str, Any] = {"target": target} | ({"text": data.text} if data.text else {})
     return found | said
 
 
@@ -260,11 +278,27 @@ def _opened(name: str | os.PathLike[str] | Given, settings: Mapping[str, Any]) -
 
 def unnamed_kind(name: str | Given, settings: Mapping[str, Any]) -> bool:
     """Whether the kind of a table's target, a class or a quantity, must still be inferred."""
-    return _form(name) == "frame" and not ("kind" in settings or "text" in settings)
+    if _form(name) != "frame" or "kind" in settings or _kind_without_data(settings):
+        return False
+    return len(names_of(settings.get("target", ""))) == 1
 
 
 def frame_with_target(name: str | Given, settings: Mapping[str, Any]) -> tuple[Frame, str]:
-    """Return the table at the path `name`, or in memory, and the name of its target column.
+    """Return the table at the path `name`, or in memory, and the name of its only target column.
+
+    Raises:
+        DataError, SettingError: as `frame_with_targets`; also for several targets.
+    """
+    frame, targets = frame_with_targets(name, settings)
+    if not isinstance(targets, str):
+        raise SettingError(f"targets {', '.join(targets)}: one is looked at, name one")
+    return frame, targets
+
+
+def frame_with_targets(
+    name: str | Given, settings: Mapping[str, Any]
+) -> tuple[Frame, str | list[str]]:
+    """Return the table at the path `name`, or in memory, and the name of its target, or of several.
 
     Raises:
         DataError: if it cannot be read.
@@ -280,7 +314,7 @@ def frame_with_target(name: str | Given, settings: Mapping[str, Any]) -> tuple[F
         raise SettingError(
             f"{frame.source!r} is a table: name the column to predict with {option}, one of {listed}"
         )
-    frame.column(target)
+    check_targets(frame, names_of(target))
     return frame, target
 
 
@@ -317,7 +351,7 @@ def _frame(name: str | Given, settings: Mapping[str, Any]) -> Frame:
     To find out the kind of a target and then to search is to read a table twice: the second reading is
     free.
     """
-    written = [settings[key] for key in ("target", "text") if key in settings]
+    written = [each for key in ("target", "text") for each in names_of(settings.get(key, ()))]
     asked = Asked.of(settings)
     stamp = (*_stamp(name), str(written), repr(asked), *(settings.get(key) for key in _READ))
     same = _KEPT.get("name") is name or (isinstance(name, str) and _KEPT.get("name") == name)
@@ -362,19 +396,26 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
     split = {key: given.pop(key) for key in _SPLIT if key in given}
     share = split.get("validation", 0.1)
     check_settings(split.get("seed", 0), share, split.get("fraction", 1.0), None)
-    frame, target = frame_with_target(name, settings)
+    frame, target = frame_with_targets(name, settings)
+    separator = given.pop("labels_separator", None)
     _KEPT.clear()
     test = given.pop("test", None)
     read = {key: given.pop(key, None) for key in _READ}
     kind, text = given.pop("kind", None), given.pop("text", None)
-    if kind == "regression" and frame.column(target).dtype.kind != "f":
-        frame = _with_numbers(name, frame, target, settings)
+    kind = _checked_kind(kind, frame, target, separator)
+    if kind == "regression":
+        texts = [each for each in names_of(target) if frame.column(each).dtype.kind != "f"]
+        frame = _with_numbers(name, frame, texts, settings) if texts else frame
     other = None if test is None else read_frame(test, **read, like=frame)
     title = name.name if isinstance(name, Given) else name
     tokens = {key: given.pop(key) for key in _TOKENS if key in given}
     if text is not None:
         if kind == "regression":
             raise SettingError("--text and --kind regression: texts are sorted into classes")
+        if kind == "multi-label" or not isinstance(target, str):
+            raise SettingError(
+                "--text with several targets or labels: texts are sorted into classes"
+            )
         if text == target:
             raise SettingError(f"--text {text} and --target {target}: two columns are needed")
         return text_task(title, frame, text=text, target=target, test=other, **split, **tokens)
@@ -384,19 +425,54 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
         raise SettingError(
             f"is {target!r} a class or a quantity? --kind classification or --kind regression"
         )
-    return numbers_task(title, frame, target=target, kind=kind, test=other, **split)
+    return numbers_task(
+        title, frame, target=target, kind=kind, separator=separator, test=other, **split
+    )
+
+
+def _checked_kind(
+    kind: str | None, frame: Frame, target: str | list[str], separator: str | None
+) -> str | None:
+    """Return the kind of the targets, of several also where it is not said; None is not known.
+
+    Raises:
+        SettingError: if kind, number of targets and separator do not fit together.
+    """
+    if separator is not None:
+        if not separator.strip() and separator != "\t":
+            raise SettingError("--labels-separator: give a sign, such as ';'")
+        if not isinstance(target, str):
+            raise SettingError(
+                "--labels-separator is for one --target, a column of lists of labels"
+            )
+        if kind not in (None, "multi-label"):
+            raise SettingError(f"--labels-separator and --kind {kind}: lists are multi-label")
+        return "multi-label"
+    if isinstance(target, str):
+        if kind == "multi-label":
+            raise SettingError(
+                f"--kind multi-label and one --target {target}: name several columns of two values, "
+                "or say what stands between the labels of its cells, as in --labels-separator ';'"
+            )
+        return kind
+    if kind == "classification":
+        raise SettingError(
+            f"--kind classification and targets {', '.join(target)}: several columns of two values are "
+            "--kind multi-label; classes of more values are searched for one by one"
+        )
+    return kind or kind_of_several(frame, target)
 
 
 def _with_numbers(
-    name: str | Given, frame: Frame, target: str, settings: Mapping[str, Any]
+    name: str | Given, frame: Frame, targets: Sequence[str], settings: Mapping[str, Any]
 ) -> Frame:
-    """Return the table with its target read as numbers, if most of its cells are some."""
+    """Return the table with these targets read as numbers, if most of their cells are some."""
     asked = Asked.of(settings)
-    if frame.about[target].conflict or asked.type_of(target) == "category":
+    if any(frame.about[each].conflict or asked.type_of(each) == "category" for each in targets):
         return frame
     try:
-        numeric = replace(asked, numeric=(*asked.numeric, target))
-        return _read(name, settings, numeric, [target])
+        numeric = replace(asked, numeric=(*asked.numeric, *targets))
+        return _read(name, settings, numeric, targets)
     except DataError:
         return frame  # whose target is refused as text
 

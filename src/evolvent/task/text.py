@@ -19,12 +19,13 @@ from ..errors import DataError
 from . import Part, Task
 from .files import some
 from .frames import Frame, with_labels
-from .numbers import measured, with_target
+from .numbers import with_target
 from .portable.columns import CATEGORIES
 from .portable.raw import as_written
 from .portable.tokens import FIRST_WORD, READERS, as_tokens, read_texts, strange_texts
 from .source import Source
 from .splitting import Parts, classes_of, three_parts
+from .targets import measured
 
 LEAST_COUNT = 2  # of a word that has a token of its own [times]
 VOCABULARY = 10_000

@@ -117,6 +117,7 @@ def rows_of(task: Task, seed: int) -> tuple[Rows | None, str]:
     """
     y = {"training": task.train.y, "validation": task.validation.y}
     common: dict[str, Any] = {"outputs": task.outputs, "y": y, "seed": seed}
+    common["labels"] = bool(task.labels)
     parts = {"training": task.train, "validation": task.validation}
     if task.test is not None:
         parts["test"] = task.test

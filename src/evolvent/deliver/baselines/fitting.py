@@ -27,6 +27,7 @@ NAMES = {
     "numbers": ("boosted-trees", "linear", "extra-trees"),
     "text": ("nb-pairs", "tf-idf"),
 }
+OF_SEVERAL = ("linear", "extra-trees")  # learn several quantities at once
 ROWS = "rows.pickle"
 TINY = 1e-15  # a probability of 0 has no logarithm
 FAILURES = (ValueError, ArithmeticError, LookupError, MemoryError, TypeError, RuntimeError)
@@ -38,12 +39,14 @@ class Rows:
 
     Args:
         kind: ``numbers`` or ``text``.
-        outputs: classes; 1 for a quantity. [count]
-        y: part -> classes [N] int64 or quantities [N] float32, of ``training`` and ``validation``.
+        outputs: classes; labels; quantities. [count]
+        y: part -> classes [N] int64, quantities [N] float32, or several or labels [N, outputs], of
+            ``training`` and ``validation``.
         numbers: part -> [N, F] float64, NaN for a gap; of ``test`` too, if there is one.
         categories: part -> [N, C] object, text.
         texts: part -> N texts.
         seed: of whatever is drawn.
+        labels: whether the targets are labels, 0 or 1.
     """
 
     kind: str
@@ -53,6 +56,7 @@ class Rows:
     categories: Mapping[str, np.ndarray] = field(default_factory=dict)
     texts: Mapping[str, list[str]] = field(default_factory=dict)
     seed: int = 0
+    labels: bool = False
 
     @property
     def parts(self) -> list[str]:
@@ -108,18 +112,53 @@ def outputs(rows: Rows, name: str, learnt: list[str], asked: str) -> np.ndarray:
         asked: the part that it answers for.
 
     Returns:
-        Logarithms of probabilities [N, classes], or quantities [N, 1]; float64.
+        Logarithms of probabilities [N, classes], logits of labels [N, labels], or quantities
+        [N, outputs]; float64.
     """
     y = np.concatenate([rows.y[part] for part in learnt])
     stop = rows.at(learnt[-1]).stop
-    fitted = rows.model(name, y).fit(rows.x[:stop], y)
-    asked_for = rows.x[rows.at(asked)]
-    if rows.outputs == 1:
-        return np.asarray(fitted.predict(asked_for), np.float64).reshape(-1, 1)
+    given, asked_for = rows.x[:stop], rows.x[rows.at(asked)]
+    if y.dtype.kind != "i":
+        return _of_columns(rows, name, (given, y.reshape(len(y), -1)), asked_for)
+    fitted = rows.model(name, y).fit(given, y)
     told = np.asarray(fitted.predict_proba(asked_for), np.float64)
     found = np.full((len(told), rows.outputs), TINY)
     found[:, getattr(fitted, "classes_", np.arange(rows.outputs))] = np.maximum(told, TINY)
     return np.asarray(np.log(found))
+
+
+def _of_columns(
+    rows: Rows, name: str, learnt: tuple[Any, np.ndarray], asked_for: Any
+) -> np.ndarray:
+    """Return the quantities or the logits of labels [N, outputs], of a model for each.
+
+    Of several quantities one model learns all, where it can.
+
+    Args:
+        rows: of all parts.
+        name: of the baseline.
+        learnt: rows, and their targets [N, outputs].
+        asked_for: rows.
+    """
+    x, y = learnt
+    if not rows.labels and name in OF_SEVERAL:
+        whole = rows.model(name, y[:, 0]).fit(x, y)
+        return np.asarray(whole.predict(asked_for), np.float64).reshape(-1, y.shape[1])
+    columns = []
+    for column in y.T:
+        if not rows.labels:
+            told = rows.model(name, column).fit(x, column).predict(asked_for)
+            columns.append(np.asarray(told, np.float64))
+            continue
+        has = column.astype(np.int64)
+        if has.min() == has.max():  # nobody has the label, or everybody
+            chance = np.full(asked_for.shape[0], float(has[0]))
+        else:
+            fitted = rows.model(name, has).fit(x, has)
+            chance = np.asarray(fitted.predict_proba(asked_for), np.float64)[:, 1]
+        within = np.clip(chance, TINY, 1 - TINY)
+        columns.append(np.log(within / (1 - within)))
+    return np.stack(columns, axis=1)
 
 
 def fit_all(folder: Path) -> None:
