@@ -14,6 +14,7 @@ from . import averaged, baselines
 from .baselines import of_a_share
 from .falling import fall_of
 from .gain import gain_of
+from .several import by_target
 from .table import said, table, what_is_counted
 from .values import Card
 
@@ -250,9 +251,11 @@ def _earlier(card: Card) -> str:
 
 
 def _errors(card: Card) -> str:
-    """Return the errors of a predicted quantity, in its unit."""
+    """Return the errors of a predicted quantity, in its unit; of several targets those of each."""
     told = card.test_metrics or {}
     text = _uncertainty(card, told)
+    if several := by_target(told):
+        return f"{text} {several}"
     if "rmse" not in told:
         return text
     what = "winner" if card.delivery == "winner" else "network"
