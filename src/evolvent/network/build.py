@@ -60,7 +60,7 @@ class Data(Protocol):
 
 
 def link_of(data: Data) -> str:
-    """Return what turns the outputs of a network into answers, one of `task.LINKS`' values."""
+    """Return the link of outputs to answers, one of `task.LINKS`' values."""
     return getattr(data, "link", "") or ("identity" if data.outputs == 1 else "softmax")
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +13,7 @@ from .network import sigmoid, softmax
 THRESHOLD = 0.5  # of the probability of a label, from which it is told
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """The answer for one example.
 
     Args:
@@ -26,7 +24,7 @@ class Answer:
 
     cells: list[str]
     values: dict[str, Any]
-    chances: dict[str, float] = field(default_factory=dict)
+    chances: dict[str, float]
 
 
 def header(reading: dict[str, Any]) -> list[str]:
@@ -79,7 +77,7 @@ def of_quantities(y: np.ndarray, reading: dict[str, Any]) -> Iterator[Answer]:
     places = [figures(mean, unit) for mean, unit in zip(means, units, strict=True)]
     for row in y * units + means:
         cells = [f"{value:.{place}g}" for value, place in zip(row, places, strict=True)]
-        yield Answer(cells, dict(zip(names, map(float, cells), strict=True)))
+        yield Answer(cells, dict(zip(names, map(float, cells), strict=True)), {})
 
 
 def figures(mean: float, unit: float) -> int:
