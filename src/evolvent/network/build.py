@@ -62,6 +62,11 @@ class Data(Protocol):
         """Outputs per input. [count]"""
 
 
+def link_of(data: Data) -> str:
+    """Return the link of outputs to answers, one of `task.LINKS`' values."""
+    return getattr(data, "link", "") or ("identity" if data.outputs == 1 else "softmax")
+
+
 @dataclass(frozen=True)
 class Size:
     """Size of a network: cells, width, stages. A family ignores the settings that it has no use for.
@@ -339,6 +344,8 @@ def function(op: str, inputs: Sequence[Tensor]) -> Tensor:
             return torch.stack(list(inputs)).mean(0)
         case "mean_of_softmax":  # logits whose softmax is the mean of theirs
             return torch.stack(list(inputs)).log_softmax(2).logsumexp(0)
+        case "mean_of_sigmoid":  # logits whose sigmoid is the mean of theirs
+            return torch.stack(list(inputs)).sigmoid().mean(0).logit(1e-6)
         case "mean_of_views":
             y, x = inputs
             return y.reshape(-1, x.shape[0], y.shape[1]).mean(0)

@@ -16,7 +16,7 @@ Value = int | float | str | bool
 #: of `operations.py`, or a block of the same plan.
 FUNCTIONS = (
     *("add", "concat", "zeros", "flatten", "pool", "pool_max"),
-    *("mean", "mean_of_softmax", "mean_of_views"),
+    *("mean", "mean_of_softmax", "mean_of_sigmoid", "mean_of_views"),
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...space.tabular import Tabular
 from ...types import Arch
-from ..build import Data, Size
+from ..build import Data, Size, link_of
 from ..plan import Block, Call, Plan, call
 
 SCALES = {"standard": "StandardScale", "robust": "RobustScale", "quantile": "QuantileScale"}
@@ -34,6 +34,9 @@ def plan(space: Tabular, arch: Arch, data: Data, size: Size) -> Plan:
         c_in = genes["width"]
     if members > 1:
         args = {"members": members, "features": c_in, "outputs": data.outputs}
+        link = link_of(data)
+        if data.outputs > 1 and link != "softmax":
+            args["link"] = link
         calls.append(call("logits", "MemberHeads", last, **args))
     else:
         args = {"in_features": c_in, "out_features": data.outputs}
