@@ -62,11 +62,6 @@ class Data(Protocol):
         """Outputs per input. [count]"""
 
 
-def link_of(data: Data) -> str:
-    """Return the link of outputs to answers, one of `task.LINKS`' values."""
-    return getattr(data, "link", "") or ("identity" if data.outputs == 1 else "softmax")
-
-
 @dataclass(frozen=True)
 class Size:
     """Size of a network: cells, width, stages. A family ignores the settings that it has no use for.

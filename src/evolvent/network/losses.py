@@ -251,7 +251,7 @@ class BinaryCrossEntropy:
     occur in the part or are told, ``subset-accuracy`` the share of the rows with every label right.
     """
 
-    additive: tuple[str, ...] = ("f1", "subset-accuracy")
+    additive: tuple[str, ...] = ()  # all outputs are kept, which the standard error needs
 
     def mean(
         self,
@@ -289,7 +289,7 @@ class BinaryCrossEntropy:
         *of_labels, right = sums
         both, told, true, loss = np.reshape(of_labels, (4, -1))
         occurs = told + true > 0
-        each = 2 * both / np.maximum(told + true, 1)
+        each = 2 * both / np.where(occurs, told + true, 1)
         found = {
             "f1": float(each[occurs].mean()) if occurs.any() else 1.0,  # nothing to tell, none told
             "subset-accuracy": right / count,

@@ -257,6 +257,16 @@ def windowed(calls: list[Call], data: Any, vocabulary: int) -> str:
     return "window"
 
 
+def link_of_several(data: Any) -> str:
+    """Return what turns the outputs for several targets into answers, as `Facts.link`; mostly ``""``.
+
+    Args:
+        data: the shapes of inputs and outputs: a task, its facts, or ``input_shape`` and ``outputs``.
+    """
+    link = getattr(data, "link", "")
+    return link if data.outputs > 1 and link != "softmax" else ""
+
+
 def call(out: str, op: str, *inputs: str, **args: Value) -> Call:
     """Return a `Call`, written in one line."""
     return Call(out, op, inputs, tuple(args.items()))

@@ -70,7 +70,8 @@ def _added(reading: dict[str, Any], interval: float | None) -> tuple[float, ...]
         return (0.0,)
     if reading["task"] != "regression":
         what = "labels" if "labels" in reading else "classes"
-        raise Odd(f"--interval is for quantities, {reading['target']!r} has {what}: leave it out")
+        shown = ", ".join(map(repr, header(reading)))
+        raise Odd(f"--interval is for quantities, {shown} has {what}: leave it out")
     if not isinstance(reading["target"], str):
         raise Odd("--interval is for one quantity, this network has several: leave it out")
     if reading.get("interval") is None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ...space.tabular import Tabular
 from ...types import Arch
-from ..build import Data, Size, link_of
-from ..plan import Block, Call, Plan, call
+from ..build import Data, Size
+from ..plan import Block, Call, Plan, call, link_of_several
 
 SCALES = {"standard": "StandardScale", "robust": "RobustScale", "quantile": "QuantileScale"}
 
@@ -33,10 +33,8 @@ def plan(space: Tabular, arch: Arch, data: Data, size: Size) -> Plan:
         last = _layer(calls, genes, layer, last, c_in)
         c_in = genes["width"]
     if members > 1:
-        args = {"members": members, "features": c_in, "outputs": data.outputs}
-        link = link_of(data)
-        if data.outputs > 1 and link != "softmax":
-            args["link"] = link
+        args: dict[str, Any] = {"members": members, "features": c_in, "outputs": data.outputs}
+        args |= {"link": link} if (link := link_of_several(data)) else {}
         calls.append(call("logits", "MemberHeads", last, **args))
     else:
         args = {"in_features": c_in, "out_features": data.outputs}
