@@ -159,8 +159,9 @@ def test_scikit_learn_predicts_several():
 
 def test_scikit_learn_takes_weights_and_rows_to_validate_on_of_several():
     y = (X[:, :2] > 0).astype(int)
-    own = {"validation": (X[60:], y[60:])}
-    model = EvolventClassifier(**FAST, **own).fit(X[:60], y[:60], np.arange(1.0, 61.0))
+    model = EvolventClassifier(**FAST, validation=(X[60:], y[60:])).fit(
+        X[:60], y[:60], np.arange(1.0, 61.0)
+    )
     assert model.predict(X).shape == (80, 2)
     with pytest.raises(ValueError, match="other values than 0 and 1"):
         EvolventClassifier(**FAST, validation=(X[60:], y[60:] + 1)).fit(X[:60], y[:60])

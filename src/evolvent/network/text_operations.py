@@ -291,8 +291,9 @@ class TextBag(nn.Module):
     ) -> None:
         super().__init__()
         self.first_token, self.length = start, length
-        how = {"thinning": thinning, "bayes": True, "first": first, "link": link}
-        self.bag = HashedBag(outputs, orders, bits, **how)
+        self.bag = HashedBag(
+            outputs, orders, bits, thinning=thinning, bayes=True, first=first, link=link
+        )
 
     def forward(self, x: Tensor, logits: Tensor) -> Tensor:
         """Inputs [B, F] and logits [B, outputs] or [B, members, outputs] -> those of `logits`."""

@@ -33,7 +33,7 @@ def plan(space: Tabular, arch: Arch, data: Data, size: Size) -> Plan:
         last = _layer(calls, genes, layer, last, c_in)
         c_in = genes["width"]
     if members > 1:
-        args: dict[str, Any] = {"members": members, "features": c_in, "outputs": data.outputs}
+        args = {"members": members, "features": c_in, "outputs": data.outputs}
         args |= {"link": link} if (link := link_of_several(data)) else {}
         calls.append(call("logits", "MemberHeads", last, **args))
     else:
