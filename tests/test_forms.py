@@ -257,7 +257,11 @@ def said(stderr):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("data.csv", "--target", "kind", "--target", "size"), "--target is given 2 times"),
+        (("data.csv", "--text", "kind", "--text", "size"), "--text is given 2 times"),
+        (
+            ("data.csv", "--target", "kind", "--target", "size"),
+            "several targets are all quantities",
+        ),
         (("data.sav", "--target", "kind"), "data.sav' is none; .csv, .tsv"),
         (("data.sav",), "is not of a kind that is read"),
         (("digits", "--target", "kind"), "'digits' is none: leave it out"),

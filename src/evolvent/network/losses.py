@@ -245,7 +245,7 @@ class NextToken:
 
 
 class BinaryCrossEntropy:
-    """Labels of which a row has none, one or several.
+    """Labels: of each a row has it or not, whatever the others are.
 
     A label is told where its probability is above `THRESHOLD`. ``f1`` is the mean over the labels that
     occur in the part or are told, ``subset-accuracy`` the share of the rows with every label right.

@@ -258,7 +258,7 @@ def windowed(calls: list[Call], data: Any, vocabulary: int) -> str:
 
 
 def link_of_several(data: Any) -> str:
-    """Return what turns the outputs for several targets into answers, as `Facts.link`; mostly ``""``.
+    """Return the link of the outputs for several targets, as `Facts.link`; mostly ``""``.
 
     Args:
         data: the shapes of inputs and outputs: a task, its facts, or ``input_shape`` and ``outputs``.
