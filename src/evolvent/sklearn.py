@@ -598,7 +598,8 @@ class EvolventRegressor(RegressorMixin, _Evolvent):  # type: ignore[misc]
         return tags
 
     def _targets(self, y: Any) -> np.ndarray:
-        if np.ndim(y) != 2 or np.shape(y)[1] == 1:
+        shape = np.asarray(y).shape
+        if len(shape) != 2 or shape[1] == 1:
             y = column_or_1d(y, warn=True)
         numbers: np.ndarray = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         for each in np.atleast_2d(numbers.T):

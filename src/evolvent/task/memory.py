@@ -226,7 +226,7 @@ def target_names(y: Any, target: np.ndarray) -> list[str]:
     """Return the name of a target [N], or of several [N, outputs]: those of a data frame, or made."""
     if target.ndim == 1:
         return [str(getattr(y, "name", None) or "target")]
-    columns = getattr(y, "columns", None)
+    columns = getattr(y, "column_names", getattr(y, "columns", None))  # of pyarrow, or of others
     if columns is not None:
         return [str(each) for each in columns]
     return [f"target{place}" for place in range(target.shape[1])]
