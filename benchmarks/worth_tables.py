@@ -119,8 +119,8 @@ def searched(
 def fitted(row: str, train: Frame, test: Frame, kind: str) -> dict[str, Any]:
     """Return the outcome of a model of scikit-learn with its defaults."""
     reading = learnt(train, TARGET, [])
-    y, y_test, _ = target_of(train, test, TARGET, kind, [])
-    assert y_test is not None
+    y, others, _ = target_of(train, {"test": test}, TARGET, kind, [])
+    y_test = others["test"]
     mean, unit = (y.mean(), y.std()) if kind == "regression" else (0, 1)
     model = SKLEARN[row][kind == "regression"](random_state=0)
     with warnings.catch_warnings():
@@ -177,7 +177,7 @@ def sweep(given: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
         frame = with_target(read_frame(file), TARGET, [])
         known = next((each["kind"] for each in rows if each["set"] == name), None)
         kind = known or identify_column(frame, TARGET).kind
-        y, _, _ = target_of(frame, None, TARGET, kind, [])
+        y, _, _ = target_of(frame, {}, TARGET, kind, [])
         for at, fold in enumerate(folds(y, kind, given.folds, given.repeats)):
             if given.first and at >= given.first:
                 break

@@ -37,7 +37,7 @@ from .errors import DataError, RunError, SettingError
 from .execute import Executor, cores, warm
 from .execute.inline import Inline
 from .files import check_new_folder, replace_folder, restore_folder
-from .identification import Identified, settings_with_kind
+from .identification import Identified, mirroring, settings_with_kind
 from .report import files as report
 from .run import Run
 from .task import data_of
@@ -436,16 +436,25 @@ class _Session:
             self.events.say(line)
         if before is not None:
             return _judged_alike(open_task(data, before.task_settings), before)
+        seconds = parse_budget(self.request.budget).seconds
         said, self.identified = settings_with_kind(
             data,
             said,
-            seconds=parse_budget(self.request.budget).seconds,
+            seconds=seconds,
             seed=self.request.seed,
             say=self.events.say,
             phase=self.events.phase,
         )
         self.events.phase(f"reading {self.request.task}")
-        return open_task(data, said)
+        task, found = mirroring.settled(
+            open_task(data, said),
+            seconds=seconds,
+            seed=self.request.seed,
+            say=self.events.say,
+            phase=self.events.phase,
+        )
+        self.reading |= found
+        return task
 
     def _first_setup(self, task: AnyTask) -> Setup:
         """Return the setup of a new run, refusing what could not be built."""

@@ -29,7 +29,7 @@ from ..execute.inline import Inline
 from ..execute.processes import LocalSlots
 from ..execute.waiting import as_done
 from ..files import write_atomically
-from ..identification import settings_with_kind
+from ..identification import mirroring, settings_with_kind
 from ..task import AnyTask
 from ..task.opening import kind_of, open_task, settings_of, with_columns, with_split
 from . import statistics
@@ -106,7 +106,7 @@ def compare(
     known = validated("task", said, settings_of(task))
     known = reading_of(request, kind_of(task, known)) | known
     read, _ = settings_with_kind(task, known, seconds=None, seed=0, say=say)
-    opened = open_task(task, read)
+    opened, _ = mirroring.settled(open_task(task, read), seconds=None, seed=0, say=say)
     count = cores() if workers is None else workers
     setups: dict[str, Setup] = {}
     for name in names:

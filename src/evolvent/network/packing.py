@@ -274,11 +274,13 @@ class Packed:
         epochs: that each member was trained, in their order. [epochs]
         finite: whether the weights of each are finite numbers.
         seconds: of the whole pack. [s]
+        cut: whether a deadline ended it.
     """
 
     epochs: tuple[float, ...]
     finite: tuple[bool, ...]
     seconds: float
+    cut: bool = False
 
 
 def train_pack(
@@ -288,6 +290,7 @@ def train_pack(
     epochs: float,
     looks: Sequence[float] = (),
     losers: Callable[[Sequence[int]], Sequence[int]] = lambda places: (),
+    deadline: float | None = None,
 ) -> Packed:
     """Train networks of one shape at once, in place.
 
@@ -298,6 +301,7 @@ def train_pack(
         looks: shares of the training after which `losers` is asked. [0..1]
         losers: is given the places of the members that are still trained, whose networks have the
             weights of this moment; returns those that stop now and keep these weights.
+        deadline: `time.monotonic()` at which all stop. [s]
     """
     start = time.monotonic()
     packing = Packing(members, data, epochs=epochs)
@@ -309,7 +313,11 @@ def train_pack(
             trained[place_] = packing.done / packing.orders.per_pass
             finite[place_] = good
 
+    cut = False
     while packing.done < packing.steps and going:
+        if deadline is not None and time.monotonic() > deadline:
+            cut = True
+            break
         packing.step()
         if asked and packing.done >= asked[0] * packing.steps and packing.done < packing.steps:
             asked.pop(0)
@@ -324,4 +332,4 @@ def train_pack(
     if going:
         packing.unpack()
         note()
-    return Packed(tuple(trained), tuple(finite), time.monotonic() - start)
+    return Packed(tuple(trained), tuple(finite), time.monotonic() - start, cut)

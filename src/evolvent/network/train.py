@@ -71,6 +71,8 @@ class Hyperparameters:
             the result, later steps count more; 0 is off. [0..1]
         longest: the longest training that is worth it, however much longer one is asked for; small
             data are trained for `LEAST_STEPS` steps all the same; 0 has no limit. [epochs]
+        most_epochs: the same without that: small data that are soon known by heart are trained no
+            longer either; 0 has no limit. [epochs]
         bias_rate: factor of the learning rate of biases and norms. [> 0]
         precision: ``float32``, ``bfloat16`` for autocast, or ``auto``: the faster one, which a run
             measures before its first training (`faster_precision`).
@@ -97,6 +99,7 @@ class Hyperparameters:
     mixup: float = 0.0
     average: float = 0.0
     longest: float = 0.0
+    most_epochs: float = 0.0
     bias_rate: float = 1.0
     precision: str = "float32"
 
@@ -127,6 +130,7 @@ class Hyperparameters:
             ("mixup", 0 <= self.mixup < math.inf, "at least 0; 0 is off"),
             ("average", 0 <= self.average <= 1, "in [0, 1]; 0 is off"),
             ("longest", 0 <= self.longest < math.inf, "at least 0; 0 has no limit"),
+            ("most_epochs", 0 <= self.most_epochs < math.inf, "at least 0; 0 has no limit"),
             ("bias_rate", 0 < self.bias_rate < math.inf, "above 0"),
         ):
             if not allowed:
@@ -134,9 +138,14 @@ class Hyperparameters:
 
 
 def worth_it(hyper: Hyperparameters, epochs: float, examples: int) -> float:
-    """Return the part of a training of so many examples that is worth it, by `longest`. [epochs]"""
-    steps = max(1, examples // min(hyper.batch, examples))
-    return min(epochs, max(hyper.longest, LEAST_STEPS / steps)) if hyper.longest else epochs
+    """Return the part of a training of so many examples that is worth it. [epochs]
+
+    That is up to `longest`, in which small data have `LEAST_STEPS` all the same, and `most_epochs`.
+    """
+    if hyper.longest:
+        steps = max(1, examples // min(hyper.batch, examples))
+        epochs = min(epochs, max(hyper.longest, LEAST_STEPS / steps))
+    return min(epochs, hyper.most_epochs) if hyper.most_epochs else epochs
 
 
 def check_targets(hyper: Hyperparameters, task: Task) -> None:

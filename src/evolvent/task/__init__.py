@@ -241,6 +241,7 @@ class Task:
         quantities: the names of several quantities, in the order of the outputs; empty for one.
         seed: of the split.
         note: what a user should know about how the data were read, one line each.
+        guessed: settings of the reader that nobody said, and that the data may contradict: ``flip``.
         reading: how a raw example becomes an input of the network, as plain JSON: it travels with the
             exported network, whose ``predict.py`` reads files of the original kind by it.
         source: the rows as the user's table has them, if it is made of one; see `source.Source`.
@@ -272,6 +273,7 @@ class Task:
     quantities: tuple[str, ...] = ()
     seed: int = 0
     note: tuple[str, ...] = ()
+    guessed: tuple[str, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
     source: Origin | None = field(default=None, repr=False, compare=False)
     division: Division = field(default=INDEPENDENT, repr=False, compare=False)

@@ -54,6 +54,10 @@ class Images:
     reading: Mapping[str, Any] = field(default_factory=dict)
 
 
+#: what the user is told where nobody said whether a mirrored image keeps its label
+MIRRORED = "colour images are mirrored at random: --set task.flip=false if that changes a label"
+
+
 def image_task(
     name: str,
     x: Any,
@@ -137,6 +141,7 @@ def image_task(
         std=std,
         scale=scale,
         augment=_augmentation(min(height, width), channels, flip, notes),
+        guessed=("flip",) if flip is None and channels >= 3 else (),
         seed=int(seed),
         note=tuple(notes),
         reading={
@@ -385,7 +390,7 @@ def _augmentation(edge: int, channels: int, flip: bool | None, notes: list[str])
     if flip is None:
         flip = channels >= 3
         notes.append(
-            "colour images are mirrored at random: --set task.flip=false if that changes a label"
+            MIRRORED
             if flip
             else "grey images are not mirrored (a mirrored digit is another symbol): "
             "--set task.flip=true if a mirrored image keeps its label"
