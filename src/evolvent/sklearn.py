@@ -527,7 +527,8 @@ class EvolventClassifier(ClassifierMixin, _Evolvent):  # type: ignore[misc]
         return tags
 
     def _targets(self, y: Any) -> np.ndarray:
-        if type_of_target(y, input_name="y") == "multilabel-indicator":
+        wide = len(np.asarray(y).shape) == 2
+        if wide and type_of_target(y, input_name="y") == "multilabel-indicator":
             shown = check_array(y, accept_sparse=False, input_name="y")
             self.classes_ = np.arange(shown.shape[1])
             return np.asarray(shown > 0, np.float32)
