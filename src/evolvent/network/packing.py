@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .data import Resident
-from .losses import class_weights
+from .losses import LOSSES, class_weights
 from .packed import Member, Pack
 from .strata import balanced
 from .train import Hyperparameters, check_targets, rate
@@ -171,10 +171,10 @@ class Packing:
         x, y = self.data.batch(places)
         shape = (index.shape[0], index.shape[1])
         outputs = self.pack.forward(x.view(*shape, -1))
-        rows = None
+        rows, y = None, y.view(*shape, *y.shape[1:])
         if self.data.weight is not None:
             rows = self.data.weight[places].view(shape).float() / self.means.unsqueeze(1)
-        torch.autograd.backward(self._losses(outputs, y.view(shape), rows).sum())
+        torch.autograd.backward(self._losses(outputs, y, rows).sum())
         self.rates.step(rate(self.hyper, (self.done + 0.5) / self.steps))
         self.done += 1
         if self.done > self.steps * (1 - self.hyper.average):
@@ -189,10 +189,11 @@ class Packing:
             rows: weight of every row [members, B]; None is 1.
         """
         if outputs.ndim == 4:  # the members of a member, each held against the target
-            y = y.unsqueeze(2).expand(outputs.shape[:3])
+            y = y.unsqueeze(2).expand(*outputs.shape[:3], *y.shape[2:])
             rows = None if rows is None else rows.unsqueeze(2).expand(outputs.shape[:3])
-        if self.data.task.loss == "mse":
-            return _mean((outputs.squeeze(-1) - y).square(), rows)
+        if y.is_floating_point():
+            each = LOSSES[self.data.task.loss].each(outputs, y.reshape(outputs.shape))
+            return _mean(each.mean(-1), rows)
         logs = outputs.log_softmax(-1)
         right = -logs.gather(-1, y.unsqueeze(-1)).squeeze(-1)
         if self.classes is None:

@@ -24,7 +24,7 @@ from ..task import Task
 from ..types import State
 from .data import Resident
 from .lazy import WithLazyRows, lazy_tables
-from .losses import ADDITIVE, LOSSES, class_weights, judgement
+from .losses import LOSSES, class_weights, judgement
 from .muon import Muon, inner
 
 PACED = 0.02  # of the time that a training has: how often its schedule is held against the clock
@@ -159,7 +159,8 @@ def check_targets(hyper: Hyperparameters, task: Task) -> None:
         ("stratified=true", hyper.stratified),
     ):
         if given and not task.classes:
-            raise SettingError(f"{said} is for classes: the target is a quantity")
+            what = "a row may have several labels" if task.labels else "the target is a quantity"
+            raise SettingError(f"{said} is for classes: {what}")
 
 
 @dataclass
@@ -509,10 +510,9 @@ class Trainer:
 
     def _smoothed(self, logits: Tensor, y: Tensor, rows: Tensor | None) -> Tensor:
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-        if (
-            logits.ndim == 3 and y.ndim == 1
-        ):  # [B, members, outputs], each of which is held against the target
-            y = y.repeat_interleave(logits.shape[1])
+        # [B, members, outputs], each of which is held against the target; not [B, tokens, outputs]
+        if logits.ndim == 3 and (y.ndim == 1 or y.is_floating_point()):
+            y = y.repeat_interleave(logits.shape[1], 0)
             rows = None if rows is None else rows.repeat_interleave(logits.shape[1])
             logits = logits.flatten(0, 1)
         return self.loss(logits, y, self.hyper.label_smoothing, rows=rows)
@@ -669,7 +669,7 @@ def metrics_of(
         kept: outputs, targets and weights.
         uncertain: as of `evaluate`.
     """
-    told = LOSSES[task.loss].metrics(sums, count, task.unit)
+    told = LOSSES[task.loss].metrics(sums, count, task.unit, task.targets)
     if kept:
         told |= judgement(task, *zip(*kept, strict=True), uncertain=uncertain)
     return told
@@ -689,7 +689,7 @@ def seen_of(net: nn.Module, data: Resident, *, batch: int = 250) -> tuple[list[f
     batch = max(1, batch // views)
     place(net, data.device)
     measure = LOSSES[data.task.loss]
-    whole = data.task.metric not in ADDITIVE or data.weight is not None
+    whole = data.task.metric not in measure.additive or data.weight is not None
     sums = torch.zeros((), device=data.device)
     kept: list[Kept] = []
     with torch.inference_mode(), carrying(net):
