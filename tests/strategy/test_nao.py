@@ -117,7 +117,8 @@ def test_a_beam_holds_the_most_likely_sequences_in_their_order(learned):
     rows = [vocabulary.tokens(space.encode(space.sample(rng))) for _ in range(20)]
     model = Model(vocabulary.size, vocabulary.length, width=8, members=2)
     codes = model.encode(model.pack(rows[:3]))
-    every, begun = set(), [()]
+    every: set[tuple[int, ...]] = set()
+    begun: list[tuple[int, ...]] = [()]
     while begun:
         if (decision := space.decision(word := begun.pop())) is None:
             every.add(word)
