@@ -216,7 +216,7 @@ RECIPES = {
         {
             "space": {"optimizers": ("adamw",)},  # others are not trained in packs
             # how long a network learns is a gene: shorter rungs would favour short trainings
-            "strategy": {"known": True, "starts": 7},
+            "strategy": {"known": True, "starts": 8},
             "estimator": {"equal": "seconds", "aim": 8},
             "train": {"finalists": 3, "ensemble": True},
         },
