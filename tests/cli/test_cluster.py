@@ -44,6 +44,12 @@ def test_no_process_and_workers_elsewhere_exclude_each_other(tmp_path):
         ev.search("digits", workers=0, where=Serve("9000"), out=tmp_path / "run")
 
 
+def said_by(process):
+    """The next line of its progress, empty at its end."""
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
 def log(folder):
     store = Store(folder / "run.db")
     try:
@@ -61,7 +67,7 @@ def test_a_served_search_that_is_killed_goes_on_with_the_workers_that_wait_for_i
         started("http://127.0.0.1:8791", "--cache", str(tmp_path / "cache")) for _ in range(2)
     ]
     try:
-        while "#2 " not in (line := coordinator.stderr.readline()):
+        while "#2 " not in (line := said_by(coordinator)):
             assert line, "it ended too early"
         coordinator.send_signal(signal.SIGKILL)
         coordinator.communicate(timeout=PATIENCE)
@@ -92,7 +98,7 @@ def test_control_c_ends_a_served_search_and_its_workers_with_a_word(tmp_path):
     coordinator = start(*words)
     worker = started("http://127.0.0.1:8792", "--cache", str(tmp_path / "cache"))
     try:
-        while "#1 " not in (line := coordinator.stderr.readline()):
+        while "#1 " not in (line := said_by(coordinator)):
             assert line, "it ended too early"
         coordinator.send_signal(signal.SIGINT)
         began = time.monotonic()

@@ -3,8 +3,10 @@
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from collections import Counter
+from typing import Any
 
 import psutil
 import pytest
@@ -25,7 +27,8 @@ SHORT = 10.0  # [s] after which a test waits for a worker to be lost
 
 def serve(toy, folder, **more):
     spec = Spec(toy, WIDTHS, PACED, estimator_settings={"folder": str(folder)})
-    return Served(spec, **{"port": 0, "token": TOKEN, "lease": LEASE} | more)
+    settings: dict[str, Any] = {"port": 0, "token": TOKEN, "lease": LEASE} | more
+    return Served(spec, **settings)
 
 
 def until(condition):
@@ -63,7 +66,7 @@ def gone(pid):
 @pytest.fixture
 def crew():
     """Workers that a test starts; none outlives it."""
-    workers = []
+    workers: list[subprocess.Popen[str]] = []
     yield workers
     for each in workers:
         with contextlib.suppress(ProcessLookupError):

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from evolvent.network.build import Size
 from evolvent.network.train import Hyperparameters
 from evolvent.types import Candidate, Result
 
-ASKED = [(Candidate(7, (5,)), {})]
+ASKED: list[tuple[Candidate, dict[int, Any]]] = [(Candidate(7, (5,)), {})]
 
 
 @contextmanager
@@ -154,7 +155,7 @@ def test_a_failure_is_told_as_what_it_is(served, client):
         result(status="good"),
         result(seconds="long"),
         Outcome({}, {}),
-        [Evaluation(Result(Candidate(7), 0.5), {"w": 3})],
+        [Evaluation(Result(Candidate(7), 0.5), cast(Any, {"w": 3}))],
     ],
 )
 def test_an_answer_that_is_none_is_refused_and_the_call_issued_again(served, client, wrong):
@@ -314,9 +315,11 @@ def test_the_token_of_a_run_is_kept_for_its_owner(tmp_path, toy):
         Serve("127.0.0.1:0").executor(Spec(toy, "plain", "full"), folder=tmp_path, say=print)
         for _ in range(2)
     ]
+    tokens = set()
     for each in made:
         each.shutdown()
-    tokens = {each.command.rsplit(" ", 1)[1] for each in made}
+        assert isinstance(each, Served)
+        tokens.add(each.command.rsplit(" ", 1)[1])
     assert len(tokens) == 1
     assert (tmp_path / "serve.token").stat().st_mode & 0o777 == 0o600
 
