@@ -88,6 +88,9 @@ def plain_width(task: Task, size: Size, like: Cost) -> int:
         return params_of(plan(space, (width,), task, size))
 
     low, high = space.smallest, space.largest
+    # a cell of many nodes has the parameters of a far wider LSTM, which takes no longer
+    while task.successive and parameters(high) < like.params:
+        high *= 2
     while low < high:  # the smallest width with at least as many parameters
         middle = (low + high) // 2
         low, high = (low, middle) if parameters(middle) >= like.params else (middle + 1, high)

@@ -66,9 +66,31 @@ class FastCell(RecurrentCell):
         drive = torch.matmul(x, self.input)
         how = (self.readers, tuple(self.ends))
         mask = self.mask(state) if self.training and self.drop else None
-        apply: Any = _Segment.apply
-        outputs: Tensor = apply(drive, state, self.hidden, self.inner, mask, how)
+        outputs = segment(drive, state, self.hidden, self.inner, mask, how)
         return outputs, outputs[-1]
+
+
+def segment(
+    drive: Tensor,
+    state: Tensor,
+    hidden: Tensor,
+    inner: Tensor,
+    mask: Tensor | None,
+    how: tuple[tuple[Readers, ...], tuple[int, ...]],
+) -> Tensor:
+    """Return the states [T, B, W] of all steps of a cell.
+
+    Args:
+        drive: the input's share of node 0 [T, B, 2 W].
+        state: before the first step [B, W].
+        hidden: the state's weights [W, 2 W].
+        inner: weights of the other nodes [nodes, W, 2 W].
+        mask: factors of what nodes see [B, W]; None is 1.
+        how: the readers, and the nodes whose mean is the new state.
+    """
+    apply: Any = _Segment.apply
+    outputs: Tensor = apply(drive, state, hidden, inner, mask, how)
+    return outputs
 
 
 def _joined(inner: Tensor, nodes: Sequence[int]) -> Tensor:
@@ -84,17 +106,18 @@ def _apart(joined: Tensor, count: int) -> Tensor:
     return joined.reshape(width, 2, count, width).permute(2, 0, 1, 3).reshape(count, width, -1)
 
 
-def _activate(name: str, value: Tensor) -> None:
-    """Put the activation of `value` in its place."""
+def activate(name: str, value: Tensor) -> Tensor:
+    """Put the activation of `value` in its place, and return it."""
     if name == "tanh":
         value.tanh_()
     elif name == "sigmoid":
         value.sigmoid_()
     elif name == "relu":
         value.relu_()
+    return value
 
 
-def _times_slope(name: str, value: Tensor, slope: Tensor) -> Tensor:
+def times_slope(name: str, value: Tensor, slope: Tensor) -> Tensor:
     """Return `slope` times the derivative of an activation, from the value that it took."""
     if name == "tanh":
         return torch.addcmul(slope, slope * value, value, value=-1)
@@ -125,17 +148,17 @@ class _Segment(torch.autograd.Function):
         gates = [drive.new_empty(steps, batch, len(r.nodes) * double) for r in readers]
         joined = [_joined(inner, r.nodes) for r in readers]
         outputs = drive.new_empty(steps, batch, width)
-        last = _places(ends, drive)
+        last = places(ends, drive)
         for t in range(steps):
             here = states[t]
             here[-1].copy_(state)
             given = state if mask is None else state * mask
             pre = torch.addmm(drive[t], given, hidden, out=first[t])
-            _highway(pre, state, (("tanh", 0, 1),), here[:1])
+            highway(pre, state, (("tanh", 0, 1),), here[:1])
             for r, weight, kept in zip(readers, joined, gates, strict=True):
                 below = here[r.source]
                 given = below if mask is None else below * mask
-                made = _highway(torch.mm(given, weight, out=kept[t]), below, r.runs, None)
+                made = highway(torch.mm(given, weight, out=kept[t]), below, r.runs, None)
                 for place, node in enumerate(r.nodes):
                     here[node].copy_(made[:, place])
             state = torch.mean(here[last], 0, out=outputs[t])
@@ -154,49 +177,50 @@ class _Segment(torch.autograd.Function):
         by_drive = torch.empty_like(first)
         nodes = slope.new_empty(states.shape[1], batch, width)
         later: Tensor = slope.new_zeros(batch, width)
-        last, places = _places(ends, slope), [_places(r.nodes, slope) for r in readers]
-        order = [*zip(readers, places, joined, gates, pre, strict=True)][::-1]
+        last, where = places(ends, slope), [places(r.nodes, slope) for r in readers]
+        order = [*zip(readers, where, joined, gates, pre, strict=True)][::-1]
         for t in range(steps - 1, -1, -1):
             here = states[t]
             nodes.zero_()
             nodes[last] = (slope[t] + later) / len(ends)
             for r, at, weight, kept, found in order:
                 chosen = nodes[at].transpose(0, 1)  # [B, k, W]
-                back = _slopes(kept[t], here[r.source], r.runs, chosen, found[t])
+                back = slopes(kept[t], here[r.source], r.runs, chosen, found[t])
                 through = torch.mm(found[t], weight)
                 nodes[r.source] += back.add_(through if mask is None else through * mask)
-            back = _slopes(first[t], here[-1], (("tanh", 0, 1),), nodes[0][:, None], by_drive[t])
+            back = slopes(first[t], here[-1], (("tanh", 0, 1),), nodes[0][:, None], by_drive[t])
             through = torch.mm(by_drive[t], turned)
             later = back.add_(through if mask is None else through * mask)
         given = states if mask is None else states * mask
-        by_hidden = _product(given[:, -1], by_drive)
+        by_hidden = product(given[:, -1], by_drive)
         by_inner = torch.empty_like(inner)
         for r, found in zip(readers, pre, strict=True):
-            apart = _apart(_product(given[:, r.source], found), len(r.nodes))
+            apart = _apart(product(given[:, r.source], found), len(r.nodes))
             by_inner[[node - 1 for node in r.nodes]] = apart
         return by_drive, later, by_hidden, by_inner, None, None
 
 
-def _places(nodes: Sequence[int], like: Tensor) -> Any:
+def places(nodes: Sequence[int], like: Tensor) -> Any:
     """Return the index of nodes: a slice where they follow each other, which copies nothing."""
-    if list(nodes) == [*range(nodes[0], nodes[0] + len(nodes))]:
-        return slice(nodes[0], nodes[0] + len(nodes))
+    first = nodes[0] if nodes else 0
+    if list(nodes) == [*range(first, first + len(nodes))]:
+        return slice(first, first + len(nodes))
     return torch.tensor(nodes, device=like.device)
 
 
-def _highway(pre: Tensor, below: Tensor, runs: Any, out: Tensor | None) -> Tensor:
+def highway(pre: Tensor, below: Tensor, runs: Any, out: Tensor | None) -> Tensor:
     """Return nodes [B, k, W] from `pre` [B, 2 k W], which becomes their gates and values."""
     gate, value = pre.view(len(pre), 2, -1, below.shape[1]).unbind(1)
     gate.sigmoid_()
     for name, begin, end in runs:
-        _activate(name, value[:, begin:end])
+        activate(name, value[:, begin:end])
     under = below[:, None]
     if out is not None:
         return torch.addcmul(below, gate[:, 0], value[:, 0] - below, out=out[0])
     return torch.addcmul(under, gate, value - under)
 
 
-def _slopes(kept: Tensor, below: Tensor, runs: Any, slope: Tensor, found: Tensor) -> Tensor:
+def slopes(kept: Tensor, below: Tensor, runs: Any, slope: Tensor, found: Tensor) -> Tensor:
     """Write the slopes by what came before the activations into `found`; return those by `below`.
 
     Args:
@@ -211,10 +235,10 @@ def _slopes(kept: Tensor, below: Tensor, runs: Any, slope: Tensor, found: Tensor
     through = slope * gate
     torch.mul((value - below[:, None]) * through, 1 - gate, out=by_gate)
     for name, begin, end in runs:
-        by_value[:, begin:end] = _times_slope(name, value[:, begin:end], through[:, begin:end])
+        by_value[:, begin:end] = times_slope(name, value[:, begin:end], through[:, begin:end])
     return (slope - through).sum(1)
 
 
-def _product(given: Tensor, slope: Tensor) -> Tensor:
+def product(given: Tensor, slope: Tensor) -> Tensor:
     """Return the gradient of a matrix: one product over all steps [T, B, ...]."""
     return given.flatten(0, 1).t() @ slope.flatten(0, 1)
