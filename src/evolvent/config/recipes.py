@@ -136,6 +136,17 @@ RECIPES = {
             "train": {"share": 0.7, "finalists": 2},
         },
     ),
+    "nas-rl-rnn": Recipe(
+        "rnn-tree",
+        "reinforce",
+        "full",
+        "retrain",
+        "Zoph & Le 2016, recurrent cells",
+        {
+            "estimator": {"width": LANGUAGE_WIDTH},
+            "train": {"share": 0.7, "finalists": 2},
+        },
+    ),
     "enas-rnn": Recipe(
         "recurrent",
         "reinforce",

@@ -35,6 +35,7 @@ FAMILIES = (
     "layers",
     "plain",
     "recurrent",
+    "rnn_tree",
     "series",
     "stages",
     "text",
