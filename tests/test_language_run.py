@@ -52,7 +52,7 @@ def test_the_card_has_perplexity_and_an_lstm_of_equal_size(searched):
     assert abs(card["controls"]["plain"]["params"] / card["params"] - 1) < 0.1
     assert abs(card["controls"]["gru"]["params"] / card["params"] - 1) < 0.1
     ngrams = card["baselines"]["kneser-ney"]
-    assert -1.6 < ngrams["test_score"] < -0.3  # a line has one of three subjects and of two ends
+    assert -0.5 < ngrams["test_score"] < -0.15  # of six tokens only the subject is open: ln 3 / 6
     page = (run / "best" / "card.md").read_text()
     assert "an LSTM of one layer" in page and f"{told['perplexity']:.2f}" in page
     assert "a GRU of one layer" in page and "Kneser-Ney smoothing" in page

@@ -244,7 +244,8 @@ def test_a_search_on_text_that_is_killed_equals_the_unbroken_one(recipe, tmp_pat
     done = evolvent(*asked, "--out", tmp_path / "whole", patience=900)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "broken"
-    hits, known = 0, []
+    hits = 0
+    known: list[Candidate | Result] = []
     for lines, seconds in moments(5, lines=(3, 8), seconds=1.0, seed=6):
         again = (folder / "config.yaml").is_file()
         hits += kill_after(

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from evolvent.network import recurrent as fast_cells
 from evolvent.network.build import Size, build, plan
 from evolvent.network.cost import cost, mixed_cost
 from evolvent.network.language import RecurrentCell
 from evolvent.network.shared import recurrent as mixed_cells
 from evolvent.network.shared.mixture import MixtureWeights
-from evolvent.network.shared.recurrent import MixedCell, way_of
+from evolvent.network.shared.recurrent import MixedCell, reading_of
 from evolvent.network.shared.supernet import Supernet
 from evolvent.space.recurrent import MEMBERS, Recurrent, parse
 from evolvent.testing import small_task
@@ -138,7 +139,7 @@ def test_at_a_one_hot_mixture_it_is_the_stand_alone_network(space, arch, gradien
 
 def test_what_has_no_weight_is_not_run(monkeypatch):
     space, seen = Recurrent(nodes=3), []
-    real = mixed_cells.activate
+    real = fast_cells.activate
 
     def counted(name, value):
         seen.append((name, len(value)))
@@ -151,7 +152,7 @@ def test_what_has_no_weight_is_not_run(monkeypatch):
     with torch.no_grad():
         Supernet(space, TASK, SIZE)(torch.zeros(2, 1, dtype=torch.long), MixtureWeights(rows))
     assert seen == [("relu", 1), ("sigmoid", 1), ("tanh", 2)]
-    assert way_of(rows["node2"][0].tolist(), space.activations).sources == (1,)
+    assert reading_of(rows["node2"][0].tolist(), space.activations).sources == (1,)
 
 
 def test_every_cell_of_a_space_costs_the_same():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...space.recurrent import Recurrent, written
 from ...types import Arch
 from ..build import Data, Size
-from ..plan import MixedBlock, MixedCall, Plan
+from ..plan import MixedBlock, MixedCall, Plan, Value
 from .plain import language_model
 
 
@@ -19,7 +19,7 @@ def plan(space: Recurrent, arch: Arch, data: Data, size: Size) -> Plan:
 
 def mixed(space: Recurrent, data: Data, size: Size) -> tuple[MixedBlock, ...]:
     """Return the one block of the supernet of `space`."""
-    args = {
+    args: dict[str, Value] = {
         "vocabulary": data.outputs,
         "width": size.width,
         "nodes": space.nodes,

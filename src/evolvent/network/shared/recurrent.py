@@ -23,21 +23,20 @@ from torch import Tensor, nn
 from ...space.recurrent import group_of
 from ..language import LanguageModel, RecurrentCell
 from ..recurrent import (
+    FIRST,
+    Line,
+    Slopes,
+    Way,
     activate,
-    highway,
     places,
     product,
-    readers_of,
     segment,
-    slopes,
     times_slope,
 )
 from .mixture import MixtureWeights
 
-FIRST = (("tanh", 0, 1),)  # the activation of node 0
 
-
-class Way(NamedTuple):
+class Reading(NamedTuple):
     """What one node reads under a mixture.
 
     Args:
@@ -49,7 +48,7 @@ class Way(NamedTuple):
     runs: tuple[tuple[str, int, list[int] | None], ...]
 
 
-def way_of(row: Sequence[float], activations: Sequence[str]) -> Way:
+def reading_of(row: Sequence[float], activations: Sequence[str]) -> Reading:
     """Return what a node reads, of its row of weights: all activations of a source side by side."""
     count = len(activations)
     sources = [s for s in range(len(row) // count) if any(row[s * count : (s + 1) * count])]
@@ -58,7 +57,7 @@ def way_of(row: Sequence[float], activations: Sequence[str]) -> Way:
         chosen = [at for at, s in enumerate(sources) if row[s * count + column]]
         if chosen:
             runs.append((name, column, None if len(chosen) == len(sources) else chosen))
-    return Way(tuple(sources), tuple(runs))
+    return Reading(tuple(sources), tuple(runs))
 
 
 class MixedCell(nn.Module):
@@ -91,18 +90,18 @@ class MixedCell(nn.Module):
         mixture = self.mixture
         assert mixture is not None, "a mixed cell runs within its context `at`"
         rows = [mixture.row(name) for name in self.names]
-        ways = [way_of(row, self.activations) for row in rows]
-        read = {s for way in ways for s in way.sources} if self.output == "loose" else {0}
+        reads = [reading_of(row, self.activations) for row in rows]
+        read = {s for each in reads for s in each.sources} if self.output == "loose" else {0}
         ends = tuple(node for node in range(1, len(rows) + 1) if node not in read)
         drive = torch.matmul(x, self.input)
         if not mixture.differentiable and all(sum(map(bool, r)) == max(r) == 1 for r in rows):
-            names, sources = zip(*((way.runs[0][0], way.sources[0]) for way in ways), strict=True)
-            how = (readers_of(names, sources), ends)
-            outputs = segment(drive, state, self.hidden, self.inner, None, how)
+            pairs = ((each.runs[0][0], each.sources[0]) for each in reads)
+            way = Way.of(*zip(*pairs, strict=True), ends)
+            outputs = segment(drive, state, self.hidden, self.inner, None, way)
         else:
             gates = [mixture.tensors[name] for name in self.names]
             apply: Any = _MixedSegment.apply
-            outputs = apply(drive, state, self.hidden, self.inner, (ways, ends), *gates)
+            outputs = apply(drive, state, self.hidden, self.inner, (reads, ends), *gates)
         return outputs, outputs[-1]
 
 
@@ -142,7 +141,7 @@ class _Node(NamedTuple):
     """A node of a mixed segment: T steps, S sources, a batch of B, K activations.
 
     Args:
-        way: what it reads.
+        reads: what it reads.
         at: the index of its sources among the nodes.
         gates: the weights of its sources [S, 1, 1, K].
         total: their sums [S, 1, 1].
@@ -150,7 +149,7 @@ class _Node(NamedTuple):
         lift: mixed activations minus `total` times the source [T, S, B, W].
     """
 
-    way: Way
+    reads: Reading
     at: Any
     gates: Tensor
     total: Tensor
@@ -158,13 +157,13 @@ class _Node(NamedTuple):
     lift: Tensor
 
     @staticmethod
-    def of(way: Way, row: Tensor, earlier: int, drive: Tensor) -> _Node:
+    def of(reads: Reading, row: Tensor, earlier: int, drive: Tensor) -> _Node:
         """Return a node that may read so many `earlier` ones."""
         steps, batch, double = drive.shape
-        gates = row.detach().reshape(earlier, -1)[list(way.sources)][:, None, None]
-        shape = (steps, len(way.sources), batch)
+        gates = row.detach().reshape(earlier, -1)[list(reads.sources)][:, None, None]
+        shape = (steps, len(reads.sources), batch)
         kept, lift = drive.new_empty(*shape, double), drive.new_empty(*shape, double // 2)
-        return _Node(way, places(way.sources, drive), gates, gates.sum(3), kept, lift)
+        return _Node(reads, places(reads.sources, drive), gates, gates.sum(3), kept, lift)
 
     def step(self, t: int, below: Tensor, weight: Tensor) -> Tensor:
         """Return the node [B, W] of a step, from its sources [S, B, W]."""
@@ -174,7 +173,7 @@ class _Node(NamedTuple):
         gate.sigmoid_()
         under = below * self.total
         torch.neg(under, out=lift)
-        for name, column, chosen in self.way.runs:
+        for name, column, chosen in self.reads.runs:
             found = activate(name, value.clone() if chosen is None else value[chosen])
             by = self.gates[..., column] if chosen is None else self.gates[chosen, ..., column]
             if chosen is None:
@@ -195,7 +194,7 @@ class _Node(NamedTuple):
         by_gate, by_value = found.chunk(2, 3)
         torch.mul(self.lift * gate, rest, out=by_gate)
         by_value.zero_()
-        for name, column, chosen in self.way.runs:
+        for name, column, chosen in self.reads.runs:
             at = slice(None) if chosen is None else chosen
             reached = activate(name, value[:, at].clone())
             by_value[:, at] += times_slope(name, reached, gate[:, at] * self.gates[at, ..., column])
@@ -208,74 +207,75 @@ class _Node(NamedTuple):
         gate, value = self.kept.chunk(2, 3)
         past = (slope[:, None] * (1 - gate) * states[:, self.at]).sum((0, 2, 3))
         through = slope[:, None] * gate
-        for name, column, chosen in self.way.runs:
-            for at in range(len(self.way.sources)) if chosen is None else chosen:
+        for name, column, chosen in self.reads.runs:
+            for at in range(len(self.reads.sources)) if chosen is None else chosen:
                 reached = activate(name, value[:, at].clone())
                 by = past[at] + (through[:, at] * reached).sum()
-                found[self.way.sources[at] * count + column] = by
+                found[self.reads.sources[at] * count + column] = by
         return found[None]
 
 
 class _MixedSegment(torch.autograd.Function):
-    """All steps of a mixed cell. `how` is the ways and the nodes whose mean is the new state."""
+    """All steps of a mixed cell. `how` is the readings and the nodes whose mean is the new state."""
 
     @staticmethod
     def forward(
         ctx: Any, drive: Tensor, state: Tensor, hidden: Tensor, inner: Tensor, how: Any, *rows: Any
     ) -> Tensor:
-        ways, ends = how
+        readings, ends = how
         steps, batch, double = drive.shape
-        # node -1, kept last, is the state before the step
+        # the last place is the state before the step
         states = drive.new_empty(steps, len(inner) + 2, batch, double // 2)
-        first = torch.empty_like(drive)
+        first = Line(drive.new_empty(drive.shape), states, len(inner) + 1, slice(0, 1), FIRST)
         nodes = [
-            _Node.of(way, row, earlier, drive)
-            for earlier, (way, row) in enumerate(zip(ways, rows, strict=True), 1)
+            _Node.of(reads, row, earlier, drive)
+            for earlier, (reads, row) in enumerate(zip(readings, rows, strict=True), 1)
         ]
         outputs, last = drive.new_empty(steps, batch, double // 2), places(ends, drive)
         for t in range(steps):
             here = states[t]
             here[-1].copy_(state)
-            highway(torch.addmm(drive[t], state, hidden, out=first[t]), state, FIRST, here[:1])
+            torch.addmm(drive[t], state, hidden, out=first.pre[t])
+            first.make(t)
             for number, node in enumerate(nodes):
                 here[number + 1].copy_(node.step(t, here[node.at], inner[number]))
             state = torch.mean(here[last], 0, out=outputs[t])
-        ctx.save_for_backward(states, first, hidden, inner)
-        ctx.nodes, ctx.last, ctx.ends = nodes, last, len(ends)
+        ctx.save_for_backward(states, hidden, inner)
+        ctx.first, ctx.nodes, ctx.last, ctx.ends = first, nodes, last, len(ends)
         return outputs
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Any:
-        states, first, hidden, inner = ctx.saved_tensors
+        states, hidden, inner = ctx.saved_tensors
         steps, batch, width = slope.shape
-        turned, hidden = inner.transpose(1, 2).contiguous(), hidden.t().contiguous()
-        factors = [node.factors() for node in ctx.nodes]
-        by_drive = torch.empty_like(first)
-        nodes = slope.new_zeros(states.shape)  # their slopes
-        later = slope.new_zeros(batch, width)
-        order = [*zip(range(len(ctx.nodes)), ctx.nodes, factors, turned, strict=True)][::-1]
+        found = [node.factors() for node in ctx.nodes]
+        here = slope.new_zeros(states.shape[1:])  # the slopes of nodes in one step
+        first = Slopes(ctx.first, here, hidden.t().contiguous(), None)
+        nodes = slope.new_empty(steps, len(inner), batch, width)  # and in all
+        turned = inner.transpose(1, 2).contiguous()
+        order = [*zip(range(len(inner)), ctx.nodes, found, turned, strict=True)][::-1]
         for t in range(steps - 1, -1, -1):
-            here = nodes[t]
-            here[ctx.last] = (slope[t] + later) / ctx.ends
-            for number, node, (found, past), weight in order:
-                own = here[number + 1]
-                pre = found[t].view(-1, batch, 2, width).mul_(own[:, None])
+            share = (slope[t] + here[-1]).div_(ctx.ends)
+            here.zero_()
+            here[ctx.last] = share
+            for number, node, (pre_of, past), weight in order:
+                own = nodes[t, number].copy_(here[number + 1])
+                pre = pre_of[t].view(-1, batch, 2, width).mul_(own[:, None])
                 back = torch.mm(pre.flatten(2).flatten(0, 1), weight).view(-1, batch, width)
                 here[node.at] += back.addcmul_(past[t], own)
-            back = slopes(first[t], states[t, -1], FIRST, here[0][:, None], by_drive[t])
-            later = back.add_(torch.mm(by_drive[t], hidden))
+            first.step(t)
         by_hidden, by_inner = None, None
         if ctx.needs_input_grad[2]:
-            by_hidden = product(states[:, -1], by_drive)
+            by_hidden = product(states[:, -1], first.found)
         if ctx.needs_input_grad[3]:
-            pairs = zip(ctx.nodes, factors, strict=True)
+            pairs = zip(ctx.nodes, found, strict=True)
             by_inner = torch.stack(
                 [product(states[:, n.at].flatten(1, 2), f.flatten(1, 2)) for n, (f, _) in pairs]
             )
         by_rows = [
-            node.by_weights(states[:, : number + 1], nodes[:, number + 1]) if wanted else None
+            node.by_weights(states[:, : number + 1], nodes[:, number]) if wanted else None
             for number, (node, wanted) in enumerate(
                 zip(ctx.nodes, ctx.needs_input_grad[5:], strict=True)
             )
         ]
-        return by_drive, later, by_hidden, by_inner, None, *by_rows
+        return first.found, here[-1].clone(), by_hidden, by_inner, None, *by_rows
