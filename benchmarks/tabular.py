@@ -44,7 +44,7 @@ def write(frame: Frame, file: Path) -> None:
 
 
 def folds(frame: Frame, target: str, kind: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    y, _, _ = target_of(frame, None, target, kind, [])
+    y, _, _ = target_of(frame, {}, target, kind, [])
     make = KFold if kind == "regression" else StratifiedKFold
     return list(make(FOLDS, shuffle=True, random_state=0).split(np.zeros(len(y)), y))
 
@@ -52,7 +52,8 @@ def folds(frame: Frame, target: str, kind: str) -> list[tuple[np.ndarray, np.nda
 def controls(train: Frame, test: Frame, target: str, kind: str) -> dict[str, float]:
     """Return the test scores of scikit-learn's models with their defaults."""
     reading = learnt(train, target, [])
-    y, y_test, _ = target_of(train, test, target, kind, [])
+    y, others, _ = target_of(train, {"test": test}, target, kind, [])
+    y_test = others["test"]
     if kind == "regression":  # as the searched networks have it
         mean, unit = y.mean(), y.std()
         y, y_test = (y - mean) / unit, (y_test - mean) / unit

@@ -177,7 +177,7 @@ def sweep(given: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
         frame = with_target(read_frame(file), TARGET, [])
         known = next((each["kind"] for each in rows if each["set"] == name), None)
         kind = known or identify_column(frame, TARGET).kind
-        y, _, _ = target_of(frame, None, TARGET, kind, [])
+        y, _, _ = target_of(frame, {}, TARGET, kind, [])
         for at, fold in enumerate(folds(y, kind, given.folds, given.repeats)):
             if given.first and at >= given.first:
                 break

@@ -37,7 +37,7 @@ from .errors import DataError, RunError, SettingError
 from .execute import Executor, cores, warm
 from .execute.inline import Inline
 from .files import check_new_folder, replace_folder, restore_folder
-from .identification import Identified, settings_with_kind
+from .identification import Identified, mirroring, settings_with_kind
 from .report import files as report
 from .run import Run
 from .task import data_of
@@ -55,6 +55,7 @@ from .task.opening import (
     with_metric,
     with_option,
     with_series,
+    with_split,
 )
 
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ def search(
     series: bool = False,
     window: int | None = None,
     season: int | None = None,
+    validation: Any = None,
+    test: Any = None,
+    groups: Any = None,
+    time: Any = None,
+    folds: Any = None,
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     callbacks: Sequence[object] = (),
@@ -135,6 +141,14 @@ def search(
         window: of a table whose rows are in the order of time: rows that a forecast of the target is
             made from. [count]
         season: rows after which the target comes round, of a control; None finds out. [count]
+        validation: the validation part: a file or folder like the task, or, of data in memory, such
+            data; or the share of the rows to validate on. None splits it off.
+        test: the test part, likewise; it is read once.
+        groups: of a table: a column (of data in memory its cells too) whose groups are never in two
+            parts or folds.
+        time: of a table: a column in whose order the rows are split: test after validation after
+            training.
+        folds: of a table: a column of folds, or of the words train, validation and test.
         out: the run's folder; None makes a name from the request below ``runs/``.
         settings: part -> name -> value, as ``--set part.name=value``.
         callbacks: objects with some of ``on_start``, ``on_message``, ``on_asked``, ``on_result`` and
@@ -149,10 +163,10 @@ def search(
     name = data if isinstance(data, str) else data.name
     if isinstance(data, str | Given):
         windows = {"window": window, "season": season}
-        own = with_series(data, said.get("task", {}), series=series, **windows)
+        seen = with_series(data, said.get("task", {}), series=series, **windows)
         columns = with_columns(
             data,
-            own,
+            seen,
             target=target,
             text=text,
             kind=kind,
@@ -174,6 +188,13 @@ def search(
             "series, window and season are for files and for data in memory, this is a task "
             "that was opened already: leave them out"
         )
+    own = {"validation": validation, "test": test, "groups": groups, "time": time, "folds": folds}
+    if isinstance(data, str | Given):
+        data, split = with_split(data, said.get("task", {}), **own)
+        if split:
+            said["task"] = split
+    elif any(each is not None for each in own.values()):
+        raise SettingError(f"{name} is a task that was opened already: it has its parts")
     if isinstance(data, str | Given):
         judged_by = with_metric(data, said.get("task", {}), metric, positive)
         if judged_by:
@@ -411,16 +432,25 @@ class _Session:
             self.events.say(line)
         if before is not None:
             return _judged_alike(open_task(data, before.task_settings), before)
+        seconds = parse_budget(self.request.budget).seconds
         said, self.identified = settings_with_kind(
             data,
             said,
-            seconds=parse_budget(self.request.budget).seconds,
+            seconds=seconds,
             seed=self.request.seed,
             say=self.events.say,
             phase=self.events.phase,
         )
         self.events.phase(f"reading {self.request.task}")
-        return open_task(data, said)
+        task, found = mirroring.settled(
+            open_task(data, said),
+            seconds=seconds,
+            seed=self.request.seed,
+            say=self.events.say,
+            phase=self.events.phase,
+        )
+        self.reading |= found
+        return task
 
     def _first_setup(self, task: AnyTask) -> Setup:
         """Return the setup of a new run, refusing what could not be built."""

@@ -53,19 +53,21 @@ from .session import search
 from .space.plain import Plain
 from .task import Part, Task
 from .task.asked import LISTS, WORDS, Asked
+from .task.division import INDEPENDENT
 from .task.files import some
 from .task.frames import About, Frame, frame_of_table, table_of
 from .task.images import check_settings
 from .task.memory import NAME, frame_of_array, pandas_frame, typed_labels
 from .task.metrics import check_metric, judged
-from .task.numbers import inputs, measured, prepared, tell_gaps
+from .task.numbers import inputs, measured, prepared, same_columns, tell_gaps
 from .task.opening import SETTINGS
+from .task.own_split import Divided, File, OwnSplit, divide, keys_of, stacked
 from .task.portable.bounds import bounds
 from .task.portable.features import width as width_of
 from .task.portable.ragged import Ragged
 from .task.portable.raw import RawTable
 from .task.portable.tokens import FIRST_WORD, read_texts
-from .task.splitting import LEAST, Parts, note_counts, three_parts
+from .task.splitting import LEAST, note_counts
 from .task.text import prepared_texts, texts_of
 from .task.weighting import checked, weighted
 from .types import freeze
@@ -111,8 +113,8 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         random_state: of the split, the search and the training.
         scoring: metric that networks are chosen by, by our name or scikit-learn's; None is accuracy
             or R2. `score` keeps scikit-learn's default.
-        validation: share of the rows that the search is scored on; the final training uses all rows.
-            (0..0.5]
+        validation: share of the rows that the search is scored on, or (X, y) of such rows; the final
+            training uses all rows. (0..0.5]
         folder: where the run is kept, new or empty; None keeps no run.
         settings: part -> name -> value, as ``--set part.name=value``.
         verbose: whether to print what happens.
@@ -136,7 +138,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         n_jobs: int | None = None,
         random_state: Any = None,
         scoring: str | None = None,
-        validation: float = 0.2,
+        validation: Any = 0.2,
         folder: str | os.PathLike[str] | None = None,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         verbose: bool = False,
@@ -150,20 +152,33 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.allow_nan = True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        time: Any = None,
+        folds: Any = None,
+    ) -> Self:
         """Search a network for the data, train it on all rows, and keep it.
 
         Args:
             X: numbers or words [N, columns]; or a data frame of pandas, polars or pyarrow.
             y: classes, or quantities [N].
             sample_weight: of every row, in the loss and in what networks are chosen by, numbers of at
-                least 0 [N]; None is 1.
+                least 0 [N]; None is 1, and so is the weight of every row of ``validation=(X, y)``.
+            groups: of every row: rows of one group are never apart, in no split and no fold [N].
+            time: of every row, numbers or dates: the last rows validate [N].
+            folds: of every row: the last fold validates, of a small set each in turn [N].
 
         Raises:
             ValueError: if the data or a setting cannot be used.
         """
         with _as_value_errors():
-            self._search(self._table(X, y, reset=True), y, sample_weight)
+            own = {"groups": groups, "time": time, "folds": folds}
+            self._search(self._table(X, y, reset=True), y, sample_weight, own)
         return self
 
     def _table(self, X: Any, y: Any = "no_validation", *, reset: bool = False) -> RawTable:
@@ -191,14 +206,15 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         """Return the targets [N]: int64 classes, or float64 quantities."""
         raise NotImplementedError
 
-    def _search(self, table: RawTable, y: Any, sample_weight: Any) -> None:
+    def _search(self, table: RawTable, y: Any, sample_weight: Any, own: Mapping[str, Any]) -> None:
         rows = len(next(iter(table.columns.values())))
         target = _free_name(str(getattr(y, "name", None) or "target"), table.columns)
         found = self._targets(y)
         if rows != len(found):
             raise DataError(f"X has {rows} rows and y has {len(found)}")
         weights = _weights(sample_weight, rows)
-        check_settings(0, self.validation, 1.0, None)
+        pair = isinstance(self.validation, tuple | list)
+        check_settings(0, 0.2 if pair else self.validation, 1.0, None)
         check_metric(self.scoring, None, self.kind)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         given = {part: dict(values) for part, values in (self.settings or {}).items()}
@@ -208,11 +224,16 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             texts = reading_of(Request(NAME, self.recipe), "text") | texts
         written = [texts["text"]] if "text" in texts else []
         frame = frame_of_table("X", table, asked=Asked.of(said), written=written)
-        parts = self._parts(found, seed)
-        task = self._task(frame, found, target, seed, texts, parts)
+        files = {"training": _file("X", frame, own)}
+        if pair:
+            frame, found = self._with_validation(frame, found, files)
+        notes = list(frame.note)
+        divided = self._divided(found, seed, files, notes)
+        task = self._task(frame, found, target, seed, texts, divided, notes)
         if weights is not None:
-            own = {part: weights[places] for part, places in parts.items()}
-            task = weighted(task, own, "sample_weight")
+            weights = np.concatenate([weights, np.ones(len(found) - rows)])  # of ``validation=``
+            parts = {part: weights[places] for part, places in divided.parts.items()}
+            task = weighted(task, parts, "sample_weight")
         if self.scoring is not None:
             task = judged(task, self.scoring)
         self.rare_ = _rare(frame, task.reading)
@@ -249,13 +270,12 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         target: str,
         seed: int,
         texts: Mapping[str, Any],
-        parts: Parts,
+        divided: Divided,
+        notes: list[str],
     ) -> Task:
         """Return the task, of texts if their column is named."""
-        notes, about = list(frame.note), self._about()
-        if "classes" in about:
-            note_counts(y, about["classes"], notes)
-        given: dict[str, Any] = {"target": target, "parts": parts, "notes": notes, "seed": seed}
+        about = self._about()
+        given: dict[str, Any] = {"target": target, "divided": divided, "notes": notes, "seed": seed}
         if not texts:
             tell_gaps(frame, target, notes)
             return prepared(NAME, frame, y, about=about, **given)
@@ -268,20 +288,50 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         frame.column(texts["text"])
         return prepared_texts(NAME, frame, y, classes=tuple(about["classes"]), **texts, **given)
 
-    def _parts(self, y: np.ndarray, seed: int) -> Parts:
+    def _divided(
+        self, y: np.ndarray, seed: int, files: Mapping[str, File], notes: list[str]
+    ) -> Divided:
         """Return the rows to train and to validate on; too few to split are both."""
-        is_class = self.kind == "classification"
-        if len(y) < LEAST or (is_class and np.bincount(y).max() == 1):
+        classes, own = self._about().get("classes", ()), files["training"].own
+        if classes:
+            note_counts(y[: files["training"].rows], classes, notes)
+        alone = "validation" not in files and not own.by
+        if alone and (len(y) < LEAST or (classes and np.bincount(y).max() == 1)):
             rows = np.arange(len(y))
-            return {"training": rows, "validation": rows}
-        return three_parts(
-            y,
-            classes=is_class,
+            return Divided({"training": rows, "validation": rows}, INDEPENDENT)
+        return divide(
+            *(y, files, own),
+            classes=classes,
             seed=seed,
-            validation=self.validation,
+            validation=0.2 if "validation" in files else self.validation,
             fraction=1.0,
             test=False,
+            notes=notes,
         )
+
+    def _with_validation(
+        self, frame: Frame, y: np.ndarray, files: dict[str, File]
+    ) -> tuple[Frame, np.ndarray]:
+        """Return the rows of fit and then those of ``validation=(X, y)``, which `files` gets."""
+        if len(self.validation) != 2:
+            raise SettingError("validation: give a share of the rows, or a pair (X, y)")
+        if files["training"].own.by:
+            raise SettingError(
+                f"validation=(X, y) and {files['training'].own.by}=: each says which rows validate, "
+                "leave one out"
+            )
+        X, targets = self.validation
+        other = frame_of_table("the X of validation", self._table(X), like=frame)
+        found = self._known_targets(targets)
+        if len(other) != len(found):
+            raise DataError(f"the X of validation has {len(other)} rows and its y {len(found)}")
+        files["validation"] = File(other.source, len(other))
+        other = same_columns(other, frame)
+        return stacked(frame, [other], list(frame.columns)), np.concatenate([y, found])
+
+    def _known_targets(self, y: Any) -> np.ndarray:
+        """Return targets of the kind that `fit` has seen [N]."""
+        raise NotImplementedError
 
     def _about(self) -> dict[str, Any]:
         """Return the facts of the target, as plain values."""
@@ -379,7 +429,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         told = {
             "estimator": type(self).__name__,
-            "params": self.get_params(deep=False) | {"folder": None},
+            "params": self._plain_params(),
             "columns": self.n_features_in_,
             "names": self._names() if hasattr(self, "feature_names_in_") else None,
             "design": self.design_,
@@ -406,6 +456,13 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             proof=False,
         )
         write_atomically(Path(folder) / FILE, text)
+
+    def _plain_params(self) -> dict[str, Any]:
+        """Return the parameters without data and places: rows to validate on are not kept."""
+        told: dict[str, Any] = self.get_params(deep=False) | {"folder": None}
+        if isinstance(self.validation, tuple | list):
+            told["validation"] = 0.2
+        return told
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -451,6 +508,17 @@ class EvolventClassifier(ClassifierMixin, _Evolvent):  # type: ignore[misc]
             )
         return found.astype(np.int64)
 
+    def _known_targets(self, y: Any) -> np.ndarray:
+        y = column_or_1d(typed_labels(y), warn=True)
+        strange = np.setdiff1d(y, self.classes_).tolist()
+        if strange:
+            raise DataError(
+                f"the y of validation has labels that the y of fit has not: {some(strange)}: add rows "
+                "of them to fit, or leave them out"
+            )
+        found: np.ndarray = np.searchsorted(self.classes_, y).astype(np.int64)
+        return found
+
     def _about(self) -> dict[str, Any]:
         return super()._about() | {"classes": [str(each) for each in self.classes_]}
 
@@ -480,6 +548,11 @@ class EvolventRegressor(RegressorMixin, _Evolvent):  # type: ignore[misc]
             raise DataError(f"y is {numbers[0]:g} in every row: there is nothing to learn from it")
         return numbers
 
+    def _known_targets(self, y: Any) -> np.ndarray:
+        y = column_or_1d(y, warn=True)
+        found: np.ndarray = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        return found
+
     def predict(self, X: Any, interval: float | None = None) -> np.ndarray:
         """Return the quantity of every row [N], in its own unit.
 
@@ -502,6 +575,21 @@ class EvolventRegressor(RegressorMixin, _Evolvent):  # type: ignore[misc]
             )
         low, high = bounds(self.reading_["interval"], interval)
         return np.stack([found, found + low, found + high], axis=1)
+
+
+def _file(source: str, frame: Frame, own: Mapping[str, Any]) -> File:
+    """Return the rows of `fit`, with what its arguments say of their split."""
+    said = {by: cells for by, cells in own.items() if cells is not None}
+    if not said:
+        return File(source, len(frame))
+    OwnSplit.of({by: by for by in said})  # one of them
+    ((by, cells),) = said.items()
+    one = OwnSplit(by, by, alone=True)
+    column = table_of(frame_of_array(np.asarray(cells).reshape(-1)).set_axis([by], axis=1), by)
+    rows = frame_of_table(by, column)
+    if len(rows) != len(frame):
+        raise DataError(f"{by} has {len(rows)} entries and X has {len(frame)} rows")
+    return File(source, len(frame), keys_of(rows, one), one)
 
 
 @contextmanager

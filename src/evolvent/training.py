@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from .config import settable
@@ -37,7 +37,8 @@ from .network.precision import faster_precision
 from .run import Run
 from .task import Task, data_of
 from .task.frames import is_table
-from .task.opening import COLUMNS, open_task, settings_of, with_columns
+from .task.opening import COLUMNS, open_task, settings_of, with_columns, with_split
+from .task.own_split import COLUMNS as SPLIT
 from .types import Arch, Result
 
 PARTS = ("task", "train")  # what settings may concern
@@ -53,6 +54,11 @@ def train(
     target: str | None = None,
     text: str | None = None,
     kind: str | None = None,
+    validation: str | float | None = None,
+    test: str | None = None,
+    groups: str | None = None,
+    time: str | None = None,
+    folds: str | None = None,
     cells: int | None = None,
     width: int | None = None,
     epochs: float | None = None,
@@ -72,6 +78,11 @@ def train(
         target: the column to predict, where the task is a table; None is the run's.
         text: the column of texts, where there is one; None is the run's.
         kind: ``classification`` or ``regression``; None is the run's.
+        validation: the validation part: a file or folder, or a share of the rows; None is the run's.
+        test: the test part, a file or folder; None is the run's.
+        groups: a column whose groups are never in two parts; None is the run's.
+        time: a column in whose order the rows are split; None is the run's.
+        folds: a column of folds or of names of parts; None is the run's.
         cells: normal cells per stage. [count]
         width: channels of the first stage. [count]
         epochs: training length. [epochs]
@@ -88,14 +99,16 @@ def train(
         UserError: for an unknown candidate, a task of another kind, settings that are wrong or change
             nothing, or a folder that holds files.
     """
-    began, found, folder = time.monotonic(), Run(run), Path(out)
+    began, found, folder = monotonic(), Run(run), Path(out)
     setup, settings = found.setup, settings or {}
     seconds = _length(epochs, budget)
     _check("cells", cells, 0)
     _check("width", width, 1)
     _check("threads", threads, 1)
     given = _given(settings, {"cells": cells, "width": width})
-    data = _data(setup, task, settings, target=target, text=text, kind=kind)
+    own = {"validation": validation, "test": test, "groups": groups, "time": time, "folds": folds}
+    columns = {"target": target, "text": text, "kind": kind}
+    data = _data(setup, task, settings, columns, own)
     result = _candidate(found, candidate)
     setup = setup.on(data)
     base = dict(setup.train.settings) if task is None else adapted(setup, data)
@@ -135,7 +148,7 @@ def train(
             f"{Path(setup.request.task).name}, trained on {Path(data.name).name}.",
             provenance=f"{card.params:,} parameters, {card.train_epochs:g} epochs.",
         )
-        seconds = round(time.monotonic() - began, 2)
+        seconds = round(monotonic() - began, 2)
         card = dataclasses.replace(card, seconds=seconds, **proof)
         cards.write(card, folder)
     return card.to_json()
@@ -203,17 +216,24 @@ def _given(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
     return validated("train", own, settable.of_network() | {"onnx": bool}) | said
 
 
-def _data(setup: Setup, task: str | None, settings: Settings, **columns: str | None) -> Task:
+def _data(
+    setup: Setup,
+    task: str | None,
+    settings: Settings,
+    columns: Mapping[str, str | None],
+    own: Mapping[str, Any],
+) -> Task:
     """Open the data to train on, refusing those that a network of the run cannot learn."""
     name = task or setup.request.task
-    said = validated(
-        "task", with_columns(name, settings.get("task", {}), **columns), settings_of(name)
-    )
+    said = with_columns(name, settings.get("task", {}), **columns)
+    said = validated("task", with_split(name, said, **own)[1], settings_of(name))
     read = setup.task_settings
     if task:  # how other data are read is theirs to say; what is predicted may stay what it was
         stays = set(COLUMNS if is_table(name) else ()) - ({"kind"} if "text" in said else set())
         stays |= {"tokens"} & settings_of(name).keys()  # which the network reads
         read = {key: value for key, value in read.items() if key in stays}
+    if any(key in said for key in SPLIT):  # another split in place of the run's
+        read = {key: value for key, value in read.items() if key not in (*SPLIT, "keep")}
     data = open_task(name, dict(read) | said)
     if not data.trainable:
         what = (

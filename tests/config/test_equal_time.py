@@ -1,5 +1,7 @@
 """Equal seconds: what is measured, what is kept, and what follows from it."""
 
+from typing import Any
+
 import pytest
 from tests.helpers_resolve import resolved, settled
 
@@ -114,14 +116,17 @@ def test_rungs_are_planned_by_their_mean_length(toy):
     rungs = settled(
         toy, budget="60s", space="cell201", strategy="asha", set={"strategy": {"levels": 3}}
     )
-    assert equal_time.mean_length(
-        resolved(toy, strategy="asha", set={"strategy": {"levels": 3}})
-    ) == (pytest.approx(27 / 117))
+    settings: dict[str, Any] = {"levels": 3, "continue_": False}
+    anew = resolved(toy, strategy="asha", set={"strategy": settings})
+    assert equal_time.mean_length(anew) == pytest.approx((9 + 3 * 3 + 9) / 13 / 9)
+    settings["continue_"] = True  # a promoted one trains the difference alone
+    longer = resolved(toy, strategy="asha", set={"strategy": settings})
+    assert equal_time.mean_length(longer) == pytest.approx((9 + 3 * 2 + 6) / 13 / 9)
     assert rungs.schedule.horizon == pytest.approx(whole.schedule.horizon, rel=0.9)
 
 
 @pytest.mark.parametrize("known", [False, True])
 def test_known_members_leave_the_plan_of_the_rungs_as_it_is(toy, known):
-    settings = {"strategy": {"levels": 3, "known": known}}
+    settings = {"strategy": {"levels": 3, "known": known, "continue_": False}}
     draft = resolved(toy, space="cell201", strategy="asha", set=settings)
     assert equal_time.mean_length(draft) == pytest.approx(27 / 117)

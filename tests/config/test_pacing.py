@@ -1,6 +1,7 @@
 """Whatever depends on the clock: how many trials, and how long each."""
 
 import time
+from collections import Counter
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from evolvent.config.clock import DELIVERY_SHARE
 from evolvent.config.defaults import EPOCHS, at_most
 from evolvent.config.equal_time import pace
 from evolvent.config.pacing import TRIALS_AIMED_AT, settle
+from evolvent.config.parts import make_strategy
 from evolvent.errors import CandidateFailed, SettingError
 from evolvent.space.cell201 import Cell201
+from evolvent.types import Candidate, Result
 
 
 @pytest.fixture
@@ -69,6 +72,32 @@ def test_what_the_user_sets_is_not_settled(toy, speed):
         found = settled(toy, budget=budget, set=mine)
         assert (found.schedule.epochs, found.schedule.timeout) == (3.0, 7.0)
         assert found.schedule.horizon == 33
+
+
+@pytest.mark.parametrize("strategy", ["successive-halving", "hyperband", "asha", "learning-curve"])
+@pytest.mark.parametrize("budget", ["30t", "2m", "10m"])
+def test_a_search_in_rungs_has_rungs_however_short_it_is(toy, speed, strategy, budget):
+    speed(1e-2)  # [s] so that an epoch takes seconds, and fifty trainings of an epoch do not fit
+    found = settled(toy, budget=budget, strategy=strategy)
+    epochs, horizon = found.schedule.epochs, found.schedule.horizon
+    made = make_strategy(
+        found.parts, found.space, found.facts, seed=0, epochs=epochs, horizon=horizon
+    )
+    asked: list[Candidate] = []
+    for _ in range(horizon):
+        candidate = made.ask()
+        assert candidate is not None
+        asked.append(candidate)
+        made.tell(Result(candidate, score=-float(candidate.id)))
+    known = {candidate.id: float(candidate.budget.epochs or 0) for candidate in asked}
+    planned = Counter(known.values())
+    assert len(planned) >= 3
+    assert max(planned) == pytest.approx(epochs)
+    before = sum(known[id] for candidate in asked for id in candidate.weights_from)
+    whole = sum(known.values()) - before  # what was trained
+    if found.schedule.search_seconds is not None:
+        assert whole * 1e-2 * len(toy.train) <= found.schedule.search_seconds
+        assert epochs > 3 * whole / horizon
 
 
 def test_of_two_budgets_the_smaller_makes_the_horizon(toy, speed):

@@ -24,6 +24,21 @@ def main():
     assert warm.alone(source, ()) == ([], 1, 27.0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the server is for Linux")
+def test_it_keeps_memory_for_the_next_step_and_this_process_is_left_as_it_was():
+    before = dict(os.environ)
+    source = "import os\ndef main():\n    return os.environ['GLIBC_TUNABLES']"
+    assert warm.alone(source, ()).startswith(warm.ALLOCATION)
+    assert os.environ == before
+
+
+def test_what_the_user_says_of_memory_comes_last(monkeypatch):
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
+    with warm.without_main():
+        assert os.environ["GLIBC_TUNABLES"] == f"{warm.ALLOCATION}:glibc.malloc.hugetlb=0"
+    assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=0"
+
+
 def test_an_error_is_told():
     with pytest.raises(warm.Failed, match=r"^ValueError: no such thing$"):
         warm.alone("def main():\n    raise ValueError('no such thing')", ())

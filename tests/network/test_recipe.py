@@ -68,6 +68,21 @@ def test_singular_values_become_about_one():
         assert float(values.max()) < 1.3
 
 
+def test_half_precision_makes_steps_orthogonal_as_well():
+    torch.manual_seed(0)
+    move = torch.randn(16, 8, 3, 3)
+    whole, half = (orthogonal([move], each)[0] for each in (torch.float32, torch.bfloat16))
+    assert half.dtype is torch.float32
+    assert float((half - whole).norm() / whole.norm()) < 0.02
+    assert not torch.equal(half, whole)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_steps_are_made_orthogonal_in_the_precision_of_the_training(toy, precision):
+    made = trainer(toy, network_data.loader(toy, toy.train), optimizer="muon", precision=precision)
+    assert made.optimizer.dtype is getattr(torch, precision)
+
+
 def test_a_batch_of_equal_shapes_gives_what_each_alone_gives():
     torch.manual_seed(0)
     moves = [torch.randn(s) for s in ((8, 4, 3, 3), (6, 5), (8, 4, 3, 3), (12, 5))]

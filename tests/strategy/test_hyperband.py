@@ -17,7 +17,7 @@ from evolvent.strategy.hyperband import Hyperband, SuccessiveHalving, brackets
 from evolvent.types import Budget, Candidate, Result
 
 SPACE = Listed(["".join(digits) for digits in itertools.product("01234", repeat=6)])
-R81: dict[str, Any] = {"epochs": 81.0, "eta": 3.0}
+R81: dict[str, Any] = {"epochs": 81.0, "eta": 3.0, "horizon": 400}
 BOTH = [SuccessiveHalving, Hyperband]
 ALL = [*BOTH, Asha]
 
@@ -49,12 +49,23 @@ def test_brackets_equal_the_definition():
 
 def test_lengths_end_at_the_full_one_and_may_be_given():
     assert ladder(300, 1, 4)[0] == [300 / 256, 300 / 64, 300 / 16, 75, 300]
-    assert ladder(0.5, None, 3)[0] == [0.5]
+    assert ladder(0.5, None, 3)[0] == pytest.approx([0.5 / 27, 0.5 / 9, 0.5 / 3, 0.5])
+    assert ladder(27, None, 3)[0] == ladder(27, 1, 3)[0] == [1, 3, 9, 27]
     assert ladder(200, 12, 200 / 12)[0] == pytest.approx([12, 200])
     assert ladder(1, None, None, (12, 200)) == ([12.0, 200.0], 200 / 12)
     assert ladder(1, None, 4, (12, 200)) == ([12.0, 200.0], 4)
-    assert ladder(1, None, None, (12,)) == ([12.0], 3.0)
-    assert Asha(SPACE, epochs=300, eta=4).steps == [1, 4, 16, 64, 300]
+    assert Asha(SPACE, epochs=300, eta=4, horizon=400).steps == [1, 4, 16, 64, 300]
+
+
+@pytest.mark.parametrize(
+    ("horizon", "count"), [(4, 2), (12, 2), (13, 3), (39, 3), (40, 4), (1000, 5)]
+)
+def test_there_are_as_many_rungs_as_trials_reach_the_top_of(horizon, count):
+    lengths = ladder(81, None, 3, horizon=horizon)[0]
+    assert lengths == pytest.approx([81 / 3**step for step in range(count - 1, -1, -1)])
+    assert ladder(81, 1, 3, horizon=horizon)[0] == [1, 3, 9, 27, 81]  # what the user asks for
+    strategy = SuccessiveHalving(SPACE, epochs=81.0, horizon=horizon)
+    assert max(c.budget.epochs for c in asks(drive(strategy, horizon))) == 81
 
 
 def test_hyperband_with_one_worker_asks_its_brackets_in_order():
@@ -90,7 +101,7 @@ def test_a_fresh_schedule_inherits_no_weights(method):
 
 
 def test_asha_promotes_from_the_top_rung_down_as_soon_as_a_third_allows():
-    strategy: Any = Asha(SPACE, epochs=9.0)
+    strategy: Any = Asha(SPACE, epochs=9.0, minimum=1.0)
     steps = []
     for _ in range(14):
         candidate = strategy.ask()
@@ -105,7 +116,7 @@ def test_asha_promotes_from_the_top_rung_down_as_soon_as_a_third_allows():
 
 
 def test_asha_promotes_a_later_and_better_one_though_the_share_is_used_up():
-    strategy: Any = Asha(SPACE, epochs=3.0)
+    strategy: Any = Asha(SPACE, epochs=3.0, minimum=1.0)
     for score in (1.0, 2.0, 3.0, 0.0, 4.0):
         strategy.tell(Result(strategy.ask(), score=score))
     assert strategy.ask().parents == (4,)  # 4 results, the best one of them not promoted yet
@@ -184,7 +195,7 @@ def test_it_lives_under_failures_with_many_workers_in_any_order(method, slots):
 
 @pytest.mark.parametrize("method", BOTH)
 def test_a_waiting_rung_lets_the_next_bracket_start(method):
-    strategy = method(SPACE, epochs=3.0)
+    strategy = method(SPACE, epochs=3.0, minimum=1.0)
     first = [strategy.ask() for _ in range(3)]
     strategy.tell(Result(first[0], score=1.0))
     assert strategy.ask().operator == "sample"
@@ -195,7 +206,7 @@ def test_a_waiting_rung_lets_the_next_bracket_start(method):
 
 @pytest.mark.parametrize("method", ALL)
 def test_a_refused_candidate_leaves_its_place_to_another(method):
-    strategy = method(SPACE, epochs=3.0)
+    strategy = method(SPACE, epochs=3.0, minimum=1.0)
     refused = strategy.ask()
     strategy.tell(Result(refused, status="refused", reason="too large"))
     for _ in range(3):
@@ -228,7 +239,7 @@ class Inner:
 @pytest.mark.parametrize("method", BOTH)
 def test_an_inner_strategy_proposes_and_is_told_the_lowest_rung_only(method):
     inner = Inner()
-    strategy = method(SPACE, epochs=3.0, sampler=inner)
+    strategy = method(SPACE, epochs=3.0, minimum=1.0, sampler=inner)
     events = drive(strategy, 4)
     assert [c.operator for c in asks(events)] == ["inner", "inner", "inner", "promote"]
     assert [c.parents for c in asks(events)][:3] == [(), (0,), (1,)]
@@ -258,6 +269,9 @@ def test_waiting_for_the_inner_strategy_changes_nothing(method):
         {"minimum": 9.0, "epochs": 3.0},
         {"rungs": (3, 1)},
         {"rungs": ()},
+        {"rungs": (3,)},
+        {"eta": 28.0},
+        {"minimum": 1.0, "epochs": 2.0},
     ],
 )
 def test_settings_outside_their_rule_are_refused(method, settings):
@@ -271,4 +285,4 @@ def test_a_rung_needs_a_place():
 
 
 def test_budgets_are_totals():
-    assert asks(drive(Asha(SPACE, epochs=3.0), 5))[3].budget == Budget(epochs=3.0)
+    assert asks(drive(Asha(SPACE, epochs=3.0, minimum=1.0), 5))[3].budget == Budget(epochs=3.0)

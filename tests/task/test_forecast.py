@@ -5,9 +5,12 @@ import pytest
 from tests.task.helpers import refusal
 
 from evolvent.errors import DataError, SettingError
+from evolvent.estimator.packed import Packed
+from evolvent.space.tabular import Tabular
 from evolvent.task.forecast import LAST, SEASONAL, forecast_task, season_of
 from evolvent.task.frames import Frame
-from evolvent.task.opening import as_lags, kind_of, open_task, with_series
+from evolvent.task.memory import given
+from evolvent.task.opening import as_lags, kind_of, open_task, with_series, with_split
 from evolvent.task.portable.windows import carried
 
 
@@ -126,6 +129,47 @@ def test_a_test_table_is_later_rows():
     made = task(test=table(40))
     assert made.test is not None and len(made.test) == 40 - 6
     assert made.counts["validation"] == round(0.2 * 114)
+
+
+def test_windows_are_divided_by_time_alone_and_without_a_target_in_common():
+    made = task(table(y=np.arange(120.0)), horizon=4, windows_as="lags")
+    assert made.division.kept_in_order and not made.division.is_free
+    rows = np.arange(len(made.train))
+    kept, judging = made.division.cut(made.train.y, rows, 0.25, 0, classes=False)
+    assert len(judging) == round(0.25 * len(rows)) and judging[-1] == rows[-1]
+    assert made.train.y[kept].max() < made.train.y[judging].min()
+    assert kept[-1] + 4 == judging[0]
+    with pytest.raises(DataError, match="too few to divide"):
+        made.division.cut(made.train.y, rows[:4], 0.25, 0, classes=False)
+    with pytest.raises(SettingError, match="folds=5: 0: the rows are in the order of time"):
+        Packed(Tabular.of(made.facts), made, folds=5)
+    estimator = Packed(Tabular.of(made.facts), made)
+    assert estimator.count == 0 and estimator.trainings(100, {}, made.division) == 1
+
+
+@pytest.mark.parametrize(
+    "said", [{"groups": "a"}, {"time": "a"}, {"folds": "a"}, {"validation": "f"}]
+)
+def test_a_forecast_has_no_other_split_than_that_of_time(tmp_path, said):
+    file, rows = tmp_path / "data.csv", table()
+    file.write_text(
+        "\n".join(["y,a", *(f"{y},{a}" for y, a in zip(*rows.columns.values(), strict=True))])
+    )
+    if "validation" in said:
+        said = {"validation": str(file)}
+    settings = {"target": "y", "window": 6}
+    (option,) = said
+    with pytest.raises(SettingError) as error:
+        with_split(str(file), settings, **said)
+    assert f"--{option} " in refusal(error) and f"leave --{option} out" in refusal(error)
+    with pytest.raises(SettingError, match="--window"):
+        open_task(str(file), settings | said)
+    shared = with_split(str(file), settings, validation="0.3", test=str(file))[1]
+    made = open_task(str(file), shared)
+    assert made.counts == {"train": 80, "validation": 34, "test": 114}
+    memory = given({name: column.tolist() for name, column in rows.columns.items()})
+    with pytest.raises(SettingError, match="validation= and --window"):
+        open_task(with_split(memory, {}, validation=rows.columns)[0], settings)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from tests.task.helpers import refusal
 
 from evolvent.errors import DataError, SettingError
 from evolvent.task.images import Images
-from evolvent.task.opening import kind_of, open_task, unnamed_kind
+from evolvent.task.memory import given
+from evolvent.task.opening import kind_of, open_task, unnamed_kind, with_split
 from evolvent.task.portable.errors import Unreadable
 from evolvent.task.portable.sequences import read_ts, standardised
 from evolvent.task.series import series_of_arrays
@@ -101,6 +102,63 @@ def test_a_table_of_time_steps(tmp_path):
     file.write_text("\n".join([header.replace("t3", "t3"), *(each + "x" for each in lines)]) + "\n")
     with pytest.raises(DataError, match="every column beside 'kind' is a time step, and 't11'"):
         open_task(str(file), settings)
+
+
+def test_a_table_of_time_steps_keeps_groups_whole_and_takes_files_for_parts(tmp_path):
+    x, y = waves(channels=1)
+    header = ",".join(["kind", "who", *(f"t{step}" for step in range(12))])
+
+    def written(name, rows):
+        cells = [[f"k{y[row]}", f"p{row % 20}", *map(str, x[row, 0])] for row in rows]
+        (tmp_path / name).write_text("\n".join([header, *map(",".join, cells)]) + "\n")
+        return str(tmp_path / name)
+
+    settings = {"target": "kind", "series": True, "kind": "classification", "groups": "who"}
+    made: Any = open_task(written("all.csv", range(60)), settings)
+    assert made.facts.input_shape == (1, 12) and made.division.by == "groups"
+    assert len(made.division.codes) == len(made.train) + len(made.validation)
+    known = {part: {row.tobytes() for row in own.x} for part, own in parts_of(made).items()}
+    people = {
+        part: {
+            row % 20
+            for row in range(60)
+            if standardised(x[row : row + 1], made.reading).tobytes() in own
+        }
+        for part, own in known.items()
+    }
+    assert sum(map(len, people.values())) == 20 and all(people.values())
+    early, late = written("early.csv", range(20)), written("late.csv", range(20, 30))
+    del settings["groups"]
+    ignore = {"ignore": ["who"]}
+    parted: Any = open_task(early, settings | ignore | {"validation": late, "test": late})
+    assert parted.counts == {"train": 20, "validation": 10, "test": 10}
+    np.testing.assert_allclose(parted.validation.x, standardised(x[20:30], parted.reading))
+    assert "10 of 10 test rows (100.0%) also occur in training or validation" in " ".join(
+        parted.note
+    )
+
+
+def parts_of(made):
+    return {"training": made.train, "validation": made.validation, "test": made.test}
+
+
+def test_arrays_in_files_and_in_memory_take_other_ones_for_parts(tmp_path):
+    (x, y), (xv, yv) = waves(), waves(9, seed=1)
+    first, second = tmp_path / "first.npz", tmp_path / "second.npz"
+    np.savez(first, x_train=x, y_train=y)
+    np.savez(second, x_train=xv, y_train=yv)
+    own = {"validation": str(second), "test": str(second)}
+    made: Any = open_task(str(first), {"series": True, **own})
+    assert made.counts == {"train": 60, "validation": 9, "test": 9}
+    np.testing.assert_allclose(made.validation.x, standardised(xv, made.reading))
+    with pytest.raises(DataError, match="the data bring their own test part"):
+        np.savez(first, x_train=x, y_train=y, x_test=x, y_test=y)
+        open_task(str(first), {"series": True, **own})
+    data, said = with_split(given((x, y)), {"series": True}, validation=(xv, yv))
+    memory: Any = open_task(data, said)
+    assert memory.counts["validation"] == 9 and memory.counts["train"] == 51
+    with pytest.raises(SettingError, match="--groups"):
+        with_split(str(first), {"series": True}, groups="who")
 
 
 TS = """# a comment

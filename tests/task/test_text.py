@@ -101,7 +101,9 @@ def test_a_word_of_the_other_parts_is_unknown():
 def test_a_test_file_is_the_test_part_and_other_columns_are_told():
     made = task(reviews(rating=np.zeros(40)), test=reviews(10))
     assert made.counts["test"] == 10
-    assert made.note == ("columns beside 'text' and 'label' are not used: 'rating'",)
+    unused, copies = made.note
+    assert unused == "columns beside 'text' and 'label' are not used: 'rating'"
+    assert copies.startswith("copies: 10 of 10 test rows (100.0%) also occur in")
 
 
 def test_a_text_column_of_numbers_and_empty_texts_are_texts():

@@ -103,6 +103,43 @@ def test_a_test_file_may_have_weights_of_its_own_or_none(file):
     assert any("has no column 'w': its rows weigh the same" in line for line in task.note)
 
 
+@pytest.mark.parametrize("said", [{}, {"text": "text"}])
+@pytest.mark.parametrize("fraction", [1.0, 0.4])
+def test_weights_follow_the_rows_of_three_files(file, said, fraction):
+    columns = ["a", "w", "y", "text"] if said else ["a", "b", "w", "y"]
+    files = {
+        part: table(w=np.arange(ROWS) % (3 + at) + 1.0)[at::3][columns]
+        for at, part in enumerate(("training", "validation", "test"))
+    }
+    paths = {part: file(frame, f"{part}.csv") for part, frame in files.items()}
+    others = {part: paths[part] for part in ("validation", "test")}
+    task = opened(paths["training"], weight="w", fraction=fraction, **others, **said)
+    parts = {"training": task.train, "validation": task.validation, "test": task.test}
+    by_y = {part: frame.groupby("y")["w"].sum() for part, frame in files.items()}
+    assert len(task.train) == pytest.approx(fraction * len(files["training"]), abs=1)
+    mean = None
+    for part, own in parts.items():
+        rows = len(files[part]) if part != "training" else len(task.train)
+        assert len(own) == rows and own.weight is not None
+        if part == "training" and fraction < 1:
+            continue
+        sums = np.bincount(own.y, own.weight)
+        wanted = by_y[part][list(task.classes)].to_numpy()
+        mean = wanted[0] / sums[0] if mean is None else mean
+        assert np.allclose(sums * mean, wanted)
+        assert not said or "w" not in task.source.part(part).columns
+
+
+def test_rows_of_a_file_without_weights_weigh_as_much_as_the_others_on_average(file):
+    path, bare = file(table()[["a", "b", "w", "y"]]), file(table()[["a", "b", "y"]], "bare.csv")
+    task = opened(path, weight="w", validation=bare, test=bare)
+    assert np.allclose(task.validation.weights, task.validation.weights[0])
+    assert task.validation.weights[0] == pytest.approx(1, rel=0.05)  # of the rows that are kept
+    assert sum("its rows weigh the same" in line for line in task.note) == 2
+    with pytest.raises(SettingError, match="--groups w and --weight w: two columns"):
+        opened(path, weight="w", groups="w")
+
+
 @pytest.mark.parametrize("kind", ["table", "text"])
 def test_controls_learn_with_weights(file, kind):
     """Half of the rows lie, and weigh nothing."""

@@ -74,6 +74,21 @@ Window = Annotated[
 Season = Annotated[
     int | None, typer.Option(help="Rows after which the target comes round; found by itself.")
 ]
+Validation = Annotated[
+    str | None,
+    typer.Option(help="A file or folder to validate on, like TASK; or a share of its rows."),
+]
+Test = Annotated[str | None, typer.Option(help="A file or folder to test on; it is read once.")]
+Groups = Annotated[
+    str | None, typer.Option(help="Of a table: a column whose groups are never in two parts.")
+]
+TIME = typer.Option(  # a parameter `time` would hide the module
+    "--time", help="Of a table: a column in whose order rows train, validate and test."
+)
+Folds = Annotated[
+    str | None,
+    typer.Option(help="Of a table: a column of folds, or of train, validation and test."),
+]
 Ignore = Annotated[list[str] | None, typer.Option(help="Columns that are left out.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 Workers = Annotated[int | None, typer.Option(help="Processes; default one per core.")]
@@ -177,6 +192,11 @@ def search(
     series: Series = False,
     window: Window = None,
     season: Season = None,
+    validation: Validation = None,
+    test: Test = None,
+    groups: Groups = None,
+    time_: Annotated[str | None, TIME] = None,
+    folds: Folds = None,
     budget: Annotated[
         str, typer.Option(help="10m, 200t or 1h,500t; time is the whole wait.")
     ] = "10m",
@@ -221,6 +241,11 @@ def search(
         "series": series,
         "window": window,
         "season": season,
+        "validation": validation,
+        "test": test,
+        "groups": groups,
+        "time": time_,
+        "folds": folds,
         "budget": budget,
         "workers": workers,
         "max_params": max_params,
@@ -434,6 +459,11 @@ def train(
     target: Target = None,
     text: Text = None,
     kind: Kind = None,
+    validation: Validation = None,
+    test: Test = None,
+    groups: Groups = None,
+    time_: Annotated[str | None, TIME] = None,
+    folds: Folds = None,
     cells: Annotated[int | None, typer.Option(help="Normal cells per stage.")] = None,
     width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Training length.")] = None,
@@ -463,6 +493,11 @@ def train(
             target=target,
             text=text,
             kind=kind,
+            validation=validation,
+            test=test,
+            groups=groups,
+            time=time_,
+            folds=folds,
             cells=cells,
             width=width,
             epochs=epochs,
@@ -486,6 +521,9 @@ def identify(
     ],
     target: Annotated[str | None, typer.Option(help="The column to look at.")] = None,
     encoding: Encoding = None,
+    groups: Groups = None,
+    time_: Annotated[str | None, TIME] = None,
+    folds: Folds = None,
     seed: Annotated[int, typer.Option(help="Of rows and networks.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -496,7 +534,14 @@ def identify(
         from ..identification import described
         from ..identification import identify as find_out
 
-        found = find_out(file, target, encoding=encoding, seed=seed)
+        found = find_out(
+            *(file, target),
+            encoding=encoding,
+            groups=groups,
+            time=time_,
+            folds=folds,
+            seed=seed,
+        )
     if as_json:
         print(json.dumps(found.to_json()))
         return

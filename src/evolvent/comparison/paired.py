@@ -29,9 +29,9 @@ from ..execute.inline import Inline
 from ..execute.processes import LocalSlots
 from ..execute.waiting import as_done
 from ..files import write_atomically
-from ..identification import settings_with_kind
+from ..identification import mirroring, settings_with_kind
 from ..task import AnyTask
-from ..task.opening import kind_of, open_task, settings_of, with_columns
+from ..task.opening import kind_of, open_task, settings_of, with_columns, with_split
 from . import statistics
 from .play import Trace, play
 
@@ -52,6 +52,11 @@ def compare(
     target: str | None = None,
     text: str | None = None,
     kind: str | None = None,
+    validation: str | float | None = None,
+    test: str | None = None,
+    groups: str | None = None,
+    time: str | None = None,
+    folds: str | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     out: str | Path | None = None,
     workers: int | None = None,
@@ -70,6 +75,11 @@ def compare(
         target: the column to predict, where the task is a table.
         text: the column of texts, where there is one.
         kind: ``classification`` or ``regression``, of a table; None finds out.
+        validation: the validation part: a file or folder, or a share of the rows; None splits it off.
+        test: the test part, a file or folder; None splits it off.
+        groups: a column whose groups are never in two parts.
+        time: a column in whose order the rows are split.
+        folds: a column of folds or of names of parts.
         settings: part or strategy -> name -> value.
         out: the comparison's folder; None keeps nothing on disk.
         workers: processes; None is one per core, 0 is this process. [count]
@@ -87,6 +97,8 @@ def compare(
         if part not in (*PARTS, *names):
             raise unknown("part or strategy", part, (*PARTS, *names))
     said = with_columns(task, given.get("task", {}), target=target, text=text, kind=kind)
+    parts = {"validation": validation, "test": test}
+    _, said = with_split(task, said, **parts, groups=groups, time=time, folds=folds)
     if said:
         given["task"] = said
     shared = {part: given[part] for part in PARTS if part in given}
@@ -94,7 +106,7 @@ def compare(
     known = validated("task", said, settings_of(task))
     known = reading_of(request, kind_of(task, known)) | known
     read, _ = settings_with_kind(task, known, seconds=None, seed=0, say=say)
-    opened = open_task(task, read)
+    opened, _ = mirroring.settled(open_task(task, read), seconds=None, seed=0, say=say)
     count = cores() if workers is None else workers
     setups: dict[str, Setup] = {}
     for name in names:

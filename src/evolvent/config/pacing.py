@@ -148,7 +148,7 @@ def _trainings(draft: Draft) -> float:
     if not hasattr(make, "trainings"):
         return 1.0
     rows = len(draft.task.train) + len(draft.task.validation)
-    return float(make.trainings(rows, settings, draft.task.ahead))
+    return float(make.trainings(rows, settings, draft.task.division))
 
 
 def _for_table(draft: Draft, budget: RunBudget) -> Schedule:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..task.division import spread
+
 MOST = 4  # different networks in an ensemble
 PICKS = 8  # rounds of the selection: a network may be picked again, and weighs more
 HALVINGS = 10  # of the validation rows
@@ -36,11 +38,14 @@ class Predictions:
     Args:
         values: probabilities of classes, or quantities in the target's units [networks, rows, outputs].
         y: targets: classes int64, or quantities. [rows]
+        bound: numbers of what must stay in one half, such as a patient's rows; None where rows are
+            independent. [rows]
         weight: of every row; None is 1. [rows]
     """
 
     values: np.ndarray
     y: np.ndarray
+    bound: np.ndarray | None = None
     weight: np.ndarray | None = None
 
     @property
@@ -84,8 +89,19 @@ class Predictions:
 
     def rows(self, index: np.ndarray) -> Predictions:
         """Return the same for some of the rows."""
-        weight = None if self.weight is None else self.weight[index]
-        return Predictions(self.values[:, index], self.y[index], weight)
+        bound, weight = (
+            None if each is None else each[index] for each in (self.bound, self.weight)
+        )
+        return Predictions(self.values[:, index], self.y[index], bound, weight)
+
+    def halved(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows in two halves by chance; what is bound is in one of them."""
+        count = len(self.y)
+        if self.bound is None:
+            order = rng.permutation(count)
+            return order[: count // 2], order[count // 2 :]
+        half = spread(self.bound, np.zeros(count, np.int64), 2, rng)
+        return np.flatnonzero(half == 0), np.flatnonzero(half == 1)
 
     def mean(self, picks: Sequence[int]) -> np.ndarray:
         """Return the mean of some networks, which may be named repeatedly. [rows, outputs]"""
@@ -165,8 +181,9 @@ def gain(predictions: Predictions, allowed: Allowed = lambda which: True) -> Gai
     rng = np.random.default_rng(count)
     score, loss = np.zeros(count), np.zeros(count)
     for _ in range(HALVINGS):
-        order = rng.permutation(count)
-        halves = (order[: count // 2], order[count // 2 :])
+        halves = predictions.halved(rng)
+        if not all(map(len, halves)):
+            return None  # all rows are bound together
         for choosing, judging in (halves, halves[::-1]):
             chosen = predictions.rows(choosing)
             picks = select(chosen, allowed)

@@ -141,7 +141,7 @@ def interval_of(
         rows: that the errors are of. [count]
         delivered: whether these are errors of the delivered network itself.
     """
-    told: dict[str, Any] = {"rows": rows, "delivered": delivered}
+    told: dict[str, Any] = {"rows": rows, "delivered": delivered, "caveat": task.division.caveat}
     try:
         low, high = bounds(errors, LEVEL)
     except ValueError as error:

@@ -194,8 +194,10 @@ def predictions(setup: Setup, weights: Weights, members: Sequence[Member]) -> Pr
     """Return the predictions of the members for the validation part."""
     task = setup.task
     values = [_outputs(setup, weights, each, task.validation) for each in members]
-    part = task.validation
-    return Predictions(np.stack(values), np.asarray(part.y), part.weight)
+    part, learnt = task.validation, len(task.train)
+    bound = task.division.bound
+    own = None if bound is None else bound[learnt : learnt + len(part)]
+    return Predictions(np.stack(values), np.asarray(part.y), own, part.weight)
 
 
 def _outputs(setup: Setup, weights: Weights, member: Member, part: Part) -> np.ndarray:

@@ -20,12 +20,13 @@ from ..network.build import Assembled, Size, build, plan
 from ..network.cost import params
 from ..network.data import Resident, Streamed, loader
 from ..network.fit import fit, started, with_own_training
-from ..network.folds import Fold, folds_of, standard_error
+from ..network.folds import folds_of, standard_error
 from ..network.packed import Member, shape_of, takes
 from ..network.packing import train_pack
 from ..network.train import Hyperparameters, metrics_of, seen_of
 from ..space import Space
 from ..task import Task
+from ..task.division import INDEPENDENT, Division, Fold
 from ..types import Candidate, Result, State, failed, stream
 from . import Evaluation
 from .full import Full
@@ -67,10 +68,11 @@ class Packed(Full):
         task: train and validation parts are used, never test.
         size: of the network.
         hyper: hyperparameters of the training.
-        folds: in which training and validation rows are divided; 0 is the task's own validation part;
-            None is 5 for fewer than 1,000 rows, else 0. Rows in the order of time (`Task.ahead`) are
-            not divided: a fold would learn from what comes later. [0, or count >= 2]
-        repeats: of the folds, each with another order of the rows. [count, >= 1]
+        folds: in which training and validation rows are divided, as the task's division allows; 0 is
+            the task's own validation part; None is 5, or as many as the user gave, for fewer than
+            1,000 rows, else 0. [0, or count >= 2]
+        repeats: of the folds, each with another order of the rows, unless time or the user's folds
+            allow but one. [count, >= 1]
         pack: networks that are trained at once, at most. [count, >= 1]
         equal: as in `Full`.
         pace: as in `Full`.
@@ -103,13 +105,8 @@ class Packed(Full):
         own: dict[str, Any] = {"size": size, "hyper": hyper, "equal": equal, "pace": pace}
         super().__init__(space, task, seed=seed, device=device, **own)
         count = len(task.train) + len(task.validation)
-        if task.ahead and folds:
-            raise SettingError(
-                f"folds={folds}: the rows are in the order of time, and folds would learn from what "
-                "comes later: leave it out"
-            )
-        if folds is None:
-            folds = 0 if task.ahead else folds_by_default(count)
+        folds = folds_by_default(count, task.division) if folds is None else folds
+        refused = task.division.refused(folds)
         for name, value, allowed, rule in (
             (
                 "folds",
@@ -117,6 +114,7 @@ class Packed(Full):
                 folds == 0 or 2 <= folds <= count,
                 f"0, or from 2 to {count}, the rows",
             ),
+            ("folds", folds, not refused, refused),
             ("repeats", repeats, repeats >= 1, "at least 1"),
             ("pack", pack, pack >= 1, "at least 1"),
         ):
@@ -128,17 +126,20 @@ class Packed(Full):
         self._parts: dict[int, tuple[Resident, Resident]] = {}
 
     @staticmethod
-    def trainings(rows: int, settings: Mapping[str, Any], ahead: int = 0) -> float:
+    def trainings(
+        rows: int, settings: Mapping[str, Any], division: Division = INDEPENDENT
+    ) -> float:
         """Return the time of an evaluation in trainings; a pack makes five of two.
 
         Args:
             rows: to train and validate on. [count]
             settings: of the estimator.
-            ahead: steps that are forecast, as in `Task`; rows are then in no folds. [count]
+            division: of these rows.
         """
         folds = settings.get("folds")
-        folds = (0 if ahead else folds_by_default(rows)) if folds is None else int(folds)
-        return max(1.0, 0.4 * folds * int(settings.get("repeats", REPEATS)))
+        folds = folds_by_default(rows, division) if folds is None else int(folds)
+        repeats = 1 if division.kept_in_order else int(settings.get("repeats", REPEATS))
+        return max(1.0, 0.4 * folds * repeats)
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
         """Train one candidate, on all folds where there are any.
@@ -284,6 +285,6 @@ class Packed(Full):
         return metrics
 
 
-def folds_by_default(rows: int) -> int:
+def folds_by_default(rows: int, division: Division = INDEPENDENT) -> int:
     """Return the folds of a set of so many rows; 0 is a single validation part. [count]"""
-    return FOLDS if 2 * FOLDS <= rows < SMALL else 0
+    return division.usual(FOLDS) if 2 * FOLDS <= rows < SMALL else 0

@@ -39,7 +39,7 @@ from ..network.shared.mixture import MixtureWeights
 from ..network.shared.supernet import Supernet
 from ..network.train import Carry, Hyperparameters, Trainer, evaluate
 from ..space import Space, capabilities
-from ..task import Task, stratified
+from ..task import Task
 from ..types import Candidate, Result, State, stream
 from . import Evaluation
 from .penalty import Penalty
@@ -118,8 +118,10 @@ class Shared:
         self.device = torch.device(device)
         weights, judges = task.train, task.validation
         if architecture:
-            kept, chosen = _parted(task, architecture, stream(seed, "parts").getrandbits(31))
-            weights, judges = (task.train.taken(i) for i in (kept, chosen))
+            rows, part = np.arange(len(task.train)), stream(seed, "parts").getrandbits(31)
+            division, classes = task.division.taken(rows), bool(task.classes)
+            cut = division.cut(task.train.y, rows, architecture, part, classes=classes)
+            weights, judges = (task.train.taken(each) for each in cut)
         self.train = loader(task, weights, device=device)
         self.judges = loader(task, judges, device=device)
         self.validation = loader(task, task.validation, device=device)
@@ -360,18 +362,6 @@ class Shared:
             self._kept = self.trainer.done
         if rewinds := int(state.get("rewinds", 0)):
             self.trainer.calm(rewinds)
-
-
-def _parted(task: Task, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places of the training part to learn from, and those of a share to score on.
-
-    Of examples that continue each other they are the last; of others any, as many of every class.
-    """
-    if not task.successive:
-        return stratified(task.train.y, share, seed)
-    places = np.arange(len(task.train))
-    kept, chosen = np.split(places, [len(places) - max(1, round(share * len(places)))])
-    return kept, chosen
 
 
 def _filled(slopes: Sequence[Tensor | None], by: Sequence[Tensor]) -> list[Tensor]:

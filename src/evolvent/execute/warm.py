@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext, SpawnContext
 from types import ModuleType
@@ -24,6 +24,15 @@ from typing import Any
 
 IMPORTED = ("numpy", "torch", "torch._dynamo", "safetensors.torch")  # what every training imports
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+#: How glibc, where it is, allocates in a worker: by huge pages, and memory up to that size [bytes] is
+#: kept for the next step of a training, which would otherwise get it anew, page by page. Read when a
+#: program starts; what the user says of the same stands.
+TUNABLES = "GLIBC_TUNABLES"
+KEPT = 256 << 20
+ALLOCATION = ":".join(
+    f"glibc.malloc.{name}={value}"
+    for name, value in {"hugetlb": 1, "mmap_threshold": KEPT, "trim_threshold": KEPT}.items()
+)
 
 Context = ForkServerContext | SpawnContext
 
@@ -60,17 +69,32 @@ def begin() -> None:
     from multiprocessing import forkserver
 
     context().set_forkserver_preload([*IMPORTED])
-    with _hiding:
-        before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-        os.environ.update(dict.fromkeys(before, "1"))  # a copy has one thread: there are no others
+    threads = dict.fromkeys(THREAD_VARIABLES, "1")  # a copy has one thread: there are no others
+    with _hiding, _variables(threads | _allocation()):
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # that is for this process
         try:
             forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             _end_with_program()
-            for name, value in before.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _allocation() -> dict[str, str]:
+    """Return the variable by which a program that starts allocates memory as a worker shall."""
+    said = os.environ.get(TUNABLES)
+    return {TUNABLES: f"{ALLOCATION}:{said}" if said else ALLOCATION}  # the last one counts
+
+
+@contextlib.contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of the environment for programs that start meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 @functools.cache
@@ -108,9 +132,10 @@ def without_main() -> Iterator[None]:
     """Hide the user's script from a process that starts, which would run it again.
 
     Scripts and notebooks then need no ``if __name__ == "__main__"``. The whole module is replaced
-    for a moment, so that code of the script that runs meanwhile keeps its globals.
+    for a moment, so that code of the script that runs meanwhile keeps its globals. The process
+    allocates memory as a worker shall.
     """
-    with _hiding:
+    with _hiding, _variables(_allocation()):
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
         try:

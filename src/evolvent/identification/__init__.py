@@ -37,10 +37,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import SettingError
+from ..task.division import Division
 from ..task.frames import Frame
 from ..task.memory import Given
 from ..task.numbers import measured, with_target
 from ..task.opening import frame_with_target, unnamed_kind
+from ..task.own_split import OwnSplit, bound_rows
 from ..task.weighting import without
 from ..types import Arch, Result
 from .evolution import evolved
@@ -98,6 +100,9 @@ def identify(
     target: str | None,
     *,
     encoding: str | None = None,
+    groups: str | None = None,
+    time: str | None = None,
+    folds: str | None = None,
     seconds: float | None = None,
     seed: int = 0,
 ) -> Identified:
@@ -107,23 +112,32 @@ def identify(
         file: a table of any form.
         target: a column of it.
         encoding: of a file of text; None finds it.
+        groups: a column whose groups are never apart in a split; it is no input.
+        time: a column in whose order the rows are split; it is no input.
+        folds: a column of folds, which are never apart; it is no input.
         seconds: after which no further network is trained; None has no limit. [s]
         seed: of the rows, the networks and their evolution.
 
     Raises:
         UserError: if the file or the column cannot be used.
     """
-    said = {"target": target, "encoding": encoding}
-    frame, column = frame_with_target(os.fspath(file), {k: v for k, v in said.items() if v})
-    return identify_column(frame, column, seconds=seconds, seed=seed)
+    said = {"target": target, "encoding": encoding, "groups": groups, "time": time, "folds": folds}
+    settings = {name: value for name, value in said.items() if value}
+    frame, column = frame_with_target(os.fspath(file), settings)
+    return identify_column(frame, column, OwnSplit.of(settings), seconds=seconds, seed=seed)
 
 
 def identify_column(
-    frame: Frame, target: str, *, seconds: float | None = None, seed: int = 0
+    frame: Frame,
+    target: str,
+    own: OwnSplit = OwnSplit(),
+    *,
+    seconds: float | None = None,
+    seed: int = 0,
 ) -> Identified:
     """Return the kind of a column of a table; see `identify`."""
     start = time.monotonic()
-    frame = with_target(frame, target, [])
+    frame, division = bound_rows(with_target(frame, target, []), own)
     y = frame.column(target)
     values = len(set(y.tolist()))
     if y.dtype.kind != "f":
@@ -132,7 +146,7 @@ def identify_column(
         why = "it has two values, and the distance of two values says nothing"
         return _without_a_search(why if values == 2 else "it has one value", values, len(y))
     deadline = math.inf if seconds is None else start + seconds
-    judged = [each for each in _rounds(frame, target, seed, deadline) if each is not None]
+    judged = [each for each in _rounds(frame, target, division, seed, deadline) if each is not None]
     return _decided(judged, values, time.monotonic() - start)
 
 
@@ -151,12 +165,14 @@ class Round:
     trials: int
 
 
-def _rounds(frame: Frame, target: str, seed: int, deadline: float) -> Iterator[Round | None]:
+def _rounds(
+    frame: Frame, target: str, division: Division, seed: int, deadline: float
+) -> Iterator[Round | None]:
     """Yield one result per split; the first one is trained a little however late it is."""
     for number in range(ROUNDS):
         if number and time.monotonic() > deadline:
             return
-        rows = drawn(frame, target, np.random.default_rng((seed, number)))
+        rows = drawn(frame, target, np.random.default_rng((seed, number)), division)
         yield _round(rows, f"{seed}/{number}", deadline)
 
 
@@ -279,7 +295,8 @@ def settings_with_kind(
     if (weight := settings.get("weight")) is not None:
         frame = without(frame, weight)  # it is no input
     phase(f"finding out whether {target!r} is a class or a quantity (--kind says it at once)")
-    found = identify_column(frame, target, seconds=limit, seed=seed)
+    own = OwnSplit.of(settings)
+    found = identify_column(frame, target, own, seconds=limit, seed=seed)
     for line in described(found, str(settings.get("target"))):
         say(line)
     return dict(settings) | {"kind": found.kind}, found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..task.division import INDEPENDENT, Division
 from ..task.frames import Frame
 from ..task.numbers import inputs, learnt
 from ..task.portable.features import tokens_at
@@ -44,22 +45,25 @@ def chosen_rows(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate(found)
 
 
-def drawn(frame: Frame, target: str, rng: np.random.Generator) -> Rows:
+def drawn(
+    frame: Frame, target: str, rng: np.random.Generator, division: Division = INDEPENDENT
+) -> Rows:
     """Return rows of a table, of every value about as many in each of the three parts.
 
     Args:
         frame: the table; `target` is a column of numbers.
         target: the column to tell.
         rng: chooses rows and parts.
+        division: what may be apart, of all rows.
+
+    Raises:
+        DataError: if it does not allow three parts.
     """
-    some = frame.rows(chosen_rows(frame.column(target), rng))
+    index = chosen_rows(frame.column(target), rng)
+    some = frame.rows(index)
     y = some.column(target)
     values, place = np.unique(y, return_inverse=True)
-    order = np.lexsort((rng.random(len(y)), place))
-    part = np.empty(len(y), np.int64)
-    for start in range(0, len(y), 3):  # of three neighbours one goes to each part
-        rows = order[start : start + 3]
-        part[rows] = rng.permutation(3)[: len(rows)]
+    part = _parts(place, rng) if division.is_free else _bound_parts(y, rng, division.taken(index))
     own = part == 0
     reading = learnt(some.rows(own), target, [])
     x = inputs(some, reading)
@@ -67,6 +71,26 @@ def drawn(frame: Frame, target: str, rng: np.random.Generator) -> Rows:
         x = np.delete(x, tokens, axis=1)
     mean, unit = y[own].mean(), y[own].std() or 1.0
     return Rows(x, place, (values - mean) / unit, frequencies(place[own], len(values)), part)
+
+
+def _parts(place: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the part of every row [N]: of the rows of one value about as many in each."""
+    order = np.lexsort((rng.random(len(place)), place))
+    part = np.empty(len(place), np.int64)
+    for start in range(0, len(place), 3):  # of three neighbours one goes to each part
+        rows = order[start : start + 3]
+        part[rows] = rng.permutation(3)[: len(rows)]
+    return part
+
+
+def _bound_parts(y: np.ndarray, rng: np.random.Generator, division: Division) -> np.ndarray:
+    """Return the part of every row [N]: whole groups, or one time after another."""
+    part, rest = np.zeros(len(y), np.int64), np.arange(len(y))
+    for place, share in ((2, 1 / 3), (1, 1 / 2)):
+        seed = int(rng.integers(2**31))
+        rest, chosen = division.cut(y, rest, share, seed, classes=False)
+        part[chosen] = place
+    return part
 
 
 def frequencies(place: np.ndarray, count: int) -> np.ndarray:

@@ -7,31 +7,17 @@ folds let every row judge, at the price of as many trainings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..task import Task
-from ..types import stream
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One division of the rows.
-
-    Args:
-        training: rows to learn from, in order. [count of rows]
-        held_out: rows to score on, in order.
-    """
-
-    training: np.ndarray
-    held_out: np.ndarray
+from ..task.division import Fold
 
 
 def folds_of(task: Task, folds: int, repeats: int, seed: int) -> list[Fold]:
-    """Return the folds of the training and validation rows together, `folds` for every repeat.
+    """Return the folds of the training and validation rows together, repeat by repeat.
 
-    Classes are spread evenly over the folds. The sizes of two folds differ by one row at most.
+    What may be apart, and in how many ways, the task's `Division` says.
 
     Args:
         task: the data; its test part is not touched.
@@ -40,18 +26,7 @@ def folds_of(task: Task, folds: int, repeats: int, seed: int) -> list[Fold]:
         seed: of the orders.
     """
     y = np.concatenate([task.train.y, task.validation.y])
-    found = []
-    for repeat in range(repeats):
-        rng = np.random.default_rng(stream(seed, "folds", repeat).getrandbits(63))
-        order = rng.permutation(len(y))
-        if task.classes:
-            order = order[np.argsort(y[order], kind="stable")]
-        fold = np.empty(len(y), np.int64)
-        fold[order] = np.arange(len(y)) % folds  # neighbours, of one class, go to different folds
-        for place in range(folds):
-            held = fold == place
-            found.append(Fold(np.flatnonzero(~held), np.flatnonzero(held)))
-    return found
+    return task.division.folds(y, folds, repeats, seed, classes=bool(task.classes))
 
 
 def standard_error(scores: Sequence[float], folds: int) -> float:

@@ -25,10 +25,20 @@ class Muon(torch.optim.Optimizer):
         lr: learning rate; an orthogonal step has singular values of about ``lr``, times the root of
             the rows per column where a matrix has more rows.
         momentum: of all weights. [0..1)
+        dtype: of the iteration that makes a step orthogonal, which needs few digits: Jordan's is in
+            bfloat16. Where the networks learn in bfloat16, that is up to four times as fast.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], *, lr: float, momentum: float) -> None:
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        *,
+        lr: float,
+        momentum: float,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__(groups, {"lr": lr, "momentum": momentum, "orthogonal": False})
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -39,7 +49,7 @@ class Muon(torch.optim.Optimizer):
                 continue
             moves = self._nesterov(weights, group)
             if group["orthogonal"]:
-                moves = orthogonal(moves)
+                moves = orthogonal(moves, self.dtype)
                 torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
             torch._foreach_add_(weights, moves, alpha=-group["lr"])
 
@@ -56,8 +66,8 @@ class Muon(torch.optim.Optimizer):
         return list(torch._foreach_add(slopes, velocities, alpha=group["momentum"]))
 
 
-def orthogonal(moves: list[Tensor]) -> list[Tensor]:
-    """Return every move [out, ...], flattened to [out, rest] and made nearly orthogonal.
+def orthogonal(moves: list[Tensor], dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """Return every move [out, ...], flattened to [out, rest] and made nearly orthogonal in `dtype`.
 
     The singular values become about 1 (.7 to 1.2, as Jordan's coefficients leave them), times
     the root of max(1, out / rest).
@@ -67,23 +77,25 @@ def orthogonal(moves: list[Tensor]) -> list[Tensor]:
         by_shape.setdefault(move.shape, []).append(index)
     made = list(moves)
     for shape, places in by_shape.items():
-        stack = newton_schulz(torch.stack([moves[place].flatten(1) for place in places]))
-        stack = stack * max(1.0, stack.shape[1] / stack.shape[2]) ** 0.5
+        stack = newton_schulz(torch.stack([moves[place].flatten(1) for place in places]), dtype)
+        stack *= max(1.0, stack.shape[1] / stack.shape[2]) ** 0.5
         for place, one in zip(places, stack, strict=True):
             made[place] = one.reshape(shape)
     return made
 
 
-def newton_schulz(stack: Tensor, steps: int = STEPS) -> Tensor:
+def newton_schulz(
+    stack: Tensor, dtype: torch.dtype = torch.float32, *, steps: int = STEPS
+) -> Tensor:
     """Return matrices [N, rows, columns] with singular values near 1 and the same directions."""
     tall = stack.shape[1] > stack.shape[2]
     x: Tensor = stack.mT if tall else stack
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(dtype)
     a, b, c = QUINTIC
     for _ in range(steps):
         square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
-    return x.mT if tall else x
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).to(stack.dtype)
 
 
 def inner(net: nn.Module) -> set[int]:

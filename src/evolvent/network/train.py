@@ -630,7 +630,8 @@ def _dense_optimizer(
         hidden = [p for p in weights if id(p) in within]
         groups[0]["params"] = [p for p in weights if id(p) not in within]
         groups.append({"params": hidden, "weight_decay": hyper.weight_decay, "orthogonal": True})
-        return Muon(groups, lr=hyper.lr, momentum=hyper.momentum)
+        dtype = torch.bfloat16 if hyper.precision == "bfloat16" else torch.float32
+        return Muon(groups, lr=hyper.lr, momentum=hyper.momentum, dtype=dtype)
     nesterov = hyper.momentum > 0
     return torch.optim.SGD(
         groups, lr=hyper.lr, momentum=hyper.momentum, nesterov=nesterov, fused=True

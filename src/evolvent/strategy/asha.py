@@ -32,13 +32,14 @@ class Asha:
         space: samples architectures.
         eta: 1/eta of a rung is promoted, and each rung is eta times longer; None is 3, or the mean
             ratio of `rungs`. [> 1]
-        minimum: length of the lowest rung r; None is 1 epoch. [epochs]
+        minimum: length of the lowest rung r; None is 1 epoch, or R/27 if that is less,
+            with as many rungs as the horizon has trials for. [epochs]
         rungs: the lengths of the rungs, instead of `minimum` and `epochs`. [epochs]
         levels: the number of rungs, instead of `minimum`. [count]
         continue_: as in `hyperband.SuccessiveHalving`.
         sampler: as in `hyperband.SuccessiveHalving`.
         epochs: length of the top rung R. [epochs]
-        horizon: trials of the run; unused, there is no schedule.
+        horizon: trials of the run, which bound the number of rungs by default. [count]
         seed: same seed and same tells in, same asks out.
 
     Raises:
@@ -62,12 +63,12 @@ class Asha:
         horizon: int = 100,
         seed: int = 0,
     ) -> None:
-        steps, self.eta = ladder(epochs, minimum, eta, rungs, levels)
-        if rungs is None and levels is None:  # from the bottom here, from the top in Hyperband
-            least = min(1.0, epochs) if minimum is None else minimum
-            steps = [*(least * self.eta**step for step in range(len(steps) - 1)), epochs]
+        steps, self.eta = ladder(  # from the bottom here, from the top in Hyperband
+            epochs, minimum, eta, rungs, levels, horizon=horizon, ascending=True
+        )
         self.steps, self.continue_ = steps, continue_
-        self.mean_length = mean_length(steps, self.eta)
+        shares = [(self.eta**-level, length) for level, length in enumerate(steps)]
+        self.mean_length = mean_length([shares], continue_)
         self._fresh = Fresh(space, sampler, seed)
         self.ends = self._fresh.ends
         self._rungs: list[list[Result]] = [[] for _ in steps]

@@ -31,7 +31,7 @@ from ..errors import SettingError
 from ..space import Space
 from ..types import Budget, Candidate, Result
 from . import Strategy
-from .common.rungs import Fresh, ladder, promote
+from .common.rungs import Fresh, ladder, mean_length, promote
 
 EXPONENTS = (0.25, 0.5, 1.0, 2.0)  # of the power laws that are tried
 _MEMORY = 200  # latest completed curves, by which extrapolation errors are measured
@@ -92,6 +92,7 @@ class LearningCurve:
             )
         equal = [epochs * look / looks for look in range(1, looks + 1)]
         self.lengths = ladder(epochs, None, None, equal if rungs is None else rungs)[0]
+        self.mean_length = mean_length([[(1.0, length) for length in self.lengths]], continue_)
         self.rule, self.quantile, self.chance, self.least = rule, quantile, chance, least
         self.continue_ = continue_
         self._fresh = Fresh(space, sampler, seed)

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import SettingError
 from ..space import Space
 from ..types import Budget, Candidate, Result
 from . import Strategy
-from .common.rungs import ROUNDING, Fresh, ladder, promote, ranked
+from .common.rungs import ROUNDING, Fresh, ladder, mean_length, promote, ranked
 
 Rung = tuple[int, float]  # number of candidates, training length [count, epochs]
 
@@ -73,9 +73,10 @@ class _Halving:
     needs: frozenset[str] = frozenset()
     ends = False
 
-    def __init__(self, plans: Iterator[list[Rung]], fresh: Fresh, continue_: bool) -> None:
+    def __init__(self, plans: Sequence[list[Rung]], fresh: Fresh, continue_: bool) -> None:
         self.ends = fresh.ends
-        self.plans, self.fresh, self.continue_ = plans, fresh, continue_
+        self.mean_length = mean_length(plans, continue_)
+        self.plans, self.fresh, self.continue_ = itertools.cycle(plans), fresh, continue_
         self.open: list[_Bracket] = []  # in the order of their start
         self.home: dict[int, _Bracket] = {}  # id in flight -> its bracket
         self.asked = 0  # also the next id
@@ -139,7 +140,8 @@ class SuccessiveHalving(_Halving):
     Args:
         space: samples architectures.
         eta: 1/eta of a rung is promoted; None is 3, or the mean ratio of `rungs`. [> 1]
-        minimum: length of the lowest rung, at least; None is 1 epoch. [epochs]
+        minimum: length of the lowest rung, at least; None is 1 epoch, or R/27 if that is less, with
+            as many rungs as the horizon has trials for. [epochs]
         rungs: the lengths of the rungs, instead of `minimum` and `epochs`. [epochs]
         size: trials in the lowest rung; by default so many that one reaches the top. [count]
         continue_: a promoted candidate goes on from the weights of the rung below, and its budget
@@ -147,7 +149,8 @@ class SuccessiveHalving(_Halving):
         sampler: another strategy that proposes the new architectures and is told how they did on
             the lowest rung; None samples the space.
         epochs: length of the top rung R. [epochs]
-        horizon: trials of the run; unused, brackets repeat until the budget ends.
+        horizon: trials of the run, which bound the number of rungs by default; brackets repeat until
+            the budget ends. [count]
         seed: same seed and same tells in, same asks out.
 
     Raises:
@@ -168,12 +171,13 @@ class SuccessiveHalving(_Halving):
         horizon: int = 100,
         seed: int = 0,
     ) -> None:
-        steps, eta = ladder(epochs, minimum, eta, rungs)
+        trials = horizon if size is None else None
+        steps, eta = ladder(epochs, minimum, eta, rungs, horizon=trials)
         start = math.ceil(eta ** (len(steps) - 1) - ROUNDING) if size is None else size
         if start < 1:
             raise SettingError(f"size={size} must be at least 1")
         plan = [(math.floor(start * eta**-i + ROUNDING), length) for i, length in enumerate(steps)]
-        super().__init__(itertools.repeat(plan), Fresh(space, sampler, seed), continue_)
+        super().__init__([plan], Fresh(space, sampler, seed), continue_)
 
 
 class Hyperband(_Halving):
@@ -185,13 +189,15 @@ class Hyperband(_Halving):
     Args:
         space: samples architectures.
         eta: 1/eta of a rung is promoted; None is 3, or the mean ratio of `rungs`. [> 1]
-        minimum: length of the lowest rung, at least; None is 1 epoch. [epochs]
+        minimum: length of the lowest rung, at least; None is 1 epoch, or R/27 if that is less, with
+            as many rungs as the horizon has trials for. [epochs]
         rungs: the lengths of the rungs, instead of `minimum` and `epochs`. [epochs]
         continue_: as in `SuccessiveHalving`.
         sampler: as in `SuccessiveHalving`; told results of different lengths, as brackets start at
             different ones.
         epochs: length of the top rung R. [epochs]
-        horizon: trials of the run; unused, brackets repeat until the budget ends.
+        horizon: trials of the run, which bound the number of rungs by default; brackets repeat until
+            the budget ends. [count]
         seed: same seed and same tells in, same asks out.
 
     Raises:
@@ -211,5 +217,5 @@ class Hyperband(_Halving):
         horizon: int = 100,
         seed: int = 0,
     ) -> None:
-        plans = brackets(*ladder(epochs, minimum, eta, rungs))
-        super().__init__(itertools.cycle(plans), Fresh(space, sampler, seed), continue_)
+        plans = brackets(*ladder(epochs, minimum, eta, rungs, horizon=horizon))
+        super().__init__(plans, Fresh(space, sampler, seed), continue_)

@@ -15,8 +15,9 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from ..errors import DataError, SettingError
+from ..errors import SettingError
 from ..types import Facts
+from .division import INDEPENDENT, Division
 
 
 @dataclass(frozen=True)
@@ -218,9 +219,12 @@ class Task:
         unit: of a quantity: its standard deviation in the training part. [its own unit]
         seed: of the split.
         note: what a user should know about how the data were read, one line each.
+        guessed: settings of the reader that nobody said, and that the data may contradict: ``flip``.
         reading: how a raw example becomes an input of the network, as plain JSON: it travels with the
             exported network, whose ``predict.py`` reads files of the original kind by it.
         source: the rows as the user's table has them, if it is made of one; see `source.Source`.
+        division: what may be apart among the training rows and then the validation rows, in this
+            order, wherever they are divided once more.
     """
 
     name: str
@@ -245,8 +249,10 @@ class Task:
     unit: float = 1.0
     seed: int = 0
     note: tuple[str, ...] = ()
+    guessed: tuple[str, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
     source: Origin | None = field(default=None, repr=False, compare=False)
+    division: Division = field(default=INDEPENDENT, repr=False, compare=False)
 
     trainable = True  # a table is not: it answers without a network
     charged = False  # a table charges the measured cost of its results, not the time of a look-up
@@ -347,29 +353,3 @@ class Task:
             np.concatenate([part.y for part in parts]),
             np.concatenate([part.weights for part in parts]) if weighted else None,
         )
-
-
-def stratified(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (rest, chosen): sorted indices, `fraction` of every class chosen at random.
-
-    Args:
-        y: class per example [N].
-        fraction: share to choose, at least one example per class. [0..1]
-        seed: of the choice.
-
-    Raises:
-        DataError: if a class has a single example, which cannot be in both parts.
-    """
-    rng = np.random.default_rng(seed)
-    chosen = []
-    for label, count in zip(*np.unique(y, return_counts=True), strict=True):
-        if count < 2:
-            raise DataError(
-                f"class {label} has {count} example, at least 2 are needed to train and to validate: "
-                "add examples of it or leave the class out"
-            )
-        members = np.flatnonzero(y == label)
-        take = min(count - 1, max(1, round(count * fraction)))
-        chosen.append(rng.permutation(members)[:take])
-    picked = np.sort(np.concatenate(chosen))
-    return np.setdiff1d(np.arange(len(y)), picked), picked

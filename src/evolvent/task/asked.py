@@ -77,6 +77,15 @@ class Asked:
                 return found
         return None
 
+    def without_ignored(self, name: str) -> Asked:
+        """Return the same where a column is read even if it is named among those to leave out."""
+        left = [
+            each for given in self.ignore for each in ([given] if name == given else _split(given))
+        ]
+        if name not in left:
+            return self
+        return replace(self, ignore=tuple(each for each in left if each != name))
+
     def ignored(self, source: str, columns: Iterable[str]) -> set[str]:
         """Return the names of the columns to leave out."""
         return _resolved(source, "ignore", self.ignore, list(columns))

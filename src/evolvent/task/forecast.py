@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import DataError, SettingError
 from . import Part, Task
+from .division import Windows
 from .files import some
 from .frames import Frame
 from .mixed import is_text
@@ -116,6 +117,7 @@ def forecast_task(
         note=tuple(notes),
         reading=about,
         source=Answers(_by_rule(answers)),
+        division=Windows(steps=horizon),
         unit=about["target_unit"],
         **measured("regression"),
     )

@@ -16,7 +16,9 @@ from typing import Any, cast
 import numpy as np
 
 from ..errors import DataError, SettingError
-from . import Part, Task, stratified
+from . import Part, Task
+from .copies import hashes_of_images, told_copies
+from .division import stratified
 from .files import some, why
 from .labels import class_indices, name_classes, note_imbalance
 from .rows import Rows, blocks
@@ -50,6 +52,10 @@ class Images:
     class_names: tuple[str, ...] | None = None
     note: tuple[str, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: what the user is told where nobody said whether a mirrored image keeps its label
+MIRRORED = "colour images are mirrored at random: --set task.flip=false if that changes a label"
 
 
 def image_task(
@@ -115,6 +121,7 @@ def image_task(
         _check_counts(parts, classes)
     note_imbalance(parts["training"].y, classes, notes, of="images")
     parts = _split(parts, seed, validation, notes)
+    notes += _told_copies(parts)
     train = _thinned(parts["training"], fraction, seed)
     if fraction < 1:
         notes.append(f"{len(train)} of {len(parts['training'])} training examples are used")
@@ -134,6 +141,7 @@ def image_task(
         std=std,
         scale=scale,
         augment=_augmentation(min(height, width), channels, flip, notes),
+        guessed=("flip",) if flip is None and channels >= 3 else (),
         seed=int(seed),
         note=tuple(notes),
         reading={
@@ -332,6 +340,17 @@ def _divided(part: Part, share: float, seed: int) -> tuple[Part, Part]:
     return part.taken(rest), part.taken(chosen)
 
 
+def _told_copies(parts: Mapping[str, Part]) -> list[str]:
+    """Return the line about images that are in several parts, if there are any."""
+    found = hashes_of_images({name: part.x for name, part in parts.items()})
+    if found is None:
+        return []
+    rows, start = {}, 0
+    for name, each in found.items():
+        rows[name] = np.arange(start, start := start + len(each))
+    return told_copies(np.concatenate(list(found.values())), rows, "images")
+
+
 def _thinned(part: Part, fraction: float, seed: int) -> Part:
     """Return `fraction` of every class; a class's last example always stays."""
     if fraction == 1:
@@ -371,7 +390,7 @@ def _augmentation(edge: int, channels: int, flip: bool | None, notes: list[str])
     if flip is None:
         flip = channels >= 3
         notes.append(
-            "colour images are mirrored at random: --set task.flip=false if that changes a label"
+            MIRRORED
             if flip
             else "grey images are not mirrored (a mirrored digit is another symbol): "
             "--set task.flip=true if a mirrored image keeps its label"

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import DataError, SettingError
 from . import Part, Task
+from .division import Windows
 from .fetching import OWN
 from .files import existing, why
 from .portable.errors import Unreadable
@@ -208,6 +209,7 @@ def _task(
         metric=METRIC,
         vocabulary=len(known),
         successive=True,
+        division=Windows(),  # segments follow each other: the last ones are held out
         told=f"{counts[0]:,} training, {counts[1]:,} validation, {counts[2]:,} test tokens, "
         f"in segments of {length}, a vocabulary of {len(known):,}",
         note=tuple(lines),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +39,14 @@ class Given:
         images: or images with their classes.
         target: the column of the table that was handed over as y; None if target= names it.
         text: the column of the table that was handed over as texts.
+        parts: ``validation`` and ``test`` -> data of the same kind that are these parts.
     """
 
     table: RawTable | None = None
     images: Images | None = None
     target: str | None = None
     text: str | None = None
+    parts: Mapping[str, Given] = field(default_factory=dict)
 
     name = NAME
 
@@ -63,7 +65,58 @@ class Given:
             found.update(
                 repr(array.tolist()).encode() if text else np.ascontiguousarray(array).data
             )
+        for part, other in self.parts.items():
+            found.update(f"{part} {other.digest}".encode())
         return found.hexdigest()[:16]
+
+    def with_part(self, part: str, data: Any) -> Given:
+        """Return the same with other data that are a part of it.
+
+        Args:
+            part: ``validation`` or ``test``.
+            data: what `given` takes, of the same kind: a table with the same columns, or (x, y).
+
+        Raises:
+            SettingError: if they are of another kind.
+            DataError: if they cannot be used as given.
+        """
+        other = given(data)
+        if (other.table is None) != (self.table is None) or bool(other.target) != bool(self.target):
+            raise SettingError(
+                f"{part}= is of another kind than the task: hand both over as tables, or as (x, y)"
+            )
+        if other.table is not None and other.target and self.target:
+            columns = dict(other.table.columns)
+            columns[self.target] = columns.pop(other.target)
+            other = replace(other, table=other.table._replace(columns=columns))
+        return replace(self, parts={**self.parts, part: other})
+
+    def with_column(self, by: str, cells: Any) -> tuple[Given, str]:
+        """Return the same with one more column, which says how its rows are split, and its name.
+
+        Args:
+            by: ``groups``, ``time`` or ``folds``.
+            cells: one for every row [N].
+
+        Raises:
+            SettingError: if the data are no table, or the cells are not as many as the rows.
+        """
+        if self.table is None:
+            raise SettingError(
+                f"{by}= is for tables, these are images: hand the parts over instead"
+            )
+        rows = len(next(iter(self.table.columns.values()), ()))
+        cells = _array(by, cells)
+        if cells.shape != (rows,):
+            raise SettingError(
+                f"{by}= has shape {cells.shape}: one for each of {rows} rows is needed"
+            )
+        name = by
+        while name in self.table.columns:
+            name += "_"
+        more = table_of(frame_of_array(cells).set_axis([name], axis=1), NAME).columns
+        table = self.table._replace(columns={**self.table.columns, **more})
+        return replace(self, table=table), name
 
 
 def given(data: Any) -> Given:

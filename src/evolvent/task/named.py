@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, SettingError, unknown
-from . import Task, stratified
+from . import Task
 from .arrays import is_idx, read_idx, read_npz
+from .division import stratified
 from .fetching import OWN, fetch
 from .files import LIMIT, existing
 from .folders import check_size, read_folder
 from .images import Images, check_settings, image_task
+from .own_split import TOLD, files_of, share_of
 from .portable.forms import READ
 
 NAMES: dict[str, str] = {
@@ -72,7 +74,8 @@ def load(
     spec: str | os.PathLike[str],
     *,
     seed: int = 0,
-    validation: float = 0.1,
+    validation: float | str = 0.1,
+    test: str | None = None,
     fraction: float = 1.0,
     flip: bool | None = None,
     size: int | tuple[int, int] | None = None,
@@ -90,7 +93,9 @@ def load(
         spec: a name of `NAMES`, a folder with one sub-folder of images per class, a folder with idx
             files or one of them, or an ``.npz`` file.
         seed: of the split between training and validation. [>= 0]
-        validation: share of the training data to validate on. (0..0.5]
+        validation: share of the training data to validate on, or the path of the validation images.
+            (0..0.5]
+        test: path of the test images.
         fraction: share of the remaining training data to keep, for proxies. (0..1]
         flip: whether a mirrored image keeps its label; None: yes for colour images and clothes.
         size: edge, or (height, width), to bring the images of a folder to. [pixels]
@@ -102,6 +107,8 @@ def load(
         SettingError: for an unknown name, or a setting outside its rule.
         DataError: if the data are not there, or cannot be used as given.
     """
+    said = {"validation": validation, "test": test}
+    files, validation = files_of(said), share_of(said, 0.1)
     check_settings(seed, validation, fraction, flip)
     size = check_size(size)
     name = _spec(spec)
@@ -119,6 +126,8 @@ def load(
             )
     else:
         images = _at_path(name, spec, size, _room(memory), skip_broken=skip_broken)
+        for part, file in files.items():
+            images = _with_part(images, part, file, _room(memory), skip_broken=skip_broken)
     return image_task(
         name,
         images.x,
@@ -136,6 +145,30 @@ def load(
         note=images.note,
         reading=images.reading,
     )
+
+
+def _with_part(images: Images, part: str, file: str, memory: int, *, skip_broken: bool) -> Images:
+    """Return images with those at a path as a part, brought to the size of the training images.
+
+    Raises:
+        DataError: if they cannot be read, or there are two of this part.
+    """
+    path = existing(file)
+    size = tuple(images.x.shape[1:3]) if path.is_dir() and not is_idx(path) else None
+    other = _at_path(file, file, check_size(size), memory, skip_broken=skip_broken)
+    if getattr(images, f"x_{part}") is not None:
+        raise DataError(f"{file!r}: the data bring their own {part} part: leave --{part} out")
+    if other.x_validation is not None or other.x_test is not None:
+        raise DataError(f"{file!r} has parts of its own: name the folder or file of one part")
+    x, channels = other.x, images.x.shape[-1]
+    grey = isinstance(x, np.ndarray) and x.ndim == 4 and x.shape[-1] == 1
+    if grey and images.x.ndim == 4 and channels == 3:
+        x = np.repeat(x, 3, axis=-1)  # grey pictures beside colour ones
+    line = f"{TOLD}{len(other.y):,} images of {file!r} are the {part} part"
+    images = _with_note(images, line)
+    if part == "validation":
+        return replace(images, x_validation=x, y_validation=other.y)
+    return replace(images, x_test=x, y_test=other.y)
 
 
 def _spec(spec: Any) -> str:

@@ -16,9 +16,11 @@ import numpy as np
 
 from ..errors import DataError
 from . import Part, Task
+from .copies import hashes_of_rows, told_copies
 from .files import some
 from .frames import About, Frame, missing, with_labels
 from .mixed import cells_of, is_text, textual
+from .own_split import Divided, File, OwnSplit, divide, files_given, stacked
 from .portable.columns import CATEGORIES as TEXTS
 from .portable.columns import NUMBERS
 from .portable.dates import DAY, ORDERS, cycles_of, seconds_of
@@ -26,8 +28,8 @@ from .portable.features import features, width
 from .portable.numerals import number
 from .scales import clipped, mean_and_std, scale_of, usual_range
 from .source import Source
-from .splitting import Parts, classes_of, three_parts
-from .weighting import taken_out, weighted, with_equal_weights
+from .splitting import classes_of
+from .weighting import taken_out_of_all, weighted
 
 KINDS = ("classification", "regression")
 CLIP = 8.0  # standard deviations that a number never quite exceeds
@@ -47,6 +49,8 @@ def numbers_task(
     target: str,
     kind: str,
     test: Frame | None = None,
+    validating: Frame | None = None,
+    own: OwnSplit = OwnSplit(),
     seed: int = 0,
     validation: float = 0.2,
     fraction: float = 1.0,
@@ -61,6 +65,8 @@ def numbers_task(
         target: the column to predict.
         kind: ``classification`` or ``regression``.
         test: a table of the same columns, whose rows are the test part; None splits it off.
+        validating: another, whose rows are the validation part; None splits it off.
+        own: the column that says how the rows are split.
         seed: of the split between training and validation.
         validation: share of the rows to validate on, of those that are not test. (0..0.5]
         fraction: share of the remaining training rows to keep. (0..1]
@@ -72,39 +78,41 @@ def numbers_task(
         DataError: if the table cannot be used.
     """
     notes = list(frame.note)
-    test = None if test is None else with_equal_weights(test, weight, notes)
+    others = files_given(validation=validating, test=test)
     if kind == "classification":
         frame = with_labels(frame, target, notes)
-        test = None if test is None else with_labels(test, target, [], like=frame)
+        others = {p: with_labels(each, target, [], like=frame) for p, each in others.items()}
     frame = with_target(frame, target, notes)
-    other = None if test is None else with_target(same_columns(test, frame), target, notes)
-    frame, weights = taken_out(frame, weight)
-    other, test_weights = (None, None) if other is None else taken_out(other, weight)
-    y, y_test, about = target_of(frame, other, target, kind, notes)
+    others = {part: with_target(each, target, notes) for part, each in others.items()}
+    files = {p: File.of(each, own, p) for p, each in ({"training": frame} | others).items()}
+    frame, others, weights = taken_out_of_all(own.without(frame), others, weight, notes)
+    others = {part: same_columns(own.without(each), frame) for part, each in others.items()}
+    y, more, about = target_of(frame, others, target, kind, notes)
     tell_gaps(frame, target, notes)
-    parts = three_parts(
-        y,
-        classes=kind == "classification",
+    y = np.concatenate([y, *more.values()])
+    divided = divide(
+        *(y, files, own),
+        classes=about.get("classes", ()),
         seed=seed,
         validation=validation,
         fraction=fraction,
-        test=test is None,
+        test=True,
+        notes=notes,
     )
     task = prepared(
         name,
-        frame,
+        stacked(frame, list(others.values()), list(frame.columns)),
         y,
         target=target,
         about=about,
-        parts=parts,
+        divided=divided,
         notes=notes,
         seed=seed,
-        test=None if other is None or y_test is None else (other, y_test),
         texts=texts,
     )
     if weights is None or weight is None:
         return task
-    return weighted(task, {k: weights[rows] for k, rows in parts.items()}, weight, test_weights)
+    return weighted(task, {k: weights[rows] for k, rows in divided.parts.items()}, weight)
 
 
 def prepared(
@@ -114,10 +122,9 @@ def prepared(
     *,
     target: str,
     about: Mapping[str, Any],
-    parts: Parts,
+    divided: Divided,
     notes: list[str],
     seed: int,
-    test: tuple[Frame, np.ndarray] | None = None,
     texts: Sequence[str] = (),
 ) -> Task:
     """Return the task of a table whose target is known and whose rows are in parts.
@@ -128,15 +135,15 @@ def prepared(
         y: classes [N] int64, or quantities [N].
         target: the name of the target.
         about: what is known of it: ``task``, and of classes their names, ``classes``.
-        parts: part -> row numbers, of ``training``, ``validation`` and maybe ``test``.
+        divided: the rows of ``training``, ``validation`` and maybe ``test``.
         notes: what a user should know; gets a line for whatever else there is.
         seed: of the split.
-        test: another table and its target, which are the test part.
         texts: columns that are read as texts, as of `numbers_task`.
 
     Raises:
         DataError: if the table cannot be used.
     """
+    parts = divided.parts
     training = frame.rows(parts["training"])
     own = learnt(training, target, notes, texts=texts)
     reading = {"kind": "numbers", "target": target, **own}
@@ -147,8 +154,8 @@ def prepared(
         scale = scale_of(y[parts["training"]], target, notes)
         about = {**about, "target_mean": scale["mean"], "target_unit": scale["unit"]}
     made = {key: _part(frame.rows(rows), y[rows], reading, scale) for key, rows in parts.items()}
-    if test is not None:
-        made["test"] = _part(*test, reading, scale)
+    cells = [frame.column(column["name"]) for column in reading["columns"]]
+    notes += told_copies(hashes_of_rows(cells), parts)
     return Task(
         name=name,
         kind="numbers",
@@ -161,7 +168,8 @@ def prepared(
         seed=seed,
         note=tuple(notes),
         reading={**reading, **about},
-        source=Source(frame, parts, None if test is None else test[0]),
+        source=Source(frame, parts),
+        division=divided.division,
         unit=scale["unit"],
         **measured(about["task"]),
     )
@@ -198,21 +206,28 @@ def with_target(frame: Frame, target: str, notes: list[str]) -> Frame:
 
 
 def target_of(
-    frame: Frame, test: Frame | None, target: str, kind: str, notes: list[str]
-) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
-    """Return the target of both tables, classes [N] int64 or numbers [N], and its `reading`."""
+    frame: Frame, others: Mapping[str, Frame], target: str, kind: str, notes: list[str]
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
+    """Return the target of a table, classes [N] int64 or numbers [N], of others, and its `reading`.
+
+    Args:
+        frame: the table of the training rows.
+        others: part -> a table of its own.
+        target: the column.
+        kind: ``classification`` or ``regression``.
+        notes: gets a line for whatever a user should know.
+    """
     if kind == "classification":
+        labels = {part: each.labels(target) for part, each in others.items()}
         try:
-            y, y_test, classes = classes_of(
-                frame.labels(target), None if test is None else test.labels(target), notes
-            )
+            y, classes = classes_of({"training": frame.labels(target)} | labels, notes)
         except DataError as error:
             raise DataError(f"{frame.source!r}, column {target!r}: {error}") from error
-        return y, y_test, {"task": kind, "classes": list(classes)}
-    for each in (frame, test):
-        if each is not None:
-            check_quantity(each, target)
-    return frame.column(target), None if test is None else test.column(target), {"task": kind}
+        return y.pop("training"), y, {"task": kind, "classes": list(classes)}
+    for each in (frame, *others.values()):
+        check_quantity(each, target)
+    more = {part: each.column(target) for part, each in others.items()}
+    return frame.column(target), more, {"task": kind}
 
 
 def check_quantity(frame: Frame, target: str) -> None:

@@ -11,12 +11,14 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field
 
 from ..errors import DataError, SettingError
-from . import AnyTask, Task, control, language
+from . import AnyTask, Task, control, language, own_split
 from .asked import LISTS, Asked, missing_marks
+from .files import existing
 from .frames import Frame, frame_of_table, is_table, read_frame
 from .memory import NAME, Given
 from .metrics import check_metric, judged, kind_of_metric
 from .portable.forms import READ
+from .portable.numerals import number
 from .portable.unpacking import CELL_COST, PACKED, PACKINGS, plain_name
 
 Kind = Literal["classification", "regression"]
@@ -25,6 +27,7 @@ Words = dict[str, str] | str
 Whole = Annotated[int, Field(ge=0)]
 
 _SPLIT = {"seed": int, "validation": float, "fraction": float}
+_FILES = {"validation": float | str, "test": str}  # a share of the rows, or the user's own parts
 _JUDGED = {"metric": str, "positive": str | int | float}
 _TOKENS = {
     "vocabulary": Annotated[int, Field(ge=10)],
@@ -45,6 +48,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **_SPLIT,
         **_JUDGED,
         "flip": bool,
+        **_FILES,
         "size": int,
         "memory": Annotated[float, Field(gt=0)],
         "skip_broken": bool,
@@ -71,7 +75,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "kind": Kind,
         **_WHOLE,
         **_WINDOWS,
-        "test": str,
+        **_FILES,
+        **dict.fromkeys(own_split.COLUMNS, str),
+        "keep": str,
         "weight": str,
         "encoding": str,
         "sheet": str,
@@ -236,6 +242,68 @@ def as_lags(name: str | Given, settings: Mapping[str, Any], kinds: Iterable[str]
     return dict(settings)
 
 
+def with_split(
+    name: str | Given, settings: Mapping[str, Any], **said: Any
+) -> tuple[str | Given, dict[str, Any]]:
+    """Return the task and its settings with what the user says of its split.
+
+    Args:
+        name: of the task, or data in memory.
+        settings: of it.
+        said: ``groups``, ``time``, ``folds``: a column, or of data in memory its cells [N];
+            ``validation``, ``test``: a file or folder, of data in memory such data too, and of
+            ``validation`` a share of the rows. None is not said.
+
+    Raises:
+        SettingError: if the task cannot be split so, or a setting contradicts an option.
+    """
+    found = dict(settings)
+    for key, value in said.items():
+        if value is None:
+            continue
+        if key not in settings_of(name):
+            raise SettingError(_cannot_split(name, key))
+        if not isinstance(value, str | os.PathLike | int | float):
+            if not isinstance(name, Given):
+                raise SettingError(
+                    f"{key}= is no text: the task is a file, name a file or a column"
+                )
+            if key in own_split.FILES:
+                name = name.with_part(key, value)
+                continue
+            name, value = name.with_column(key, value)
+        elif key in own_split.FILES:
+            value = _part_named(name, key, value)
+        if found.get(key, value) != value:
+            raise SettingError(f"--{key} {value} and task.{key}={found[key]}: say it once")
+        found[key] = value
+    _own_split(found)
+    return name, found
+
+
+def _cannot_split(name: str | Given, key: str) -> str:
+    shown = name if isinstance(name, str) else name.name
+    form = _form(name)
+    if key in own_split.COLUMNS and form == "data":
+        return f"--{key} names a column, and {shown!r} are images: --validation and --test name folders"
+    if key in own_split.COLUMNS and form == "language":
+        return f"--{key} names a column, and {shown!r} is running text: --test names a file"
+    return f"--{key} is for your own data: {shown!r} has parts of its own, leave it out"
+
+
+def _part_named(name: str | Given, part: str, value: Any) -> str | float:
+    """Return a share of the rows, or the whole path of a file or folder."""
+    if isinstance(name, str) and _form(name) == "data" and name in names():
+        raise SettingError(_cannot_split(name, part))
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
+    share = part == "validation" and number(str(text))
+    if share is not None and share is not False:
+        return float(share)
+    if not isinstance(text, str):
+        raise SettingError(f"{part}={value!r}: name a file or a folder")
+    return str(existing(text).absolute())
+
+
 def with_metric(
     name: str | Given, settings: Mapping[str, Any], metric: str | None, positive: str | None
 ) -> dict[str, Any]:
@@ -296,8 +364,9 @@ def check_settings_of(name: str, settings: Mapping[str, Any]) -> None:
     if _SPLIT.keys() <= settings_of(name).keys():
         from .images import check_settings
 
-        share, part = settings.get("validation", 0.1), settings.get("fraction", 1.0)
+        share, part = own_split.share_of(settings, 0.1), settings.get("fraction", 1.0)
         check_settings(settings.get("seed", 0), share, part, None)
+    _own_split(settings)
 
 
 def _no_table(name: str | Given) -> str:
@@ -407,15 +476,26 @@ def _in_memory(data: Given, settings: Mapping[str, Any]) -> Task:
 
     if data.images is None:
         return _from_frame(data, settings)
+    files = own_split.files_of(settings)
     whole = _is_series(data, settings)
-    unused = [each for each in ("size", "memory") if each in settings and not whole]
+    unused = [
+        each
+        for each in ("size", "memory", *files)
+        if each in settings and (each in files or not whole)
+    ]
     if unused:
         raise SettingError(f"task.{unused[0]} is for files, these are data in memory: leave it out")
+    parts: dict[str, Any] = {}
+    for part, other in data.parts.items():
+        assert other.images is not None  # `with_part` saw to it
+        parts |= {f"x_{part}": other.images.x, f"y_{part}": other.images.y}
+    given = {key: value for key, value in settings.items() if key != "validation" or not parts}
     if whole:
         from .series import series_of_arrays
 
-        return series_of_arrays(data.name, data.images, **_of_series(settings))
-    return image_task(data.name, data.images.x, data.images.y, **_of_images(data.name, settings))
+        return series_of_arrays(data.name, replace(data.images, **parts), **_of_series(given))
+    own = _of_images(data.name, given)
+    return image_task(data.name, data.images.x, data.images.y, **parts, **own)
 
 
 def _of_images(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -428,12 +508,12 @@ def _of_images(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 def _of_series(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that series in arrays have."""
     given = {key: value for key, value in settings.items() if key != "series"}
-    unused = [key for key in given if key not in ("kind", *_SPLIT)]
+    unused = [key for key in given if key not in ("kind", *_SPLIT, *own_split.FILES)]
     if unused:
         raise SettingError(f"task.{unused[0]} is for images, these are series: leave it out")
     from .images import check_settings
 
-    share = given.get("validation", 0.2)
+    share = own_split.share_of(given, 0.2)
     check_settings(given.get("seed", 0), share, given.get("fraction", 1.0), None)
     return given
 
@@ -444,9 +524,10 @@ def _frame(name: str | Given, settings: Mapping[str, Any]) -> Frame:
     To find out the kind of a target and then to search is to read a table twice: the second reading is
     free.
     """
-    written = [settings[key] for key in ("target", "text") if key in settings]
+    written = [settings[key] for key in ("target", "text", *own_split.COLUMNS) if key in settings]
     written += _named(settings.get("texts", ()))
-    asked = Asked.of(settings)
+    own = own_split.OwnSplit.of(settings)
+    asked = Asked.of(settings).without_ignored(own.column)
     stamp = (*_stamp(name), str(written), repr(asked), *(settings.get(key) for key in _READ))
     same = _KEPT.get("name") is name or (isinstance(name, str) and _KEPT.get("name") == name)
     if same and _KEPT["stamp"] == stamp:
@@ -488,11 +569,16 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
 
     given = dict(settings)
     split = {key: given.pop(key) for key in _SPLIT if key in given}
+    files = own_split.files_of(settings)
+    if "validation" in files:
+        del split["validation"]
     share = split.get("validation", 0.1)
     check_settings(split.get("seed", 0), share, split.get("fraction", 1.0), None)
+    own = _own_split(settings)
     frame, target = frame_with_target(name, settings)
     _KEPT.clear()
-    test = given.pop("test", None)
+    for key in ("test", *own_split.COLUMNS, "keep"):
+        given.pop(key, None)
     read = {key: given.pop(key, None) for key in _READ}
     kind, text = given.pop("kind", None), given.pop("text", None)
     weight = given.pop("weight", None)
@@ -500,7 +586,8 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
     window = {key: given.pop(key) for key in _WINDOWS if key in given}
     if (kind == "regression" or window) and frame.column(target).dtype.kind != "f":
         frame = _with_numbers(name, frame, target, settings)
-    other = None if test is None else read_frame(test, **read, like=frame)
+    others, notes = _other_parts(name, files, frame, read)
+    frame = replace(frame, note=(*frame.note, *notes))
     title = name.name if isinstance(name, Given) else name
     tokens = {key: given.pop(key) for key in _TOKENS if key in given}
     texts = _named(given.pop("texts", ()))
@@ -517,9 +604,8 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
             raise SettingError(
                 f"--text {text} reads that column alone: {beside}, reads all of them"
             )
-        return text_task(
-            title, frame, text=text, target=target, test=other, **split, **tokens, weight=weight
-        )
+        split |= {**others, "own": own}
+        return text_task(title, frame, text=text, target=target, weight=weight, **split, **tokens)
     whole = given.pop("series", False)
     if weight is not None and (window or whole):
         raise SettingError(
@@ -529,8 +615,9 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
         from .forecast import forecast_task
 
         form = window.pop("windows", "sequences")
-        own: dict[str, Any] = {"target": target, "windows_as": form, "test": other}
-        return forecast_task(title, frame, **own, **window, **split)
+        split |= {"target": target, "windows_as": form, **_later(others)}
+        return forecast_task(title, frame, **window, **split)
+    split |= {**others, "own": own}
     if tokens:
         raise SettingError(f"task.{next(iter(tokens))} is for texts: name their column with --text")
     if kind is None:
@@ -542,10 +629,8 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
 
         if texts:
             raise SettingError("task.texts and --series: series are of numbers, leave one out")
-        return series_of_table(title, frame, target=target, kind=kind, test=other, **split)
-    return numbers_task(
-        title, frame, target=target, kind=kind, test=other, texts=texts, weight=weight, **split
-    )
+        return series_of_table(title, frame, target=target, kind=kind, **split)
+    return numbers_task(title, frame, target=target, kind=kind, texts=texts, weight=weight, **split)
 
 
 def _named(columns: str | Sequence[str]) -> list[str]:
@@ -561,6 +646,52 @@ def _check_weight(weight: str | None, others: Mapping[str, str | None], frame: F
         if column == weight:
             raise SettingError(f"--weight {weight} and --{name} {weight}: two columns are needed")
     frame.column(weight)
+
+
+def _own_split(settings: Mapping[str, Any]) -> own_split.OwnSplit:
+    """Return the column that says how to split, where the settings allow one.
+
+    Raises:
+        SettingError: if they contradict each other.
+    """
+    own = own_split.OwnSplit.of(settings)
+    said = own.by or ("validation" if "validation" in own_split.files_of(settings) else "")
+    if said and "window" in settings:
+        raise SettingError(_NO_WINDOWS.format(f"--{said}", f" {settings[said]}"))
+    return own
+
+
+_NO_WINDOWS = (
+    "{0}{1} and --window: a forecast is validated on the last windows of its table, in the order of "
+    "time: leave {0} out (--validation 0.3 is a share, --test FILE holds later rows)"
+)
+
+
+def _later(others: Mapping[str, Frame]) -> dict[str, Frame]:
+    """Return the test part of a forecast, which has no other part of its own."""
+    if "validating" in others:
+        raise SettingError(_NO_WINDOWS.format("validation=", ""))
+    return dict(others)
+
+
+def _other_parts(
+    name: str | Given, files: Mapping[str, str], frame: Frame, read: Mapping[str, Any]
+) -> tuple[dict[str, Frame], list[str]]:
+    """Return the tables of the parts that the user has apart, read as the training table is.
+
+    Returns:
+        Arguments of the makers of tasks, and what a user should know, one line each.
+    """
+    memory = name.parts if isinstance(name, Given) else {}
+    found = {part: read_frame(file, **read, like=frame) for part, file in files.items()}
+    for part, each in memory.items():
+        if each.table is not None:
+            found[part] = frame_of_table(f"{part}=", each.table, like=frame)
+    notes = [line for each in found.values() for line in each.note if line.startswith(each.source)]
+    for part, table in found.items():
+        notes.append(f"{own_split.TOLD}{len(table):,} rows of {table.source!r} are the {part} part")
+    arguments = {"validation": "validating", "test": "test"}
+    return {arguments[part]: each for part, each in found.items()}, notes
 
 
 def _with_numbers(

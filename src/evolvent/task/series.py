@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,31 @@ import numpy as np
 from ..errors import DataError
 from . import Part, Task
 from .arrays import read_npz
+from .copies import hashes_of_rows, told_copies
 from .files import existing, reading, some
 from .frames import Frame, with_labels
 from .images import Images
 from .numbers import measured, same_columns, target_of, with_target
+from .own_split import (
+    TOLD,
+    Divided,
+    File,
+    OwnSplit,
+    divide,
+    files_given,
+    files_of,
+    share_of,
+    stacked,
+)
 from .portable.errors import Unreadable
 from .portable.sequences import read_ts, standardised, with_channels
 from .scales import clipped, mean_and_std, scale_of
-from .splitting import Parts, classes_of, three_parts
+from .splitting import classes_of
 
 LEAST_STEPS = 4  # of a series [count]
 TS = ".ts"
 _TRAIN = re.compile(r"_train(\.ts)$", re.IGNORECASE)
+_PARTS = {"x_train": "training", "x_val": "validation", "x_test": "test"}
 TARGET = "label"  # what the target of series without a table is called
 
 
@@ -68,34 +82,69 @@ def series_of_arrays(
                 f"{series['x_train'].shape[1:]}: make them alike"
             )
     own = [key for key in ("x_train", "x_val") if key in series]
-    x_all, y_all = (np.concatenate([part[key] for key in own]) for part in (series, y))
-    kind = kind or _kind_of(y_all, notes)
-    y_all, y_test, about = _targets(where, kind, y_all, y.get("x_test"), raw, notes)
-    parts = _parts(y_all, kind, seed, validation, fraction, "x_test" not in series)
-    if "x_val" in series:
-        parts = _given_parts(len(y["x_train"]), len(y_all), parts, fraction, seed)
-    test = None if y_test is None else (series["x_test"], y_test)
+    kind = kind or _kind_of(np.concatenate([y[key] for key in own]), notes)
+    found, about = _targets(where, kind, {_PARTS[key]: y[key] for key in series}, raw, notes)
+    divided = divide(
+        *(np.concatenate([*found.values()]), {p: File(where, len(y)) for p, y in found.items()}),
+        own=OwnSplit(),
+        classes=about.get("classes", ()),
+        seed=seed,
+        validation=validation,
+        fraction=fraction,
+        test=True,
+        notes=notes,
+    )
+    x_all, y_all = (np.concatenate([*each.values()]) for each in (series, found))
     about = {"target": TARGET, **about, **raw.reading}
-    return _task(name, x_all, y_all, parts, about, notes, seed, test)
+    return _task(name, x_all, y_all, divided, about, notes, seed)
 
 
-def series_of_file(name: str, **settings: Any) -> Task:
+def series_of_file(
+    name: str, *, validation: float | str = 0.2, test: str | None = None, **settings: Any
+) -> Task:
     """Return the task of series in an .npz or a .ts file; see `series_of_arrays` for the settings.
 
     Beside a file NAME_TRAIN.ts the one called NAME_TEST.ts is its test part, as in the UCR archive.
 
+    Args:
+        name: of the file.
+        validation: share of the series to validate on, or the path of a file of them. (0..0.5]
+        test: path of a file of the test series.
+        settings: the others.
+
     Raises:
         DataError: if it is no such file, or cannot be used.
     """
-    if is_ts(name):
-        raw, quantity = _ts(existing(name))
+    said = {"validation": validation, "test": test}
+    raw, quantity = _read(name)
+    for part, file in files_of(said).items():
+        raw = _with_part(raw, part, file)
+    if quantity is not None:
         settings["kind"] = settings.get("kind") or ("regression" if quantity else "classification")
-        return series_of_arrays(name, raw, **settings)
+    return series_of_arrays(name, raw, validation=share_of(said, 0.2), **settings)
+
+
+def _read(name: str) -> tuple[Images, bool | None]:
+    """Return the series of a file, and whether it has quantities; None is not told."""
+    if is_ts(name):
+        return _ts(existing(name))
     if Path(name).suffix.lower() != ".npz":
         raise DataError(
             f"{name!r}: series are read from tables, .npz and .ts files: save them as one of these"
         )
-    return series_of_arrays(name, read_npz(name), **settings)
+    return read_npz(name), None
+
+
+def _with_part(raw: Images, part: str, file: str) -> Images:
+    """Return series with those of a file as their ``validation`` or ``test`` part."""
+    if getattr(raw, f"x_{part}") is not None:
+        raise DataError(f"{file!r}: the data bring their own {part} part: leave --{part} out")
+    other, _ = _read(file)
+    if other.x_validation is not None or other.x_test is not None:
+        raise DataError(f"{file!r} has parts of its own: name the file of one part")
+    line = f"{TOLD}{len(other.y):,} series of {file!r} are the {part} part"
+    own: dict[str, Any] = {f"x_{part}": other.x, f"y_{part}": other.y, "note": (*raw.note, line)}
+    return replace(raw, **own)
 
 
 def is_ts(path: str | os.PathLike[str]) -> bool:
@@ -110,6 +159,8 @@ def series_of_table(
     target: str,
     kind: str,
     test: Frame | None = None,
+    validating: Frame | None = None,
+    own: OwnSplit = OwnSplit(),
     seed: int = 0,
     validation: float = 0.2,
     fraction: float = 1.0,
@@ -122,6 +173,8 @@ def series_of_table(
         target: the column to predict.
         kind: ``classification`` or ``regression``.
         test: a table of the same columns, whose rows are the test part; None splits it off.
+        validating: another, whose rows are the validation part; None splits it off.
+        own: the column that says how the rows are split.
         seed: as in `series_of_arrays`, and so are the following.
         validation: share to validate on.
         fraction: share of the training rows to keep.
@@ -129,20 +182,32 @@ def series_of_table(
     Raises:
         DataError: if the table cannot be used.
     """
-    notes = list(frame.note)
+    notes, others = list(frame.note), files_given(validation=validating, test=test)
     if kind == "classification":
         frame = with_labels(frame, target, notes)
-        test = None if test is None else with_labels(test, target, [], like=frame)
+        others = {p: with_labels(each, target, [], like=frame) for p, each in others.items()}
     frame = with_target(frame, target, notes)
-    other = None if test is None else with_target(same_columns(test, frame), target, notes)
-    y, y_test, about = target_of(frame, other, target, kind, notes)
+    others = {part: with_target(each, target, notes) for part, each in others.items()}
+    files = {p: File.of(each, own, p) for p, each in ({"training": frame} | others).items()}
+    frame = own.without(frame)
+    others = {part: same_columns(own.without(each), frame) for part, each in others.items()}
+    y, more, about = target_of(frame, others, target, kind, notes)
+    y = np.concatenate([y, *more.values()])
+    divided = divide(
+        *(y, files, own),
+        classes=about.get("classes", ()),
+        seed=seed,
+        validation=validation,
+        fraction=fraction,
+        test=True,
+        notes=notes,
+    )
     steps = [each for each in frame.columns if each != target]
-    parts = _parts(y, kind, seed, validation, fraction, test is None)
     forms = [{**frame.about[each].form, "name": each} for each in steps if each in frame.about]
     about = {"target": target, **about, "columns": forms}
     about |= {"file": dict(frame.how)} if frame.how else {}
-    given = None if other is None or y_test is None else (_steps(other, steps, target), y_test)
-    return _task(name, _steps(frame, steps, target), y, parts, about, notes, seed, given)
+    x = _steps(stacked(frame, [*others.values()], list(frame.columns)), steps, target)
+    return _task(name, x, y, divided, about, notes, seed)
 
 
 def _steps(frame: Frame, steps: list[str], target: str) -> np.ndarray:
@@ -231,61 +296,35 @@ def _kind_of(y: np.ndarray, notes: list[str]) -> str:
 
 
 def _targets(
-    where: str,
-    kind: str,
-    y: np.ndarray,
-    y_test: np.ndarray | None,
-    raw: Images,
-    notes: list[str],
-) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
-    """Return the targets of both parts, and what is known of them."""
+    where: str, kind: str, y: dict[str, np.ndarray], raw: Images, notes: list[str]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the targets of the parts, and what is known of them."""
     about: dict[str, Any] = {"task": kind}
     try:
         if kind == "classification":
-            y, y_test, classes = classes_of(y, y_test, notes)
+            y, classes = classes_of(y, notes)
             if raw.class_names is not None:
                 classes = tuple(raw.class_names[int(each)] for each in classes)
-            return y, y_test, about | {"classes": list(classes)}
+            return y, about | {"classes": list(classes)}
     except (DataError, ValueError, IndexError) as error:
         raise DataError(f"{where}: {error}") from error
-    for each in (y, y_test):
-        if each is not None and (each.dtype.kind not in "biuf" or not np.isfinite(each).all()):
+    for each in y.values():
+        if each.dtype.kind not in "biuf" or not np.isfinite(each).all():
             raise DataError(f"{where}: a regression needs finite numbers as targets: repair them")
-    return y.astype(np.float64), None if y_test is None else y_test.astype(np.float64), about
-
-
-def _parts(
-    y: np.ndarray, kind: str, seed: int, validation: float, fraction: float, test: bool
-) -> Parts:
-    classes = kind == "classification"
-    return three_parts(
-        y, classes=classes, seed=seed, validation=validation, fraction=fraction, test=test
-    )
-
-
-def _given_parts(train: int, count: int, parts: Parts, fraction: float, seed: int) -> Parts:
-    """Return the parts of data that come with their own validation, the last of the `count` rows."""
-    rows = np.setdiff1d(np.arange(train), parts.get("test", np.zeros(0, int)))
-    if fraction < 1:
-        take = max(1, round(len(rows) * fraction))
-        rows = np.sort(np.random.default_rng(seed).permutation(rows)[:take])
-    found = {"training": rows, "validation": np.arange(train, count)}
-    if "test" in parts:
-        found["test"] = parts["test"][parts["test"] < train]
-    return found
+    return {part: each.astype(np.float64) for part, each in y.items()}, about
 
 
 def _task(
     name: str,
     x: np.ndarray,
     y: np.ndarray,
-    parts: Parts,
+    divided: Divided,
     about: Mapping[str, Any],
     notes: list[str],
     seed: int,
-    test: tuple[np.ndarray, np.ndarray] | None,
 ) -> Task:
     """Return the task of series [N, C, T] with classes or quantities [N]."""
+    parts = divided.parts
     seen = x[parts["training"]]
     scales = [_scale(seen[:, channel]) for channel in range(x.shape[1])]
     told = {
@@ -302,12 +341,9 @@ def _task(
     if about["task"] == "regression":
         scale = scale_of(y[parts["training"]], about["target"], notes)
         told |= {"target_mean": scale["mean"], "target_unit": scale["unit"]}
-    given = {key: (x[rows], y[rows]) for key, rows in parts.items()}
-    given |= {} if test is None else {"test": test}
-    made = {
-        key: Part(standardised(each, told), own if own.dtype.kind == "i" else clipped(own, scale))
-        for key, (each, own) in given.items()
-    }
+    targets = y if y.dtype.kind == "i" else clipped(y, scale)
+    made = {key: Part(standardised(x[rows], told), targets[rows]) for key, rows in parts.items()}
+    notes += told_copies(hashes_of_rows([*x.reshape(len(x), -1).T]), parts)
     classes = tuple(about.get("classes", ()))
     return Task(
         name=name,
@@ -321,6 +357,7 @@ def _task(
         seed=seed,
         note=tuple(notes),
         reading=told,
+        division=divided.division,
         unit=scale["unit"],
         **measured(about["task"]),
     )

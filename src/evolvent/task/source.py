@@ -22,19 +22,15 @@ class Source:
     Args:
         frame: the table.
         rows: part -> row numbers, of ``training``, ``validation`` and maybe ``test``.
-        test: another table, whose rows are the test part.
     """
 
     frame: Frame
     rows: Parts
-    test: Frame | None = None
 
     answers: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict, init=False)
 
     def part(self, name: str) -> Frame | None:
         """Return the rows of a part of the table, in the order of the task's; None without any."""
-        if name == "test" and self.test is not None:
-            return self.test
         return self.frame.rows(self.rows[name]) if name in self.rows else None
 
 

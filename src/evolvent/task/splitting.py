@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ..errors import DataError
-from . import stratified
+from .division import INDEPENDENT, Division, repeated
 from .files import some
 from .labels import class_indices, note_imbalance, written_indices
 from .portable.numerals import number
@@ -19,9 +19,17 @@ Parts = dict[str, np.ndarray]
 
 
 def three_parts(
-    y: np.ndarray, *, classes: bool, seed: int, validation: float, fraction: float, test: bool
+    y: np.ndarray,
+    *,
+    classes: bool,
+    seed: int,
+    validation: float | None,
+    fraction: float,
+    test: bool,
+    division: Division = INDEPENDENT,
+    rows: np.ndarray | None = None,
 ) -> Parts:
-    """Return part -> sorted row numbers, of ``training``, ``validation`` and, if asked for, ``test``.
+    """Return part -> sorted row numbers, of ``training`` and those that are split off.
 
     The test part is the same for every seed, so that no search ever trains on another one's test
     examples, and the validation part does not depend on `fraction`.
@@ -30,63 +38,56 @@ def three_parts(
         y: classes [N] int64, every class split by the same share; or quantities [N].
         classes: whether they are classes; one with too few rows stays whole in the training part.
         seed: of the split between training and validation.
-        validation: share of the rows that are not test. (0..0.5]
+        validation: share of the rows that are not test; None splits none off. (0..0.5]
         fraction: share of the training part to keep. (0..1]
         test: whether to split a test part off.
+        division: what may be apart, of all rows.
+        rows: that are divided; None is all.
 
     Raises:
         DataError: if there are too few rows.
     """
-    if len(y) < LEAST:
-        raise DataError(f"{len(y)} rows with a target, at least {LEAST} are needed: add data")
-    rest, parts = np.arange(len(y)), {}
+    rest, parts = np.arange(len(y)) if rows is None else rows, {}
+    if len(rest) < LEAST:
+        raise DataError(f"{len(rest)} rows with a target, at least {LEAST} are needed: add data")
     if test:
-        rest, parts["test"] = _divided(y, rest, TEST_SHARE, 0, classes)
-    rest, parts["validation"] = _divided(y, rest, validation, seed, classes)
-    if fraction < 1:
-        alone = rest[~_repeated(y[rest])] if classes else rest[:0]
-        rest = np.union1d(_divided(y, rest, fraction, seed, classes)[1], alone)
-    return {"training": rest, **parts}
+        rest, parts["test"] = division.cut(y, rest, TEST_SHARE, 0, classes=classes)
+    if validation is not None:
+        rest, parts["validation"] = division.cut(y, rest, validation, seed, classes=classes)
+    return {"training": thinned(y, rest, fraction, seed, classes), **parts}
 
 
-def _divided(
-    y: np.ndarray, rows: np.ndarray, share: float, seed: int, classes: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (rest, chosen), both out of `rows`."""
-    if classes:
-        many = rows[_repeated(y[rows])]
-        if not len(many):
-            raise DataError(
-                "no class has two rows left to split: with a target of numbers, it is a quantity "
-                "(--kind regression)"
-            )
-        chosen = many[stratified(y[many], share, seed)[1]]
-    else:
-        take = min(len(rows) - 1, max(1, round(len(rows) * share)))
-        chosen = np.sort(np.random.default_rng(seed).permutation(rows)[:take])
-    return np.setdiff1d(rows, chosen), chosen
+def thinned(
+    y: np.ndarray, rows: np.ndarray, fraction: float, seed: int, classes: bool
+) -> np.ndarray:
+    """Return a share of the training rows, for proxies; a class with a single row keeps it.
 
-
-def _repeated(y: np.ndarray) -> np.ndarray:
-    """Return the mask of the examples with a class that occurs more than once [N] bool."""
-    _, inverse, counts = np.unique(y, return_inverse=True, return_counts=True)
-    return np.asarray(counts[inverse] > 1)
+    Args:
+        y: of all rows [N].
+        rows: to choose from.
+        fraction: to keep. (0..1]
+        seed: of the choice.
+        classes: whether `y` are classes.
+    """
+    if fraction == 1:
+        return rows
+    alone = rows[~repeated(y[rows])] if classes else rows[:0]
+    return np.union1d(INDEPENDENT.cut(y, rows, fraction, seed, classes=classes)[1], alone)
 
 
 def classes_of(
-    training: np.ndarray, test: np.ndarray | None, notes: list[str]
-) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """Return the classes of both as indices [N], and their names.
+    given: Mapping[str, np.ndarray], notes: list[str]
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Return part -> its classes as indices [N], and their names.
 
     Args:
-        training: labels [N] of the file, numbers or text; text comes back as it is written.
-        test: labels of the test file, or None.
+        given: ``training``, and parts that have a file of their own -> labels [N], numbers or text;
+            text comes back as it is written.
         notes: gets a line about classes with a single row, uneven ones, and labels hardly told apart.
 
     Raises:
-        DataError: if there is one class only, or a class occurs in the test file alone.
+        DataError: if there is one class only, or a class occurs in another file alone.
     """
-    given = {"training": training} | ({} if test is None else {"test": test})
     if all(column.dtype.kind == "O" for column in given.values()):
         found, names = written_indices(given)
         _note_equal_numbers(names, notes)
@@ -96,7 +97,7 @@ def classes_of(
     if len(names) < 2:
         raise DataError(f"there is one class only, {names[0]!r}: at least 2 are needed")
     note_counts(found["training"], names, notes)
-    return found["training"], found.get("test"), names
+    return found, names
 
 
 def note_counts(y: np.ndarray, names: Sequence[str], notes: list[str]) -> None:

@@ -17,16 +17,17 @@ import numpy as np
 
 from ..errors import DataError
 from . import Part, Task
+from .copies import hashes_of_texts, told_copies
 from .files import some
 from .frames import Frame, with_labels
 from .mixed import are_codes as are_codes
-from .numbers import measured, with_target
+from .numbers import measured, target_of, with_target
+from .own_split import Divided, File, OwnSplit, divide, files_given, stacked
 from .portable.columns import CATEGORIES
 from .portable.raw import as_written
-from .portable.tokens import FIRST_WORD, READERS, as_tokens, read_texts, strange_texts
+from .portable.tokens import FIRST_WORD, READERS, as_tokens, strange_texts
 from .source import Source
-from .splitting import Parts, classes_of, three_parts
-from .weighting import taken_out, weighted, with_equal_weights
+from .weighting import taken_out_of_all, weighted
 
 LEAST_COUNT = 2  # of a word that has a token of its own [times]
 VOCABULARY = 10_000
@@ -40,6 +41,8 @@ def text_task(
     text: str,
     target: str,
     test: Frame | None = None,
+    validating: Frame | None = None,
+    own: OwnSplit = OwnSplit(),
     seed: int = 0,
     validation: float = 0.1,
     fraction: float = 1.0,
@@ -57,6 +60,8 @@ def text_task(
         text: the column of texts.
         target: the column of classes, text or numbers.
         test: a table of the same columns, whose rows are the test part; None splits it off.
+        validating: another, whose rows are the validation part; None splits it off.
+        own: the column that says how the rows are split.
         seed: of the split between training and validation.
         validation: share of the rows to validate on, of those that are not test. (0..0.5]
         fraction: share of the remaining training rows to keep. (0..1]
@@ -71,22 +76,28 @@ def text_task(
         DataError: if the table cannot be used.
     """
     notes = [*frame.note, *note]
+    others = files_given(validation=validating, test=test)
     frame = with_labels(frame, target, notes)
-    test = None if test is None else with_labels(test, target, [], like=frame)
+    others = {part: with_labels(each, target, [], like=frame) for part, each in others.items()}
     frame = with_target(frame, target, notes)
-    test = None if test is None else with_equal_weights(test, weight, notes)
-    other = None if test is None else with_target(test, target, notes)
-    frame, weights = taken_out(frame, weight)
-    other, test_weights = (None, None) if other is None else taken_out(other, weight)
-    try:
-        y, y_test, classes = classes_of(
-            frame.labels(target), None if other is None else other.labels(target), notes
-        )
-    except DataError as error:
-        raise DataError(f"{frame.source!r}, column {target!r}: {error}") from error
-    parts = three_parts(
-        y, classes=True, seed=seed, validation=validation, fraction=fraction, test=test is None
+    others = {part: with_target(each, target, notes) for part, each in others.items()}
+    files = {p: File.of(each, own, p) for p, each in ({"training": frame} | others).items()}
+    frame, others, weights = taken_out_of_all(own.without(frame), others, weight, notes)
+    y, more, about = target_of(frame, others, target, "classification", notes)
+    classes = tuple(about["classes"])
+    y = np.concatenate([y, *more.values()])
+    divided = divide(
+        *(y, files, own),
+        classes=classes,
+        seed=seed,
+        validation=validation,
+        fraction=fraction,
+        test=True,
+        notes=notes,
     )
+    if others:
+        _tell_unused(frame, text, target, notes)
+        frame = stacked(frame, list(others.values()), [text, target])
     task = prepared_texts(
         name,
         frame,
@@ -94,17 +105,22 @@ def text_task(
         text=text,
         target=target,
         classes=classes,
-        parts=parts,
+        divided=divided,
         notes=notes,
         seed=seed,
         vocabulary=vocabulary,
         length=length,
         tokens=tokens,
-        test=None if other is None or y_test is None else (other, y_test),
     )
     if weights is None or weight is None:
         return task
-    return weighted(task, {k: weights[rows] for k, rows in parts.items()}, weight, test_weights)
+    return weighted(task, {k: weights[rows] for k, rows in divided.parts.items()}, weight)
+
+
+def _tell_unused(frame: Frame, text: str, target: str, notes: list[str]) -> None:
+    others = [each for each in frame.columns if each not in (text, target)]
+    if others:
+        notes.append(f"columns beside {text!r} and {target!r} are not used: {some(others)}")
 
 
 def prepared_texts(
@@ -115,13 +131,12 @@ def prepared_texts(
     text: str,
     target: str,
     classes: tuple[str, ...],
-    parts: Parts,
+    divided: Divided,
     notes: list[str],
     seed: int,
     vocabulary: int = VOCABULARY,
     length: int = LENGTH,
     tokens: str = "words",
-    test: tuple[Frame, np.ndarray] | None = None,
 ) -> Task:
     """Return the task of classifying texts whose classes are known and whose rows are in parts.
 
@@ -132,27 +147,26 @@ def prepared_texts(
         text: the column of texts.
         target: the name of the target.
         classes: their names.
-        parts: part -> row numbers, of ``training``, ``validation`` and maybe ``test``.
+        divided: the rows of ``training``, ``validation`` and maybe ``test``.
         notes: what a user should know; gets a line for whatever else there is.
         seed: of the split.
         vocabulary: most tokens; the most frequent words have one each. [count]
         length: tokens of every text; of a longer one, the first and the last. [count]
         tokens: ``words``, ``all`` or ``characters``, as of `text_task`.
-        test: another table and its classes, which are the test part.
 
     Raises:
         DataError: if there are too few words.
     """
-    others = [each for each in frame.columns if each not in (text, target)]
-    if others:
-        notes.append(f"columns beside {text!r} and {target!r} are not used: {some(others)}")
+    parts = divided.parts
+    _tell_unused(frame, text, target, notes)
     raw = texts_of(frame, text)
     if tokens == "all" and are_codes([raw[row] for row in parts["training"]]):
         tokens = "characters"
         notes.append(f"column {text!r}: short codes, which are read by their characters")
-    texts = [READERS[tokens](each) for each in raw]
-    known = frequent((texts[row] for row in parts["training"]), vocabulary)
-    hashed = tokens != "words" and any(texts)  # what occurs once has a token too
+    read = READERS[tokens]
+    texts = {row: read(raw[row]) for row in parts["training"].tolist()}  # others are read once
+    known = frequent(texts.values(), vocabulary)
+    hashed = tokens != "words" and any(map(read, raw))  # what occurs once has a token too
     if not (known or hashed):
         raise DataError(
             f"{frame.source!r}: column {text!r} has no word that occurs {LEAST_COUNT} times: more "
@@ -171,14 +185,15 @@ def prepared_texts(
     reading |= {} if tokens == "words" else {"tokens": tokens}
     reading |= {"file": dict(frame.how)} if frame.how else {}
     made = {
-        key: Part(as_tokens((texts[row] for row in rows), reading), y[rows])
+        key: Part(
+            as_tokens((texts.get(row) or read(raw[row]) for row in rows.tolist()), reading), y[rows]
+        )
         for key, rows in parts.items()
     }
     masks = [strange_texts(part.x).items() for part in made.values()]
     strange = sorted({what for part in masks for what, mask in part if mask.any()})
     reading |= {"strange": strange} if strange else {}  # `predict.py` says nothing of such texts
-    if test is not None:
-        made["test"] = Part(read_texts(texts_of(test[0], text), reading), test[1])
+    notes += told_copies(hashes_of_texts(raw), parts)
     return Task(
         name=name,
         kind="text",
@@ -193,7 +208,8 @@ def prepared_texts(
         seed=seed,
         note=tuple(notes),
         reading=reading,
-        source=Source(frame, parts, None if test is None else test[0]),
+        source=Source(frame, parts),
+        division=divided.division,
         **measured("classification"),
     )
 

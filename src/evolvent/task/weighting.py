@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -43,12 +44,34 @@ def without(frame: Frame, column: str) -> Frame:
     return replace(frame, columns=kept)
 
 
-def with_equal_weights(test: Frame, column: str | None, notes: list[str]) -> Frame:
-    """Return a test table with a column of weights: of its own, or 1 of every row, which is noted."""
-    if column is None or column in test.columns:
-        return test
-    notes.append(f"{test.source!r} has no column {column!r}: its rows weigh the same")
-    return replace(test, columns={**test.columns, column: np.ones(len(test))})
+def taken_out_of_all(
+    frame: Frame, others: Mapping[str, Frame], column: str | None, notes: list[str]
+) -> tuple[Frame, dict[str, Frame], np.ndarray | None]:
+    """Return a table and others without the column of weights, and the weights of all their rows.
+
+    Args:
+        frame: the table of the training rows.
+        others: part -> a table of its own; without the column its rows weigh what those of `frame`
+            weigh on average.
+        column: their name, or None.
+        notes: gets a line for a table without the column.
+
+    Returns:
+        The weights [N] float64 of the rows of `frame`, and then of the others in their order.
+    """
+    frame, weights = taken_out(frame, column)
+    if column is None or weights is None:
+        return frame, dict(others), None
+    found, tables = [weights], {}
+    for part, table in others.items():
+        if column in table.columns:
+            tables[part], own = taken_out(table, column)
+        else:
+            notes.append(f"{table.source!r} has no column {column!r}: its rows weigh the same")
+            tables[part], own = table, np.full(len(table), weights.mean())
+        assert own is not None
+        found.append(own)
+    return frame, tables, np.concatenate(found)
 
 
 def checked(weights: np.ndarray, where: str) -> np.ndarray:
@@ -74,22 +97,17 @@ def checked(weights: np.ndarray, where: str) -> np.ndarray:
     return found
 
 
-def weighted(
-    task: Task, weights: dict[str, np.ndarray], column: str, test: np.ndarray | None = None
-) -> Task:
+def weighted(task: Task, weights: Mapping[str, np.ndarray], column: str) -> Task:
     """Return a task whose rows have weights; those of the training part get the mean 1.
 
     Args:
         task: with its data.
         weights: part -> weights of its rows [N], of ``training``, ``validation`` and maybe ``test``.
         column: their name, for messages and for the note.
-        test: weights of a test part that is another table.
 
     Raises:
         DataError: if all weights of a part are 0.
     """
-    if test is not None:
-        weights = {**weights, "test": test}
     for part, values in weights.items():
         if not (values > 0).any():
             raise DataError(

@@ -65,7 +65,7 @@ def test_those_beyond_a_population_are_asked_before_anything_is_bred():
 
 
 def test_rungs_train_them_as_briefly_as_any_other():
-    strategy = known(Asha, epochs=9.0, horizon=40)
+    strategy = known(Asha, epochs=9.0, minimum=1.0, horizon=40)
     found = asks(driven(strategy, 40, truth, waits=True))
     first = [each for each in found if each.operator.startswith("known")]
     assert [each.operator for each in first] == NAMES

@@ -47,6 +47,7 @@ class Rows:
         beside: part -> columns of N texts beside numbers and categories.
         seed: of whatever is drawn.
         weight: part -> weights of its rows [N], of ``training`` and ``validation``; none is 1.
+        independent: whether any rows may be apart: only then may a model hold some out by itself.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class Rows:
     beside: Mapping[str, list[list[str]]] = field(default_factory=dict)
     seed: int = 0
     weight: Mapping[str, np.ndarray] = field(default_factory=dict)
+    independent: bool = True
 
     @property
     def parts(self) -> list[str]:
@@ -103,7 +105,7 @@ class Rows:
             "categories": self.categories["training"].shape[1],
             "texts": len(self.beside.get("training", [])),
         }
-        return model(name, **counts, y=y, seed=self.seed)
+        return model(name, **counts, y=y, seed=self.seed, apart=self.independent)
 
 
 def outputs(rows: Rows, name: str, learnt: list[str], asked: str) -> np.ndarray:

@@ -65,10 +65,11 @@ class KneserNey:
         shorter = 1
         for at in range(order):
             kinds = np.arange(vocabulary) if at == 0 else found[at - 1][0]
-            counts = found[at - 1][1] if at else np.zeros(vocabulary)
             if at < order - 1:  # of each longer n-gram one place, and there the shorter one in it
                 inside = ends[at][found[at][2] + 1]
                 counts = np.bincount(inside, minlength=len(kinds)).astype(np.float64)
+            else:
+                counts = found[at - 1][1]
             before = kinds // vocabulary if at else np.zeros(vocabulary, np.int64)
             self.orders.append(_discounted(kinds, counts, before, shorter))
             shorter = len(kinds)

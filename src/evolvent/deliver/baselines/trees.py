@@ -21,7 +21,14 @@ LARGEST = 1e30  # trees compute in float32
 
 
 def model(
-    name: str, *, numbers: int, categories: int, y: np.ndarray, seed: int, texts: int = 0
+    name: str,
+    *,
+    numbers: int,
+    categories: int,
+    y: np.ndarray,
+    seed: int,
+    texts: int = 0,
+    apart: bool = True,
 ) -> Any:
     """Return an unfitted model of a table: columns of numbers, then of categories, then of texts.
 
@@ -32,10 +39,11 @@ def model(
         y: classes [N] int64, or quantities [N] float32.
         seed: of whatever is drawn.
         texts: columns. [count]
+        apart: whether any rows may be held out, to stop early.
     """
     classes = y.dtype.kind == "i"
     if name == "boosted-trees":
-        return _boosted(numbers, categories, y, classes, seed)
+        return _boosted(numbers, categories, y, classes, seed, apart)
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
@@ -69,7 +77,9 @@ def table(
     return found
 
 
-def _boosted(numbers: int, categories: int, y: np.ndarray, classes: bool, seed: int) -> Any:
+def _boosted(
+    numbers: int, categories: int, y: np.ndarray, classes: bool, seed: int, apart: bool
+) -> Any:
     """Return histogram-based gradient boosting, which takes gaps and categories as they are."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.pipeline import make_pipeline
@@ -86,7 +96,7 @@ def _boosted(numbers: int, categories: int, y: np.ndarray, classes: bool, seed: 
         _by_kind(FunctionTransformer(_floats), codes, numbers, categories),
         kind(
             categorical_features=[place >= numbers for place in range(numbers + categories)],
-            early_stopping=False if lonely else "auto",
+            early_stopping=False if lonely or not apart else "auto",
             random_state=seed,
         ),
     )

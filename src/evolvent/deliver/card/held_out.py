@@ -26,6 +26,8 @@ def of_interval(told: Mapping[str, Any] | None) -> list[str]:
         f"errors on {told['rows']:,} validation rows {whose}. Their width at {told['level']:g} is "
         f"{told['width']:.4g}"
     )
+    if caveat := told.get("caveat"):
+        text += f" ({caveat})"
     if "coverage" not in told:
         return [text + "."]
     return [

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ...task.copies import TOLD as COPIES
 from ...task.labels import UNEVEN_TOLD
+from ...task.own_split import TOLD as SPLIT
 from . import averaged, baselines, held_out
 from .baselines import of_a_share
 from .falling import fall_of
@@ -135,7 +137,7 @@ def _seconds(value: float | None) -> str | None:
 def _sentences(card: Card) -> list[str]:
     told = [
         sentence
-        for make in (_chance, _gain, _reading, _uneven, _basis, _fall)
+        for make in (_chance, _gain, _reading, _split, _uneven, _basis, _fall)
         if (sentence := make(card))
     ]
     return "\n\n".join(told).splitlines()
@@ -171,6 +173,12 @@ def _reading(card: Card) -> str:
     """Return the kind of the target, if it was inferred."""
     found = card.data.get("identified")
     return f"The target was read as {found['kind']}: {found['reason']}." if found else ""
+
+
+def _split(card: Card) -> str:
+    """Return the user's own split, and the copies across any split."""
+    told = [line for line in card.data.get("notes", ()) if line.startswith((SPLIT, COPIES))]
+    return "\n\n".join(f"{line[:1].upper()}{line[1:]}." for line in told)
 
 
 def _uneven(card: Card) -> str:

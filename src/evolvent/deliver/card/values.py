@@ -80,7 +80,7 @@ class Card:
         averaged: the networks that are delivered as one; None for a single one.
         baselines: name -> methods of scikit-learn beside the network.
         interval: of a quantity: ``level`` and ``width`` of prediction intervals, ``rows`` that they
-            rest on, and their ``coverage`` of test rows.
+            rest on, their ``coverage`` of test rows, and a ``caveat`` of the user's split.
         importance: of a table: name of a column -> fall of the score where its cells are permuted.
         verdict: a sentence, if one of them is better than the network by more than chance.
         random_is_the_winner: whether the winner is the best of the first random candidates.

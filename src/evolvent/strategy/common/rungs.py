@@ -13,6 +13,7 @@ from ...types import Budget, Candidate, Result, stream
 from .. import Strategy, lengthen
 
 ROUNDING = 1e-9  # 81 / 3**4 must not lose a rung to rounding
+SHORTEST = 1 / 27  # of the full length: with eta 3, four rungs however short the full length is
 
 
 def ladder(
@@ -21,49 +22,94 @@ def ladder(
     eta: float | None,
     rungs: Sequence[float] | None = None,
     levels: int | None = None,
+    *,
+    horizon: int | None = None,
+    ascending: bool = False,
 ) -> tuple[list[float], float]:
     """Return the training lengths of the rungs, shortest first and full length last, and eta.
 
     Args:
         epochs: the full length R. [epochs]
-        minimum: lower bound of the shortest rung; None is 1 epoch, or `epochs` if that is less.
-            [epochs]
+        minimum: lower bound of the shortest rung; None is 1 epoch, or R/27 if that is less, with as
+            many rungs as `horizon` has trials for. [epochs]
         eta: ratio of the lengths of successive rungs; None is 3, or the mean ratio of `rungs`.
         rungs: the lengths themselves, in place of the other settings. [epochs]
         levels: number of rungs, in place of `minimum`. [count]
+        horizon: trials of the run, of which one shall reach the top rung; None is any number. [count]
+        ascending: whether the bounded lengths are multiples of the shortest one, and not fractions
+            of the full one.
 
     Raises:
-        SettingError: if `eta` is not above 1, or the lengths do not ascend from above 0.
+        SettingError: if `eta` is not above 1, the lengths do not ascend from above 0, or there is one
+            alone, which would be a search without rungs.
     """
-    if levels is not None:
-        if levels < 1 or minimum is not None or rungs is not None:
-            raise SettingError(f"levels={levels} must be at least 1, without minimum and rungs")
-        eta = 3.0 if eta is None else eta
-        if eta > 1:
-            return [epochs * eta**-step for step in range(levels - 1, -1, -1)], eta
-    if rungs is not None and (
-        not rungs or rungs[0] <= 0 or any(a >= b for a, b in itertools.pairwise(rungs))
-    ):
-        raise SettingError(f"rungs={list(rungs)} must be lengths that ascend from above 0")
-    if eta is None:
-        several = rungs is not None and len(rungs) > 1
-        eta = (rungs[-1] / rungs[0]) ** (1 / (len(rungs) - 1)) if rungs and several else 3.0
-    least = min(1.0, epochs) if minimum is None else minimum
-    if eta <= 1 or not 0 < least <= epochs:
-        raise SettingError(
-            f"eta={eta} must be above 1 and minimum={least} above 0, at most epochs={epochs}"
-        )
     if rungs is not None:
-        return [float(length) for length in rungs], eta
+        return _listed(rungs, eta)
+    eta = 3.0 if eta is None else eta
+    if eta <= 1:
+        raise SettingError(f"eta={eta:g} must be above 1")
+    if levels is not None:
+        if levels < 2 or minimum is not None:
+            raise SettingError(f"levels={levels} must be at least 2, without minimum")
+        return _descending(epochs, eta, levels - 1), eta
+    least = min(1.0, epochs * SHORTEST) if minimum is None else minimum
+    if not 0 < least <= epochs:
+        raise SettingError(f"minimum={least:g} must be above 0, at most epochs={epochs:g}")
     steps = math.floor(math.log(epochs / least, eta) + ROUNDING)
-    return [epochs * eta**-step for step in range(steps, -1, -1)], eta
+    if steps < 1:
+        raise SettingError(
+            f"eta={eta:g} and minimum={least:g} leave one rung of {epochs:g} epochs, which is no "
+            "search in rungs: lower one of them, or use the strategy random"
+        )
+    if minimum is None and horizon is not None:
+        affordable = _affordable(horizon, eta)
+        if affordable < steps:
+            return _descending(epochs, eta, affordable), eta
+    if ascending:
+        return [*(least * eta**step for step in range(steps)), epochs], eta
+    return _descending(epochs, eta, steps), eta
 
 
-def mean_length(steps: Sequence[float], eta: float) -> float:
-    """Return the mean training length of a trial, as a share of the longest one."""
-    counts = [eta**-level for level in range(len(steps))]
-    whole = sum(count * length for count, length in zip(counts, steps, strict=True))
-    return whole / sum(counts) / steps[-1]
+def _descending(epochs: float, eta: float, steps: int) -> list[float]:
+    return [epochs * eta**-step for step in range(steps, -1, -1)]
+
+
+def _affordable(horizon: int, eta: float) -> int:
+    """Return the promotions up to the top for which so many trials are enough; at least one."""
+    steps = 1
+    while sum(eta**step for step in range(steps + 2)) <= horizon:
+        steps += 1
+    return steps
+
+
+def _listed(rungs: Sequence[float], eta: float | None) -> tuple[list[float], float]:
+    """Return the lengths that were listed, and eta."""
+    if len(rungs) < 2 or rungs[0] <= 0 or any(a >= b for a, b in itertools.pairwise(rungs)):
+        raise SettingError(
+            f"rungs={list(rungs)} must be two or more lengths that ascend from above 0"
+        )
+    if eta is None:
+        eta = (rungs[-1] / rungs[0]) ** (1 / (len(rungs) - 1))
+    if eta <= 1:
+        raise SettingError(f"eta={eta:g} must be above 1")
+    return [float(length) for length in rungs], eta
+
+
+def mean_length(plans: Sequence[Sequence[tuple[float, float]]], continue_: bool) -> float:
+    """Return the mean training of a trial, as a share of the longest length.
+
+    Args:
+        plans: each of rungs, the shortest first: trials, or their share, and length.
+        continue_: whether a promoted trial trains only what the rung below has not.
+    """
+    trained = count = 0.0
+    for plan in plans:
+        below = 0.0
+        for trials, length in plan:
+            trained += trials * (length - below)
+            count += trials
+            below = length if continue_ else 0.0
+    return trained / count / max(plan[-1][1] for plan in plans)
 
 
 def ranked(results: Sequence[Result]) -> list[Result]:
