@@ -65,6 +65,7 @@ class KneserNey:
         shorter = 1
         for at in range(order):
             kinds = np.arange(vocabulary) if at == 0 else found[at - 1][0]
+            counts: np.ndarray
             if at < order - 1:  # of each longer n-gram one place, and there the shorter one in it
                 inside = ends[at][found[at][2] + 1]
                 counts = np.bincount(inside, minlength=len(kinds)).astype(np.float64)

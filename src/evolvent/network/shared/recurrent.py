@@ -95,8 +95,7 @@ class MixedCell(nn.Module):
         ends = tuple(node for node in range(1, len(rows) + 1) if node not in read)
         drive = torch.matmul(x, self.input)
         if not mixture.differentiable and all(sum(map(bool, r)) == max(r) == 1 for r in rows):
-            pairs = ((each.runs[0][0], each.sources[0]) for each in reads)
-            way = Way.of(*zip(*pairs, strict=True), ends)
+            way = Way.of([r.runs[0][0] for r in reads], [r.sources[0] for r in reads], ends)
             outputs = segment(drive, state, self.hidden, self.inner, None, way)
         else:
             gates = [mixture.tensors[name] for name in self.names]
