@@ -39,7 +39,7 @@ class Readers(NamedTuple):
 
 
 class Way(NamedTuple):
-    """How a cell is computed: places of nodes, so that all that read one node stand side by side.
+    """The order of computation of a cell: all nodes that read one node stand side by side.
 
     Args:
         readers: of every node that has some; what is read comes before.
@@ -71,7 +71,7 @@ class Way(NamedTuple):
 
 
 class FastCell(RecurrentCell):
-    """A cell whose segment is one function with a gradient of its own.
+    """A cell of which a segment is one function with a gradient of its own.
 
     Args:
         like: the cell to replace, whose weights it shares.
@@ -177,7 +177,7 @@ class Line:
         torch.lerp(self._under[t], self._values[t], self._gates[t], out=self._out[t])
 
     def factors(self) -> tuple[Tensor, Tensor]:
-        """Return what the slopes of nodes are multiplied by.
+        """Return the factors of the slopes of nodes.
 
         Returns:
             for the slopes by what came before gates and activations [T, B, 2 k W]; for the slope by

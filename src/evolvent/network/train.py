@@ -550,7 +550,7 @@ def carrying(net: nn.Module) -> Iterator[None]:
 
 
 class Carry:
-    """What a network carries along one stream of batches, apart from what it carries along others.
+    """The states of a network along one stream of batches, apart from those along others.
 
     Args:
         net: whose modules may carry a state.
@@ -577,7 +577,7 @@ class Carry:
                 module.carrying, module.carried = carrying, carried
 
     def state(self) -> State:
-        """Return what is carried as arrays."""
+        """Return the carried states as arrays."""
         return {str(at): kept.cpu().numpy().copy() for at, kept in enumerate(self.kept)}
 
     def restore(self, state: State) -> None:

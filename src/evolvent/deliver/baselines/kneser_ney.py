@@ -56,16 +56,15 @@ class KneserNey:
         ends = [tokens]
         for _ in range(order - 1):
             codes = numbers[:-1] * vocabulary + tokens[len(tokens) - len(numbers) + 1 :]
-            kinds, where, numbers, counts = np.unique(
+            kinds, where, numbers, often = np.unique(
                 codes, return_index=True, return_inverse=True, return_counts=True
             )
-            found.append((kinds, counts.astype(np.float64), where))
+            found.append((kinds, often.astype(np.float64), where))
             ends.append(numbers)
         self.orders: list[Order] = []
         shorter = 1
         for at in range(order):
             kinds = np.arange(vocabulary) if at == 0 else found[at - 1][0]
-            counts: np.ndarray
             if at < order - 1:  # of each longer n-gram one place, and there the shorter one in it
                 inside = ends[at][found[at][2] + 1]
                 counts = np.bincount(inside, minlength=len(kinds)).astype(np.float64)

@@ -37,7 +37,7 @@ from .mixture import MixtureWeights
 
 
 class Reading(NamedTuple):
-    """What one node reads under a mixture.
+    """The sources and activations of one node under a mixture.
 
     Args:
         sources: the nodes that it reads.
@@ -49,7 +49,7 @@ class Reading(NamedTuple):
 
 
 def reading_of(row: Sequence[float], activations: Sequence[str]) -> Reading:
-    """Return what a node reads, of its row of weights: all activations of a source side by side."""
+    """Return the sources and activations of a node from its row of weights, source by source."""
     count = len(activations)
     sources = [s for s in range(len(row) // count) if any(row[s * count : (s + 1) * count])]
     runs = []
@@ -61,7 +61,7 @@ def reading_of(row: Sequence[float], activations: Sequence[str]) -> Reading:
 
 
 class MixedCell(nn.Module):
-    """A cell whose nodes read all earlier nodes by all activations, each by its weight.
+    """A cell in which nodes read all earlier nodes by all activations, each by its weight.
 
     Args:
         like: a cell of as many nodes, whose weights it shares.
@@ -182,7 +182,7 @@ class _Node(NamedTuple):
         return under.addcmul_(gate, lift).sum(0)
 
     def factors(self) -> tuple[Tensor, Tensor]:
-        """Return what the node's slope is multiplied by, over all steps.
+        """Return the factors of the node's slope, over all steps.
 
         Returns:
             for the slope by what came before gates and activations [T, S, B, 2 W]; for the slope by
