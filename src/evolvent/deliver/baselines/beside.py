@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -128,12 +129,21 @@ def _scored(each: Fitted, task: Task) -> Baseline:
 
 def _of_tokens(each: Fitted) -> Baseline:
     """Return the scores of log-likelihoods of tokens [N]: their means."""
-    found: dict[str, float] = {}
-    for name, likelihoods in (("val", each.validation), ("test", each.test)):
-        if likelihoods is not None:
-            found[f"{name}_score"] = float(likelihoods.mean())
-            found[f"{name}_error"] = float(likelihoods.std() / np.sqrt(len(likelihoods)))
-    return Baseline(seconds=each.seconds, **found)
+    (val, val_error), (test, test_error) = map(_mean, (each.validation, each.test))
+    return Baseline(
+        val_score=val,
+        test_score=test,
+        val_error=val_error,
+        test_error=test_error,
+        seconds=each.seconds,
+    )
+
+
+def _mean(values: np.ndarray | None) -> tuple[float | None, float | None]:
+    """Return the mean of values [N] and its standard error."""
+    if values is None:
+        return None, None
+    return float(values.mean()), float(values.std() / math.sqrt(len(values)))
 
 
 def ngrams(task: Task) -> Fitted:
@@ -142,7 +152,7 @@ def ngrams(task: Task) -> Fitted:
     if len(learnt) > MOST_TOKENS:
         return Fitted(left_out=f"the text has more than {MOST_TOKENS:,} tokens")
     begun = time.process_time()
-    first = beginning(task.reading)
+    first = beginning(dict(task.reading))
     validation = KneserNey(learnt, task.outputs, first).log_likelihoods(asked)
     seconds, test = time.process_time() - begun, None
     if task.test is not None:
