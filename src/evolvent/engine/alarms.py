@@ -21,6 +21,7 @@ FREE = 0.9  # share of operations without weights from which it is one
 SETTLED = 0.1  # share of the largest entropy below which a policy has settled
 EARLY = 0.5  # share of the horizon before which it should not have
 STILL = 0.01  # change of the entropy, as a share of the largest, below which nothing has moved
+SURE = 3.0  # deviations by which it must be lower than where noise leads
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,10 @@ class SharedWeights:
         gradients: how many of these with a gradient. [count]
         entropy_before: of the architecture at the start, 1 is undecided; None where nobody noted it.
         entropy_after: the same at the end.
-        moved: whether the entropy changed; None where it is not known.
+        entropy_of_noise: where gradients of the same sizes with random signs lead, and its deviation;
+            None where nobody noted it.
+        moved: whether the entropy fell, by more than noise does where that is known; None where neither
+            is.
         rewinds: times that the search went back to a checkpoint. [count]
         alarms: the first of every kind.
     """
@@ -107,6 +111,7 @@ class SharedWeights:
     gradients: int = 0
     entropy_before: float | None = None
     entropy_after: float | None = None
+    entropy_of_noise: tuple[float, float] | None = None
     moved: bool | None = None
     rewinds: int = 0
     alarms: tuple[Alarm, ...] = ()
@@ -126,16 +131,29 @@ def shared_weights(horizon: int, store: Store) -> SharedWeights | None:
     steps = store.steps()
     undecided = [note for note in notes if "begun" in note]
     before, after = (undecided[0]["begun"], undecided[-1]["entropy"]) if undecided else (None, None)
+    walk = undecided[-1].get("walk") if undecided else None
     return SharedWeights(
         weight_steps=sum(step.candidate.budget.train_batches or 0 for step in steps),
         architecture_steps=sum(step.score is not None for step in steps),
         gradients=sum(step.gradient is not None for step in steps),
         entropy_before=before,
         entropy_after=after,
-        moved=None if before is None or after is None else abs(before - after) >= STILL,
+        entropy_of_noise=None if walk is None else (float(walk[0]), float(walk[1])),
+        moved=_has_moved(before, after, walk),
         rewinds=store.meta("rewinds") or 0,
         alarms=tuple(alarms(trials, horizon)),
     )
+
+
+def _has_moved(
+    before: float | None, after: float | None, walk: Sequence[float] | None
+) -> bool | None:
+    """Return whether an architecture has moved, and further than steps without a direction would."""
+    if before is None or after is None:
+        return None
+    if abs(before - after) < STILL:
+        return False
+    return walk is None or after < walk[0] - SURE * walk[1]
 
 
 def _note(trial: Result) -> Mapping[str, Any]:

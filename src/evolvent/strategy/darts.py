@@ -27,7 +27,6 @@ class Darts(Relaxation):
         """Return the softmax of the logits."""
         return self.probabilities()
 
-    def slope(self, name: str, gradient: np.ndarray, id: int) -> np.ndarray:
-        """Return the gradient by the logits: through the softmax."""
-        rows = softmax(self.logits[name])
-        return np.asarray(rows * (gradient - (gradient * rows).sum(1, keepdims=True)))
+    def relaxed(self, name: str, id: int, logits: np.ndarray) -> np.ndarray:
+        """Return the softmax of the logits."""
+        return softmax(logits)

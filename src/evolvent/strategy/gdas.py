@@ -67,15 +67,15 @@ class Gdas(Relaxation):
         """Return the sample of step `id`: 1 for one operation of every row."""
         hard = {}
         for name in self.groups:
-            soft = self.soft(name, id)
+            soft = self.relaxed(name, id, self.logits[name])
             hard[name] = np.eye(soft.shape[1])[soft.argmax(1)]
         return hard
 
-    def soft(self, name: str, id: int) -> np.ndarray:
-        """Return the Gumbel-softmax [rows, columns] of step `id`, by the current logits."""
+    def relaxed(self, name: str, id: int, logits: np.ndarray) -> np.ndarray:
+        """Return the Gumbel-softmax [rows, columns] of step `id`."""
         rng = np.random.default_rng(stream(self.seed, "gumbel", name, id).getrandbits(63))
-        noise = -np.log(np.maximum(rng.exponential(size=self.logits[name].shape), 1e-300))
-        return softmax((self.logits[name] + noise) / self.temperature(id))
+        noise = -np.log(np.maximum(rng.exponential(size=logits.shape), 1e-300))
+        return softmax((logits + noise) / self.temperature(id))
 
     def temperature(self, id: int) -> float:
         """Return tau at step `id`."""
@@ -83,8 +83,6 @@ class Gdas(Relaxation):
         first, end = self.tau
         return first - (first - end) * min(1.0, id / last)
 
-    def slope(self, name: str, gradient: np.ndarray, id: int) -> np.ndarray:
+    def slope(self, name: str, gradient: np.ndarray, id: int, logits: np.ndarray) -> np.ndarray:
         """Return the gradient by the logits, through the soft sample instead of the hard one."""
-        rows = self.soft(name, id)
-        inner = gradient - (gradient * rows).sum(1, keepdims=True)
-        return np.asarray(rows * inner / self.temperature(id))
+        return super().slope(name, gradient, id, logits) / self.temperature(id)

@@ -89,8 +89,41 @@ def test_the_slope_is_that_of_autograd(make, space):
             np.testing.assert_allclose(rows.detach().numpy(), sent[name], atol=1e-12)
             (rows * weight).sum().backward()
             assert leaf.grad is not None
-            found = strategy.slope(name, weight.numpy(), id)
+            found = strategy.slope(name, weight.numpy(), id, logits)
             np.testing.assert_allclose(found, leaf.grad.numpy(), atol=1e-12)
+
+
+def noise(generator):
+    """A loss whose gradient has another direction at every step."""
+
+    def loss(tensors):
+        return sum(
+            (rows * torch.randn(rows.shape, generator=generator, dtype=rows.dtype)).sum()
+            for rows in tensors.values()
+        )
+
+    return loss
+
+
+@pytest.mark.parametrize("seed", range(3))
+@EVERY
+def test_noise_leads_no_further_than_the_walks_beside_the_search(make, seed):
+    """Independent gradients move the entropy as well, which is not a search."""
+    strategy = make(Cell(nodes=2, distinct=True), lr=0.02, batches=40, horizon=5, seed=seed)
+    seen = run(strategy, noise(torch.Generator().manual_seed(seed)))
+    note = [candidate.note for candidate, _ in seen if candidate.kind == "trial"][-1]
+    mean, deviation = note["walk"]
+    assert note["begun"] - note["entropy"] > 0.015
+    assert abs(note["entropy"] - mean) < 4 * deviation
+
+
+@EVERY
+def test_a_direction_leads_further_than_noise(make):
+    strategy = make(Cell201(), lr=0.02, batches=40, horizon=5, seed=1)
+    seen = run(strategy, favouring("nor_conv_3x3"))
+    note = [candidate.note for candidate, _ in seen if candidate.kind == "trial"][-1]
+    mean, deviation = note["walk"]
+    assert note["entropy"] < mean - 10 * deviation
 
 
 @EVERY
@@ -103,7 +136,8 @@ def test_its_adam_is_torchs(make):
             continue
         again = make(Cell201(), lr=0.03, batches=6, horizon=1, seed=2)
         again.logits["cell"] = leaf.detach().numpy().copy()
-        leaf.grad = torch.tensor(again.slope("cell", result.gradient["cell"], candidate.id))
+        slope = again.slope("cell", result.gradient["cell"], candidate.id, again.logits["cell"])
+        leaf.grad = torch.tensor(slope)
         adam.step()
     np.testing.assert_allclose(strategy.logits["cell"], leaf.detach().numpy(), atol=1e-12)
 

@@ -378,6 +378,17 @@ def _onnx(card: Card) -> str:
 # ---- the search ----------------------------------------------------------------------------------
 
 
+NO_SEARCH = (
+    "**This was not a search**: the architecture parameters ended where they began. A longer budget or "
+    "a higher learning rate (strategy.lr) lets them move."
+)
+NOISE = (
+    "**This was not a search**: the architecture parameters moved no further than gradients without a "
+    "direction would have moved them. A longer budget lets the shared weights learn what tells "
+    "operations apart."
+)
+
+
 def _shared_weights(card: Card) -> list[str]:
     shared = card.shared_weights
     if shared is None:
@@ -391,12 +402,14 @@ def _shared_weights(card: Card) -> list[str]:
             f" The entropy of the architecture went from {shared.entropy_before:.3f} to "
             f"{shared.entropy_after:.3f} (1 is undecided)."
         )
+    if shared.entropy_of_noise is not None:
+        mean, deviation = shared.entropy_of_noise
+        lines[0] += (
+            f" Gradients of the same sizes with random signs would have led to {mean:.3f} "
+            f"({deviation:.3f})."
+        )
     if shared.moved is False:
-        lines += [
-            "",
-            "**This was not a search**: the architecture parameters ended where they began. A longer "
-            "budget or a higher learning rate (strategy.lr) lets them move.",
-        ]
+        lines += ["", NO_SEARCH if shared.entropy_of_noise is None else NOISE]
     return lines + [line for alarm in shared.alarms for line in ("", f"**{alarm}.**")]
 
 

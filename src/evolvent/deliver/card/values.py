@@ -232,9 +232,10 @@ class Card:
             own["front"] = Front(tuple(front["minimise"]), tuple(front["points"]))
         if (shared := own.get("shared_weights")) is not None:
             found = tuple(Alarm(**alarm) for alarm in shared.get("alarms", ()))
-            own["shared_weights"] = SharedWeights(
-                **_known(SharedWeights, shared) | {"alarms": found}
-            )
+            told = _known(SharedWeights, shared) | {"alarms": found}
+            if (noise := told.get("entropy_of_noise")) is not None:
+                told["entropy_of_noise"] = (float(noise[0]), float(noise[1]))
+            own["shared_weights"] = SharedWeights(**told)
         return Card(**own, other=other)
 
 

@@ -2,9 +2,10 @@
 
 A space's mixture is relaxed: every row of a group has a logit per column. Every epoch of the shared
 weights has one round of steps per batch, then a trial of the architecture derived from the logits. The
-trial's note shows how far the search has come: the entropy of the rows' softmax, now and at the start;
-the share of skip connections, and of all operations without weights (skips and poolings); and the
-softmax itself.
+trial's note shows how far the search has come: the entropy of the rows' softmax, now and at the start,
+and its mean and deviation over walks beside the search, which got gradients by the mixture of the same
+sizes with random signs; the share of skip connections, and of all operations without weights (skips and
+poolings); and the softmax itself.
 
 Sources: Liu et al. 2018 (1806.09055) for the relaxation and its derivation; Liang et al. 2019
 (1909.06035) for stopping at a number of skip connections (DARTS+).
@@ -28,6 +29,7 @@ from .sequence import Sequence
 
 PAPER_LR = 3e-4
 EPSILON = 1e-8
+WALKS = 16  # beside a search [count]
 SKIPS, POOLING = ("skip_connect", "identity"), "_pool_"
 
 Rows = dict[str, np.ndarray]  # group -> [rows, columns]
@@ -106,10 +108,10 @@ class Relaxation(Sequence):
         for name, group in self.groups.items():
             rng = np.random.default_rng(stream(seed, "logits", name).getrandbits(63))
             self.logits[name] = spread * rng.standard_normal((len(group.rows), len(group.columns)))
-        self.moments = {
-            name: (np.zeros_like(a), np.zeros_like(a)) for name, a in self.logits.items()
-        }
-        self.updates = 0
+        adam: dict[str, Any] = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
+        self.adam = Adam(self.logits, **adam)
+        walks = [{name: own.copy() for name, own in self.logits.items()} for _ in range(WALKS)]
+        self.walks = [Adam(own, **adam) for own in walks]
         self._begun = self._entropy()
         self.train_batches = batches * horizon  # that it will ask for [count]
         self.more_trials = 0  # than epochs
@@ -140,23 +142,34 @@ class Relaxation(Sequence):
         super().tell(result)
         if not result.ok or result.gradient is None:
             return
-        self.updates += 1
-        first, second = (1 - beta**self.updates for beta in self.betas)
-        for name, gradient in result.gradient.items():
-            slope = self.slope(name, np.asarray(gradient, np.float64), result.candidate.id)
-            slope = slope + self.weight_decay * self.logits[name]
-            mean, square = self.moments[name]
-            mean += (1 - self.betas[0]) * (slope - mean)
-            square += (1 - self.betas[1]) * (slope**2 - square)
-            self.logits[name] -= self.lr * (mean / first) / (np.sqrt(square / second) + EPSILON)
+        id = result.candidate.id
+        rng = np.random.default_rng(stream(self.seed, "walk", id).getrandbits(63))
+        own: Rows = {}
+        walked: list[Rows] = [{} for _ in self.walks]
+        for name, given in result.gradient.items():
+            gradient = np.asarray(given, np.float64)
+            own[name] = self.slope(name, gradient, id, self.logits[name])
+            rows = self.relaxed(name, id, self.logits[name])
+            sizes = gradient - (gradient * rows).sum(1, keepdims=True)  # beyond what all share
+            for walk, slopes in zip(self.walks, walked, strict=True):
+                signed = sizes * rng.choice((-1.0, 1.0), sizes.shape)
+                slopes[name] = self.slope(name, signed, id, walk.logits[name])
+        self.adam.step(own)
+        for walk, slopes in zip(self.walks, walked, strict=True):
+            walk.step(slopes)
 
     def sent(self, id: int) -> Rows:
         """Return the mixture of step `id`."""
         raise NotImplementedError
 
-    def slope(self, name: str, gradient: np.ndarray, id: int) -> np.ndarray:
-        """Return the gradient by a group's logits, from the gradient by the mixture of step `id`."""
+    def relaxed(self, name: str, id: int, logits: np.ndarray) -> np.ndarray:
+        """Return the rows of probabilities by which logits of a group are relaxed in step `id`."""
         raise NotImplementedError
+
+    def slope(self, name: str, gradient: np.ndarray, id: int, logits: np.ndarray) -> np.ndarray:
+        """Return the gradient by logits of a group, from the gradient by the mixture of step `id`."""
+        rows = self.relaxed(name, id, logits)
+        return np.asarray(rows * (gradient - (gradient * rows).sum(1, keepdims=True)))
 
     # -- progress --------------------------------------------------------------------------------
 
@@ -172,6 +185,7 @@ class Relaxation(Sequence):
             "epoch": epoch + 1,
             "begun": self._begun,
             "entropy": self._entropy(),
+            "walk": self._walked(),
             "skips": round(skips / total, 6),
             "free": round((skips + poolings) / total, 6),
             "mixture": freeze({name: own.round(4).tolist() for name, own in rows.items()}),
@@ -181,6 +195,14 @@ class Relaxation(Sequence):
         """Return the mean entropy of the groups, as a share of the maximum. [0..1]"""
         return round(float(np.mean([entropy(own) for own in self.probabilities().values()])), 6)
 
+    def _walked(self) -> tuple[float, float]:
+        """Return mean and deviation of the entropies of searches whose gradients have random signs."""
+        found = [
+            float(np.mean([entropy(softmax(own)) for own in walk.logits.values()]))
+            for walk in self.walks
+        ]
+        return round(float(np.mean(found)), 6), round(float(np.std(found, ddof=1)), 6)
+
     def _operations(self, arch: Arch) -> dict[str, float]:
         """Return operation -> number of edges of the first group that have it, without ``none``."""
         group = next(iter(self.groups.values()))
@@ -189,6 +211,35 @@ class Relaxation(Sequence):
 
     def _too_many(self, arch: Arch) -> bool:
         return self.most_skips is not None and _skips(self._operations(arch)) > self.most_skips
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015) over rows of logits, which it changes in place.
+
+    Args:
+        logits: group -> [rows, columns].
+        lr: learning rate. [> 0]
+        betas: decay rates of the moving averages. [0..1) each
+        weight_decay: of the logits, part of the gradient. [>= 0]
+    """
+
+    def __init__(
+        self, logits: Rows, *, lr: float, betas: tuple[float, float], weight_decay: float
+    ) -> None:
+        self.logits, self.lr, self.betas, self.weight_decay = logits, lr, betas, weight_decay
+        self.moments = {name: (np.zeros_like(a), np.zeros_like(a)) for name, a in logits.items()}
+        self.updates = 0
+
+    def step(self, slopes: Rows) -> None:
+        """Descend the gradients of some groups."""
+        self.updates += 1
+        first, second = (1 - beta**self.updates for beta in self.betas)
+        for name, gradient in slopes.items():
+            slope = gradient + self.weight_decay * self.logits[name]
+            mean, square = self.moments[name]
+            mean += (1 - self.betas[0]) * (slope - mean)
+            square += (1 - self.betas[1]) * (slope**2 - square)
+            self.logits[name] -= self.lr * (mean / first) / (np.sqrt(square / second) + EPSILON)
 
 
 def _skips(counts: Mapping[str, float]) -> float:
