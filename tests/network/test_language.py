@@ -99,7 +99,7 @@ def test_an_lstm_is_a_tree():
     memory = (f + f2).sigmoid() * c + i.sigmoid() * g.tanh()
     output, last = cell(x[None], torch.cat([h, c], 1))
     torch.testing.assert_close(last[:, 2:], memory)
-    torch.testing.assert_close(output[0], sum(o).sigmoid() * memory.tanh())
+    torch.testing.assert_close(output[0], torch.stack(o).sum(0).sigmoid() * memory.tanh())
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "tanh-0 relu-1", TREE])
