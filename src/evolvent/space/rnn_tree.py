@@ -70,11 +70,16 @@ class RnnTree:
         self.own = owned(known, self._checked, "space.known")
 
     def known(self, facts: Facts) -> dict[str, Arch]:
-        """Return one's own, and of 8 leaves the cell that the paper found and an LSTM."""
+        """Return one's own, of 8 leaves the cell that the paper found and an LSTM, and a plain one.
+
+        ``tanh`` is tanh of the sum of all leaves; one of them also has what it was a step before.
+        """
         found = dict(self.own)
         for name, (text, inject, at, keep) in MEMBERS.items():
             if self.leaves == 8:
                 found[name] = (parse(text), parse(inject)[0], at, keep)
+        nodes = (("add", "identity"),) * (self.nodes - 1)
+        found["tanh"] = ((*nodes, ("add", "tanh")), ("add", "identity"), 0, 0)
         return distinct(found, self.canonical)
 
     def sample(self, rng: random.Random) -> Arch:
