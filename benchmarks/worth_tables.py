@@ -119,8 +119,8 @@ def searched(
 def fitted(row: str, train: Frame, test: Frame, kind: str) -> dict[str, Any]:
     """Return the outcome of a model of scikit-learn with its defaults."""
     reading = learnt(train, TARGET, [])
-    y, y_test, _ = target_of(train, test, TARGET, kind, [])
-    assert y_test is not None
+    y, others, _ = target_of(train, {"test": test}, TARGET, kind, [])
+    y_test = others["test"]
     mean, unit = (y.mean(), y.std()) if kind == "regression" else (0, 1)
     model = SKLEARN[row][kind == "regression"](random_state=0)
     with warnings.catch_warnings():

@@ -232,7 +232,7 @@ X = np.zeros((6, 2))
         ((X,), {}, "a tuple of 1 elements"),
         (frame(), {}, "with target=, one of size, colour"),
         (frame(), {"target": "knd"}, "did you mean 'kind'"),
-        (frame(), {"target": ["size", "kind"]}, "one is learnt at a time"),
+        (frame(), {"target": "kind", "text": ["size", "colour"]}, "there is one, give one name"),
         (frame(), {"target": "kind", "encoding": "gbk"}, "files of text"),
         ((X, [1] * 6), {"target": "z"}, "y is the target"),
         ((X, [1] * 5), {}, "6 examples and y has 5"),
@@ -257,7 +257,11 @@ def said(stderr):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("data.csv", "--target", "kind", "--target", "size"), "--target is given 2 times"),
+        (("data.csv", "--text", "kind", "--text", "size"), "--text is given 2 times"),
+        (
+            ("data.csv", "--target", "kind", "--target", "size"),
+            "several targets are all quantities",
+        ),
         (("data.sav", "--target", "kind"), "data.sav' is none; .csv, .tsv"),
         (("data.sav",), "is not of a kind that is read"),
         (("digits", "--target", "kind"), "'digits' is none: leave it out"),

@@ -77,7 +77,8 @@ def search(
     max_latency_ms: float | None = None,
     single: bool = False,
     device: str = "cpu",
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
+    labels_separator: str | None = None,
     text: str | None = None,
     kind: str | None = None,
     skip_broken: bool = False,
@@ -121,7 +122,9 @@ def search(
         max_latency_ms: of the delivered network on this machine. [ms]
         single: whether one trained network is delivered in any case, never the mean of several.
         device: where to train.
-        target: the column to predict, where the task is a table of the user's.
+        target: the column to predict, where the task is a table of the user's; several are quantities,
+            or labels of two values each.
+        labels_separator: between the labels of a cell, where one target holds lists of them.
         text: the column of texts, where there is one; all others are then left out.
         kind: ``classification`` or ``regression``, of a table; None finds out.
         skip_broken: whether images that cannot be read are left out of a folder of images.
@@ -168,6 +171,7 @@ def search(
             data,
             seen,
             target=target,
+            labels_separator=labels_separator,
             text=text,
             kind=kind,
             encoding=encoding,

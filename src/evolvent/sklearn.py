@@ -33,7 +33,7 @@ import torch
 from safetensors.torch import load as load_weights
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from . import registry
@@ -53,13 +53,13 @@ from .session import search
 from .space.plain import Plain
 from .task import Part, Task
 from .task.asked import LISTS, WORDS, Asked
-from .task.division import INDEPENDENT
+from .task.division import INDEPENDENT, strata
 from .task.files import some
 from .task.frames import About, Frame, frame_of_table, table_of
 from .task.images import check_settings
-from .task.memory import NAME, frame_of_array, pandas_frame, typed_labels
-from .task.metrics import check_metric, judged
-from .task.numbers import inputs, measured, prepared, same_columns, tell_gaps
+from .task.memory import NAME, frame_of_array, pandas_frame, target_names, typed_labels
+from .task.metrics import THRESHOLD, check_metric, judged, sigmoid
+from .task.numbers import inputs, prepared, same_columns, tell_gaps
 from .task.opening import SETTINGS
 from .task.own_split import Divided, File, OwnSplit, divide, keys_of, stacked
 from .task.portable.bounds import bounds
@@ -68,6 +68,7 @@ from .task.portable.ragged import Ragged
 from .task.portable.raw import RawTable
 from .task.portable.tokens import FIRST_WORD, read_texts
 from .task.splitting import LEAST, note_counts
+from .task.targets import told_of
 from .task.text import prepared_texts, texts_of
 from .task.weighting import checked, weighted
 from .types import freeze
@@ -166,7 +167,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: numbers or words [N, columns]; or a data frame of pandas, polars or pyarrow.
-            y: classes, or quantities [N].
+            y: classes, or quantities [N]; several quantities, or labels that are 0 or 1, [N, outputs].
             sample_weight: of every row, in the loss and in what networks are chosen by, numbers of at
                 least 0 [N]; None is 1, and so is the weight of every row of ``validation=(X, y)``.
             groups: of every row: rows of one group are never apart, in no split and no fold [N].
@@ -203,19 +204,21 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         return [f"x{place}" for place in range(self.n_features_in_)]
 
     def _targets(self, y: Any) -> np.ndarray:
-        """Return the targets [N]: int64 classes, or float64 quantities."""
+        """Return the targets [N]: int64 classes, or float64 quantities; several are [N, outputs]."""
         raise NotImplementedError
 
     def _search(self, table: RawTable, y: Any, sample_weight: Any, own: Mapping[str, Any]) -> None:
         rows = len(next(iter(table.columns.values())))
-        target = _free_name(str(getattr(y, "name", None) or "target"), table.columns)
         found = self._targets(y)
+        names = [_free_name(name, table.columns) for name in target_names(y, found)]
+        target = names[0] if found.ndim == 1 else names
         if rows != len(found):
             raise DataError(f"X has {rows} rows and y has {len(found)}")
         weights = _weights(sample_weight, rows)
         pair = isinstance(self.validation, tuple | list)
         check_settings(0, 0.2 if pair else self.validation, 1.0, None)
-        check_metric(self.scoring, None, self.kind)
+        about = self._about(target, self._kind(found))
+        check_metric(self.scoring, None, about["task"])
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         given = {part: dict(values) for part, values in (self.settings or {}).items()}
         said = validated("task", given.pop("task", {}), COLUMNS)
@@ -228,8 +231,8 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         if pair:
             frame, found = self._with_validation(frame, found, files)
         notes = list(frame.note)
-        divided = self._divided(found, seed, files, notes)
-        task = self._task(frame, found, target, seed, texts, divided, notes)
+        divided = self._divided(found, about, seed, files, notes)
+        task = self._task(frame, found, target, about, seed, texts, divided, notes)
         if weights is not None:
             weights = np.concatenate([weights, np.ones(len(found) - rows)])  # of ``validation=``
             parts = {part: weights[places] for part, places in divided.parts.items()}
@@ -267,14 +270,14 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         self,
         frame: Frame,
         y: np.ndarray,
-        target: str,
+        target: str | list[str],
+        about: Mapping[str, Any],
         seed: int,
         texts: Mapping[str, Any],
         divided: Divided,
         notes: list[str],
     ) -> Task:
         """Return the task, of texts if their column is named."""
-        about = self._about()
         given: dict[str, Any] = {"target": target, "divided": divided, "notes": notes, "seed": seed}
         if not texts:
             tell_gaps(frame, target, notes)
@@ -289,19 +292,28 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
         return prepared_texts(NAME, frame, y, classes=tuple(about["classes"]), **texts, **given)
 
     def _divided(
-        self, y: np.ndarray, seed: int, files: Mapping[str, File], notes: list[str]
+        self,
+        y: np.ndarray,
+        about: Mapping[str, Any],
+        seed: int,
+        files: Mapping[str, File],
+        notes: list[str],
     ) -> Divided:
         """Return the rows to train and to validate on; too few to split are both."""
-        classes, own = self._about().get("classes", ()), files["training"].own
-        if classes:
-            note_counts(y[: files["training"].rows], classes, notes)
+        kind, own, alike = self._kind(y), files["training"].own, y
+        if "classes" in about:
+            note_counts(y[: files["training"].rows], about["classes"], notes)
+        if kind == "multi-label":
+            alike = strata(y)
         alone = "validation" not in files and not own.by
-        if alone and (len(y) < LEAST or (classes and np.bincount(y).max() == 1)):
+        single = kind != "regression" and np.bincount(alike).max() == 1
+        if alone and (len(y) < LEAST or single):
             rows = np.arange(len(y))
             return Divided({"training": rows, "validation": rows}, INDEPENDENT)
         return divide(
-            *(y, files, own),
-            classes=classes,
+            *(alike, files, own),
+            classes=about.get("classes", ()),
+            spread=kind != "regression",
             seed=seed,
             validation=0.2 if "validation" in files else self.validation,
             fraction=1.0,
@@ -322,20 +334,30 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             )
         X, targets = self.validation
         other = frame_of_table("the X of validation", self._table(X), like=frame)
-        found = self._known_targets(targets)
+        found = self._known_targets(targets, y)
+        if found.shape[1:] != y.shape[1:]:
+            raise DataError(
+                f"the y of validation has shape {found.shape} and that of fit {y.shape}: make them "
+                "alike"
+            )
         if len(other) != len(found):
             raise DataError(f"the X of validation has {len(other)} rows and its y {len(found)}")
         files["validation"] = File(other.source, len(other))
         other = same_columns(other, frame)
         return stacked(frame, [other], list(frame.columns)), np.concatenate([y, found])
 
-    def _known_targets(self, y: Any) -> np.ndarray:
-        """Return targets of the kind that `fit` has seen [N]."""
+    def _known_targets(self, y: Any, fitted: np.ndarray) -> np.ndarray:
+        """Return targets of the kind that `fit` has seen, which are `fitted` [N], or [N, outputs]."""
         raise NotImplementedError
 
-    def _about(self) -> dict[str, Any]:
+    def _kind(self, y: np.ndarray) -> str:
+        """Return the kind of targets as `_targets` returns them."""
+        several = y.ndim == 2 and self.kind == "classification"
+        return "multi-label" if several else self.kind
+
+    def _about(self, target: str | list[str], kind: str) -> dict[str, Any]:
         """Return the facts of the target, as plain values."""
-        return {"task": self.kind}
+        return {"task": kind}
 
     def _keep(self, run: Run, task: Task) -> None:
         """Take over the network that a run found."""
@@ -373,7 +395,7 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
             for size in [Size(**each["size"])]
         ]
         times = [each["times"] for each in members]
-        return joined(plans, times, classes=task.loss == "cross-entropy")
+        return joined(plans, times, link=task.link)
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the network [N, outputs] float64."""
@@ -493,12 +515,23 @@ class _Evolvent(BaseEstimator):  # type: ignore[misc]
 class EvolventClassifier(ClassifierMixin, _Evolvent):  # type: ignore[misc]
     """A classifier with a searched network.
 
-    Parameters, attributes, `save` and `load` are those of `_Evolvent`; ``classes_`` are the classes.
+    Parameters, attributes, `save` and `load` are those of `_Evolvent`; ``classes_`` are the classes, of
+    labels (y is 0 or 1, [N, labels]) their places.
     """
 
     kind = "classification"
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
     def _targets(self, y: Any) -> np.ndarray:
+        wide = len(np.asarray(y).shape) == 2
+        if wide and type_of_target(y, input_name="y") == "multilabel-indicator":
+            shown = check_array(y, accept_sparse=False, input_name="y")
+            self.classes_ = np.arange(shown.shape[1])
+            return np.asarray(shown > 0, np.float32)
         y = column_or_1d(typed_labels(y), warn=True)
         check_classification_targets(y)
         self.classes_, found = np.unique(y, return_inverse=True)
@@ -508,7 +541,14 @@ class EvolventClassifier(ClassifierMixin, _Evolvent):  # type: ignore[misc]
             )
         return found.astype(np.int64)
 
-    def _known_targets(self, y: Any) -> np.ndarray:
+    def _known_targets(self, y: Any, fitted: np.ndarray) -> np.ndarray:
+        if fitted.ndim == 2:
+            shown = check_array(y, accept_sparse=False, input_name="y")
+            if not np.isin(shown, (0, 1)).all():
+                raise DataError(
+                    "the y of validation has other values than 0 and 1: labels are these"
+                )
+            return np.asarray(shown, np.float32)
         y = column_or_1d(typed_labels(y), warn=True)
         strange = np.setdiff1d(y, self.classes_).tolist()
         if strange:
@@ -519,16 +559,28 @@ class EvolventClassifier(ClassifierMixin, _Evolvent):  # type: ignore[misc]
         found: np.ndarray = np.searchsorted(self.classes_, y).astype(np.int64)
         return found
 
-    def _about(self) -> dict[str, Any]:
-        return super()._about() | {"classes": [str(each) for each in self.classes_]}
+    def _about(self, target: str | list[str], kind: str) -> dict[str, Any]:
+        found = super()._about(target, kind)
+        if kind == "classification":
+            return found | {"classes": [str(each) for each in self.classes_]}
+        return found | {"labels": list(target), "values": [["0", "1"]] * len(target)}
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of every class [N, classes], in the order of ``classes_``."""
-        return torch.softmax(torch.from_numpy(self._outputs(X)), 1).numpy()
+        """Return the probability of every class [N, classes], in the order of ``classes_``.
+
+        Of labels it is that of each [N, labels], whatever the others are.
+        """
+        y = self._outputs(X)
+        if "labels" in self.reading_:
+            return sigmoid(y)
+        return torch.softmax(torch.from_numpy(y), 1).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable class of every row [N]."""
-        best = self._outputs(X).argmax(1)
+        """Return the most probable class of every row [N]; 1 for every label above 0.5 [N, labels]."""
+        y = self._outputs(X)
+        if "labels" in self.reading_:
+            return (sigmoid(y) > THRESHOLD).astype(np.int64)
+        best = y.argmax(1)
         found: np.ndarray = self.classes_[best]
         return found
 
@@ -541,20 +593,28 @@ class EvolventRegressor(RegressorMixin, _Evolvent):  # type: ignore[misc]
 
     kind = "regression"
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def _targets(self, y: Any) -> np.ndarray:
-        y = column_or_1d(y, warn=True)
+        shape = np.asarray(y).shape
+        if len(shape) != 2 or shape[1] == 1:
+            y = column_or_1d(y, warn=True)
         numbers: np.ndarray = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        if numbers.min() == numbers.max():
-            raise DataError(f"y is {numbers[0]:g} in every row: there is nothing to learn from it")
+        for each in np.atleast_2d(numbers.T):
+            if each.min() == each.max():
+                raise DataError(f"y is {each[0]:g} in every row: there is nothing to learn from it")
         return numbers
 
-    def _known_targets(self, y: Any) -> np.ndarray:
-        y = column_or_1d(y, warn=True)
+    def _known_targets(self, y: Any, fitted: np.ndarray) -> np.ndarray:
+        y = y if fitted.ndim == 2 else column_or_1d(y, warn=True)
         found: np.ndarray = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         return found
 
     def predict(self, X: Any, interval: float | None = None) -> np.ndarray:
-        """Return the quantity of every row [N], in its own unit.
+        """Return the quantity of every row [N], in its own unit; of several [N, outputs].
 
         Args:
             X: the rows.
@@ -562,12 +622,16 @@ class EvolventRegressor(RegressorMixin, _Evolvent):  # type: ignore[misc]
                 too: [N, 3], the quantity, the lower and the upper bound. (0..1)
 
         Raises:
-            ValueError: for an interval that the rows held out in `fit` are too few for.
+            ValueError: for an interval that the rows held out in `fit` are too few for, or of several
+                quantities.
         """
-        found: np.ndarray = self._outputs(X)[:, 0]
-        found = found * float(self.reading_["target_unit"]) + float(self.reading_["target_mean"])
+        y = self._outputs(X)
+        mean, unit = (np.asarray(self.reading_[f"target_{key}"]) for key in ("mean", "unit"))
+        found: np.ndarray = (y if mean.ndim else y[:, 0]) * unit + mean
         if interval is None:
             return found
+        if mean.ndim:
+            raise ValueError("interval: it is for one quantity, there are several: leave it out")
         if self.reading_.get("interval") is None:
             raise ValueError(
                 "interval: no errors of held-out rows are known, because `fit` had no time left for "
@@ -606,21 +670,17 @@ def _described(reading: Mapping[str, Any]) -> Task:
     text = reading["kind"] == "text"
     width = reading["length"] if text else sum(map(width_of, reading["columns"]))
     empty = Part(np.zeros((0, width), np.float32), np.zeros(0, np.float32))
-    classes = tuple(reading.get("classes", ()))
     return Task(
         name=NAME,
         kind=reading["kind"],
         input_shape=(width,),
-        outputs=max(1, len(classes)),
-        classes=classes,
         train=empty,
         validation=empty,
         test=None,
-        unit=reading.get("target_unit", 1.0),
         vocabulary=FIRST_WORD + len(reading["words"]) if text else 0,
         any_length=reading.get("tokens", "words") != "words",
         reading=reading,
-        **measured(reading["task"]),
+        **told_of(reading),
     )
 
 

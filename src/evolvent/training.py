@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -51,7 +51,8 @@ def train(
     out: str | os.PathLike[str],
     candidate: int | None = None,
     task: str | None = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
+    labels_separator: str | None = None,
     text: str | None = None,
     kind: str | None = None,
     validation: str | float | None = None,
@@ -75,7 +76,8 @@ def train(
         out: a new or empty folder for the network.
         candidate: its id; None is the winner.
         task: other data of the same kind; shapes and classes are adapted. None is the run's own.
-        target: the column to predict, where the task is a table; None is the run's.
+        target: the column to predict, where the task is a table, or several; None is the run's.
+        labels_separator: between the labels of a cell, where one target holds lists of them.
         text: the column of texts, where there is one; None is the run's.
         kind: ``classification`` or ``regression``; None is the run's.
         validation: the validation part: a file or folder, or a share of the rows; None is the run's.
@@ -107,7 +109,7 @@ def train(
     _check("threads", threads, 1)
     given = _given(settings, {"cells": cells, "width": width})
     own = {"validation": validation, "test": test, "groups": groups, "time": time, "folds": folds}
-    columns = {"target": target, "text": text, "kind": kind}
+    columns = {"target": target, "labels_separator": labels_separator, "text": text, "kind": kind}
     data = _data(setup, task, settings, columns, own)
     result = _candidate(found, candidate)
     setup = setup.on(data)
@@ -220,7 +222,7 @@ def _data(
     setup: Setup,
     task: str | None,
     settings: Settings,
-    columns: Mapping[str, str | None],
+    columns: Mapping[str, str | Sequence[str] | None],
     own: Mapping[str, Any],
 ) -> Task:
     """Open the data to train on, refusing those that a network of the run cannot learn."""

@@ -33,6 +33,7 @@ NAMED = (
     "columns",
     "ahead",
     "texts",
+    "link",
 )  # of `Facts`, as its JSON says them
 COUNTED = ("train", "validation", "test", "architectures")  # what a task may have counts of
 Status = Literal["ok", "failed", "refused", "cut"]
@@ -83,6 +84,8 @@ class Facts:
             and these behind all other inputs. [count]
         ahead: steps after the end of an input that are forecast, the rows being ordered in time; 0
             is no forecast. [count]
+        link: where an input has several targets, what turns outputs into answers: ``sigmoid`` of
+            labels, ``identity`` of quantities; ``""`` for a single one.
         counts: examples per part, or architectures. [count]
         archs: the architectures of a table. They are no part of the JSON: whoever reads that gives
             those that it knows.
@@ -100,6 +103,7 @@ class Facts:
     columns: tuple[tuple[str, int], ...] = ()
     ahead: int = 0
     texts: tuple[int, ...] = ()
+    link: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     archs: tuple[str, ...] = field(default=(), repr=False, compare=False)
 

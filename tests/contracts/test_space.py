@@ -5,6 +5,7 @@ The rules themselves are in `evolvent.testing`, for spaces of anyone.
 
 import functools
 import json
+import random
 from typing import Any
 
 import pytest
@@ -127,12 +128,16 @@ def test_it_gives_what_is_known_and_a_drawing(case):
         "aligned",
         "drawing",
         "known",
+        "lengths",
         "listed",
         "sized",
         "weighted",
         "widened",
     }
     assert ("listed" in space.gives) == hasattr(space, "archs")
+    if "lengths" in space.gives:  # every architecture says the most of its epochs
+        arch = space.sample(random.Random(3))
+        assert space.training(arch)["most_epochs"] > 0
     assert "drawing" in space.gives
     assert space.family
 

@@ -32,7 +32,7 @@ def nets(plans, seed=0):
 
 
 def together(plans, members, times, *, classes):
-    net = Assembled(joined(plans, times, classes=classes)).eval()
+    net = Assembled(joined(plans, times, link="softmax" if classes else "identity")).eval()
     state = joined_state([state_of(each) for each in members])
     net.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
     return net
@@ -70,20 +70,20 @@ def test_quantities_are_averaged_as_they_are(toy, plans):
 
 
 def test_a_list_of_one_is_that_network(plans):
-    assert joined(plans[:1], [1], classes=True) == plans[0]
+    assert joined(plans[:1], [1], link="softmax") == plans[0]
     state = state_of(nets(plans[:1])[0])
     assert joined_state([state]).keys() == state.keys()
 
 
 def test_sizes_add_up(toy, plans):
-    whole = cost(joined(plans, [1] * len(plans), classes=True), toy)
+    whole = cost(joined(plans, [1] * len(plans), link="softmax"), toy)
     each = [cost(one, toy) for one in plans]
     assert whole.params == sum(one.params for one in each)
     assert whole.flops == sum(one.flops for one in each)
 
 
 def test_blocks_that_members_have_in_common_are_there_once(plans):
-    made = joined([plans[0], plans[1], plans[0]], [1, 1, 1], classes=True)
+    made = joined([plans[0], plans[1], plans[0]], [1, 1, 1], link="softmax")
     names = [block.name for block in made.blocks]
     assert len(names) == len(set(names))
     calls = [line.op for line in made.network.calls]
@@ -94,7 +94,7 @@ def test_different_blocks_of_one_name_get_different_names(plans):
     shared = {block.name for block in plans[0].blocks} & {block.name for block in plans[3].blocks}
     assert shared > {"Network"}
     assert plans[0].block("Cell") != plans[3].block("Cell")
-    made = joined([plans[0], plans[2], plans[3]], [1, 1, 1], classes=True)
+    made = joined([plans[0], plans[2], plans[3]], [1, 1, 1], link="softmax")
     names = [block.name for block in made.blocks]
     assert len(names) == len(set(names))
     assert names[-1] == "Network"
@@ -105,7 +105,7 @@ def test_views_stand_once_around_all_members(toy):
     space, rng, size = Stages.of(toy.facts), random.Random(0), Size(views=6)
     plans = [plan(space, space.sample(rng), task, Size()) for _ in range(2)]
     members = nets(plans)
-    whole = viewed(joined(plans, [1, 1], classes=True), size, task)
+    whole = viewed(joined(plans, [1, 1], link="softmax"), size, task)
     assert whole.views == 6
     assert [line.op for line in whole.network.calls].count("Views") == 1
     net, x = Assembled(whole).eval(), torch.randn(3, *toy.input_shape)
@@ -120,4 +120,4 @@ def test_views_stand_once_around_all_members(toy):
 
 def test_nothing_to_average_is_refused():
     with pytest.raises(EvolventError, match="at least one"):
-        joined([], [], classes=True)
+        joined([], [], link="softmax")

@@ -167,14 +167,13 @@ def test_the_cheapest_of_many_inputs_and_outputs_has_a_narrow_layer():
 
 
 def test_a_training_is_told_the_genes_of_the_recipe():
-    made = arch(optimizer="muon", rate=0.5, weight_decay=1e-3, batch=256, average=0.5)
+    recipe = {"weight_decay": 1e-3, "batch": 256, "average": 0.5, "most_epochs": 40}
+    made = arch(optimizer="muon", rate=0.5, **recipe)
     assert MIXED.training(made) == {
         "optimizer": "muon",
         "lr": LRS["muon"] / 2,
-        "weight_decay": 1e-3,
         "label_smoothing": GOOD["label_smoothing"],
-        "batch": 256,
-        "average": 0.5,
+        **recipe,
     }
 
 

@@ -1,6 +1,5 @@
 """Running text becomes tokens and segments; bad text is one clear line."""
 
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -140,6 +139,6 @@ def test_a_named_set_is_three_files(tmp_path, monkeypatch):
         1750,
         2100,
     ]
-    assert task.metric == "neg-cross-entropy" and math.isclose(task.unit, 1)
+    assert task.metric == "neg-cross-entropy" and task.unit == pytest.approx(1)
     with pytest.raises(SettingError, match="has a score of its own"):
         opening.with_metric("ptb", {}, "accuracy", None)

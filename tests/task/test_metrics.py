@@ -13,6 +13,7 @@ from evolvent.errors import SettingError
 from evolvent.task.metrics import (
     CLASSES,
     KINDS,
+    LABELS,
     QUANTITIES,
     Scale,
     check_metric,
@@ -112,7 +113,38 @@ def test_scores_of_quantities_are_those_of_scikit_learn(name, rows, seed, levels
 
 def test_every_metric_is_tested_and_of_one_kind():
     assert set(OF_QUANTITIES) == set(QUANTITIES)
-    assert set(KINDS) == set(CLASSES) | set(QUANTITIES)
+    assert set(OF_LABELS) == set(LABELS)
+    assert set(KINDS) == set(CLASSES) | set(QUANTITIES) | set(LABELS)
+
+
+OF_LABELS = {
+    "average-precision": lambda y, p: sk.average_precision_score(y, p, average="macro"),
+    "f1": lambda y, p: sk.f1_score(y, p > 0.5, average="macro", zero_division=np.nan),
+    "roc-auc": lambda y, p: sk.roc_auc_score(y, p, average="macro"),
+    "subset-accuracy": lambda y, p: sk.accuracy_score(y, p > 0.5),
+    "neg-log-loss": lambda y, p: (
+        -np.mean([sk.log_loss(*pair) for pair in zip(y.T, p.T, strict=True)])
+    ),
+    "neg-brier": lambda y, p: -float(np.square(y - p).mean()),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_scores_of_labels_are_those_of_scikit_learn(name):
+    rng = np.random.default_rng(3)
+    logits, y = rng.normal(size=(40, 3)), rng.integers(2, size=(40, 3))
+    expected = OF_LABELS[name](y, 1 / (1 + np.exp(-logits)))
+    mine = score(name, logits, y.astype(np.float32), Scale(labels=("a", "b", "c")))
+    assert mine == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["r2", "neg-mae", "neg-rmse"])
+def test_of_several_quantities_the_mean_of_their_scores_counts(name):
+    rng = np.random.default_rng(4)
+    outputs, y = rng.normal(size=(2, 30, 2))
+    scale = Scale(mean=(3.0, -1.0), unit=(2.0, 50.0))
+    truth, told = (np.array([3.0, -1.0]) + np.array([2.0, 50.0]) * each for each in (y, outputs))
+    assert score(name, outputs, y, scale) == pytest.approx(OF_QUANTITIES[name](truth, told))
 
 
 def test_a_score_of_one_class_alone_is_not_defined():

@@ -65,7 +65,8 @@ def compare(
     space: Annotated[str | None, typer.Option(help="In place of the recipe's.")] = None,
     estimator: Annotated[str | None, typer.Option(help="In place of the recipe's.")] = None,
     target: Annotated[
-        str | None, typer.Option(help="Of a table of data: the column to predict.")
+        list[str] | None,
+        typer.Option(help="Of a table of data: the column to predict, or several."),
     ] = None,
     text: Annotated[
         str | None, typer.Option(help="Of a table of data: the column of texts.")
@@ -97,7 +98,7 @@ def compare(
         recipe=recipe,
         space=space,
         estimator=estimator,
-        target=target,
+        target=target or None,
         text=text,
         kind=kind,
         validation=validation,

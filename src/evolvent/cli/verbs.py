@@ -37,7 +37,14 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting of a part: part.name=value; may be repeated."),
 ]
-Target = Annotated[str | None, typer.Option(help="Of a table: the column to predict.")]
+Target = Annotated[
+    list[str] | None,
+    typer.Option(help="Of a table: the column to predict; repeat it for several per row."),
+]
+Separator = Annotated[
+    str | None,
+    typer.Option("--labels-separator", help="Between the labels of a cell, such as ';'."),
+]
 Encoding = Annotated[
     str | None,
     typer.Option(help="Of a table of text, such as gbk, latin-1, utf-16; found where not said."),
@@ -178,6 +185,7 @@ def search(
         str | None, typer.Option(help="In place of the recipe's estimator.")
     ] = None,
     target: Target = None,
+    labels_separator: Separator = None,
     text: Text = None,
     kind: Kind = None,
     encoding: Encoding = None,
@@ -226,7 +234,8 @@ def search(
         "space": space,
         "strategy": strategy,
         "estimator": estimator,
-        "target": target,
+        "target": target or None,
+        "labels_separator": labels_separator,
         "text": text,
         "kind": kind,
         "encoding": encoding,
@@ -457,6 +466,7 @@ def train(
     candidate: Annotated[int | None, typer.Option(help="Which; default the winner.")] = None,
     task: Annotated[str | None, typer.Option(help="Other data to transfer it to.")] = None,
     target: Target = None,
+    labels_separator: Separator = None,
     text: Text = None,
     kind: Kind = None,
     validation: Validation = None,
@@ -490,7 +500,8 @@ def train(
             out=out,
             candidate=candidate,
             task=task,
-            target=target,
+            target=target or None,
+            labels_separator=labels_separator,
             text=text,
             kind=kind,
             validation=validation,

@@ -49,7 +49,7 @@ def compare(
     recipe: str | None = None,
     space: str | None = None,
     estimator: str | None = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     text: str | None = None,
     kind: str | None = None,
     validation: str | float | None = None,
@@ -72,7 +72,7 @@ def compare(
         recipe: whose space and estimator to use.
         space: in place of the recipe's.
         estimator: in place of the recipe's.
-        target: the column to predict, where the task is a table.
+        target: the column to predict, where the task is a table, or several.
         text: the column of texts, where there is one.
         kind: ``classification`` or ``regression``, of a table; None finds out.
         validation: the validation part: a file or folder, or a share of the rows; None splits it off.

@@ -47,11 +47,17 @@ def no_time(before: float, budget: float) -> str:
 
 
 def search_share(draft: Draft) -> float:
-    """Return the share of a budget in seconds that the search has."""
+    """Return the share of a budget in seconds that the search has.
+
+    An estimator may say what its deliveries need (``delivery(rows, settings, division)``).
+    """
     if not draft.task.trainable:
         return AS_IS_SHARE
-    share = DELIVERY_SHARE if draft.train.share is None else draft.train.share
-    return 1 - float(share)
+    share, estimator = draft.train.share, draft.parts.estimator
+    if share is None and hasattr(estimator.make, "delivery"):
+        rows = len(draft.task.train) + len(draft.task.validation)
+        share = estimator.make.delivery(rows, estimator.settings, draft.task.division)
+    return 1 - float(DELIVERY_SHARE if share is None else share)
 
 
 def search_seconds(draft: Draft, budget: RunBudget, before: float) -> float | None:

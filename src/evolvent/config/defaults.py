@@ -18,8 +18,11 @@ MOST_FINALISTS = 4  # unless the user wants more
 EPOCHS = {"trials": 5.0, "least": 0.05, "most": 20.0, "final": 60.0}
 # [epochs] the same of images, which a training hardly ever sees twice alike
 EPOCHS_OF_IMAGES = {"most": 60.0, "final": 200.0}
+# [epochs] the same where every architecture says itself how long it is trained at most
+EPOCHS_OF_THEIR_OWN = {"most": 100.0, "final": 250.0}
 # [steps] up to which small data are trained for more epochs than that
 STEPS = {"trials": 200.0, "most": 800.0, "final": 2400.0}
+STEPS_OF_THEIR_OWN = {"most": 1600.0, "final": 4000.0}
 
 
 # [epochs] of a run in trials alone, whose length no clock bounds: of a candidate, and at the end
@@ -119,13 +122,22 @@ def adapted(setup: Setup, task: Any) -> dict[str, Any]:
     return dict(setup.train.settings) | {k: v for k, v in anew.items() if k not in said}
 
 
-def at_most(what: str, task: Task, batch: int) -> float:
+def at_most(what: str, task: Task, batch: int, *, own: bool = False) -> float:
     """Return the longest training that is worth it, of ``trials``, ``most`` or ``final``. [epochs]
 
     A small data set has few steps in an epoch, and a network needs some steps whatever it learns.
     Those of ``trials`` are bounded, since no clock bounds them.
+
+    Args:
+        what: one of these.
+        task: the data.
+        batch: usual one. [count]
+        own: whether architectures say themselves how long they are trained at most (``lengths``), so
+            that one which learns small data by heart need not.
     """
-    steps = max(1, len(task.train) // batch)
-    usual = EPOCHS | (EPOCHS_OF_IMAGES if task.kind == "image" else {})
-    found = max(usual[what], STEPS[what] / steps)
+    per_epoch = max(1, len(task.train) // batch)
+    epochs = EPOCHS | (EPOCHS_OF_IMAGES if task.kind == "image" else {})
+    epochs |= EPOCHS_OF_THEIR_OWN if own else {}
+    steps = STEPS | (STEPS_OF_THEIR_OWN if own else {})
+    found = max(epochs[what], steps[what] / per_epoch)
     return min(found, UNCLOCKED["trials"]) if what == "trials" else found

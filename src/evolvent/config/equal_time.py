@@ -61,7 +61,8 @@ def with_paces(draft: Draft, budget: RunBudget, search: float | None) -> Draft:
         again = [draft.space.sample(stream("pace", index)) for index in range(SAMPLED)]
         samples = [work_of(draft.space, arch, facts, **how) for arch in again]
     one = statistics.median(map(paces.of, samples))
-    most = at_most("most", draft.task, network.hyper.batch)
+    own = "lengths" in draft.space.gives
+    most = at_most("most", draft.task, network.hyper.batch, own=own)
     pace = paces.to_json() | {"unit": one, "most": most}
     return draft.having(draft.parts.having("estimator", pace=pace))
 

@@ -126,7 +126,8 @@ def _by_seconds(draft: Draft, budget: RunBudget, workers: int, search: float) ->
     epochs, mean = draft.asked.epochs, mean_length(draft)
     if epochs is None:
         aim = draft.parts.estimator.settings.get("aim", TRIALS_AIMED_AT)
-        most = at_most("most", draft.task, draft.train.network.hyper.batch)
+        own = "lengths" in draft.space.gives
+        most = at_most("most", draft.task, draft.train.network.hyper.batch, own=own)
         wanted = core_seconds / (aim * mean) / epoch
         epochs = round(min(max(wanted, EPOCHS["least"]), most), 3)
     each = epochs * epoch * mean

@@ -279,14 +279,16 @@ RECIPES = {
     ),
     "tabular": Recipe(
         "tabular",
-        "asha",
+        "local",
         "packed",
         "retrain",
         "known networks for tables and mutations of the best, in equal seconds; on folds of small sets",
         {
-            "strategy": KNOWN_FIRST | {"levels": 2},
-            "estimator": {"equal": "seconds", "aim": 16},
-            "train": {"share": 0.45, "finalists": 3},
+            "space": {"optimizers": ("adamw",)},  # others are not trained in packs
+            # how long a network learns is a gene: shorter rungs would favour short trainings
+            "strategy": {"known": True, "starts": 8},
+            "estimator": {"equal": "seconds", "aim": 8},
+            "train": {"finalists": 3, "ensemble": True},
         },
     ),
     "large-scale-evolution": Recipe(

@@ -15,7 +15,8 @@ gains beyond chance (`ensemble`). What is delivered then is, first of these:
 
 Where no ensemble was chosen and time is left behind the final training, and only there, the winner is
 trained from some other seeds too, as it was for the choice. Where their mean is better than one of
-them, they get a final training as well, and are averaged with the winner.
+them, they get a final training as well, and are averaged with the winner. Where networks are trained
+in packs, other seeds cost little, and take the place of all this (`packs`).
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ from .members import (
     weights_of,
 )
 from .own import Own, own_weights
+from .packs import Packs
 from .selection import makespan
 from .timing import ROUNDED, SLACK, Lengths
 from .trainings import Numbers, Trainings
@@ -66,7 +68,8 @@ class Ensemble:
         members: in the order in which they are called, the first weighs most.
         numbers: of the whole: ``val``, ``test``, ``params``, and of its trainings ``train_seconds``.
         views: of every image. [count]
-        gain: on validation rows that had no part in the choice, over the best single network.
+        gain: on validation rows that had no part in the choice, over the best single network; None
+            where nothing was chosen.
         deviation: of that gain.
         kept: whether all have the weights that were chosen.
     """
@@ -74,8 +77,8 @@ class Ensemble:
     members: tuple[Member, ...]
     numbers: Numbers
     views: int
-    gain: float
-    deviation: float
+    gain: float | None
+    deviation: float | None
     kept: bool
 
 
@@ -128,9 +131,14 @@ class Averaging:
         averaged = self.setup.task.loss in AVERAGED
         return averaged and self.setup.train.ensemble and not self.setup.widens
 
+    @property
+    def packs(self) -> bool:
+        """Whether the winner is trained from other seeds as well, as one pack."""
+        return self._is_asked_for and Packs.possible(self.setup)
+
     def _chosen(self, winner: Result) -> dict[str, Any]:
         """Return the choice as it is noted: the members' names and how often each counts."""
-        if not self._is_asked_for:
+        if not self._is_asked_for or self.packs:
             return {}
         found = self._trained(winner)
         needed = reading(self.setup, found, self.setup.task.validation)
@@ -226,7 +234,7 @@ class Averaging:
     # -- after it --------------------------------------------------------------------------------
 
     def complete(
-        self, winner: Result, numbers: Numbers, own: Own | None, epochs: float
+        self, winner: Result, numbers: Numbers, own: Own | None, epochs: float, val: float
     ) -> Ensemble | None:
         """Return the ensemble with its test scores; None where the single network is delivered.
 
@@ -235,8 +243,12 @@ class Averaging:
             numbers: of the training that is delivered if the network stays single.
             own: its own weights, if it is delivered with them; None after a final training.
             epochs: of the final training.
+            val: score on validation data by which the winner was chosen.
         """
         self.lengths.timing.reserved = 0.0
+        if self.packs:
+            whole = own is None and not numbers["cut"]
+            return self._of_pack(winner, numbers, val) if whole else None
         settled = self.store.meta(NAME) or self.trainings.known(NAME) is not None
         if own is None and not numbers["cut"] and not settled:
             self._try_seeds(winner, epochs)
@@ -247,7 +259,8 @@ class Averaging:
         known = self.trainings.known(NAME)
         if known is None:
             members = members if own is not None else self._finally(winner, members, epochs)
-            known = self._numbers(members, numbers, views)
+            val = (self.store.meta(NAME) or {}).get("val", val)
+            known = self._numbers(members, numbers, views, val)
             if known["members"]:
                 self.trainings.note(NAME, known)
             else:
@@ -260,6 +273,21 @@ class Averaging:
         gained = Gain(**self.store.meta(NAME)["gain"])
         told = (gained.score, gained.deviation)
         return Ensemble(tuple(members), known, views, *told, kept=own is not None)
+
+    def _of_pack(self, winner: Result, numbers: Numbers, val: float) -> Ensemble | None:
+        """Return the mean of the winner from several seeds; None where it stays alone."""
+        parts = (self.store, self.weights, self.setup, self.trainings, self.start(winner))
+        members = Packs(*parts).members(winner, numbers)
+        if len(members) < 2:
+            return None
+        known = self.trainings.known(NAME)
+        if known is None:
+            known = self._numbers(members, numbers, self._views, val)
+            if not known["members"]:
+                self.say(f"the network stays single: {known['why']}")
+                return None
+            self.trainings.note(NAME, known)
+        return Ensemble(tuple(members), known, self._views, None, None, kept=False)
 
     def _finally(self, winner: Result, members: list[Member], epochs: float) -> list[Member]:
         """Return the members after a final training, those that it is not worth as they were chosen."""
@@ -400,7 +428,9 @@ class Averaging:
 
     # -- its numbers -----------------------------------------------------------------------------
 
-    def _numbers(self, members: Sequence[Member], single: Numbers, views: int) -> Numbers:
+    def _numbers(
+        self, members: Sequence[Member], single: Numbers, views: int, val: float
+    ) -> Numbers:
         """Return the numbers of an ensemble, after a look at test; of none, that there is none."""
         if not members:
             return _none("there was no time to train the other networks as long as the winner")
@@ -416,7 +446,7 @@ class Averaging:
             test = scored(net, task, task.test, device=self.setup.request.device)
         return {
             "members": [each.weights for each in members],
-            "val": {task.metric: self.store.meta(NAME)["val"]},
+            "val": {task.metric: val},
             "test": test,
             "cut": False,
             "params": params(net),

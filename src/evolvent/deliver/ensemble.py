@@ -36,17 +36,20 @@ class Predictions:
     """Predictions of several networks for the same rows.
 
     Args:
-        values: probabilities of classes, or quantities in the target's units [networks, rows, outputs].
-        y: targets: classes int64, or quantities. [rows]
+        values: probabilities of classes or labels, or quantities in the target's units [networks, rows,
+            outputs].
+        y: targets: classes int64, or quantities [rows]; several per row [rows, outputs].
         bound: numbers of what must stay in one half, such as a patient's rows; None where rows are
             independent. [rows]
         weight: of every row; None is 1. [rows]
+        labels: whether the targets are labels, 0 or 1.
     """
 
     values: np.ndarray
     y: np.ndarray
     bound: np.ndarray | None = None
     weight: np.ndarray | None = None
+    labels: bool = False
 
     @property
     def classes(self) -> bool:
@@ -60,7 +63,12 @@ class Predictions:
             said: probabilities or quantities [..., rows, outputs].
         """
         if not self.classes:
-            squares: np.ndarray = (said[..., 0] - self.y) ** 2
+            y = self.y.reshape(len(self.y), -1)
+            if self.labels:
+                right = np.where(y > 0.5, said, 1 - said)
+                told: np.ndarray = -np.log(np.maximum(right, 1e-12)).mean(-1)
+                return self._weighted(told)
+            squares: np.ndarray = ((said - y) ** 2).mean(-1)
             return self._weighted(squares)
         right = said[..., np.arange(len(self.y)), self.y]
         surprise: np.ndarray = -np.log(np.maximum(right, 1e-12))
@@ -78,13 +86,21 @@ class Predictions:
         return np.asarray(self.weight / self.weight.mean())
 
     def scores(self, said: np.ndarray) -> np.ndarray:
-        """Return the share of every row in accuracy or r2, whose value is their mean. [..., rows]"""
+        """Return the share of every row in accuracy or r2, whose value is their mean. [..., rows]
+
+        Of labels it is the share of those that are told rightly; r2 of several quantities is the mean
+        of theirs.
+        """
         if self.classes:
             right: np.ndarray = said.argmax(-1) == self.y
             return self._weighted(right.astype(np.float64))
-        mean = np.average(self.y, weights=self._factors)
-        variance = float(np.average((self.y - mean) ** 2, weights=self._factors))
-        found: np.ndarray = self._factors - self.losses(said) / max(1e-12, variance)
+        y = self.y.reshape(len(self.y), -1)
+        if self.labels:
+            return self._weighted(((said > 0.5) == (y > 0.5)).mean(-1))
+        mean = np.average(y, axis=0, weights=self._factors)
+        spread_of = np.average((y - mean) ** 2, axis=0, weights=self._factors)
+        shares = ((said - y) ** 2 / np.maximum(1e-12, spread_of)).mean(-1)
+        found: np.ndarray = self._factors - self._weighted(shares)
         return found
 
     def rows(self, index: np.ndarray) -> Predictions:
@@ -92,7 +108,7 @@ class Predictions:
         bound, weight = (
             None if each is None else each[index] for each in (self.bound, self.weight)
         )
-        return Predictions(self.values[:, index], self.y[index], bound, weight)
+        return Predictions(self.values[:, index], self.y[index], bound, weight, self.labels)
 
     def halved(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows in two halves by chance; what is bound is in one of them."""

@@ -298,6 +298,8 @@ def source(plan: Plan, task: NetworkTask, *, title: str, provenance: str) -> str
     )
     if task.classes:
         head += f"CLASSES = {_names(task.classes)}\n"
+    if targets := getattr(task, "targets", ()):
+        head += f"TARGETS = {_names(targets)}\n"
     if task.mean:
         head += IMAGES.format(scale=task.scale, mean=list(task.mean), std=list(task.std))
     classes = [_operation(name) for name in _operations(plan)]
@@ -432,6 +434,8 @@ def _line(call: Call) -> tuple[str, Sequence[str], str]:
             return "torch.stack([", inputs, "]).mean(0)"
         case "mean_of_softmax":
             return "torch.stack([", inputs, "]).log_softmax(2).logsumexp(0)"
+        case "mean_of_sigmoid":
+            return "torch.stack([", inputs, "]).sigmoid().mean(0).logit(1e-6)"
         case "mean_of_views":
             return inputs[0], (), f".unflatten(0, (-1, {inputs[1]}.shape[0])).mean(0)"
         case "pool":

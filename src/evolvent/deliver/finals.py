@@ -45,6 +45,7 @@ from .trainings import Numbers, Trainings
 CHOICE_AND_FINAL = (
     2.0  # trainings as long as the search's that there must be time for before a choice
 )
+ALONE_SHARE = 0.35  # of the time left: the winner's training, where others follow it in a pack
 SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
 NO_TIME = "no time was left for a final training as long as theirs"
 
@@ -370,7 +371,7 @@ class Delivery:
             random_won=self.controls.is_random(winner),
             known=None if self.known is None else self.known[1],
             known_won=self.known is not None and self._is_known(winner),
-            ensemble=self.averaging.complete(winner, numbers, mine, epochs),
+            ensemble=self.averaging.complete(winner, numbers, mine, epochs, val),
         )
 
     def _is_known(self, winner: Result) -> bool:
@@ -395,15 +396,23 @@ class Delivery:
         most = chosen.get("epochs")
         if most is not None and own is not None and own.score < chosen["val"]:
             least = min(least, most)  # it was not these weights that were chosen
+        packs, share = self.averaging.packs, 1.0
+        if (
+            packs and own is None
+        ):  # as long as what was chosen, before controls and others have time
+            least = max(least, winner.epochs if most is None else most)
+        if packs and most is None:
+            share = ALONE_SHARE
         begun = self.trainings.known("winner") is not None
         if own is not None and not begun and not self._fits(winner, own):
             return 0.0, {}
         judged = self.setup.equal_seconds and "folds" not in winner.metrics  # with the finalists
-        alone = judged or (own is None and self._is_short)
+        alone = judged or (own is None and self._is_short and not packs)
         everything = what if alone else what | self.controls.what(winner)
-        epochs = self._epochs(winner, everything)
+        epochs = self._epochs(winner, everything, share)
         if epochs < least:
-            everything, epochs = what, self._epochs(winner, what)
+            everything, epochs = what, self._epochs(winner, what, 1.0)
+            epochs = min(epochs, least) if packs else epochs
         if own is not None and epochs < least:
             return 0.0, {}
         epochs = max(epochs, LEAST_EPOCHS)
@@ -411,8 +420,8 @@ class Delivery:
         allowed = epochs if most is None else max(most, least)
         return min(epochs, allowed), everything
 
-    def _epochs(self, winner: Result, what: Mapping[str, Any]) -> float:
-        """Return the epochs of final trainings, from how fast the finalists were."""
+    def _epochs(self, winner: Result, what: Mapping[str, Any], share: float) -> float:
+        """Return the epochs of final trainings in a share of the time, from how fast finalists were."""
         known = self.store.meta("final_epochs")
         epochs = self.lengths.unclocked if known is None else float(known)
         if self.seconds is not None and self.setup.train.epochs is None:
@@ -423,7 +432,7 @@ class Delivery:
                 paces = {name: each / faster for name, each in paces.items()}
                 if "winner" in paces and (epoch := self.equal.epoch(winner)) is not None:
                     paces["winner"] = epoch
-            fitting = self.lengths.fitting(paces, CONTROLS)
+            fitting = self.lengths.fitting(paces, CONTROLS, share)
             epochs = fitting if epochs is None else min(epochs, fitting)
         assert epochs is not None
         return epochs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,11 @@ from .timing import LOOK, Lengths
 from .trainings import Trainings
 
 BATCH = 250  # examples of a forward pass
+ANSWERS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {  # of outputs, by `Task.link`
+    "softmax": lambda y: y.softmax(1),
+    "sigmoid": torch.sigmoid,
+    "identity": lambda y: y.flatten(1),
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def plan_of(setup: Setup, members: Sequence[Member], views: int) -> Plan:
         for each in members
     ]
     times = [each.times for each in members]
-    whole = joined(plans, times, classes=task.loss == "cross-entropy")
+    whole = joined(plans, times, link=task.link)
     return viewed(whole, replace(members[0].size, views=views), task)
 
 
@@ -197,7 +202,8 @@ def predictions(setup: Setup, weights: Weights, members: Sequence[Member]) -> Pr
     part, learnt = task.validation, len(task.train)
     bound = task.division.bound
     own = None if bound is None else bound[learnt : learnt + len(part)]
-    return Predictions(np.stack(values), np.asarray(part.y), own, part.weight)
+    how: Any = {"bound": own, "weight": part.weight, "labels": bool(task.labels)}
+    return Predictions(np.stack(values), np.asarray(part.y), **how)
 
 
 def _outputs(setup: Setup, weights: Weights, member: Member, part: Part) -> np.ndarray:
@@ -209,6 +215,5 @@ def _outputs(setup: Setup, weights: Weights, member: Member, part: Part) -> np.n
     place(net.eval(), data.device)
     with torch.inference_mode():
         y = torch.cat([net(x).double() for x, _ in data.in_order(BATCH)])
-    classes = task.loss == "cross-entropy"
-    found: np.ndarray = (y.softmax(1) if classes else y.reshape(len(part), -1)).cpu().numpy()
+    found: np.ndarray = ANSWERS[task.link](y).cpu().numpy()
     return found

@@ -135,14 +135,14 @@ def convert(folder: Path) -> float:
 def labels(described: dict[str, Any]) -> dict[str, str]:
     """Return the metadata of ``model.onnx`` about its outputs, every value as JSON.
 
-    ``classes`` are the names of the classes in the order of the outputs; ``target`` is the column that
-    a table was searched for; of a quantity, which the network gives in units from its mean,
-    ``target_mean`` and ``target_unit``.
+    ``classes`` or ``labels`` are their names in the order of the outputs; ``target`` is the column that
+    a table was searched for, or a list of several; of a quantity, which the network gives in units from
+    its mean, ``target_mean`` and ``target_unit``, of several a list of each.
 
     Args:
         described: the content of ``reading.json``.
     """
-    names = ("classes", "target", "target_mean", "target_unit")
+    names = ("classes", "labels", "target", "target_mean", "target_unit")
     return {name: json.dumps(described[name]) for name in names if described.get(name) is not None}
 
 

@@ -240,15 +240,18 @@ class Lengths:
             self.store.note("choice_epochs", known)
         return float(known)
 
-    def fitting(self, epochs: Mapping[str, float], controls: tuple[str, ...] = ()) -> float:
+    def fitting(
+        self, epochs: Mapping[str, float], controls: tuple[str, ...] = (), share: float = 1.0
+    ) -> float:
         """Return the epochs that fit into what is left; at most those that are worth it.
 
         Args:
             epochs: name -> duration of an epoch, of what is to be trained equally long. [s]
             controls: names of those that may only have their share of the budget.
+            share: of what is left, that they may take. (0..1]
         """
         whole = max(makespan(list(epochs.values()), self.workers), 1e-9)
-        found = (1 - SLACK) * max(0.0, self.timing.left) / whole
+        found = share * (1 - SLACK) * max(0.0, self.timing.left) / whole
         found = max(0.0, found - self.looking)
         own = sum(seconds for name, seconds in epochs.items() if name in controls)
         share = SUCCESSIVE_SHARE if self.setup.facts.successive else CONTROL_SHARE
@@ -267,7 +270,9 @@ class Lengths:
     @property
     def most(self) -> float:
         """The longest final training. [epochs]"""
-        return at_most("final", self.setup.task, self.setup.train.network.hyper.batch)
+        setup = self.setup
+        own = "lengths" in setup.space.gives
+        return at_most("final", setup.task, setup.train.network.hyper.batch, own=own)
 
 
 def final_epochs(setup: Setup) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from ..engine.store import Store
 from ..engine.weights import Weights
 from ..errors import CandidateFailed
 from ..execute import Executor
+from ..execute.packs import fit_pack
 from ..execute.waiting import as_done
 from ..execute.worker import Job, Outcome, fit
 from ..types import stream
@@ -83,6 +84,31 @@ class Trainings:
             if numbers := self._kept(name, future):
                 done[name] = numbers
         return done
+
+    def run_pack(self, name: str, jobs: Sequence[Job]) -> list[str]:
+        """Run jobs of one shape at once; return the names of those that succeeded.
+
+        Nothing is told of each: they are of one kind. Nobody waits for them far beyond the deadline.
+
+        Args:
+            name: of the pack.
+            jobs: as `fit_pack` takes them.
+        """
+        until, found = self.timing.last, []
+        pack = [(name, (jobs,))]
+        for _, future in as_done(self.executor, fit_pack, pack, tick=self.tick, until=until):
+            try:
+                outcomes = future.result()
+            except CandidateFailed as error:
+                self.say(f"{name} failed: {error}")
+                continue
+            seeds = {job.seed: job.name for job in jobs}
+            for outcome in outcomes:
+                each = seeds[outcome.numbers["seed"]]
+                self.weights.write(each, outcome.state)
+                self.store.note(f"trained/{each}", outcome.numbers)
+                found.append(each)
+        return found
 
     def note(self, name: str, numbers: Numbers) -> None:
         """Store the numbers of a training, and tell them."""

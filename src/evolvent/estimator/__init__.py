@@ -17,7 +17,8 @@ wait. It returns their evaluations in the same order, each as if it had been eva
 capabilities add methods or change delivery: ``test`` (``test(arch)``: the score on test data),
 ``goal`` (``solved(result)``: whether the task is solved, which ends the search; None where only the
 slower ``confirmed(result)`` can tell), ``network`` (the architecture is a finished network and is
-delivered as it is).
+delivered as it is), ``packs`` (networks that differ in their seeds are trained at once, so that a final
+training of several costs little more than that of one).
 """
 
 from __future__ import annotations

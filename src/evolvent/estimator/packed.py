@@ -23,7 +23,7 @@ from ..network.fit import fit, started, with_own_training
 from ..network.folds import folds_of, standard_error
 from ..network.packed import Member, shape_of, takes
 from ..network.packing import train_pack
-from ..network.train import Hyperparameters, metrics_of, seen_of
+from ..network.train import Hyperparameters, metrics_of, seen_of, worth_it
 from ..space import Space
 from ..task import Task
 from ..task.division import INDEPENDENT, Division, Fold
@@ -33,6 +33,7 @@ from .full import Full
 
 SMALL = 1000  # rows to train and validate on, below which folds are the default [count]
 FOLDS, REPEATS = 5, 2  # of a small set by default [count]
+FEW_SHARE, MANY_SHARE = 0.35, 0.6  # of a budget: the delivery with folds, and without
 
 
 @dataclass
@@ -84,7 +85,7 @@ class Packed(Full):
         SettingError: for numbers outside these rules.
     """
 
-    gives = frozenset({"score"})
+    gives = frozenset({"packs", "score"})
     kinds = frozenset({"numbers"})
 
     def __init__(
@@ -136,10 +137,18 @@ class Packed(Full):
             settings: of the estimator.
             division: of these rows.
         """
-        folds = settings.get("folds")
-        folds = folds_by_default(rows, division) if folds is None else int(folds)
+        folds = _folds(rows, settings, division)
         repeats = 1 if division.kept_in_order else int(settings.get("repeats", REPEATS))
         return max(1.0, 0.4 * folds * repeats)
+
+    @staticmethod
+    def delivery(rows: int, settings: Mapping[str, Any], division: Division = INDEPENDENT) -> float:
+        """Return the share of a budget in seconds that the delivery gets; arguments as `trainings`.
+
+        Few rows take most of the time to choose by, on their folds, and are soon learnt from. Of many
+        the final trainings are the longest.
+        """
+        return FEW_SHARE if _folds(rows, settings, division) else MANY_SHARE
 
     def evaluate(self, candidate: Candidate, inherited: Mapping[int, State]) -> Evaluation:
         """Train one candidate, on all folds where there are any.
@@ -176,7 +185,8 @@ class Packed(Full):
         candidate = candidates[at]
         hyper = with_own_training(self.hyper, self.space, candidate.arch)
         key = (self.seed, "train", candidate.id)
-        own = (hyper, self._epochs(candidate))
+        rows = min(len(fold.training) for fold in self.folds) if self.folds else len(self.train)
+        own = (hyper, worth_it(hyper, self._epochs(candidate), rows))
         if not self.folds:
             return [Trained(at, None, *own, stream(*key).getrandbits(31))]
         seeds = [stream(*key, fold).getrandbits(31) for fold in range(len(self.folds))]
@@ -283,6 +293,13 @@ class Packed(Full):
             metrics["fold_scores"] = [round(score, 6) for score in scores]
             metrics["standard_error"] = standard_error(scores, self.count)
         return metrics
+
+
+def _folds(rows: int, settings: Mapping[str, Any], division: Division) -> int:
+    """Return the folds of a set of so many rows by the settings of an estimator. [count]"""
+    if (folds := settings.get("folds")) is not None:
+        return int(folds)
+    return folds_by_default(rows, division)
 
 
 def folds_by_default(rows: int, division: Division = INDEPENDENT) -> int:

@@ -119,8 +119,8 @@ class Shared:
         weights, judges = task.train, task.validation
         if architecture:
             rows, part = np.arange(len(task.train)), stream(seed, "parts").getrandbits(31)
-            division, classes = task.division.taken(rows), bool(task.classes)
-            cut = division.cut(task.train.y, rows, architecture, part, classes=classes)
+            division, y = task.division.taken(rows), task.alike(task.train.y)
+            cut = division.cut(y, rows, architecture, part, classes=task.spread)
             weights, judges = (task.train.taken(each) for each in cut)
         self.train = loader(task, weights, device=device)
         self.judges = loader(task, judges, device=device)
@@ -209,7 +209,7 @@ class Shared:
                 count += len(y)
         if not count:
             return Result(candidate, metrics=metrics)
-        told = measure.metrics(sums.tolist(), count, self.task.unit)
+        told = measure.metrics(sums.tolist(), count, self.task.unit, self.task.targets)
         metrics |= told | {"loss": self._finite(told["loss"])}
         score = metrics.get(self.task.metric, -metrics["loss"])  # of few rows others say nothing
         slopes = {name: total / count for name, total in gradient.items()}

@@ -40,9 +40,10 @@ from ..errors import SettingError
 from ..task.division import Division
 from ..task.frames import Frame
 from ..task.memory import Given
-from ..task.numbers import measured, with_target
+from ..task.numbers import with_target
 from ..task.opening import frame_with_target, unnamed_kind
 from ..task.own_split import OwnSplit, bound_rows
+from ..task.targets import measured
 from ..task.weighting import without
 from ..types import Arch, Result
 from .evolution import evolved

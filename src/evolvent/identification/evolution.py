@@ -23,7 +23,7 @@ from ..network.fit import fit
 from ..network.train import Hyperparameters
 from ..space import Space
 from ..task import Part, Task
-from ..task.numbers import measured
+from ..task.targets import measured
 from ..types import Candidate, Result, State, stream
 from .readings import KINDS, Reading, code_lengths
 

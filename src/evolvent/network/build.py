@@ -340,6 +340,8 @@ def function(op: str, inputs: Sequence[Tensor]) -> Tensor:
             return torch.stack(list(inputs)).mean(0)
         case "mean_of_softmax":  # logits whose softmax is the mean of theirs
             return torch.stack(list(inputs)).log_softmax(2).logsumexp(0)
+        case "mean_of_sigmoid":  # logits whose sigmoid is the mean of theirs
+            return torch.stack(list(inputs)).sigmoid().mean(0).logit(1e-6)
         case "mean_of_views":
             y, x = inputs
             return y.reshape(-1, x.shape[0], y.shape[1]).mean(0)

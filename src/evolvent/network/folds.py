@@ -26,7 +26,8 @@ def folds_of(task: Task, folds: int, repeats: int, seed: int) -> list[Fold]:
         seed: of the orders.
     """
     y = np.concatenate([task.train.y, task.validation.y])
-    return task.division.folds(y, folds, repeats, seed, classes=bool(task.classes))
+    y = task.alike(np.concatenate([task.train.y, task.validation.y]))
+    return task.division.folds(y, folds, repeats, seed, classes=task.spread)
 
 
 def standard_error(scores: Sequence[float], folds: int) -> float:

@@ -13,24 +13,32 @@ from ..errors import EvolventError
 from ..types import State
 from .plan import Block, Call, Plan, call
 
-DOCS = {
-    True: "The mean of its members: the softmax of the outputs is the mean of theirs.",
-    False: "The mean of its members.",
+#: link of a task -> the function that averages, and how it is described
+MEANS = {
+    "softmax": (
+        "mean_of_softmax",
+        "The mean of its members: the softmax of the outputs is the mean of theirs.",
+    ),
+    "sigmoid": (
+        "mean_of_sigmoid",
+        "The mean of its members: the sigmoid of the outputs is the mean of theirs.",
+    ),
+    "identity": ("mean", "The mean of its members."),
 }
 
 
-def joined(plans: Sequence[Plan], times: Sequence[int], *, classes: bool) -> Plan:
+def joined(plans: Sequence[Plan], times: Sequence[int], *, link: str) -> Plan:
     """Return the plan of one network whose output is the mean of several.
 
-    Of classes it averages probabilities, and returns logits with that mean as their softmax; of a
-    quantity it averages what the networks return. Blocks that several networks have in common are there
-    once; different blocks of one name get different names. Parameters are called as in their
-    own network, behind ``member1.``, ``member2.`` and so on.
+    Of classes and labels it averages probabilities, and returns logits with that mean as their softmax
+    or sigmoid; of quantities it averages what the networks return. Blocks that several networks
+    have in common are there once; different blocks of one name get different names. Parameters are
+    called as in their own network, behind ``member1.``, ``member2.`` and so on.
 
     Args:
         plans: of networks with the same inputs and outputs, without views of an image.
         times: how often each counts in the mean. [count, >= 1]
-        classes: whether the outputs are logits of classes.
+        link: what turns outputs into answers, as `Task.link` says.
 
     Raises:
         EvolventError: without a network.
@@ -45,9 +53,9 @@ def joined(plans: Sequence[Plan], times: Sequence[int], *, classes: bool) -> Pla
     for number, (plan, count) in enumerate(zip(plans, times, strict=True), start=1):
         calls.append(call(_member(number), _added(plan, blocks), "x"))
         outputs += [_member(number)] * count
-    op = "mean_of_softmax" if classes else "mean"
+    op, doc = MEANS[link]
     calls.append(call("averaged", op, *outputs))
-    network = Block("Network", ("x",), "averaged", tuple(calls), doc=DOCS[classes])
+    network = Block("Network", ("x",), "averaged", tuple(calls), doc=doc)
     return Plan((*blocks, network))
 
 

@@ -16,12 +16,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..task import Task
-from ..task.metrics import scale_of_task, score, standard_error
+from ..task.metrics import THRESHOLD, scale_of_task, score, standard_error
 from ..task.portable.running import IGNORED
+
+Unit = float | Sequence[float]
 
 
 class Loss(Protocol):
-    """A value that a training minimises, and its metrics."""
+    """A value that a training minimises, and its metrics.
+
+    Args:
+        additive: metrics that follow from sums over batches; others need all outputs.
+    """
+
+    additive: tuple[str, ...]
 
     def mean(
         self,
@@ -35,11 +43,19 @@ class Loss(Protocol):
 
         Args:
             outputs: of the network [B, outputs].
-            y: targets [B].
+            y: targets [B], or [B, outputs] of several per row.
             smoothing: share of the target spread over all classes, if y are classes. [0..1)
             weight: of every class, if y are classes; None is 1 [outputs].
             rows: weight of every row, about 1 in the mean of all batches [B]; None is 1. The mean is
                 over the rows and not over their weights, so that a batch of light rows counts less.
+        """
+
+    def each(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the loss of every target [...], for outputs [..., outputs].
+
+        Args:
+            outputs: of networks [..., outputs].
+            y: targets [..., outputs]; classes [...].
         """
 
     def sums(self, outputs: Tensor, y: Tensor, rows: Tensor | None = None) -> Tensor:
@@ -47,22 +63,27 @@ class Loss(Protocol):
 
         Args:
             outputs: of the network [B, outputs].
-            y: targets [B].
+            y: targets [B], or [B, outputs] of several per row.
             rows: weight of every row [B]; None is 1.
         """
 
-    def metrics(self, sums: Sequence[float], count: float, unit: float) -> dict[str, float]:
+    def metrics(
+        self, sums: Sequence[float], count: float, unit: Unit, names: Sequence[str] = ()
+    ) -> dict[str, float]:
         """Return name -> value, ``loss`` among them.
 
         Args:
             sums: added up over a part [K].
             count: examples of the part, or the sum of their weights. [count]
-            unit: the quantity that 1 in a target stands for. [its own unit]
+            unit: the quantity that 1 in a target stands for; of several one each. [its own unit]
+            names: of several targets per row; each has metrics of its own, called ``r2:NAME``.
         """
 
 
 class CrossEntropy:
     """Classification: ``accuracy``, a fraction."""
+
+    additive: tuple[str, ...] = ("accuracy",)
 
     def mean(
         self,
@@ -78,6 +99,10 @@ class CrossEntropy:
             return F.cross_entropy(outputs, y, **how)
         return (rows * F.cross_entropy(outputs, y, reduction="none", **how)).mean()
 
+    def each(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the negative log-likelihood of every class [...]. [nats]"""
+        return -outputs.log_softmax(-1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
+
     def sums(self, outputs: Tensor, y: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return [right answers, loss]."""
         right = outputs.argmax(1) == y
@@ -87,7 +112,9 @@ class CrossEntropy:
         losses = F.cross_entropy(outputs.double(), y, reduction="none")
         return torch.stack([(rows.double() * each).sum() for each in (right, losses)])
 
-    def metrics(self, sums: Sequence[float], count: float, unit: float) -> dict[str, float]:
+    def metrics(
+        self, sums: Sequence[float], count: float, unit: Unit, names: Sequence[str] = ()
+    ) -> dict[str, float]:
         """Return ``accuracy`` and ``loss``."""
         return {"accuracy": sums[0] / count, "loss": sums[1] / count}
 
@@ -96,8 +123,12 @@ class SquaredError:
     """Regression: ``r2``, and in the target's own unit ``rmse`` and ``mae``.
 
     ``r2`` is the explained share of the variance of the part: 0 for predicting its mean, negative for
-    worse. If all targets are equal it is 0, or 1 if all are predicted exactly, as in scikit-learn.
+    worse. If all targets are equal it is 0, or 1 if all are predicted exactly, as in scikit-learn. Of
+    several quantities each has its own, and their mean, of which every one has an equal part, is the
+    score; a row's loss is the mean of theirs.
     """
+
+    additive: tuple[str, ...] = ("r2",)
 
     def mean(
         self,
@@ -110,19 +141,40 @@ class SquaredError:
         """Return the mean squared error. [units squared]"""
         if rows is None:
             return F.mse_loss(outputs.reshape(y.shape), y)
-        return (rows * (outputs.reshape(y.shape) - y).square()).mean()
+        squares = (outputs.reshape(y.shape) - y).square()
+        return (rows * squares.reshape(len(y), -1).mean(1)).mean()
+
+    def each(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the squared error of every quantity [..., outputs]. [units squared]"""
+        return (outputs - y).square()
 
     def sums(self, outputs: Tensor, y: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Return [squared errors, absolute errors, targets, squared targets]."""
-        y = y.double()
-        error = outputs.double().reshape(y.shape) - y
-        each = (error.square(), error.abs(), y, y.square())
-        if rows is None:
-            return torch.stack([values.sum() for values in each])
-        return torch.stack([(rows.double() * values).sum() for values in each])
+        """Return [squared errors, absolute errors, targets, squared targets], each of all outputs."""
+        y = y.double().reshape(outputs.shape)
+        error = outputs.double() - y
+        kept = (error.square(), error.abs(), y, y.square())
+        return torch.cat([_summed(each, rows) for each in kept])
 
-    def metrics(self, sums: Sequence[float], count: float, unit: float) -> dict[str, float]:
-        """Return ``r2``, ``rmse``, ``mae`` and ``loss``."""
+    def metrics(
+        self, sums: Sequence[float], count: float, unit: Unit, names: Sequence[str] = ()
+    ) -> dict[str, float]:
+        """Return ``r2``, ``rmse``, ``mae`` and ``loss``, of several quantities also of each."""
+        outputs = len(sums) // 4
+        units = [float(unit)] * outputs if isinstance(unit, int | float) else list(unit)
+        each = [
+            self._of_one(list(sums[place::outputs]), count, units[place])
+            for place in range(outputs)
+        ]
+        found = {name: sum(one[name] for one in each) / outputs for name in each[0]}
+        if names:
+            found |= {
+                f"{metric}:{name}": one[metric]
+                for metric in ("r2", "rmse", "mae")
+                for name, one in zip(names, each, strict=True)
+            }
+        return found
+
+    def _of_one(self, sums: Sequence[float], count: float, unit: float) -> dict[str, float]:
         squared, absolute, total, squares = sums
         variance = squares / count - (total / count) ** 2
         loss = squared / count
@@ -144,6 +196,8 @@ class NextToken:
     Outputs are [B, T, vocabulary], targets tokens [B, T]; a target of -1 is none.
     """
 
+    additive: tuple[str, ...] = ("neg-cross-entropy",)
+
     def mean(
         self,
         outputs: Tensor,
@@ -160,6 +214,11 @@ class NextToken:
         each = F.cross_entropy(told, truth, reduction="none", **how)
         return (rows.repeat_interleave(y.shape[1]) * each).sum() / (truth != IGNORED).sum()
 
+    def each(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the negative log-likelihood of every token [...], 0 of none. [nats]"""
+        logs = outputs.log_softmax(-1).gather(-1, y.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+        return torch.where(y == IGNORED, 0.0, -logs)
+
     def sums(self, outputs: Tensor, y: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return [right answers, loss, tokens]."""
         told, truth = outputs.flatten(0, 1).float(), y.flatten()
@@ -170,7 +229,9 @@ class NextToken:
         weights = rows.double().repeat_interleave(y.shape[1])
         return torch.stack([(weights * values).sum() for values in each])
 
-    def metrics(self, sums: Sequence[float], count: float, unit: float) -> dict[str, float]:
+    def metrics(
+        self, sums: Sequence[float], count: float, unit: Unit, names: Sequence[str] = ()
+    ) -> dict[str, float]:
         """Return the score, ``perplexity``, ``bits`` per token, ``accuracy`` and ``loss``."""
         right, loss, tokens = sums
         nats = loss / max(1.0, tokens)
@@ -183,15 +244,74 @@ class NextToken:
         }
 
 
-#: metrics that follow from sums over batches
-ADDITIVE = ("accuracy", "r2", "neg-cross-entropy")
+class BinaryCrossEntropy:
+    """Labels: of each a row has it or not, whatever the others are.
+
+    A label is told where its probability is above `THRESHOLD`. ``f1`` is the mean over the labels that
+    occur in the part or are told, ``subset-accuracy`` the share of the rows with every label right.
+    """
+
+    additive: tuple[str, ...] = ()  # all outputs are kept, which the standard error needs
+
+    def mean(
+        self,
+        outputs: Tensor,
+        y: Tensor,
+        smoothing: float = 0.0,
+        weight: Tensor | None = None,
+        rows: Tensor | None = None,
+    ) -> Tensor:
+        """Return the mean of the negative log-likelihood of a label of a row. [nats]
+
+        `smoothing` is for classes that exclude each other, and is not used: it would lift the
+        probability of every rare label.
+        """
+        if rows is None:
+            return F.binary_cross_entropy_with_logits(outputs, y)
+        return (rows * self.each(outputs, y).mean(1)).mean()
+
+    def each(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the negative log-likelihood of every label [..., outputs]. [nats]"""
+        return F.binary_cross_entropy_with_logits(outputs, y, reduction="none")
+
+    def sums(self, outputs: Tensor, y: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return [labels that are told rightly, told, true, the losses, each of all outputs; rows]."""
+        logits, truth = outputs.double(), y.double()
+        told = (logits.sigmoid() > THRESHOLD).double()
+        loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        right = (told == truth).all(1, keepdim=True).double()
+        return torch.cat([_summed(each, rows) for each in (told * truth, told, truth, loss, right)])
+
+    def metrics(
+        self, sums: Sequence[float], count: float, unit: Unit, names: Sequence[str] = ()
+    ) -> dict[str, float]:
+        """Return ``f1``, ``subset-accuracy`` and ``loss``, and ``f1`` of every label."""
+        *of_labels, right = sums
+        both, told, true, loss = np.reshape(of_labels, (4, -1))
+        occurs = told + true > 0
+        each = 2 * both / np.where(occurs, told + true, 1)
+        found = {
+            "f1": float(each[occurs].mean()) if occurs.any() else 1.0,  # nothing to tell, none told
+            "subset-accuracy": right / count,
+            "loss": float(loss.mean()) / count,
+        }
+        named = zip(names, each.tolist(), occurs.tolist(), strict=True) if names else ()
+        return found | {f"f1:{name}": value for name, value, some in named if some}
+
+
+def _summed(values: Tensor, rows: Tensor | None) -> Tensor:
+    """Return the sums over the rows [outputs] of values [B, outputs], with the weights of the rows."""
+    return values.sum(0) if rows is None else (rows.double().unsqueeze(1) * values).sum(0)
+
+
 LOSSES: dict[str, Loss] = {
     "cross-entropy": CrossEntropy(),
     "mse": SquaredError(),
     "next-token": NextToken(),
+    "binary-cross-entropy": BinaryCrossEntropy(),
 }
 #: losses whose outputs for an example can be averaged over networks
-AVERAGED = ("cross-entropy", "mse")
+AVERAGED = ("cross-entropy", "mse", "binary-cross-entropy")
 MOST_NATS = 700.0  # whose exponential is a finite number
 
 
@@ -225,7 +345,7 @@ def judgement(
     Args:
         task: whose metric it is.
         outputs: batches of outputs [B, outputs].
-        y: their targets [B].
+        y: their targets [B], or [B, outputs].
         rows: weights of the rows [B]; None is 1, and so are none.
         uncertain: whether to tell the ``standard-error`` of the score, too.
 

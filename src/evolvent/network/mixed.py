@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .plan import Block, Call, Plan, call
+from .plan import Block, Call, Plan, call, link_of_several
 
 ORDERS = 2  # words and pairs
 BITS, LEAST_BITS = 18, 14  # rows of a table: 2^bits
@@ -30,6 +30,7 @@ class WithoutTexts:
 
     input_shape: tuple[int, ...]
     outputs: int
+    link: str = ""
 
 
 def texts_of(data: Any) -> tuple[int, ...]:
@@ -41,7 +42,8 @@ def without_texts(data: Any) -> Any:
     """Return the shapes that the network of a space sees, without tokens."""
     if not (texts := texts_of(data)):
         return data
-    return WithoutTexts((data.input_shape[0] - sum(texts),), data.outputs)
+    shape = (data.input_shape[0] - sum(texts),)
+    return WithoutTexts(shape, data.outputs, getattr(data, "link", ""))
 
 
 def with_texts(plan: Plan, data: Any) -> Plan:
@@ -68,6 +70,7 @@ def with_texts(plan: Plan, data: Any) -> Plan:
             "thinning": THINNING,
             "first": FIRST,
         }
+        args |= {"link": link} if (link := link_of_several(data)) else {}
         calls.append(call(f"text{place}", "TextBag", "x", last, **args))
         last = f"text{place}"
     network = Block("Network", ("x",), last, tuple(calls), doc=DOC)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .data import Resident
-from .losses import class_weights
+from .losses import LOSSES, class_weights
 from .packed import Member, Pack
 from .strata import balanced
 from .train import Hyperparameters, check_targets, rate
@@ -171,10 +171,10 @@ class Packing:
         x, y = self.data.batch(places)
         shape = (index.shape[0], index.shape[1])
         outputs = self.pack.forward(x.view(*shape, -1))
-        rows = None
+        rows, y = None, y.view(*shape, *y.shape[1:])
         if self.data.weight is not None:
             rows = self.data.weight[places].view(shape).float() / self.means.unsqueeze(1)
-        torch.autograd.backward(self._losses(outputs, y.view(shape), rows).sum())
+        torch.autograd.backward(self._losses(outputs, y, rows).sum())
         self.rates.step(rate(self.hyper, (self.done + 0.5) / self.steps))
         self.done += 1
         if self.done > self.steps * (1 - self.hyper.average):
@@ -189,10 +189,11 @@ class Packing:
             rows: weight of every row [members, B]; None is 1.
         """
         if outputs.ndim == 4:  # the members of a member, each held against the target
-            y = y.unsqueeze(2).expand(outputs.shape[:3])
+            y = y.unsqueeze(2).expand(*outputs.shape[:3], *y.shape[2:])
             rows = None if rows is None else rows.unsqueeze(2).expand(outputs.shape[:3])
-        if self.data.task.loss == "mse":
-            return _mean((outputs.squeeze(-1) - y).square(), rows)
+        if y.is_floating_point():
+            each = LOSSES[self.data.task.loss].each(outputs, y.reshape(outputs.shape))
+            return _mean(each.mean(-1), rows)
         logs = outputs.log_softmax(-1)
         right = -logs.gather(-1, y.unsqueeze(-1)).squeeze(-1)
         if self.classes is None:
@@ -273,11 +274,13 @@ class Packed:
         epochs: that each member was trained, in their order. [epochs]
         finite: whether the weights of each are finite numbers.
         seconds: of the whole pack. [s]
+        cut: whether a deadline ended it.
     """
 
     epochs: tuple[float, ...]
     finite: tuple[bool, ...]
     seconds: float
+    cut: bool = False
 
 
 def train_pack(
@@ -287,6 +290,7 @@ def train_pack(
     epochs: float,
     looks: Sequence[float] = (),
     losers: Callable[[Sequence[int]], Sequence[int]] = lambda places: (),
+    deadline: float | None = None,
 ) -> Packed:
     """Train networks of one shape at once, in place.
 
@@ -297,6 +301,7 @@ def train_pack(
         looks: shares of the training after which `losers` is asked. [0..1]
         losers: is given the places of the members that are still trained, whose networks have the
             weights of this moment; returns those that stop now and keep these weights.
+        deadline: `time.monotonic()` at which all stop. [s]
     """
     start = time.monotonic()
     packing = Packing(members, data, epochs=epochs)
@@ -308,7 +313,11 @@ def train_pack(
             trained[place_] = packing.done / packing.orders.per_pass
             finite[place_] = good
 
+    cut = False
     while packing.done < packing.steps and going:
+        if deadline is not None and time.monotonic() > deadline:
+            cut = True
+            break
         packing.step()
         if asked and packing.done >= asked[0] * packing.steps and packing.done < packing.steps:
             asked.pop(0)
@@ -323,4 +332,4 @@ def train_pack(
     if going:
         packing.unpack()
         note()
-    return Packed(tuple(trained), tuple(finite), time.monotonic() - start)
+    return Packed(tuple(trained), tuple(finite), time.monotonic() - start, cut)

@@ -16,7 +16,7 @@ Value = int | float | str | bool
 #: of `operations.py`, or a block of the same plan.
 FUNCTIONS = (
     *("add", "concat", "zeros", "flatten", "pool", "pool_max"),
-    *("mean", "mean_of_softmax", "mean_of_views"),
+    *("mean", "mean_of_softmax", "mean_of_sigmoid", "mean_of_views"),
 )
 
 
@@ -263,6 +263,16 @@ def windowed(calls: list[Call], data: Any, vocabulary: int) -> str:
         call("window", "TokenWindow", "x", length=length, vocabulary=vocabulary, fixed=True)
     )
     return "window"
+
+
+def link_of_several(data: Any) -> str:
+    """Return the link of the outputs for several targets, as `Facts.link`; mostly ``""``.
+
+    Args:
+        data: the shapes of inputs and outputs: a task, its facts, or ``input_shape`` and ``outputs``.
+    """
+    link = getattr(data, "link", "")
+    return link if data.outputs > 1 and link != "softmax" else ""
 
 
 def call(out: str, op: str, *inputs: str, **args: Value) -> Call:

@@ -315,21 +315,28 @@ class MemberHeads(nn.Module):
 
     In training every member is held against the target by itself. Of classes probabilities are
     averaged, and returned as logits: their logarithms but for a constant.
+
+    Args:
+        link: what turns outputs into answers: ``softmax`` of classes, ``sigmoid`` of labels,
+            ``identity`` of quantities.
     """
 
-    def __init__(self, members: int, features: int, outputs: int) -> None:
+    def __init__(self, members: int, features: int, outputs: int, link: str = "softmax") -> None:
         super().__init__()
+        self.link = "identity" if outputs == 1 else link
         self.weight = nn.Parameter(torch.randn(members, features, outputs))
         self.bias = nn.Parameter(torch.zeros(members, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, members, features] -> [B, members, outputs] in training, else [B, outputs]."""
-        features, outputs = self.weight.shape[1:]
+        features = self.weight.shape[1]
         each = torch.bmm(x.transpose(0, 1), self.weight / features**0.5)
         y = each.transpose(0, 1) + 0.1 * self.bias
         if self.training:
             return y
-        return y.mean(1) if outputs == 1 else y.log_softmax(2).logsumexp(1)
+        if self.link == "sigmoid":
+            return y.sigmoid().mean(1).logit(1e-6)
+        return y.mean(1) if self.link == "identity" else y.log_softmax(2).logsumexp(1)
 
 
 #: the operations of this module

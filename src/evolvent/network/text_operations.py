@@ -111,6 +111,8 @@ class HashedBag(nn.Module):
         thinning: share of the n-grams of a text left out at random in training. [0..1)
         bayes: whether it starts from naive Bayes; with `dimension` 0 only.
         first: weight of every ratio at the start.
+        link: of several targets per text, a column each: ``sigmoid`` of labels, whose naive Bayes is
+            that of each against all other texts, ``identity`` of quantities; ``""`` of classes.
     """
 
     every_row = True
@@ -128,18 +130,19 @@ class HashedBag(nn.Module):
         thinning: float = 0.0,
         bayes: bool = False,
         first: float = 0.02,
+        link: str = "",
     ) -> None:
         super().__init__()
-        self.first = first
+        self.first, self.link = first, link
         self.outputs, self.orders, self.rows = outputs, orders, 2**bits
         self.dimension, self.mean, self.repeats = dimension, mean, repeats
         self.thinning, self.bayes = thinning, bayes
-        columns = dimension or (1 if outputs == 2 else outputs)
+        columns = dimension or (1 if outputs == 2 and not link else outputs)
         self.table = nn.Embedding(self.rows + 1, columns, padding_idx=self.rows, sparse=True)
         with torch.no_grad():  # the last row is that of no n-gram
             self.table.weight.mul_(0.1 if dimension else 0.0)
         self.bias = nn.Parameter(torch.zeros(columns))
-        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("scale", torch.ones(columns if link == "identity" else ()))
         if bayes:
             self.register_buffer("ratio", torch.zeros(self.rows + 1, columns))
 
@@ -176,7 +179,7 @@ class HashedBag(nn.Module):
         if self.training and self.thinning and not self.mean:
             total = total / (1 - self.thinning)
         total = total * self.scale + self.bias
-        if self.dimension or self.outputs != 2:
+        if self.dimension or self.outputs != 2 or self.link:
             return total
         return torch.cat([-total / 2, total / 2], 1)
 
@@ -195,28 +198,37 @@ class HashedBag(nn.Module):
         """Set the table from the texts and targets that will be learnt from, if it is to start so.
 
         Args:
-            batches: all of them, tokens [B, T] and classes [B], or quantities [B] about 0.
+            batches: all of them, tokens [B, T] and classes [B], or quantities [B] about 0; several
+                targets are [B, outputs].
         """
-        if self.bayes:
-            self.start_from_means(batches) if self.outputs == 1 else self.start_from_bayes(batches)
+        if not self.bayes:
+            return
+        if self.outputs == 1 or self.link == "identity":
+            self.start_from_means(batches)
+        else:
+            self.start_from_bayes(batches)
 
     def start_from_bayes(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Set the ratios from how often an n-gram occurs in texts of every class."""
+        """Set the ratios from how often an n-gram occurs in texts of every class, or label."""
         device = self.table.weight.device
         seen = torch.zeros(
             self.rows + 1, self.outputs, device=device
         )  # texts of a class with a row
-        texts, some = torch.zeros(self.outputs, device=device), []
-        for tokens, classes in batches:
+        every = torch.zeros(self.rows + 1, device=device)  # texts with a row
+        texts, count, some = torch.zeros(self.outputs, device=device), 0, []
+        for tokens, y in batches:
             rows = self.ngrams(tokens)
-            place = (rows * self.outputs + classes[:, None]).flatten()
-            seen.view(-1).index_add_(0, place, torch.ones(len(place), device=device))
-            texts += torch.bincount(classes, minlength=self.outputs)
+            has = y > 0.5 if self.link else F.one_hot(y, self.outputs) > 0
+            for place in range(self.outputs):
+                of_it = rows[has[:, place]].flatten()
+                seen[:, place].index_add_(0, of_it, torch.ones(len(of_it), device=device))
+            every.index_add_(0, rows.flatten(), torch.ones(rows.numel(), device=device))
+            texts, count = texts + has.sum(0), count + len(y)
             some.append(rows[::10])
-        seen[self.rows] = 0
+        seen[self.rows], every[self.rows] = 0, 0
         columns = self.table.weight.shape[1]
         within, texts_within = seen[:, -columns:], texts[-columns:]
-        beyond, texts_beyond = seen.sum(1, keepdim=True) - within, texts.sum() - texts_within
+        beyond, texts_beyond = every[:, None] - within, count - texts_within
         there = within + beyond > 0
         in_texts, in_others = ((count + 1) * there for count in (within, beyond))
         ratio = (in_texts / in_texts.sum(0)).log() - (in_others / in_others.sum(0)).log()
@@ -228,24 +240,27 @@ class HashedBag(nn.Module):
         self.bias.copy_(((texts_within + 1) / (texts_beyond + 1)).log())
 
     def start_from_means(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Set the ratios to the mean of the quantity in texts with an n-gram, and 0 in five more."""
+        """Set the ratios to the mean of a quantity in texts with an n-gram, and 0 in five more."""
         device = self.table.weight.device
-        sums, counts = (torch.zeros(self.rows + 1, device=device) for _ in range(2))
-        some = []
-        for tokens, targets in batches:
-            rows = self.ngrams(tokens)
-            sums.index_add_(0, rows.flatten(), targets[:, None].expand(rows.shape).flatten())
+        sums = torch.zeros(self.rows + 1, self.outputs, device=device)
+        counts, some = torch.zeros(self.rows + 1, device=device), []
+        for tokens, y in batches:
+            rows, targets = self.ngrams(tokens), y.reshape(len(y), -1)
+            for place, target in enumerate(targets.T):
+                sums[:, place].index_add_(
+                    0, rows.flatten(), target[:, None].expand(rows.shape).flatten()
+                )
             counts.index_add_(0, rows.flatten(), torch.ones(rows.numel(), device=device))
             some.append((rows[::10], targets[::10]))
         sums[self.rows] = 0
-        self.ratio.copy_((sums / (counts + 5))[:, None])
+        self.ratio.copy_(sums / (counts + 5)[:, None])
         self.table.weight[:-1] = self.first
-        said = torch.cat([self._total(rows)[:, 0] for rows, _ in some])
+        said = torch.cat([self._total(rows) for rows, _ in some])
         wanted = torch.cat([targets for _, targets in some])
-        said, middle = said - said.mean(), said.mean()
-        slope = (said * wanted).mean() / said.square().mean().clamp(min=1e-12)
+        said, middle = said - said.mean(0), said.mean(0)
+        slope = (said * wanted).mean(0) / said.square().mean(0).clamp(min=1e-12)
         # half of what fits the rows that the means are of, which is too much for others
-        self.scale.copy_(0.5 * slope.clamp(min=1e-3))
+        self.scale.copy_(0.5 * slope.clamp(min=1e-3).reshape(self.scale.shape))
         self.bias.copy_(-middle * self.scale)
 
 
@@ -260,6 +275,7 @@ class TextBag(nn.Module):
         bits: the table has 2^bits rows.
         thinning: share of the n-grams of a text left out at random in training. [0..1)
         first: weight of every ratio at the start.
+        link: of several targets, as of `HashedBag`.
     """
 
     def __init__(
@@ -271,10 +287,13 @@ class TextBag(nn.Module):
         bits: int,
         thinning: float,
         first: float,
+        link: str = "",
     ) -> None:
         super().__init__()
         self.first_token, self.length = start, length
-        self.bag = HashedBag(outputs, orders, bits, thinning=thinning, bayes=True, first=first)
+        self.bag = HashedBag(
+            outputs, orders, bits, thinning=thinning, bayes=True, first=first, link=link
+        )
 
     def forward(self, x: Tensor, logits: Tensor) -> Tensor:
         """Inputs [B, F] and logits [B, outputs] or [B, members, outputs] -> those of `logits`."""

@@ -24,7 +24,7 @@ from ..task import Task
 from ..types import State
 from .data import Resident, Shuffled
 from .lazy import WithLazyRows, lazy_tables
-from .losses import ADDITIVE, LOSSES, class_weights, judgement
+from .losses import LOSSES, class_weights, judgement
 from .muon import Muon, inner
 
 PACED = 0.02  # of the time that a training has: how often its schedule is held against the clock
@@ -71,6 +71,8 @@ class Hyperparameters:
             the result, later steps count more; 0 is off. [0..1]
         longest: the longest training that is worth it, however much longer one is asked for; small
             data are trained for `LEAST_STEPS` steps all the same; 0 has no limit. [epochs]
+        most_epochs: the same without that: small data that are soon known by heart are trained no
+            longer either; 0 has no limit. [epochs]
         bias_rate: factor of the learning rate of biases and norms. [> 0]
         precision: ``float32``, ``bfloat16`` for autocast, or ``auto``: the faster one, which a run
             measures before its first training (`faster_precision`).
@@ -97,6 +99,7 @@ class Hyperparameters:
     mixup: float = 0.0
     average: float = 0.0
     longest: float = 0.0
+    most_epochs: float = 0.0
     bias_rate: float = 1.0
     precision: str = "float32"
 
@@ -127,6 +130,7 @@ class Hyperparameters:
             ("mixup", 0 <= self.mixup < math.inf, "at least 0; 0 is off"),
             ("average", 0 <= self.average <= 1, "in [0, 1]; 0 is off"),
             ("longest", 0 <= self.longest < math.inf, "at least 0; 0 has no limit"),
+            ("most_epochs", 0 <= self.most_epochs < math.inf, "at least 0; 0 has no limit"),
             ("bias_rate", 0 < self.bias_rate < math.inf, "above 0"),
         ):
             if not allowed:
@@ -134,9 +138,14 @@ class Hyperparameters:
 
 
 def worth_it(hyper: Hyperparameters, epochs: float, examples: int) -> float:
-    """Return the part of a training of so many examples that is worth it, by `longest`. [epochs]"""
-    steps = max(1, examples // min(hyper.batch, examples))
-    return min(epochs, max(hyper.longest, LEAST_STEPS / steps)) if hyper.longest else epochs
+    """Return the part of a training of so many examples that is worth it. [epochs]
+
+    That is up to `longest`, in which small data have `LEAST_STEPS` all the same, and `most_epochs`.
+    """
+    if hyper.longest:
+        steps = max(1, examples // min(hyper.batch, examples))
+        epochs = min(epochs, max(hyper.longest, LEAST_STEPS / steps))
+    return min(epochs, hyper.most_epochs) if hyper.most_epochs else epochs
 
 
 def check_targets(hyper: Hyperparameters, task: Task) -> None:
@@ -150,7 +159,8 @@ def check_targets(hyper: Hyperparameters, task: Task) -> None:
         ("stratified=true", hyper.stratified),
     ):
         if given and not task.classes:
-            raise SettingError(f"{said} is for classes: the target is a quantity")
+            what = "a row may have several labels" if task.labels else "the target is a quantity"
+            raise SettingError(f"{said} is for classes: {what}")
 
 
 @dataclass
@@ -512,10 +522,9 @@ class Trainer:
 
     def _smoothed(self, logits: Tensor, y: Tensor, rows: Tensor | None) -> Tensor:
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-        if (
-            logits.ndim == 3 and y.ndim == 1
-        ):  # [B, members, outputs], each of which is held against the target
-            y = y.repeat_interleave(logits.shape[1])
+        # [B, members, outputs], each of which is held against the target; not [B, tokens, outputs]
+        if logits.ndim == 3 and (y.ndim == 1 or y.is_floating_point()):
+            y = y.repeat_interleave(logits.shape[1], 0)
             rows = None if rows is None else rows.repeat_interleave(logits.shape[1])
             logits = logits.flatten(0, 1)
         return self.loss(logits, y, self.hyper.label_smoothing, rows=rows)
@@ -709,7 +718,7 @@ def metrics_of(
         kept: outputs, targets and weights.
         uncertain: as of `evaluate`.
     """
-    told = LOSSES[task.loss].metrics(sums, count, task.unit)
+    told = LOSSES[task.loss].metrics(sums, count, task.unit, task.targets)
     if kept:
         told |= judgement(task, *zip(*kept, strict=True), uncertain=uncertain)
     return told
@@ -729,7 +738,7 @@ def seen_of(net: nn.Module, data: Resident, *, batch: int = 250) -> tuple[list[f
     batch = max(1, batch // views)
     place(net, data.device)
     measure = LOSSES[data.task.loss]
-    whole = data.task.metric not in ADDITIVE or data.weight is not None
+    whole = data.task.metric not in measure.additive or data.weight is not None
     sums = torch.zeros((), device=data.device)
     kept: list[Kept] = []
     with torch.inference_mode(), carrying(net):

@@ -15,6 +15,7 @@ sized      ``sized(multiply_adds)``: settings with which no network has more of 
 widened    ``widened(arch, factor)``: all widths so many times as large, for ``Size.widen``
 known      ``known(facts)``: hand-made architectures by name, best first, to start a search from
 training   ``training(arch)``: training settings that the architecture carries
+lengths    that training has its most epochs (`Hyperparameters.most_epochs`): runs may be long
 aligned    ``alignment(archs)``, and ``crossover(fitter, other, rng, equal=...)``, gene by gene
 weighted   the architecture carries its weights: it is not trained
 parts      ``modules`` and ``blueprints(kinds)``, with operators of their own, and ``assemble``

@@ -21,8 +21,8 @@ residual         1 for layers that are added to their input, from the second on
 dropout          behind every hidden layer
 members          networks that share all weights but factors of their inputs and their last layer;
                  their answers are averaged; 1 is a plain network
-optimizer        with ``rate``, ``weight_decay``, ``label_smoothing``, ``batch`` and ``average``: the
-                 training
+optimizer        with ``rate``, ``weight_decay``, ``label_smoothing``, ``batch``, ``average`` and
+                 ``most_epochs``: the training
 ================ ==================================================================================
 
 Genes that have no effect have their first value; `normal` brings an architecture to this form. `rate`
@@ -72,10 +72,15 @@ GENES: dict[str, tuple[Any, ...]] = {
     "label_smoothing": (0.0, 0.05, 0.1),
     "batch": (32, 64, 128, 256, 512),
     "average": (0.0, 0.25, 0.5),
+    "most_epochs": (5, 10, 20, 40, 80, 160, 640),
 }
-RECIPE = ("optimizer", "rate", "weight_decay", "label_smoothing", "batch", "average")
-#: genes whose values have no order: any one is next to any other
-UNORDERED = ("scaling", "embedding", "activation", "norm", "optimizer")
+RECIPE = (
+    *("optimizer", "rate", "weight_decay", "label_smoothing", "batch", "average"),
+    "most_epochs",
+)
+#: genes whose values have no order: any one is next to any other; longer than a run can train is
+#: no other length, so that the next step would often change nothing
+UNORDERED = ("scaling", "embedding", "activation", "norm", "optimizer", "most_epochs")
 STEPS = 8  # of an epoch, at least, in a training with the largest batch [count]
 NAMES = tuple(GENES)
 
@@ -105,7 +110,7 @@ class Tabular(Flat):
     family = "tabular"
     kinds = frozenset({"numbers"})
     gives = frozenset(
-        {"canonical", "crossover", "decisions", "drawing", "known", "sized", "training"}
+        {"canonical", "crossover", "decisions", "drawing", "known", "lengths", "sized", "training"}
     )
     names, order, unordered, recipe = NAMES, NAMES, UNORDERED, RECIPE
     usual = GOOD

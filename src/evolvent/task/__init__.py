@@ -17,7 +17,16 @@ import numpy as np
 
 from ..errors import SettingError
 from ..types import Facts
-from .division import INDEPENDENT, Division
+from .division import INDEPENDENT, Division, strata
+
+#: loss -> what turns the outputs of a network into answers: ``softmax`` into probabilities of classes
+#: that exclude each other, ``sigmoid`` of labels that do not, ``identity`` leaves quantities
+LINKS = {
+    "cross-entropy": "softmax",
+    "next-token": "softmax",
+    "binary-cross-entropy": "sigmoid",
+    "mse": "identity",
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,8 @@ class Part:
             for memory are `rows.Rows`, which are read when they are indexed; texts of different lengths
             are `portable.ragged.Ragged`, which are padded when they are indexed.
         y: targets; classes are [N] int64 in ``range(outputs)``, quantities [N] float32 in units of
-            `Task.unit` from their mean.
+            `Task.unit` from their mean, several quantities [N, outputs]; labels are [N, outputs]
+            float32, 1 where a row has the label and 0 where not.
         weight: of every row, in the loss and in every metric, 0 or more; those of the training part
             have the mean 1 [N] float64. None is 1 of every row.
     """
@@ -141,6 +151,14 @@ class NetworkTask(AnyTask, Protocol):
         """The names of the classes, if the outputs are classes."""
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels, if a row may have several of them."""
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """The names of several quantities per row."""
+
+    @property
     def mean(self) -> tuple[float, ...]:
         """Per channel; empty where inputs are used as they are. [C]"""
 
@@ -203,8 +221,8 @@ class Task:
         std: per channel, of the training part, after `scale`; never 0. [C]
         scale: raw inputs are divided by this first: 255 for uint8 images. [raw units]
         augment: changes that keep the label: ``flip`` (bool), ``shift`` and ``cutout`` [pixels].
-        loss: ``"cross-entropy"``, ``"mse"`` for a quantity, or ``"next-token"``, whose targets are
-            tokens [N, T] int64, -1 for none.
+        loss: ``"cross-entropy"``, ``"mse"`` for quantities, ``"binary-cross-entropy"`` for labels, or
+            ``"next-token"``, whose targets are tokens [N, T] int64, -1 for none.
         metric: the score, higher is better: ``"accuracy"``, a fraction, 0 to 1; ``"r2"``, the share
             of a quantity's variance that is explained, at most 1; or another one of `metrics`.
         vocabulary: number of different tokens; 0 if inputs are not tokens. [count]
@@ -216,7 +234,11 @@ class Task:
         ahead: steps after the end of an input that are forecast, of its first channel; 0 is no
             forecast. The rows of a part are then ordered in time, and those of the validation and the
             test part come after it. [count]
-        unit: of a quantity: its standard deviation in the training part. [its own unit]
+        unit: of a quantity: its standard deviation in the training part; of several one each. [its
+            own unit]
+        labels: the names of labels of which a row has none, one or several, in the order of the
+            outputs; empty for other targets.
+        quantities: the names of several quantities, in the order of the outputs; empty for one.
         seed: of the split.
         note: what a user should know about how the data were read, one line each.
         guessed: settings of the reader that nobody said, and that the data may contradict: ``flip``.
@@ -246,7 +268,9 @@ class Task:
     successive: bool = False
     told: str = ""
     ahead: int = 0
-    unit: float = 1.0
+    unit: float | tuple[float, ...] = 1.0
+    labels: tuple[str, ...] = ()
+    quantities: tuple[str, ...] = ()
     seed: int = 0
     note: tuple[str, ...] = ()
     guessed: tuple[str, ...] = ()
@@ -266,6 +290,29 @@ class Task:
         """Examples per part. [count]"""
         test = len(self.test) if self.test else 0
         return {"train": len(self.train), "validation": len(self.validation), "test": test}
+
+    @property
+    def link(self) -> str:
+        """The way from outputs to answers, by the loss; one of `LINKS`."""
+        return LINKS[self.loss]
+
+    @property
+    def spread(self) -> bool:
+        """Whether rows are divided so that every part has its share of what `alike` returns."""
+        return bool(self.classes or self.labels)
+
+    def alike(self, y: np.ndarray) -> np.ndarray:
+        """Return the classes by which rows are divided [N] int64, of labels the rarest of each row.
+
+        Args:
+            y: targets of the task; quantities are returned as they are.
+        """
+        return strata(y) if self.labels else y
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the outputs, where a row has several targets."""
+        return self.labels or self.quantities
 
     @property
     def mirrored(self) -> bool:
@@ -314,6 +361,7 @@ class Task:
             columns=self.columns,
             ahead=self.ahead,
             texts=self.texts,
+            link=self.link if self.outputs > 1 and self.link != "softmax" else "",
             counts=self.counts,
         )
 
@@ -322,6 +370,8 @@ class Task:
         if self.told:
             return self.told
         aim = f"{self.outputs} classes" if self.classes else "a quantity"
+        if self.targets:
+            aim = f"{self.outputs} {'labels' if self.labels else 'quantities'} per example"
         return (
             f"{len(self.train):,} training, {len(self.validation):,} validation, "
             f"{len(self.test) if self.test else 0:,} test examples, {aim}"

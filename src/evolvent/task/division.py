@@ -390,6 +390,17 @@ def stratified(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, n
     return np.setdiff1d(np.arange(len(y)), picked), picked
 
 
+def strata(y: np.ndarray) -> np.ndarray:
+    """Return the rarest label of every row [N] int64, by which rows are split: no label is lost.
+
+    Args:
+        y: labels [N, labels]; rows without one have a number of their own.
+    """
+    counts = np.where(y > 0, y.sum(axis=0), np.inf)
+    rarest: np.ndarray = np.where(y.any(axis=1), counts.argmin(axis=1), y.shape[1])
+    return rarest
+
+
 def repeated(y: np.ndarray) -> np.ndarray:
     """Return the mask of the examples with a class that occurs more than once [N] bool."""
     _, inverse, counts = np.unique(y, return_inverse=True, return_counts=True)

@@ -23,7 +23,6 @@ from .numbers import (
     MOST_FEATURES,
     check_quantity,
     learnt_columns,
-    measured,
     same_columns,
     tell_gaps,
 )
@@ -32,6 +31,7 @@ from .portable.windows import carried, channels, windows
 from .scales import clipped, scale_of
 from .source import Answers
 from .splitting import LEAST, TEST_SHARE, Parts
+from .targets import measured
 
 LAST, SEASONAL = "last-value", "seasonal-naive"  # forecasts by rule, controls of every network
 LEAST_ECHO = 0.2  # autocorrelation of a season, at least

@@ -18,6 +18,7 @@ from ..errors import DataError, SettingError
 from .frames import table_of
 from .images import Images
 from .portable.raw import RawTable
+from .targets import names_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,14 +38,15 @@ class Given:
     Args:
         table: the cells of a table, or None.
         images: or images with their classes.
-        target: the column of the table that was handed over as y; None if target= names it.
+        target: the column of the table that was handed over as y, or several; None if target= names
+            them.
         text: the column of the table that was handed over as texts.
         parts: ``validation`` and ``test`` -> data of the same kind that are these parts.
     """
 
     table: RawTable | None = None
     images: Images | None = None
-    target: str | None = None
+    target: str | tuple[str, ...] | None = None
     text: str | None = None
     parts: Mapping[str, Given] = field(default_factory=dict)
 
@@ -86,8 +88,15 @@ class Given:
                 f"{part}= is of another kind than the task: hand both over as tables, or as (x, y)"
             )
         if other.table is not None and other.target and self.target:
+            mine, theirs = names_of(self.target), names_of(other.target)
+            if len(mine) != len(theirs):
+                raise DataError(
+                    f"the y of {part}= has {len(theirs)} targets, that of the task {len(mine)}: make "
+                    "them alike"
+                )
             columns = dict(other.table.columns)
-            columns[self.target] = columns.pop(other.target)
+            found = [columns.pop(name) for name in theirs]
+            columns |= dict(zip(mine, found, strict=True))
             other = replace(other, table=other.table._replace(columns=columns))
         return replace(self, parts={**self.parts, part: other})
 
@@ -125,7 +134,8 @@ def given(data: Any) -> Given:
     Args:
         data: a data frame of pandas, polars or pyarrow, or a mapping of columns; or (x, y): x a data
             frame, an array of numbers [N, F] or [N], images [N, H, W] or [N, H, W, C], or texts [N]; y
-            classes or quantities [N].
+            classes or quantities [N], or several targets per row
+            [N, outputs].
 
     Raises:
         SettingError: if it is neither.
@@ -192,20 +202,40 @@ def _columns(data: Mapping[Any, Any]) -> pd.DataFrame:
 def _pair(x: Any, y: Any) -> Given:
     """Return inputs and targets as data."""
     target = _target(y)
-    name = str(getattr(y, "name", None) or "target")
     frame = pandas_frame(x)
     if frame is None:
         array = _array("x", x)
         if array.ndim in (3, 4):
             _check_lengths(array, target)
+            if target.ndim > 1:
+                raise DataError(
+                    f"y has shape {target.shape}: images and series have one target each, [N] is needed"
+                )
             return Given(images=Images(array, target))
         frame = frame_of_array(array)
     _check_lengths(frame, target)
-    while name in map(str, frame.columns):
+    names = [_free(name, frame.columns) for name in target_names(y, target)]
+    columns = dict(zip(names, target.reshape(len(target), -1).T, strict=True))
+    joined = table_of(frame.reset_index(drop=True).assign(**columns), NAME)
+    is_text = list(joined.columns) == [TEXT, *names] and pandas_frame(x) is None
+    which = names[0] if target.ndim == 1 else tuple(names)
+    return Given(table=joined, target=which, text=TEXT if is_text else None)
+
+
+def target_names(y: Any, target: np.ndarray) -> list[str]:
+    """Return the name of a target [N], or of several [N, outputs]: those of a data frame, or made."""
+    if target.ndim == 1:
+        return [str(getattr(y, "name", None) or "target")]
+    columns = getattr(y, "column_names", getattr(y, "columns", None))  # of pyarrow, or of others
+    if columns is not None:
+        return [str(each) for each in columns]
+    return [f"target{place}" for place in range(target.shape[1])]
+
+
+def _free(name: str, taken: Any) -> str:
+    while name in map(str, taken):
         name += "_"
-    joined = table_of(frame.reset_index(drop=True).assign(**{name: target}), NAME)
-    is_text = list(joined.columns) == [TEXT, name] and pandas_frame(x) is None
-    return Given(table=joined, target=name, text=TEXT if is_text else None)
+    return name
 
 
 def _array(what: str, data: Any) -> np.ndarray:
@@ -224,12 +254,22 @@ def _target(y: Any) -> np.ndarray:
     array = _array("y", y)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim != 1:
+    if array.ndim not in (1, 2) or 0 in array.shape:
         raise DataError(
-            f"y has shape {array.shape}: one target per example is needed (of one-hot rows, take "
-            "argmax(1))"
+            f"y has shape {array.shape}: [N] is needed, or [N, outputs] of several targets"
+        )
+    if is_one_hot(array):
+        raise DataError(
+            f"y has shape {array.shape} and exactly one 1 in every row: of one-hot rows, take argmax(1)"
         )
     return array
+
+
+def is_one_hot(y: np.ndarray) -> bool:
+    """Whether rows [N, outputs] have exactly one 1 and else 0: classes that exclude each other."""
+    if y.ndim != 2 or y.dtype.kind not in "biuf" or y.shape[1] < 2:
+        return False
+    return bool(np.isin(y, (0, 1)).all() and (y.astype(np.float64).sum(axis=1) == 1).all())
 
 
 def _check_lengths(x: Any, y: Any) -> None:

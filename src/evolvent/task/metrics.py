@@ -35,8 +35,22 @@ CLASSES = (
     *("neg-log-loss", "neg-brier"),
 )
 QUANTITIES = ("r2", "neg-rmse", "neg-mse", "neg-mae", "neg-mape", "neg-rmsle", "neg-quantile")
-#: metric -> kind of target that it is for
-KINDS = dict.fromkeys(CLASSES, "classification") | dict.fromkeys(QUANTITIES, "regression")
+LABELS = (
+    *("average-precision", "f1", "roc-auc", "subset-accuracy"),
+    *("neg-log-loss", "neg-brier"),
+)
+#: kind of target -> its metrics, and how the target is called
+OF_KIND = {
+    "classification": (CLASSES, "classes"),
+    "multi-label": (LABELS, "labels"),
+    "regression": (QUANTITIES, "quantities"),
+}
+#: metric -> kind of target that it is for, the first of several
+KINDS = {name: kind for kind in reversed(OF_KIND) for name in OF_KIND[kind][0]}
+#: kind of target -> a name that scikit-learn has for another metric there
+ALSO = {"multi-label": {"accuracy": "subset-accuracy"}}
+THRESHOLD = 0.5  # of the probability of a label, from which it is told
+OWN_UNIT = ("neg-rmse", "neg-mse", "neg-mae", "neg-quantile")  # in the unit of the target
 #: another name -> the metric
 ALIASES = {
     "f1-macro": "f1",
@@ -61,14 +75,16 @@ class Scale:
     """The meaning of outputs and targets.
 
     Args:
-        classes: their names, in the order of the outputs; empty for a quantity.
-        mean: what 0 stands for in the targets of a quantity. [its own unit]
-        unit: what 1 stands for, beyond `mean`. [its own unit]
+        classes: their names, in the order of the outputs; empty for quantities and labels.
+        mean: what 0 stands for in the targets of a quantity, or of each of several. [its own unit]
+        unit: what 1 stands for, beyond `mean`; or of each of several. [its own unit]
+        labels: of which a row has none, one or several, in the order of the outputs.
     """
 
     classes: tuple[str, ...] = ()
-    mean: float = 0.0
-    unit: float = 1.0
+    mean: float | tuple[float, ...] = 0.0
+    unit: float | tuple[float, ...] = 1.0
+    labels: tuple[str, ...] = ()
 
 
 def parsed(name: str) -> tuple[str, str | None]:
@@ -86,8 +102,7 @@ def parsed(name: str) -> tuple[str, str | None]:
         found = ALIASES.get(each, each)
         if found in KINDS:
             return found, _argument(name, found, rest if colon else None)
-    known = [*CLASSES, *QUANTITIES]
-    near = difflib.get_close_matches(stem, [*known, *ALIASES], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(stem, [*KINDS, *ALIASES], n=1, cutoff=0.5)
     hint = f"did you mean {near[0].removeprefix('neg-')!r}? " if near else ""
     raise SettingError(f"there is no metric {name!r}: {hint}there are {listed()}")
 
@@ -112,16 +127,22 @@ def _argument(name: str, metric: str, rest: str | None) -> str | None:
 def listed(kind: str | None = None) -> str:
     """Return the names of the metrics, of one kind of target or of both, in one line."""
     parts = []
-    for each, names in {"classification": CLASSES, "regression": QUANTITIES}.items():
+    for each, (names, called) in OF_KIND.items():
         shown = ", ".join(name.removeprefix("neg-") for name in names)
         if kind in (None, each):
-            parts.append(f"{shown} for {'classes' if each == 'classification' else 'quantities'}")
+            parts.append(f"{shown} for {called}")
     return "; ".join(parts)
 
 
+def fits(name: str, kind: str) -> bool:
+    """Whether a metric is for a kind of target."""
+    metric = parsed(name)[0]
+    return metric in OF_KIND[kind][0] or metric in ALSO.get(kind, {})
+
+
 def kind_of_metric(name: str) -> str:
-    """Return ``classification`` or ``regression``."""
-    return KINDS[parsed(name)[0]]
+    """Return the kind of one target that a metric is for; the first of several."""
+    return next(kind for kind in OF_KIND if fits(name, kind))
 
 
 def check_metric(name: str | None, positive: str | None, kind: str | None) -> None:
@@ -142,8 +163,8 @@ def check_metric(name: str | None, positive: str | None, kind: str | None) -> No
             )
         return
     metric, rest = parsed(name)
-    if kind is not None and KINDS[metric] != kind:
-        what = "classes" if kind == "classification" else "a quantity"
+    if kind is not None and not fits(name, kind):
+        what = {"classification": "classes", "regression": "a quantity"}.get(kind, "labels")
         raise SettingError(f"metric {name!r}: the target is {what}; these fit: {listed(kind)}")
     if positive is not None and metric not in OF_A_CLASS:
         raise SettingError(
@@ -154,20 +175,29 @@ def check_metric(name: str | None, positive: str | None, kind: str | None) -> No
         raise SettingError(f"--positive {positive} and metric {name!r}: say it once")
 
 
-def resolved(name: str, positive: str | None, classes: Sequence[str], counts: Sequence[int]) -> str:
-    """Return the full name of a metric, with its class where it is of one.
+def resolved(
+    name: str,
+    positive: str | None,
+    classes: Sequence[str],
+    counts: Sequence[int],
+    labels: Sequence[str] = (),
+) -> str:
+    """Return the full name of a metric, with its class or label where it is of one.
 
     Args:
         name: of the metric.
-        positive: the class that counts as positive; None is the rarer one of two.
-        classes: their names; empty for a quantity.
+        positive: the class or label that counts as positive; None is the rarer one of two classes.
+        classes: their names; empty for quantities and labels.
         counts: rows of every class. [count]
+        labels: of which a row has none, one or several.
 
     Raises:
         SettingError: if there is no such class, or the metric does not fit the target.
     """
-    check_metric(name, positive, "classification" if classes else "regression")
+    kind = "multi-label" if labels else "classification" if classes else "regression"
+    check_metric(name, positive, kind)
     metric, rest = parsed(name)
+    metric = ALSO.get(kind, {}).get(metric, metric)
     chosen = positive if rest is None else rest
     if metric == "neg-quantile":
         return f"{metric}:{chosen or QUANTILE}"
@@ -175,9 +205,10 @@ def resolved(name: str, positive: str | None, classes: Sequence[str], counts: Se
         chosen = classes[int(np.argmin(counts))]
     if chosen is None:
         return metric
-    if chosen not in classes:
-        shown = ", ".join(map(repr, classes[:12]))
-        raise SettingError(f"metric {name!r}: there is no class {chosen!r}, there are {shown}")
+    if chosen not in (known := [*classes, *labels]):
+        shown = ", ".join(map(repr, known[:12]))
+        what = "label" if labels else "class"
+        raise SettingError(f"metric {name!r}: there is no {what} {chosen!r}, there are {shown}")
     return f"{metric}:{chosen}"
 
 
@@ -195,8 +226,10 @@ def score(
 
     Args:
         name: a metric as `resolved` returns it.
-        outputs: logits [N, classes], or quantities [N] or [N, 1] in units of the scale.
-        y: classes [N] int64, or quantities [N] in units of the scale.
+        outputs: logits [N, classes] or [N, labels], or quantities [N] or [N, outputs] in units of the
+            scale.
+        y: classes [N] int64, labels [N, labels] 0 or 1, or quantities [N] or [N, outputs] in units of
+            the scale. Of several quantities the mean of their scores counts, as in scikit-learn.
         scale: of both.
         weight: of every row, as scikit-learn's ``sample_weight`` [N]; None is 1.
     """
@@ -279,16 +312,24 @@ def _prepared(
 ) -> Prepared:
     """Return what is told, what is true, and the weights of the rows [N].
 
-    These are probabilities [N, classes] and classes, or quantities in their own unit [N], float64.
+    These are probabilities [N, classes] and classes, or quantities in their own unit [N], several
+    [N, outputs], float64; of labels their probabilities and truths [N, labels].
     """
     told = np.asarray(outputs, np.float64)
     weights = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
+    if scale.labels:
+        return sigmoid(told), np.asarray(y) > THRESHOLD, weights
     if scale.classes:
         told = np.exp(told - told.max(axis=1, keepdims=True))
         return told / told.sum(axis=1, keepdims=True), np.asarray(y), weights
     truth = np.asarray(y, np.float64)
-    told = scale.mean + scale.unit * told.reshape(truth.shape)
-    return told, scale.mean + scale.unit * truth, weights
+    mean, unit = np.asarray(scale.mean), np.asarray(scale.unit)
+    return mean + unit * told.reshape(truth.shape), mean + unit * truth, weights
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return the probability of every label, without an overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
 
 
 #: of what is told, what is true, and the weights of the rows
@@ -297,14 +338,55 @@ Measure = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 
 def _measure(name: str, scale: Scale) -> Measure:
     stem, colon, rest = name.partition(":")
+    if scale.labels:
+        return _measure_of_labels(stem, scale.labels.index(rest) if colon else None)
     if stem == "neg-quantile":
-        return lambda told, truth, w: -_quantile(told, truth, w, float(rest or QUANTILE))
+        share = float(rest or QUANTILE)
+        return _of_each(lambda told, truth, w: -_quantile(told, truth, w, share))
     if not colon:
-        return MEASURES[stem]
+        return MEASURES[stem] if scale.classes else _of_each(MEASURES[stem])
     place = scale.classes.index(rest)
     if stem == "f1":
         return lambda told, truth, w: _f1(told.argmax(1) == place, truth == place, w)
     return lambda told, truth, w: average_precision(told[:, place], truth == place, w)
+
+
+def _of_each(measure: Measure) -> Measure:
+    """Return the mean of a measure over several quantities [N, outputs]; of one [N] it is its own."""
+
+    def mean(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
+        if truth.ndim == 1:
+            return measure(told, truth, w)
+        return float(np.mean([measure(*pair, w) for pair in zip(told.T, truth.T, strict=True)]))
+
+    return mean
+
+
+def _measure_of_labels(stem: str, place: int | None) -> Measure:
+    """Return a measure of labels: of one of them, or of all that have a value, their mean."""
+    if stem == "subset-accuracy":
+        return lambda told, truth, w: _mean(((told > THRESHOLD) == truth).all(axis=1), w)
+    one = MEASURES_OF_A_LABEL[stem]
+    if place is not None:
+        return lambda told, truth, w: one(told[:, place], truth[:, place], w)
+
+    def mean(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
+        values = [one(*pair, w) for pair in zip(told.T, truth.T, strict=True)]
+        known = [value for value in values if math.isfinite(value)]
+        return float(np.mean(known)) if known else math.nan
+
+    return mean
+
+
+def _f1_of_label(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
+    """Return F1 of a label, told from `THRESHOLD` on; NaN if no row has it and none is told."""
+    said = told > THRESHOLD
+    return _f1(said, truth, w) if w[said].any() or w[truth].any() else math.nan
+
+
+def _log_loss_of_label(told: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
+    right = np.where(truth, told, 1 - told)
+    return -_mean(np.log(np.clip(right, EPSILON, 1 - EPSILON)), w)
 
 
 def _mean(values: np.ndarray, w: np.ndarray) -> float:
@@ -446,6 +528,14 @@ MEASURES: Mapping[str, Measure] = {
     "neg-mape": _negative(_mape),
     "neg-rmsle": _negative(_rmsle),
 }
+#: of one label, from its probabilities [N] and whether rows have it [N] bool; NaN has no value
+MEASURES_OF_A_LABEL: Mapping[str, Measure] = {
+    "f1": _f1_of_label,
+    "roc-auc": roc_auc,
+    "average-precision": average_precision,
+    "neg-log-loss": _negative(_log_loss_of_label),
+    "neg-brier": _negative(_mse),
+}
 
 
 # ---- tasks ---------------------------------------------------------------------------------------
@@ -453,8 +543,9 @@ MEASURES: Mapping[str, Measure] = {
 
 def scale_of_task(task: Task) -> Scale:
     """Return the scale of a task's outputs and targets."""
-    mean = float(task.reading.get("target_mean", 0.0))
-    return Scale(tuple(task.classes), mean, task.unit)
+    mean = task.reading.get("target_mean", 0.0)
+    mean = tuple(mean) if isinstance(mean, list | tuple) else float(mean)
+    return Scale(tuple(task.classes), mean, task.unit, tuple(task.labels))
 
 
 def is_skewed(task: Task) -> bool:
@@ -480,12 +571,22 @@ def judged(task: Task, metric: str | None, positive: str | None = None) -> Task:
     counts = np.bincount(task.train.y, minlength=len(task.classes)) if task.classes else None
     if metric is None:
         check_metric(None, positive, None)
+        if task.labels:
+            _check_defined(task, task.metric)
         if not is_skewed(task):
             return task
         return replace(task, metric="neg-log-loss", note=(*task.note, SKEWED_TOLD))
-    full = resolved(metric, positive, task.classes, () if counts is None else counts.tolist())
+    known = () if counts is None else counts.tolist()
+    full = resolved(metric, positive, task.classes, known, task.labels)
     _check_defined(task, full)
     stem, _, label = full.partition(":")
+    if stem in OWN_UNIT and task.quantities:
+        name, what = stem.removeprefix("neg-"), len(task.quantities)
+        line = (
+            f"{name} is the mean over {what} targets, each in its own unit: the one with the largest "
+            "numbers weighs most (r2 weighs all alike)"
+        )
+        return replace(task, metric=full, note=(*task.note, line))
     chosen = positive is not None or metric.partition(":")[2]
     if stem in OF_A_CLASS and label and not chosen:
         line = f"{stem} is that of class {label!r}, the rarer one (--positive CLASS names another)"
@@ -499,6 +600,9 @@ def _check_defined(task: Task, metric: str) -> None:
     for name, part in {"validation": task.validation, "test": task.test}.items():
         if part is None:
             continue
+        if task.labels:
+            _check_labels(task, metric, name, part.y > THRESHOLD)
+            continue
         missing = label if label and stem == "average-precision" else ""
         if missing and not (part.y == task.classes.index(missing)).any():
             raise SettingError(
@@ -511,8 +615,24 @@ def _check_defined(task: Task, metric: str) -> None:
                 "or another metric such as log-loss"
             )
         scale = scale_of_task(task)
-        if stem == "neg-rmsle" and (scale.mean + scale.unit * part.y < -1e-6 * scale.unit).any():
+        mean, unit = np.asarray(scale.mean), np.asarray(scale.unit)
+        if stem == "neg-rmsle" and (mean + unit * part.y < -1e-6 * unit).any():
             raise SettingError(
                 f"metric rmsle: the {name} part has targets below 0, which have no logarithm: take "
                 "rmse or mae"
             )
+
+
+def _check_labels(task: Task, metric: str, name: str, truth: np.ndarray) -> None:
+    """Refuse a metric of labels that has no value on a part, by its rows' labels [N, labels]."""
+    stem, _, label = metric.partition(":")
+    there = np.asarray(truth.any(axis=0))
+    if stem == "roc-auc":
+        there &= ~truth.all(axis=0)
+    asked = there[task.labels.index(label)] if label else there.any()
+    if stem in ("average-precision", "roc-auc") and not asked:
+        what = f"label {label!r}" if label else "any label"
+        raise SettingError(
+            f"metric {metric}: the {name} part has no rows that tell {what}: more data are needed, or "
+            "another metric such as log-loss"
+        )

@@ -1,4 +1,4 @@
-"""Tables of numbers: columns become the inputs of a network, a column of the table its target.
+"""Tables of numbers: columns become the inputs of a network, one or more columns its targets.
 
 What a column needs is learnt from the training part by scikit-learn's preprocessing and written down
 as plain values (`Task.reading`); `features` applies those values, here and in the ``predict.py`` of an
@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import DataError
 from . import Part, Task
 from .copies import hashes_of_rows, told_copies
+from .division import strata
 from .files import some
 from .frames import About, Frame, missing, with_labels
 from .mixed import cells_of, is_text, textual
@@ -26,12 +27,24 @@ from .portable.columns import NUMBERS
 from .portable.dates import DAY, ORDERS, cycles_of, seconds_of
 from .portable.features import features, width
 from .portable.numerals import number
-from .scales import clipped, mean_and_std, scale_of, usual_range
+from .scales import mean_and_std, usual_range
 from .source import Source
 from .splitting import classes_of
+from .targets import (
+    check_targets,
+    known_labels_of_columns,
+    known_labels_of_lists,
+    labels_of_columns,
+    labels_of_lists,
+    names_of,
+    note_labels,
+    scaled,
+    scales_of,
+    told_of,
+    without_gaps,
+)
 from .weighting import taken_out_of_all, weighted
 
-KINDS = ("classification", "regression")
 CLIP = 8.0  # standard deviations that a number never quite exceeds
 CATEGORIES = 40  # of a column; rarer ones share a place [count]
 MOST_SEEN = 1000  # categories without an input of their own that are remembered [count]
@@ -46,8 +59,9 @@ def numbers_task(
     name: str,
     frame: Frame,
     *,
-    target: str,
+    target: str | Sequence[str],
     kind: str,
+    separator: str | None = None,
     test: Frame | None = None,
     validating: Frame | None = None,
     own: OwnSplit = OwnSplit(),
@@ -57,13 +71,14 @@ def numbers_task(
     weight: str | None = None,
     texts: Sequence[str] = (),
 ) -> Task:
-    """Return the task of predicting one column of a table from the others.
+    """Return the task of predicting one column of a table, or several, from the others.
 
     Args:
         name: how the user called the data.
         frame: the table.
-        target: the column to predict.
-        kind: ``classification`` or ``regression``.
+        target: the column to predict, or several: quantities, or labels of two values each.
+        kind: ``classification``, ``regression`` or ``multi-label``.
+        separator: between the labels of a cell, where one column holds lists of them.
         test: a table of the same columns, whose rows are the test part; None splits it off.
         validating: another, whose rows are the validation part; None splits it off.
         own: the column that says how the rows are split.
@@ -77,22 +92,25 @@ def numbers_task(
     Raises:
         DataError: if the table cannot be used.
     """
-    notes = list(frame.note)
+    notes, names = list(frame.note), names_of(target)
+    check_targets(frame, names)
     others = files_given(validation=validating, test=test)
-    if kind == "classification":
-        frame = with_labels(frame, target, notes)
-        others = {p: with_labels(each, target, [], like=frame) for p, each in others.items()}
-    frame = with_target(frame, target, notes)
-    others = {part: with_target(each, target, notes) for part, each in others.items()}
+    for each in names if kind != "regression" else ():
+        frame = with_labels(frame, each, notes)
+        others = {p: with_labels(other, each, [], like=frame) for p, other in others.items()}
+    if separator is None:
+        frame = with_targets(frame, names, kind, notes)
+        others = {p: with_targets(each, names, kind, notes) for p, each in others.items()}
     files = {p: File.of(each, own, p) for p, each in ({"training": frame} | others).items()}
     frame, others, weights = taken_out_of_all(own.without(frame), others, weight, notes)
     others = {part: same_columns(own.without(each), frame) for part, each in others.items()}
-    y, more, about = target_of(frame, others, target, kind, notes)
+    y, more, about = target_of(frame, others, target, kind, notes, separator)
     tell_gaps(frame, target, notes)
     y = np.concatenate([y, *more.values()])
     divided = divide(
-        *(y, files, own),
+        *(strata(y) if kind == "multi-label" else y, files, own),
         classes=about.get("classes", ()),
+        spread=kind != "regression",
         seed=seed,
         validation=validation,
         fraction=fraction,
@@ -120,7 +138,7 @@ def prepared(
     frame: Frame,
     y: np.ndarray,
     *,
-    target: str,
+    target: str | Sequence[str],
     about: Mapping[str, Any],
     divided: Divided,
     notes: list[str],
@@ -132,9 +150,9 @@ def prepared(
     Args:
         name: how the user called the data.
         frame: the table, with or without its target.
-        y: classes [N] int64, or quantities [N].
-        target: the name of the target.
-        about: what is known of it: ``task``, and of classes their names, ``classes``.
+        y: classes [N] int64, or quantities [N], several [N, outputs]; or labels [N, outputs], 0 or 1.
+        target: the name of the target, or of several.
+        about: what is known of it: ``task``, and the names of ``classes`` or ``labels``.
         divided: the rows of ``training``, ``validation`` and maybe ``test``.
         notes: what a user should know; gets a line for whatever else there is.
         seed: of the split.
@@ -144,42 +162,36 @@ def prepared(
         DataError: if the table cannot be used.
     """
     parts = divided.parts
-    training = frame.rows(parts["training"])
-    own = learnt(training, target, notes, texts=texts)
-    reading = {"kind": "numbers", "target": target, **own}
+    training, seen = frame.rows(parts["training"]), y[parts["training"]]
+    given = target if isinstance(target, str) else list(target)
+    reading: dict[str, Any] = {"kind": "numbers", "target": given}
+    reading |= learnt(training, target, notes, texts=texts)
     remember_categories(reading["columns"], frame)
     reading |= {"file": dict(frame.how)} if frame.how else {}
-    scale: dict[str, float] = {"mean": 0.0, "unit": 1.0}
+    scales: list[dict[str, float]] = []
     if about["task"] == "regression":
-        scale = scale_of(y[parts["training"]], target, notes)
-        about = {**about, "target_mean": scale["mean"], "target_unit": scale["unit"]}
-    made = {key: _part(frame.rows(rows), y[rows], reading, scale) for key, rows in parts.items()}
+        scales, told = scales_of(seen, names_of(target), notes)
+        about = {**about, **told}
+    if "labels" in about:
+        note_labels(seen, about["labels"], notes)
+    made = {key: _part(frame.rows(rows), y[rows], reading, scales) for key, rows in parts.items()}
     cells = [frame.column(column["name"]) for column in reading["columns"]]
     notes += told_copies(hashes_of_rows(cells), parts)
+    reading |= about
     return Task(
         name=name,
         kind="numbers",
         input_shape=made["training"].x.shape[1:],
-        outputs=max(1, len(about.get("classes", ()))),
-        classes=tuple(about.get("classes", ())),
         train=made["training"],
         validation=made["validation"],
         test=made.get("test"),
         seed=seed,
         note=tuple(notes),
-        reading={**reading, **about},
+        reading=reading,
         source=Source(frame, parts),
         division=divided.division,
-        unit=scale["unit"],
-        **measured(about["task"]),
+        **told_of(reading),
     )
-
-
-def measured(kind: str) -> dict[str, Any]:
-    """Return the loss and the metric of a kind of target, as arguments of `Task`."""
-    if kind == "classification":
-        return {"loss": "cross-entropy", "metric": "accuracy"}
-    return {"loss": "mse", "metric": "r2"}
 
 
 # ---- the target ----------------------------------------------------------------------------------
@@ -205,29 +217,79 @@ def with_target(frame: Frame, target: str, notes: list[str]) -> Frame:
     return frame.rows(~unknown)
 
 
+def with_targets(frame: Frame, names: Sequence[str], kind: str, notes: list[str]) -> Frame:
+    """Return the rows that have all targets."""
+    if kind == "multi-label":
+        return without_gaps(frame, names, notes)
+    for each in names:
+        frame = with_target(frame, each, notes)
+    return frame
+
+
 def target_of(
-    frame: Frame, others: Mapping[str, Frame], target: str, kind: str, notes: list[str]
+    frame: Frame,
+    others: Mapping[str, Frame],
+    target: str | Sequence[str],
+    kind: str,
+    notes: list[str],
+    separator: str | None = None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
-    """Return the target of a table, classes [N] int64 or numbers [N], of others, and its `reading`.
+    """Return the target of a table, that of others, and its `reading`.
+
+    Classes are [N] int64, numbers [N], several [N, outputs], labels [N, labels] float32.
 
     Args:
         frame: the table of the training rows.
         others: part -> a table of its own.
-        target: the column.
-        kind: ``classification`` or ``regression``.
+        target: the column, or several.
+        kind: ``classification``, ``regression`` or ``multi-label``.
         notes: gets a line for whatever a user should know.
+        separator: between the labels of a cell, where one column holds lists of them.
     """
+    if kind == "multi-label":
+        return _labels_of(frame, others, target, notes, separator)
+    if not isinstance(target, str):
+        several = {part: _quantities_of(each, target) for part, each in others.items()}
+        return _quantities_of(frame, target), several, {"task": "regression"}
     if kind == "classification":
         labels = {part: each.labels(target) for part, each in others.items()}
         try:
-            y, classes = classes_of({"training": frame.labels(target)} | labels, notes)
+            found, classes = classes_of({"training": frame.labels(target)} | labels, notes)
         except DataError as error:
             raise DataError(f"{frame.source!r}, column {target!r}: {error}") from error
-        return y.pop("training"), y, {"task": kind, "classes": list(classes)}
+        return found.pop("training"), found, {"task": kind, "classes": list(classes)}
     for each in (frame, *others.values()):
         check_quantity(each, target)
     more = {part: each.column(target) for part, each in others.items()}
     return frame.column(target), more, {"task": kind}
+
+
+def _quantities_of(frame: Frame, targets: Sequence[str]) -> np.ndarray:
+    """Return several quantities of every row [N, outputs]."""
+    for name in targets:
+        check_quantity(frame, name)
+    return np.stack([frame.column(name) for name in targets], axis=1)
+
+
+def _labels_of(
+    frame: Frame,
+    others: Mapping[str, Frame],
+    target: str | Sequence[str],
+    notes: list[str],
+    separator: str | None,
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
+    names = names_of(target)
+    if separator is None:
+        y, about = labels_of_columns(frame, names, notes)
+        pairs = about["values"]
+        more = {p: known_labels_of_columns(each, names, pairs) for p, each in others.items()}
+        return y, more, about
+    y, about = labels_of_lists(frame, names[0], separator, notes)
+    more = {
+        part: known_labels_of_lists(each, names[0], separator, about["labels"])
+        for part, each in others.items()
+    }
+    return y, more, about
 
 
 def check_quantity(frame: Frame, target: str) -> None:
@@ -245,11 +307,10 @@ def check_quantity(frame: Frame, target: str) -> None:
     )
 
 
-def _part(frame: Frame, y: np.ndarray, reading: Mapping[str, Any], scale: dict[str, float]) -> Part:
-    x = inputs(frame, reading)
-    if y.dtype.kind == "i":
-        return Part(x, y)
-    return Part(x, clipped(y, scale))
+def _part(
+    frame: Frame, y: np.ndarray, reading: Mapping[str, Any], scales: Sequence[dict[str, float]]
+) -> Part:
+    return Part(inputs(frame, reading), scaled(y, scales) if scales else y)
 
 
 def same_columns(test: Frame, frame: Frame) -> Frame:
@@ -269,12 +330,13 @@ def same_columns(test: Frame, frame: Frame) -> Frame:
     return replace(test, columns=columns)
 
 
-def tell_gaps(frame: Frame, target: str, notes: list[str]) -> None:
+def tell_gaps(frame: Frame, target: str | Sequence[str], notes: list[str]) -> None:
     """Tell which columns have missing cells, how many, and what stands there."""
+    targets = names_of(target)
     told = [
         f"{name!r} {sum(about.gaps.values()):,}{_marks(about.gaps)}"
         for name, about in frame.about.items()
-        if about.gaps and name != target
+        if about.gaps and name not in targets
     ]
     if told:
         more = f" and {len(told) - 8} more columns" if len(told) > 8 else ""
@@ -291,7 +353,7 @@ def _marks(gaps: Mapping[str, int]) -> str:
 
 
 def learnt(
-    frame: Frame, target: str, notes: list[str], *, texts: Sequence[str] = ()
+    frame: Frame, target: str | Sequence[str], notes: list[str], *, texts: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return the preprocessing of every column, fitted to the training rows, as plain values.
 
@@ -311,14 +373,14 @@ def learnt(
     inputs = sum(1 if each["type"] == "text" else width(each) for each in found["columns"])
     if not 0 < inputs <= MOST_FEATURES:
         raise DataError(
-            f"{frame.source!r} gives {inputs:,} inputs besides {target!r}, 1 to {MOST_FEATURES:,} are "
-            "allowed: other columns are needed"
+            f"{frame.source!r} gives {inputs:,} inputs besides {some(list(names_of(target)))}, 1 to "
+            f"{MOST_FEATURES:,} are allowed: other columns are needed"
         )
     return found
 
 
 def learnt_columns(
-    frame: Frame, target: str, notes: list[str], texts: Sequence[str] = ()
+    frame: Frame, target: str | Sequence[str], notes: list[str], texts: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return the preprocessing as `learnt` does, where there may be no column beside the target.
 
@@ -326,9 +388,10 @@ def learnt_columns(
         DataError: if the numbers of a column cannot be told.
     """
     columns: list[dict[str, Any]] = []
+    targets = names_of(target)
     left: dict[str, list[str]] = {"empty": [], "constant": [], "names": []}
     for name, column in frame.columns.items():
-        if name == target:
+        if name in targets:
             continue
         about = frame.about.get(name)
         if name in texts:

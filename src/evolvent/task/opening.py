@@ -20,9 +20,11 @@ from .metrics import check_metric, judged, kind_of_metric
 from .portable.forms import READ
 from .portable.numerals import number
 from .portable.unpacking import CELL_COST, PACKED, PACKINGS, plain_name
+from .targets import check_targets, kind_of_several, names_of
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression", "multi-label"]
 Texts = list[str | int | float] | str
+Names = list[str] | str
 Words = dict[str, str] | str
 Whole = Annotated[int, Field(ge=0)]
 
@@ -69,7 +71,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **_SPLIT,
         **_JUDGED,
         **_TOKENS,
-        "target": str,
+        "target": Names,
+        "labels_separator": str,
         "text": str,
         "texts": Texts,
         "kind": Kind,
@@ -89,7 +92,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 TEXTS = {"imdb": "movie reviews, good or bad, 25,000 + 25,000 texts"}
 _REVIEWS = ("imdb_train.csv.gz", "imdb_test.csv.gz")
 LARGE = 2**25  # a table whose memory is told before it is read [bytes]
-COLUMNS = ("target", "text", "kind")  # settings with an option of their own
+COLUMNS = ("target", "labels_separator", "text", "kind")  # settings with an option of their own
 
 
 def _form(name: str | Given) -> str:
@@ -131,8 +134,9 @@ def with_columns(
     Args:
         name: of the task, or data in memory.
         settings: of it, as they were set by name.
-        columns: ``target``, ``text``, ``kind``, ``weight``, ``encoding``, and the lists ``missing``,
-            ``categorical``, ``numeric``, ``date``, ``ignore``; None is not said.
+        columns: ``target`` (one or several), ``labels_separator``, ``text``, ``kind``, ``weight``,
+            ``encoding``, and the lists ``missing``, ``categorical``, ``numeric``, ``date``,
+            ``ignore``; None is not said.
 
     Raises:
         SettingError: if the task is not a table of the user, a setting contradicts an option, or
@@ -143,7 +147,7 @@ def with_columns(
     }
     allowed = {"kind"} if _is_series(name, settings) else set()
     if said.keys() - allowed and _form(name) != "frame":
-        option = next(key for key in said if key not in allowed)
+        option = next(key for key in said if key not in allowed).replace("_", "-")
         raise SettingError(f"--{option} is for tables: {_no_table(name)}")
     if isinstance(name, Given):
         if "encoding" in said:
@@ -157,11 +161,14 @@ def with_columns(
 
 def _plain(option: str, value: str | Sequence[str]) -> str | list[str]:
     """Return the value of an option as a setting: one text, or a list of them."""
+    if option == "target" and not isinstance(value, str):
+        names = [str(each) for each in value]
+        if not names:
+            raise SettingError("--target names no column: give one or more")
+        return names[0] if len(names) == 1 else names
     if option not in LISTS:
         if not isinstance(value, str):
-            raise SettingError(
-                f"--{option} {value!r}: one is learnt at a time, give one name as text"
-            )
+            raise SettingError(f"--{option} {value!r}: there is one, give one name as text")
         return value
     given = [value] if isinstance(value, str) else [str(each) for each in value]
     return list(missing_marks(given)) if option == "missing" else given
@@ -335,14 +342,24 @@ def with_metric(
         raise SettingError(f"--{next(iter(asked))}: {shown!r} has a score of its own: leave it out")
     known: str | None = "classification"
     if form == "frame":
-        known = said.get("kind") or ("classification" if "text" in said else None)
-        known = "regression" if "window" in said else known
+        known = said.get("kind") or _kind_without_data(said)
     elif _is_series(name, said):
         known = said.get("kind") or kind_of_metric(asked.get("metric", "accuracy"))
     check_metric(asked.get("metric"), asked.get("positive"), known)
-    if known is None:
-        said["kind"] = kind_of_metric(asked["metric"])
+    several = len(names_of(said.get("target", ""))) > 1
+    kind = None if known is not None else kind_of_metric(asked["metric"])
+    if kind is not None and not (several and kind == "classification"):  # labels have such, too
+        said["kind"] = kind
     return said
+
+
+def _kind_without_data(settings: Mapping[str, Any]) -> str | None:
+    """Return the kind of a target where the settings alone tell it."""
+    if "labels_separator" in settings:
+        return "multi-label"
+    if "window" in settings:
+        return "regression"
+    return "classification" if "text" in settings else None
 
 
 def kind_of(name: str | Given, settings: Mapping[str, Any]) -> str | None:
@@ -382,7 +399,8 @@ def _of_given(data: Given, said: dict[str, Any]) -> dict[str, Any]:
         return said
     if "target" in said:
         raise SettingError(f"target={said['target']!r} beside y: y is the target, leave target out")
-    found = {"target": data.target} | ({"text": data.text} if data.text else {})
+    target = data.target if isinstance(data.target, str) else list(data.target)
+    found: dict[str, Any] = {"target": target} | ({"text": data.text} if data.text else {})
     return found | said
 
 
@@ -427,12 +445,27 @@ def _opened(name: str | os.PathLike[str] | Given, settings: Mapping[str, Any]) -
 
 def unnamed_kind(name: str | Given, settings: Mapping[str, Any]) -> bool:
     """Whether the kind of a table's target, a class or a quantity, must still be inferred."""
-    told = {"kind", "text", "window"} & settings.keys()
-    return _form(name) == "frame" and not told
+    if _form(name) != "frame" or "kind" in settings or _kind_without_data(settings):
+        return False
+    return len(names_of(settings.get("target", ""))) == 1
 
 
 def frame_with_target(name: str | Given, settings: Mapping[str, Any]) -> tuple[Frame, str]:
-    """Return the table at the path `name`, or in memory, and the name of its target column.
+    """Return the table at the path `name`, or in memory, and the name of its only target column.
+
+    Raises:
+        DataError, SettingError: as `frame_with_targets`; also for several targets.
+    """
+    frame, targets = frame_with_targets(name, settings)
+    if not isinstance(targets, str):
+        raise SettingError(f"targets {', '.join(targets)}: one is looked at, name one")
+    return frame, targets
+
+
+def frame_with_targets(
+    name: str | Given, settings: Mapping[str, Any]
+) -> tuple[Frame, str | list[str]]:
+    """Return the table at the path `name`, or in memory, and the name of its target, or of several.
 
     Raises:
         DataError: if it cannot be read.
@@ -451,7 +484,7 @@ def frame_with_target(name: str | Given, settings: Mapping[str, Any]) -> tuple[F
             f"{frame.source!r} is a table: name the column to predict with {option}, one of {listed}"
             f"{hint}"
         )
-    frame.column(target)
+    check_targets(frame, names_of(target))
     return frame, target
 
 
@@ -524,7 +557,8 @@ def _frame(name: str | Given, settings: Mapping[str, Any]) -> Frame:
     To find out the kind of a target and then to search is to read a table twice: the second reading is
     free.
     """
-    written = [settings[key] for key in ("target", "text", *own_split.COLUMNS) if key in settings]
+    listed = ("target", "text", *own_split.COLUMNS)
+    written = [each for key in listed for each in names_of(settings.get(key, ()))]
     written += _named(settings.get("texts", ()))
     own = own_split.OwnSplit.of(settings)
     asked = Asked.of(settings).without_ignored(own.column)
@@ -575,7 +609,8 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
     share = split.get("validation", 0.1)
     check_settings(split.get("seed", 0), share, split.get("fraction", 1.0), None)
     own = _own_split(settings)
-    frame, target = frame_with_target(name, settings)
+    frame, target = frame_with_targets(name, settings)
+    separator = given.pop("labels_separator", None)
     _KEPT.clear()
     for key in ("test", *own_split.COLUMNS, "keep"):
         given.pop(key, None)
@@ -584,15 +619,19 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
     weight = given.pop("weight", None)
     _check_weight(weight, {"target": target, "text": text}, frame)
     window = {key: given.pop(key) for key in _WINDOWS if key in given}
-    if (kind == "regression" or window) and frame.column(target).dtype.kind != "f":
-        frame = _with_numbers(name, frame, target, settings)
+    single = _single(target, separator, settings)
+    kind = _checked_kind(kind, frame, target, separator)
+    if kind == "regression" or window:
+        strange = [each for each in names_of(target) if frame.column(each).dtype.kind != "f"]
+        frame = _with_numbers(name, frame, strange, settings) if strange else frame
     others, notes = _other_parts(name, files, frame, read)
     frame = replace(frame, note=(*frame.note, *notes))
     title = name.name if isinstance(name, Given) else name
     tokens = {key: given.pop(key) for key in _TOKENS if key in given}
     texts = _named(given.pop("texts", ()))
-    if target in (text, *texts):
-        raise SettingError(f"--text {target} and --target {target}: two columns are needed")
+    both = [each for each in names_of(target) if each in (text, *texts)]
+    if both:
+        raise SettingError(f"--text {both[0]} and --target {both[0]}: two columns are needed")
     if text is not None:
         beside = f"--set task.texts={','.join(dict.fromkeys((*texts, text)))}, without --text"
         if kind == "regression":
@@ -605,7 +644,8 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
                 f"--text {text} reads that column alone: {beside}, reads all of them"
             )
         split |= {**others, "own": own}
-        return text_task(title, frame, text=text, target=target, weight=weight, **split, **tokens)
+        split |= {"target": single, "weight": weight}
+        return text_task(title, frame, text=text, **split, **tokens)
     whole = given.pop("series", False)
     if weight is not None and (window or whole):
         raise SettingError(
@@ -615,7 +655,7 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
         from .forecast import forecast_task
 
         form = window.pop("windows", "sequences")
-        split |= {"target": target, "windows_as": form, **_later(others)}
+        split |= {"target": single, "windows_as": form, **_later(others)}
         return forecast_task(title, frame, **window, **split)
     split |= {**others, "own": own}
     if tokens:
@@ -629,8 +669,9 @@ def _from_frame(name: str | Given, settings: Mapping[str, Any]) -> Task:
 
         if texts:
             raise SettingError("task.texts and --series: series are of numbers, leave one out")
-        return series_of_table(title, frame, target=target, kind=kind, **split)
-    return numbers_task(title, frame, target=target, kind=kind, texts=texts, weight=weight, **split)
+        return series_of_table(title, frame, target=single, kind=kind, **split)
+    split |= {"target": target, "kind": kind, "separator": separator}
+    return numbers_task(title, frame, texts=texts, weight=weight, **split)
 
 
 def _named(columns: str | Sequence[str]) -> list[str]:
@@ -638,12 +679,14 @@ def _named(columns: str | Sequence[str]) -> list[str]:
     return columns.split(",") if isinstance(columns, str) else [str(each) for each in columns]
 
 
-def _check_weight(weight: str | None, others: Mapping[str, str | None], frame: Frame) -> None:
+def _check_weight(
+    weight: str | None, others: Mapping[str, str | list[str] | None], frame: Frame
+) -> None:
     """Refuse a column of weights that does not exist, or is another one of those that are named."""
     if weight is None:
         return
     for name, column in others.items():
-        if column == weight:
+        if weight in names_of(column or ()):
             raise SettingError(f"--weight {weight} and --{name} {weight}: two columns are needed")
     frame.column(weight)
 
@@ -694,16 +737,67 @@ def _other_parts(
     return {arguments[part]: each for part, each in found.items()}, notes
 
 
+def _checked_kind(
+    kind: str | None, frame: Frame, target: str | list[str], separator: str | None
+) -> str | None:
+    """Return the kind of the targets, of several also where it is not said; None is not known.
+
+    Raises:
+        SettingError: if kind, number of targets and separator do not fit together.
+    """
+    if separator is not None:
+        if not separator.strip() and separator != "\t":
+            raise SettingError("--labels-separator: give a sign, such as ';'")
+        if not isinstance(target, str):
+            raise SettingError(
+                "--labels-separator is for one --target, a column of lists of labels"
+            )
+        if kind not in (None, "multi-label"):
+            raise SettingError(f"--labels-separator and --kind {kind}: lists are multi-label")
+        return "multi-label"
+    if isinstance(target, str):
+        if kind == "multi-label":
+            raise SettingError(
+                f"--kind multi-label and one --target {target}: name several columns of two values, "
+                "or say what stands between the labels of its cells, as in --labels-separator ';'"
+            )
+        return kind
+    if kind == "classification":
+        raise SettingError(
+            f"--kind classification and targets {', '.join(target)}: several columns of two values are "
+            "--kind multi-label; classes of more values are searched for one by one"
+        )
+    return kind or kind_of_several(frame, target)
+
+
+def _single(target: str | list[str], separator: str | None, settings: Mapping[str, Any]) -> str:
+    """Return the first target, which is the only one where one class or quantity is learnt.
+
+    Raises:
+        SettingError: saying so.
+    """
+    if isinstance(target, str) and separator is None and settings.get("kind") != "multi-label":
+        return target
+    for key, why in (
+        ("text", "texts are sorted into classes"),
+        ("series", "a series has one class or quantity"),
+        ("window", "a forecast is of one quantity"),
+    ):
+        if settings.get(key):
+            raise SettingError(f"--{key} with several targets or labels: {why}, name one --target")
+    return names_of(target)[0]
+
+
 def _with_numbers(
-    name: str | Given, frame: Frame, target: str, settings: Mapping[str, Any]
+    name: str | Given, frame: Frame, targets: Sequence[str], settings: Mapping[str, Any]
 ) -> Frame:
-    """Return the table with its target read as numbers, if most of its cells are some."""
+    """Return the table with these targets read as numbers, if most of their cells are some."""
     asked = Asked.of(settings)
-    if frame.about[target].conflict or asked.type_of(target) == "category":
+    if any(frame.about[each].conflict or asked.type_of(each) == "category" for each in targets):
         return frame
     try:
-        numeric = replace(asked, numeric=(*asked.numeric, target))
-        return _read(name, settings, numeric, [target])
+        numeric = replace(asked, numeric=(*asked.numeric, *targets))
+        return _read(name, settings, numeric, targets)
     except DataError:
         return frame  # whose target is refused as text
 

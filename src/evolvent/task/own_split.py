@@ -20,6 +20,7 @@ from .frames import Frame
 from .portable.dates import seconds_of
 from .portable.numerals import number
 from .splitting import Parts, thinned, three_parts
+from .targets import names_of
 
 COLUMNS = ("groups", "time", "folds")  # settings that name a column
 FILES = ("validation", "test")  # settings that may name a file
@@ -75,7 +76,7 @@ class OwnSplit:
             return OwnSplit()
         ((by, column),) = said.items()
         for other in ("target", "text", "weight"):
-            if settings.get(other) == column:
+            if column in names_of(settings.get(other) or ()):
                 raise SettingError(
                     f"--{by} {column} and --{other} {column}: two columns are needed"
                 )
@@ -253,6 +254,7 @@ def divide(
     own: OwnSplit,
     *,
     classes: Sequence[str],
+    spread: bool | None = None,
     seed: int,
     validation: float,
     fraction: float,
@@ -266,6 +268,8 @@ def divide(
         files: part -> file; ``training`` is the first, from which missing parts are split off.
         own: the column that says how.
         classes: names of the classes; none of a quantity.
+        spread: whether every part gets its share of the values of `y`, though they are no classes;
+            None is that they are.
         seed: of the split between training and validation.
         validation: share of the rows that are not test, without a file of its own. (0..0.5]
         fraction: share of the training part to keep. (0..1]
@@ -276,7 +280,8 @@ def divide(
         DataError: if the files contradict the column, or it does not allow a split.
     """
     rows = _rows(files)
-    how: dict[str, Any] = {"classes": bool(classes), "seed": seed, "fraction": fraction}
+    alike = bool(classes) if spread is None else spread
+    how: dict[str, Any] = {"classes": alike, "seed": seed, "fraction": fraction}
     how["validation"] = None if "validation" in files else validation
     how["test"] = test and "test" not in files
     fixed = {part: each for part, each in rows.items() if part != "training"}

@@ -21,7 +21,7 @@ from .copies import hashes_of_rows, told_copies
 from .files import existing, reading, some
 from .frames import Frame, with_labels
 from .images import Images
-from .numbers import measured, same_columns, target_of, with_target
+from .numbers import same_columns, target_of, with_target
 from .own_split import (
     TOLD,
     Divided,
@@ -37,6 +37,7 @@ from .portable.errors import Unreadable
 from .portable.sequences import read_ts, standardised, with_channels
 from .scales import clipped, mean_and_std, scale_of
 from .splitting import classes_of
+from .targets import measured
 
 LEAST_STEPS = 4  # of a series [count]
 TS = ".ts"

@@ -21,12 +21,13 @@ from .copies import hashes_of_texts, told_copies
 from .files import some
 from .frames import Frame, with_labels
 from .mixed import are_codes as are_codes
-from .numbers import measured, target_of, with_target
+from .numbers import target_of, with_target
 from .own_split import Divided, File, OwnSplit, divide, files_given, stacked
 from .portable.columns import CATEGORIES
 from .portable.raw import as_written
 from .portable.tokens import FIRST_WORD, READERS, as_tokens, strange_texts
 from .source import Source
+from .targets import measured
 from .weighting import taken_out_of_all, weighted
 
 LEAST_COUNT = 2  # of a word that has a token of its own [times]

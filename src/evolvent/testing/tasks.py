@@ -79,6 +79,8 @@ def _wrong(task: Task, y: np.ndarray) -> np.ndarray:
     """Return the next class of every example, or a quantity on the other side of its mean."""
     if task.successive:
         return np.where(y < 0, y, (y + 1) % task.outputs)
+    if task.labels:
+        return 1 - y
     found: np.ndarray = (y + 1) % task.outputs if task.classes else -y
     return found
 

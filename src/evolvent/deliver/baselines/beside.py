@@ -189,7 +189,7 @@ def rows_of(task: Task, seed: int) -> tuple[Rows | None, str]:
     learnt = {"training": task.train.weight, "validation": task.validation.weight}
     weight = {name: each for name, each in learnt.items() if each is not None}
     common: dict[str, Any] = {"outputs": task.outputs, "y": y, "seed": seed, "weight": weight}
-    common["independent"] = task.division.is_free
+    common |= {"independent": task.division.is_free, "labels": bool(task.labels)}
     parts = {"training": task.train, "validation": task.validation}
     if task.test is not None:
         parts["test"] = task.test

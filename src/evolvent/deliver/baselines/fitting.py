@@ -28,6 +28,7 @@ NAMES = {
     "series": ("boosted-trees", "linear", "extra-trees"),
     "text": ("nb-pairs", "tf-idf"),
 }
+OF_SEVERAL = ("linear", "extra-trees")  # learn several quantities at once
 ROWS = "rows.pickle"
 TINY = 1e-15  # a probability of 0 has no logarithm
 FAILURES = (ValueError, ArithmeticError, LookupError, MemoryError, TypeError, RuntimeError)
@@ -39,8 +40,9 @@ class Rows:
 
     Args:
         kind: ``numbers`` or ``text``.
-        outputs: classes; 1 for a quantity. [count]
-        y: part -> classes [N] int64 or quantities [N] float32, of ``training`` and ``validation``.
+        outputs: classes; labels; quantities. [count]
+        y: part -> classes [N] int64, quantities [N] float32, or several or labels [N, outputs], of
+            ``training`` and ``validation``.
         numbers: part -> [N, F] float64, NaN for a gap; of ``test`` too, if there is one.
         categories: part -> [N, C] object, text.
         texts: part -> N texts.
@@ -48,6 +50,7 @@ class Rows:
         seed: of whatever is drawn.
         weight: part -> weights of its rows [N], of ``training`` and ``validation``; none is 1.
         independent: whether any rows may be apart: only then may a model hold some out by itself.
+        labels: whether the targets are labels, 0 or 1.
     """
 
     kind: str
@@ -60,6 +63,7 @@ class Rows:
     seed: int = 0
     weight: Mapping[str, np.ndarray] = field(default_factory=dict)
     independent: bool = True
+    labels: bool = False
 
     @property
     def parts(self) -> list[str]:
@@ -118,24 +122,63 @@ def outputs(rows: Rows, name: str, learnt: list[str], asked: str) -> np.ndarray:
         asked: the part that it answers for.
 
     Returns:
-        Logarithms of probabilities [N, classes], or quantities [N, 1]; float64.
+        Logarithms of probabilities [N, classes], logits of labels [N, labels], or quantities
+        [N, outputs]; float64.
     """
     y = np.concatenate([rows.y[part] for part in learnt])
-    stop = rows.at(learnt[-1]).stop
-    model = rows.model(name, y)
+    asked_for = rows.x[rows.at(asked)]
+    if y.dtype.kind != "i":
+        return _of_columns(rows, name, learnt, y.reshape(len(y), -1), asked_for)
+    fitted = _fitted(rows, name, learnt, y)
+    told = np.asarray(fitted.predict_proba(asked_for), np.float64)
+    found = np.full((len(told), rows.outputs), TINY)
+    found[:, getattr(fitted, "classes_", np.arange(rows.outputs))] = np.maximum(told, TINY)
+    return np.asarray(np.log(found))
+
+
+def _fitted(rows: Rows, name: str, learnt: list[str], y: np.ndarray) -> Any:
+    """Return a baseline that has learnt the targets [N], or [N, outputs], of the parts `learnt`."""
+    model = rows.model(name, y if y.ndim == 1 else y[:, 0])
     given: dict[str, Any] = {}
     if rows.weight:
         weight = np.concatenate([rows.weight[part] for part in learnt])
         steps = getattr(model, "steps", None)  # of a pipeline, the last one learns the targets
         given["sample_weight" if steps is None else f"{steps[-1][0]}__sample_weight"] = weight
-    fitted = model.fit(rows.x[:stop], y, **given)
-    asked_for = rows.x[rows.at(asked)]
-    if rows.outputs == 1:
-        return np.asarray(fitted.predict(asked_for), np.float64).reshape(-1, 1)
-    told = np.asarray(fitted.predict_proba(asked_for), np.float64)
-    found = np.full((len(told), rows.outputs), TINY)
-    found[:, getattr(fitted, "classes_", np.arange(rows.outputs))] = np.maximum(told, TINY)
-    return np.asarray(np.log(found))
+    return model.fit(rows.x[: rows.at(learnt[-1]).stop], y, **given)
+
+
+def _of_columns(
+    rows: Rows, name: str, learnt: list[str], y: np.ndarray, asked_for: Any
+) -> np.ndarray:
+    """Return the quantities or the logits of labels [N, outputs], of a model for each.
+
+    Of several quantities one model learns all, where it can.
+
+    Args:
+        rows: of all parts.
+        name: of the baseline.
+        learnt: parts that it is fitted on.
+        y: their targets [N, outputs].
+        asked_for: rows.
+    """
+    if not rows.labels and name in OF_SEVERAL and y.shape[1] > 1:
+        told = _fitted(rows, name, learnt, y).predict(asked_for)
+        return np.asarray(told, np.float64).reshape(-1, y.shape[1])
+    columns = []
+    for column in y.T:
+        if not rows.labels:
+            told = _fitted(rows, name, learnt, column).predict(asked_for)
+            columns.append(np.asarray(told, np.float64).reshape(-1))
+            continue
+        has = column.astype(np.int64)
+        if has.min() == has.max():  # nobody has the label, or everybody
+            chance = np.full(asked_for.shape[0], float(has[0]))
+        else:
+            fitted = _fitted(rows, name, learnt, has)
+            chance = np.asarray(fitted.predict_proba(asked_for), np.float64)[:, 1]
+        within = np.clip(chance, TINY, 1 - TINY)
+        columns.append(np.log(within / (1 - within)))
+    return np.stack(columns, axis=1)
 
 
 def fit_all(folder: Path) -> None:

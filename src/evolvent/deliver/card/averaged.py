@@ -15,7 +15,7 @@ class Averaged:
         members: ``candidate`` (None for a control), ``arch``, ``space`` (None for that of the search),
             ``size``, ``params``, ``epochs``, ``weights`` and ``times`` of each.
         gain: of the mean over the best single network, on validation rows that had no part in the
-            choice.
+            choice; None where nothing was chosen: all are trainings of one architecture.
         deviation: of that gain.
         params: of the single network. [count]
         flops: of the single network, for one input. [count]
@@ -25,8 +25,8 @@ class Averaged:
     """
 
     members: tuple[Mapping[str, Any], ...]
-    gain: float
-    deviation: float
+    gain: float | None
+    deviation: float | None
     params: int
     flops: int
     latency_ms: float | None = None
@@ -47,19 +47,31 @@ def lines(
     """
     if averaged is None:
         return []
-    names = ", ".join(map(_name, averaged.members))
-    chosen = ", with the weights that were chosen" if averaged.kept else ""
-    gain = (
-        f"It is the mean of {len(averaged.members)} networks in one: {names}{chosen}. On validation "
-        f"rows that had no part in the choice it gained {averaged.gain:.4f} +- "
-        f"{averaged.deviation:.4f} {metric} over the best single network."
-    )
+    gain = _several(averaged, metric)
     cost = (
         f"It has {_ratio(params, averaged.params)} times the parameters and takes "
         f"{_ratio(flops, averaged.flops)} times the FLOPs of the winner alone{_latency(averaged)}. "
         "`--single` delivers the winner alone."
     )
     return [gain, "", cost]
+
+
+def _several(averaged: Averaged, metric: str) -> str:
+    """Return the members in words, and their gain."""
+    count = len(averaged.members)
+    if averaged.gain is None or averaged.deviation is None:
+        return (
+            f"It is the mean of {count} networks in one: {_name(averaged.members[0])}, trained from "
+            f"{count} seeds on the same rows. The loss of their mean is never above the mean of their "
+            "losses, so that no rows were kept to choose by."
+        )
+    names = ", ".join(map(_name, averaged.members))
+    chosen = ", with the weights that were chosen" if averaged.kept else ""
+    return (
+        f"It is the mean of {count} networks in one: {names}{chosen}. On validation "
+        f"rows that had no part in the choice it gained {averaged.gain:.4f} +- "
+        f"{averaged.deviation:.4f} {metric} over the best single network."
+    )
 
 
 def _name(member: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from . import averaged, baselines, held_out
 from .baselines import of_a_share
 from .falling import fall_of
 from .gain import gain_of
+from .several import by_target
 from .table import said, table, what_is_counted
 from .values import Card
 
@@ -272,7 +273,7 @@ def _earlier(card: Card) -> str:
 
 
 def _errors(card: Card) -> str:
-    """Return the errors of a predicted quantity, in its unit."""
+    """Return the errors of a predicted quantity, in its unit; of several targets those of each."""
     told = card.test_metrics or {}
     text = _uncertainty(card, told)
     if "perplexity" in told:
@@ -280,6 +281,8 @@ def _errors(card: Card) -> str:
             f" On test the perplexity is {told['perplexity']:.2f} ({told['bits']:.4f} bits per token); "
             "it can be compared with others of the same vocabulary only."
         )
+    if several := by_target(told):
+        return f"{text} {several}"
     if "rmse" not in told:
         return text
     what = "winner" if card.delivery == "winner" else "network"

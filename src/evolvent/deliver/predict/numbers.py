@@ -1,14 +1,15 @@
 """Predict the rows of a table with the network of this folder; needs torch and numpy only.
 
-    python predict.py FILE [--probabilities] [--interval 0.9] [--strict] > predictions.csv
+    python predict.py FILE [--probabilities] [--interval 0.9] [--json] [--strict] > predictions.csv
 
 FILE is of any form that the search reads: CSV with any separator and encoding, JSON lines, ARFF,
 plain or packed; parquet and feather where pyarrow is installed, Excel where python-calamine is. It
 has the columns of the training data, in any order; others are not read. One line per row is written
-to standard output: the class, with ``--probabilities`` followed by the probability of each, or the
-predicted quantity in its own unit, with ``--interval`` followed by its lower and upper bound. Cells
-that cannot be read and unknown categories are named on standard error; with ``--strict`` they are an
-error.
+to standard output: the class, with ``--probabilities`` followed by the probability of each; the
+predicted quantity in its own unit, with ``--interval`` followed by its lower and upper bound, or
+several; or the labels, those with a probability above 0.5, as the training data write them.
+``--json`` writes one JSON object per row. Cells that cannot be read and unknown categories are named
+on standard error; with ``--strict`` they are an error.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import math
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,8 @@ from ...task.portable.bounds import bounds
 from ...task.portable.errors import Unreadable
 from ...task.portable.forms import READ, read_table
 from ...task.portable.raw import Cells, RawTable
-from .network import Odd, how_to_read, outputs, run, softmax
+from .answers import answers, header, header_of_chances
+from .network import Odd, how_to_read, outputs, run
 
 
 def table_at(file: Path, reading: dict[str, Any]) -> RawTable:
@@ -37,42 +38,42 @@ def column(table: RawTable, name: str, file: Path) -> Cells:
     return table.columns[name]
 
 
-def figures(mean: float, unit: float) -> int:
-    """Return how many figures of a prediction are worth printing: eight of what varies. [count]"""
-    ahead = math.log10(abs(mean) / unit) if mean and unit else 0.0
-    return min(17, 8 + max(0, math.ceil(ahead)))
-
-
 def write(
     y: np.ndarray, reading: dict[str, Any], probabilities: bool, interval: float | None = None
 ) -> None:
     """Print one line per row, from what the network says of it [N, outputs]."""
-    classes = reading.get("classes")
+    names, chances = header(reading), header_of_chances(reading)
+    texts = (*names, *reading.get("classes", ()), *reading.get("labels", ()))
     # by itself csv quotes no lone carriage return, at which many readers would break the line
-    broken = any("\r" in name for name in (reading["target"], *(classes or ())))
+    broken = any("\r" in name for name in texts)
     writer = csv.writer(
         sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL if broken else csv.QUOTE_MINIMAL
     )
     added = _added(reading, interval)
-    if classes is None:
-        names = [f"{reading['target']}_{end}" for end in ("lower", "upper")[: len(added) - 1]]
-        writer.writerow([reading["target"], *names])
-        places = figures(reading["target_mean"], reading["target_unit"])
-        for value in y[:, 0] * reading["target_unit"] + reading["target_mean"]:
-            writer.writerow([f"{value + each:.{places}g}" for each in added])
-        return
-    writer.writerow([reading["target"], *(classes if probabilities else ())])
-    for row in softmax(y):
-        told = [f"{share:.6f}" for share in row] if probabilities else []
-        writer.writerow([classes[int(row.argmax())], *told])
+    ends = [f"{names[0]}_{end}" for end in ("lower", "upper")[: len(added) - 1]]
+    writer.writerow([*names, *ends, *(chances if probabilities else ())])
+    for answer in answers(y, reading, added):
+        told = [f"{share:.6f}" for share in answer.chances.values()] if probabilities else []
+        writer.writerow([*answer.cells, *told])
+
+
+def write_json(y: np.ndarray, reading: dict[str, Any], interval: float | None = None) -> None:
+    """Print one JSON object per row, with the probability of every class or label."""
+    for answer in answers(y, reading, _added(reading, interval)):
+        more = {"probabilities": answer.chances} if answer.chances else {}
+        print(json.dumps(answer.values | more))
 
 
 def _added(reading: dict[str, Any], interval: float | None) -> tuple[float, ...]:
     """Return the differences of the printed numbers from a prediction: 0, and those of its bounds."""
     if interval is None:
         return (0.0,)
-    if reading.get("classes") is not None:
-        raise Odd(f"--interval is for quantities, {reading['target']!r} has classes: leave it out")
+    if reading["task"] != "regression":
+        what = "labels" if "labels" in reading else "classes"
+        shown = ", ".join(map(repr, header(reading)))
+        raise Odd(f"--interval is for quantities, {shown} has {what}: leave it out")
+    if not isinstance(reading["target"], str):
+        raise Odd("--interval is for one quantity, this network has several: leave it out")
     if reading.get("interval") is None:
         raise Odd(
             "--interval: this network has no errors of held-out rows (see card.md): leave it out"
@@ -89,7 +90,8 @@ def predict_table(
     """Predict the file that the command line names; `inputs` makes the network's inputs of it."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("file", type=Path, help=f"a table: {READ}")
-    parser.add_argument("--probabilities", action="store_true", help="of every class")
+    parser.add_argument("--probabilities", action="store_true", help="of every class or label")
+    parser.add_argument("--json", action="store_true", help="one JSON object per row")
     parser.add_argument(
         "--interval",
         type=float,
@@ -110,6 +112,9 @@ def predict_table(
         said |= {"encoding": asked.encoding, "said": True} if asked.encoding else {}
         reading["file"] = reading.get("file", {}) | said
         y = np.concatenate([*outputs(inputs(asked.file, reading))])
-        write(y, reading, asked.probabilities, asked.interval)
+        if asked.json:
+            write_json(y, reading, asked.interval)
+        else:
+            write(y, reading, asked.probabilities, asked.interval)
 
     run(predict)

@@ -1,6 +1,6 @@
 """Predict the rows of a table with the network of this folder; needs torch and numpy only.
 
-    python predict.py FILE [--probabilities] [--strict] > predictions.csv
+    python predict.py FILE [--probabilities] [--json] [--strict] > predictions.csv
 
 FILE is of any form that the search reads: CSV with any separator and encoding, JSON lines, ARFF,
 plain or packed; parquet and feather where pyarrow is installed, Excel where python-calamine is. It

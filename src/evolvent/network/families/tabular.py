@@ -10,7 +10,7 @@ from typing import Any
 from ...space.tabular import Tabular
 from ...types import Arch
 from ..build import Data, Size
-from ..plan import Block, Call, Plan, call
+from ..plan import Block, Call, Plan, call, link_of_several
 
 SCALES = {"standard": "StandardScale", "robust": "RobustScale", "quantile": "QuantileScale"}
 
@@ -34,6 +34,7 @@ def plan(space: Tabular, arch: Arch, data: Data, size: Size) -> Plan:
         c_in = genes["width"]
     if members > 1:
         args = {"members": members, "features": c_in, "outputs": data.outputs}
+        args |= {"link": link} if (link := link_of_several(data)) else {}
         calls.append(call("logits", "MemberHeads", last, **args))
     else:
         args = {"in_features": c_in, "out_features": data.outputs}
