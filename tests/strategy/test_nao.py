@@ -22,7 +22,7 @@ from evolvent.space.listed import Listed
 from evolvent.strategy import nao
 from evolvent.strategy.common.threads import one_thread
 from evolvent.strategy.nao import NAO, Vocabulary, normalised
-from evolvent.strategy.nao_model import Codes, Model, greedy
+from evolvent.strategy.nao_model import Codes, Model, beams
 from evolvent.task.tables import load_table
 from evolvent.types import Candidate, Result
 
@@ -104,10 +104,52 @@ def test_the_predictor_ranks_what_it_has_not_seen(learned):
 def test_an_embedding_decodes_to_its_architecture(learned):
     strategy, others, _, batch = learned
     codes = strategy._model.encode(batch)
-    decoded = greedy(strategy._model, codes, strategy.space.decision, strategy._vocabulary.first)
+    decoded = beams(strategy._model, codes, strategy.space.decision, strategy._vocabulary.first)
     assert len(decoded) == 200 * strategy.members
-    hits = [strategy.space.decode(choices) == others[row] for row, choices in decoded]
+    hits = [strategy.space.decode(choices) == others[row] for row, (choices,) in decoded]
     assert np.mean(hits) >= 0.95
+
+
+def test_a_beam_holds_the_most_likely_sequences_in_their_order(learned):
+    """Of a small space all sequences can be scored: the beam that holds all of them is exact."""
+    space, rng = Words(), random.Random(0)
+    vocabulary = Vocabulary(space)
+    rows = [vocabulary.tokens(space.encode(space.sample(rng))) for _ in range(20)]
+    model = Model(vocabulary.size, vocabulary.length, width=8, members=2)
+    codes = model.encode(model.pack(rows[:3]))
+    every: set[tuple[int, ...]] = set()
+    begun: list[tuple[int, ...]] = [()]
+    while begun:
+        if (decision := space.decision(word := begun.pop())) is None:
+            every.add(word)
+        else:
+            begun += [(*word, choice) for choice in decision.legal]
+    whole = beams(model, codes, space.decision, vocabulary.first, width=len(every))
+    few = beams(model, codes, space.decision, vocabulary.first, width=3)
+    one = beams(model, codes, space.decision, vocabulary.first)
+    with torch.no_grad():
+        for at, (row, found) in enumerate(whole):
+            assert set(found) == every
+            chances = [likelihood(model, codes, vocabulary, row, at % 2, each) for each in found]
+            np.testing.assert_allclose(chances, sorted(chances, reverse=True), atol=1e-9)
+    assert [row for row, _ in few] == [row for row, _ in whole] == [0, 0, 1, 1, 2, 2]
+    for (_, single), (_, three), (_, all_of_them) in zip(one, few, whole, strict=True):
+        assert len(single) == 1
+        assert len(three) == 3
+        assert set(three) <= set(all_of_them)
+
+
+def likelihood(model, codes, vocabulary, row, member, choices):
+    """The log-likelihood of a sequence among the legal ones, step by step."""
+    tokens, total = vocabulary.tokens(choices), 0.0
+    alone = Codes(codes.outputs[:, row : row + 1], codes.mask[row : row + 1])
+    logits, _ = model.decode(alone, torch.tensor([[(0, *tokens[:-1])]]))
+    for place, choice in enumerate(choices):
+        decision = vocabulary.space.decision(choices[:place])
+        start = vocabulary.first[decision.name]
+        legal = logits[member, 0, place, [start + each for each in decision.legal]]
+        total += float(legal.log_softmax(0)[decision.legal.index(choice)])
+    return total
 
 
 def test_a_step_up_raises_the_predicted_score(learned):
@@ -199,9 +241,14 @@ def test_an_untrained_decoder_writes_nothing_illegal(space):
     vocabulary, rng = Vocabulary(space), random.Random(0)
     rows = [vocabulary.tokens(space.encode(space.sample(rng))) for _ in range(20)]
     model = Model(vocabulary.size, vocabulary.length, width=8, members=2)
-    for row, choices in greedy(
-        model, model.encode(model.pack(rows)), space.decision, vocabulary.first
-    ):
+    codes = model.encode(model.pack(rows))
+    found = [
+        (row, choices)
+        for width in (1, 3)
+        for row, sequences in beams(model, codes, space.decision, vocabulary.first, width)
+        for choices in sequences
+    ]
+    for row, choices in found:
         assert row in range(20)
         for place, choice in enumerate(choices):
             assert choice in space.decision(choices[:place]).legal
@@ -213,7 +260,7 @@ def test_tokens_the_model_does_not_know_are_left_out():
     assert model.pack([(1, 9, 2)]).mask.tolist() == [[True, False, True]]
     assert math.isfinite(model.expect(model.pack([(1, 9, 2)]))[0])
     space = Words()
-    for _, choices in greedy(model, model.encode(model.pack([(1, 2)])), space.decision, {}):
+    for _, (choices,) in beams(model, model.encode(model.pack([(1, 2)])), space.decision, {}):
         assert choices == (0,)  # the first legal value
 
 

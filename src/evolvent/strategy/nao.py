@@ -111,6 +111,8 @@ class NAO:
         initial: random architectures first; None is the paper's 600, or what the horizon allows.
         batch: new results between two fits; None is the paper's 300, or what the horizon allows.
         seeds: best architectures to start from; None is the paper's 100, or a third of `initial`.
+        beam: sequences that are kept in decoding; of those of a moved encoding the most likely one that
+            was not asked before is taken. 1 is greedy decoding. [count]
         starts: mutants of these, of which the `seeds` most promising are further starts. [count]
         stay: whether such a mutant is asked for if the ascent decodes to the mutant itself. This is
             mutation guided by the predictor: often better on small spaces, but not in the paper.
@@ -138,6 +140,7 @@ class NAO:
         initial: int | None = None,
         batch: int | None = None,
         seeds: int | None = None,
+        beam: int = 4,
         starts: int = 200,
         stay: bool = False,
         members: int = 2,
@@ -160,8 +163,16 @@ class NAO:
         batch = min(PAPER_BATCH, max(1, horizon // 25)) if batch is None else batch
         steps = min(_STEPS, max(1, 1000 // max(1, horizon))) if steps is None else steps
         seeds = min(PAPER_SEEDS, max(2, initial // 3)) if seeds is None else seeds
-        least = {"initial": 2, "batch": 1, "seeds": 1, "starts": 0, "members": 1, "width": 2}
-        given = (initial, batch, seeds, starts, members, width, steps)
+        least = {
+            "initial": 2,
+            "batch": 1,
+            "seeds": 1,
+            "beam": 1,
+            "starts": 0,
+            "members": 1,
+            "width": 2,
+        }
+        given = (initial, batch, seeds, beam, starts, members, width, steps)
         for (name, low), value in zip((least | {"steps": 1}).items(), given, strict=True):
             if value < low:
                 raise SettingError(f"{name}={value} must be at least {low}")
@@ -172,7 +183,7 @@ class NAO:
         self.space, self.budget, self.seed = space, Budget(epochs=epochs), seed
         self.decisions = decisions(space)
         self.initial, self.batch, self.seeds, self.starts = initial, batch, seeds, starts
-        self.stay = stay
+        self.stay, self.beam = stay, beam
         self.members, self.width, self.steps = members, width, steps
         self.share, self.targets = share, targets
         self._results: list[Result] = []
@@ -281,7 +292,7 @@ class NAO:
     def _climb(self, model: Model, rng: Random) -> list[Proposal]:
         """Return the most promising new architectures decoded from moved embeddings, up to a batch."""
         from .common.threads import one_thread
-        from .nao_model import greedy
+        from .nao_model import beams
 
         leaders = self._leaders()
         known = {key(self.space, leader.arch): leader for leader in leaders}
@@ -291,15 +302,18 @@ class NAO:
             places = list(starts.values())
             rows = [self._tokens(start.arch) for start in places]
             moved = model.ascend(model.encode(model.pack(rows)), _SIZES)
-            decoded = greedy(model, moved, self.decisions.decision, self._vocabulary.first)
+            decide, first = self.decisions.decision, self._vocabulary.first
             new: dict[Any, Proposal] = {}
-            for row, choices in decoded:
+            for row, sequences in beams(model, moved, decide, first, self.beam):
                 start = places[row % len(places)]
-                arch = self.decisions.decode(choices)
-                name = key(self.space, arch)
-                if name in self._seen or name in new or (name in starts and not self.stay):
-                    continue
-                new[name] = starts.get(name) or Proposal(arch, "ascent", start.parents)
+                for choices in sequences:
+                    arch = self.decisions.decode(choices)
+                    name = key(self.space, arch)
+                    if name in self._seen or (name in starts and not self.stay):
+                        continue
+                    if name not in new:
+                        new[name] = starts.get(name) or Proposal(arch, "ascent", start.parents)
+                    break  # the most likely one that was not asked before
             return [move for _, move in self._promising(model, new)[: self.batch]]
 
     def _mutants(self, leaders: list[Proposal], rng: Random) -> dict[Any, Proposal]:

@@ -12,9 +12,11 @@ all randomness is from a generator of its own: the same calls give the same weig
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -246,14 +248,26 @@ class Model:
         return torch.stack(outputs, dim=2), Memory(hidden, cell)
 
 
+@dataclass(frozen=True)
+class _Beam:
+    """A sequence that is being decoded, in a place of the decoder."""
+
+    chance: float  # its log-likelihood among legal sequences
+    choices: Choices
+    slot: int = 0  # of the beams before, whose memory it goes on from
+    token: int = START  # the last one
+    over: bool = False
+
+
 @torch.no_grad()
-def greedy(
+def beams(
     model: Model,
     codes: Codes,
     decide: Callable[[Choices], Decision | None],
     first: Mapping[str, int],
-) -> list[tuple[int, Choices]]:
-    """Decode codes greedily, with the most likely legal token at every step.
+    width: int = 1,
+) -> list[tuple[int, list[Choices]]]:
+    """Decode codes by beam search over legal sequences; a width of 1 is greedy decoding.
 
     Args:
         model: its members decode, each its own codes.
@@ -261,38 +275,95 @@ def greedy(
         decide: returns the decision after some choices, None when they are complete.
         first: name of a decision -> the token of its value 0. For a missing name the first legal
             value is taken, because the model has no token for it.
+        width: sequences that are kept at every step. [count]
 
     Returns:
-        (row of the codes, choices), for every row and each of the members in turn.
+        (row of the codes, choices of each sequence, the most likely first), for every row and each of
+        the members in turn.
     """
-    count = codes.outputs.shape[1]
-    found: list[Choices] = [()] * (model.members * count)
+    count, members = codes.outputs.shape[1], model.members
+    wide = Codes(
+        codes.outputs.repeat_interleave(width, dim=1), codes.mask.repeat_interleave(width, dim=0)
+    )
+    found = [[_Beam(0.0, ())] for _ in range(members * count)]
     decisions: dict[Choices, Decision | None] = {}  # many sequences begin alike
     memory = None
-    tokens = np.full(len(found), START)
-    open_ones = list(range(len(found)))
     for place in itertools.count():
-        shaped = torch.from_numpy(tokens).reshape(model.members, count, 1)
-        logits, memory = model.decode(codes, shaped, memory, place)
-        likely = logits.reshape(len(found), -1).numpy()
-        tokens = np.full(len(found), START)
-        still = []
-        for at in open_ones:
-            if found[at] not in decisions:
-                decisions[found[at]] = decide(found[at])
-            if (decision := decisions[found[at]]) is None:
-                continue
-            choice = decision.legal[0]
-            if (start := first.get(decision.name, model.vocabulary)) < model.vocabulary:
-                choice = max(decision.legal, key=(likely[at, start:]).__getitem__)
-                tokens[at] = start + choice
-            found[at] += (choice,)
-            still.append(at)
-        if not still:
+        tokens, slots = _laid_out(found, width)
+        if memory is not None:
+            memory = _going_on(
+                memory, torch.from_numpy(slots).reshape(members, count * width), width
+            )
+        shaped = torch.from_numpy(tokens).reshape(members, count * width, 1)
+        logits, memory = model.decode(wide, shaped, memory, place)
+        likely = logits.reshape(len(found), width, -1).numpy()
+        for at, kept in enumerate(found):
+            found[at] = _followed(kept, likely[at], decisions, decide, first, width)
+        if all(one.over for kept in found for one in kept):
             break
-        open_ones = still
     return [
-        (row, found[member * count + row])
+        (row, [one.choices for one in found[member * count + row]])
         for row in range(count)
-        for member in range(model.members)
+        for member in range(members)
     ]
+
+
+def _laid_out(found: Sequence[Sequence[_Beam]], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the last token and the slot before of every beam [rows, width]; spare places have 0."""
+    tokens = np.full((len(found), width), START)
+    slots = np.zeros((len(found), width), dtype=np.int64)
+    for at, kept in enumerate(found):
+        for slot, one in enumerate(kept):
+            tokens[at, slot], slots[at, slot] = one.token, one.slot
+    return tokens, slots
+
+
+def _going_on(memory: Memory, slots: Tensor, width: int) -> Memory:
+    """Return a decoder's memory in the order of the beams that go on from it.
+
+    Args:
+        memory: of all beams [members, N * width, size].
+        slots: of every beam the one before, within its row [members, N * width].
+        width: beams of a row. [count]
+    """
+    members, places = slots.shape
+    rows = torch.arange(places) // width * width
+    index = (rows + slots)[..., None].expand(members, places, memory.hidden.shape[-1])
+    return Memory(memory.hidden.gather(1, index), memory.cell.gather(1, index))
+
+
+def _followed(
+    kept: Sequence[_Beam],
+    likely: np.ndarray,
+    decisions: dict[Choices, Decision | None],
+    decide: Callable[[Choices], Decision | None],
+    first: Mapping[str, int],
+    width: int,
+) -> list[_Beam]:
+    """Return the most likely sequences of one step more, in the order of their likelihood.
+
+    Args:
+        kept: sequences of one code so far.
+        likely: logits of the tokens that follow each of them [width, vocabulary].
+        decisions: those already looked up, by the choices before them.
+        decide: see `beams`.
+        first: see `beams`.
+        width: sequences that are kept. [count]
+    """
+    grown = []
+    for slot, one in enumerate(kept):
+        if one.choices not in decisions:
+            decisions[one.choices] = decide(one.choices)
+        if (decision := decisions[one.choices]) is None:
+            grown.append(dataclasses.replace(one, slot=slot, token=START, over=True))
+            continue
+        start = first.get(decision.name, likely.shape[1])
+        if start >= likely.shape[1]:
+            grown.append(_Beam(one.chance, (*one.choices, decision.legal[0]), slot))
+            continue
+        legal = likely[slot, [start + choice for choice in decision.legal]]
+        chances = legal - np.logaddexp.reduce(legal)
+        for choice, chance in zip(decision.legal, chances.tolist(), strict=True):
+            chosen = (*one.choices, choice)
+            grown.append(_Beam(one.chance + chance, chosen, slot, start + choice))
+    return sorted(grown, key=lambda one: -one.chance)[:width]
