@@ -390,8 +390,8 @@ def test_darts_drifts_to_skips_and_the_alarm_says_so(go, monkeypatch):
     said: list[str] = []
     step = Shared._differentiated
 
-    def skipping(self, rows, x, y):
-        logits, slopes = step(self, rows, x, y)
+    def skipping(self, rows, x, y, carry=None):
+        logits, slopes = step(self, rows, x, y, carry)
         return logits, {name: np.eye(5)[1] * -np.ones_like(s) for name, s in slopes.items()}
 
     monkeypatch.setattr(Shared, "_differentiated", skipping)
