@@ -33,7 +33,7 @@ from evolvent.types import Arch
 #: part -> what it sets, and what stands in its place where it is off
 PARTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "muon": ({"optimizer": "muon", "lr": LRS["muon"]}, {"optimizer": "sgd", "lr": LRS["sgd"]}),
-    "resize": ({"resize": 0.625}, {"resize": 1.0}),
+    "resize": ({"resize": 0.8}, {"resize": 1.0}),
     "flip": ({"flip": "alternate"}, {"flip": "random"}),
     "shift": ({"shift": 2}, {"shift": 0}),
     "average": ({"average": 0.25}, {"average": 0.0}),

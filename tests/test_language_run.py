@@ -50,8 +50,13 @@ def test_the_card_has_perplexity_and_an_lstm_of_equal_size(searched):
     assert told["perplexity"] == pytest.approx(math.exp(-card["test_score"]))
     assert card["parity_max_abs_diff"] < 1e-5
     assert abs(card["controls"]["plain"]["params"] / card["params"] - 1) < 0.1
+    assert abs(card["controls"]["gru"]["params"] / card["params"] - 1) < 0.1
+    ngrams = card["baselines"]["kneser-ney"]
+    assert -0.5 < ngrams["test_score"] < -0.15  # of six tokens only the subject is open: ln 3 / 6
     page = (run / "best" / "card.md").read_text()
     assert "an LSTM of one layer" in page and f"{told['perplexity']:.2f}" in page
+    assert "a GRU of one layer" in page and "Kneser-Ney smoothing" in page
+    assert f"| {math.exp(-ngrams['test_score']):.1f} |" in page and "scikit-learn" not in page
 
 
 def test_predict_scores_a_text_as_the_search_did_and_continues_one(searched, tmp_path):

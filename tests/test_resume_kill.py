@@ -177,6 +177,9 @@ IMAGES = [
 ]
 SHARED = [name for name in IMAGES if find("estimator", RECIPES[name].estimator).stateful]
 FOR_IMAGES = [name for name in IMAGES if name not in SHARED]
+LANGUAGE = [
+    name for name in RECIPES if "language" in kinds_of("space", find("space", RECIPES[name].space))
+]
 
 
 @pytest.mark.slow
@@ -225,6 +228,34 @@ def test_shared_weights_that_are_killed_go_on_from_their_checkpoint(recipe, tmp_
     done = evolvent("resume", folder, patience=900)
     assert done.returncode == 0, done.stderr
     assert seconds_spent(folder) >= spent > 0
+    assert story(ev.Run(folder)) == story(ev.Run(tmp_path / "whole"))
+    check_nothing_is_lost_or_done_twice(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", LANGUAGE)
+def test_a_search_on_text_that_is_killed_equals_the_unbroken_one(recipe, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sees a fish\nthe dog sees a bone\n" * 300, "utf-8")
+    stateful = find("estimator", RECIPES[recipe].estimator).stateful
+    nodes = () if RECIPES[recipe].space == "rnn-tree" else ("--set", "space.nodes=3")
+    asked = ["search", f"language:{text}", "--recipe", recipe, "--budget", "12t", *nodes]
+    asked += ["--set", "estimator.width=12", *(FEW if stateful else SHORT)]
+    done = evolvent(*asked, "--out", tmp_path / "whole", patience=900)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "broken"
+    hits = 0
+    known: list[Candidate | Result] = []
+    for lines, seconds in moments(5, lines=(3, 8), seconds=1.0, seed=6):
+        again = (folder / "config.yaml").is_file()
+        hits += kill_after(
+            start(*(["resume", folder] if again else [*asked, "--out", folder])), lines, seconds
+        )
+        known = known if stateful else events(folder)
+    assert hits >= 3, "the kills came too late to show anything"
+    done = evolvent("resume", folder, patience=900)
+    assert done.returncode == 0, done.stderr
+    assert events(folder)[: len(known)] == known
     assert story(ev.Run(folder)) == story(ev.Run(tmp_path / "whole"))
     check_nothing_is_lost_or_done_twice(folder)
 

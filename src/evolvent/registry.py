@@ -30,6 +30,7 @@ SPACES = {
     "listed": "space.listed:Listed",
     "plain": "space.plain:Plain",
     "recurrent": "space.recurrent:Recurrent",
+    "rnn-tree": "space.rnn_tree:RnnTree",
     "series": "space.series:Series",
     "stages": "space.stages:Stages",
     "text": "space.text:Text",

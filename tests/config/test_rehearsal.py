@@ -23,7 +23,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "estimator": {"width": 4, "stages": 2, "batch": 8, "architecture": 0.4},
     "train": {"epochs": 1.0, "finalists": 1},
 }
-SHARED = [name for name, recipe in RECIPES.items() if recipe.estimator == "shared"]
+SHARED = {name: recipe for name, recipe in RECIPES.items() if recipe.estimator == "shared"}
+IMAGES = [name for name, recipe in SHARED.items() if recipe.space != "recurrent"]
+LANGUAGE = [name for name in SHARED if name not in IMAGES]
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +75,30 @@ def log(run):
 # ---- the whole way -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("recipe", SHARED)
+@pytest.mark.parametrize("recipe", LANGUAGE)
+def test_every_recipe_of_language_goes_from_text_to_a_network(recipe, tmp_path):
+    (tmp_path / "a.txt").write_text("the cat sees a fish\nthe dog sees a bone\n" * 60, "utf-8")
+    run = ev.search(
+        f"language:{tmp_path / 'a.txt'}",
+        recipe=recipe,
+        budget="4t",
+        out=tmp_path / "run",
+        settings={
+            "task": {"length": 10},
+            "space": {"nodes": 2},
+            "strategy": {"batches": 2},
+            "estimator": {"width": 8, "batch": 4},
+            "train": {"epochs": 1.0, "finalists": 1, "width": 10},
+        },
+    )
+    shared = run.card["shared_weights"]
+    assert shared["weight_steps"] == 2 * run.setup.schedule.horizon
+    assert (shared["gradients"] > 0) == ("gdas" in recipe or "darts" in recipe)
+    net: Any = run.best.load()
+    assert net.logits.table.shape[1] == 10
+
+
+@pytest.mark.parametrize("recipe", IMAGES)
 def test_every_recipe_goes_from_data_to_a_network(recipe, go):
     tiny = {"strategy": {"batches": 2}} | ({"space": {"nodes": 2}} if "macro" not in recipe else {})
     run = go(recipe=recipe, settings=tiny, budget="4t")
@@ -365,8 +390,8 @@ def test_darts_drifts_to_skips_and_the_alarm_says_so(go, monkeypatch):
     said: list[str] = []
     step = Shared._differentiated
 
-    def skipping(self, rows, x, y):
-        logits, slopes = step(self, rows, x, y)
+    def skipping(self, rows, x, y, carry=None):
+        logits, slopes = step(self, rows, x, y, carry)
         return logits, {name: np.eye(5)[1] * -np.ones_like(s) for name, s in slopes.items()}
 
     monkeypatch.setattr(Shared, "_differentiated", skipping)

@@ -21,7 +21,7 @@ from evolvent.types import Candidate
 SMALL: dict[str, Any] = {"size": Size(cells=1, width=4, stages=2)}
 TRAINED = SMALL | {"hyper": Hyperparameters(lr=0.1, batch=16)}
 CELL = Cell(nodes=2, distinct=True)
-#: name -> label -> keyword arguments, and the space where it is not the one that suits the task
+#: name -> label -> keyword arguments, and the spaces of kinds where it is not the one that suits them
 SETTINGS: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {
     "full": {"": (TRAINED, None), "keep": (TRAINED | {"keep": True}, None)},
     "inherit": {"": (TRAINED, None)},
@@ -31,18 +31,18 @@ SETTINGS: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {
         "none": (TRAINED | {"folds": 0}, None),
     },
     "shared": {
-        "": (TRAINED, CELL),
-        "gradient": (TRAINED | {"gradient": True}, CELL),
+        "": (TRAINED, {"image": CELL}),
+        "gradient": (TRAINED | {"gradient": True}, {"image": CELL}),
     },
     "zerocost": {"": (SMALL, None)},
     "cascade": {"": (TRAINED, None), "keep": (TRAINED | {"keep": True}, None)},
 }
 CASES = {
-    "-".join(filter(None, (name, kind, label))): (name, kind, settings, space)
+    "-".join(filter(None, (name, kind, label))): (name, kind, settings, (spaces or {}).get(kind))
     for name in ESTIMATORS
     for kind in KINDS
     if kind in kinds_of("estimator", find("estimator", name))
-    for label, (settings, space) in SETTINGS.get(name, {"": ({}, None)}).items()
+    for label, (settings, spaces) in SETTINGS.get(name, {"": ({}, None)}).items()
 }
 every_estimator = pytest.mark.parametrize("case", CASES)
 

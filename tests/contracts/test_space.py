@@ -70,6 +70,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "darts": {},
         "enas": {"nodes": 11, "output": "loose"},
     },
+    "rnn-tree": {"": {}, "small": {"leaves": 4}},
     "tabular": {
         "": {"input_shape": (5,), "outputs": 3},
         "mixed": {

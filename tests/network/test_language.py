@@ -11,12 +11,14 @@ from evolvent.network.build import Size, build, plan
 from evolvent.network.cost import cost
 from evolvent.network.data import loader
 from evolvent.network.fit import fit, scored
-from evolvent.network.language import LanguageModel, RecurrentCell
+from evolvent.network.language import LanguageModel, RecurrentCell, TreeCell
 from evolvent.network.losses import LOSSES
 from evolvent.network.recurrent import FastCell
 from evolvent.network.train import Hyperparameters, Trainer, carrying, evaluate
+from evolvent.space import rnn_tree as trees
 from evolvent.space.plain import Plain
 from evolvent.space.recurrent import MEMBERS, Recurrent, parse
+from evolvent.space.rnn_tree import written
 from evolvent.task import Part
 from evolvent.task.portable.running import segments
 from evolvent.testing import small_task
@@ -63,7 +65,44 @@ def test_a_cell_is_what_its_paper_says():
     torch.testing.assert_close(outputs[0], (second + third) / 2)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh-0 relu-1"])
+NAS, LSTM = (
+    written((trees.parse(text), trees.parse(inject)[0], at, keep))
+    for text, inject, at, keep in trees.MEMBERS.values()
+)
+TREE = "add-tanh multiply-relu add-sigmoid inject add-tanh 2 keep 0"
+
+
+def test_a_tree_is_the_cell_that_its_paper_found():
+    torch.manual_seed(0)
+    cell = TreeCell(2, NAS)
+    x, h, c = torch.randn(3, 1, 2).unbind()
+    u, v = (x @ cell.input).chunk(8, 1), (h @ cell.hidden).chunk(8, 1)
+    sums = [a + b for a, b in zip(u, v, strict=True)]
+    sums[3] = u[3] * v[3]
+    one = sums[0].sigmoid() * sums[1].relu()
+    two = (sums[2].sigmoid() + sums[3].relu()).tanh()
+    three = (sums[4].tanh() * sums[5].sigmoid()).tanh()
+    four = (sums[6].tanh() + sums[7].sigmoid()).sigmoid()
+    memory = (one.tanh() + c).tanh() * two
+    wanted = (memory * (three + four).tanh()).tanh()
+    output, last = cell(x[None], torch.cat([h, c], 1))
+    torch.testing.assert_close(output[0], wanted)
+    torch.testing.assert_close(last, torch.cat([wanted, memory], 1))
+
+
+def test_an_lstm_is_a_tree():
+    torch.manual_seed(0)
+    cell = TreeCell(2, LSTM)
+    x, h, c = torch.randn(3, 1, 2).unbind()
+    made = x @ cell.input + h @ cell.hidden
+    f, f2, i, g, *o = made.chunk(8, 1)
+    memory = (f + f2).sigmoid() * c + i.sigmoid() * g.tanh()
+    output, last = cell(x[None], torch.cat([h, c], 1))
+    torch.testing.assert_close(last[:, 2:], memory)
+    torch.testing.assert_close(output[0], torch.stack(o).sum(0).sigmoid() * memory.tanh())
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh-0 relu-1", TREE])
 def test_a_carried_state_equals_one_long_pass_and_single_steps(cell):
     torch.manual_seed(0)
     net = LanguageModel(7, 6, cell).eval()
@@ -129,12 +168,15 @@ def test_a_training_that_is_restored_goes_on_as_if_it_had_not_stopped():
     assert not other_net.logits.carrying
 
 
-@pytest.mark.parametrize("cell", ["darts-v2", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["darts-v2", "nas", "lstm", "gru"])
 def test_a_language_model_learns_what_follows(cell):
     space: Any = Plain()
     arch: Any = (12, cell)
     if cell in MEMBERS:
         space, arch = Recurrent(), parse(MEMBERS[cell][0])
+    if cell == "nas":
+        space = trees.RnnTree()
+        arch = space.known(TASK.facts)[cell]
     made = fit(space, arch, TASK, TASK.train, size=SIZE, hyper=HYPER, epochs=6)
     assert scored(made.net, TASK, TASK.test)["perplexity"] < 1.8  # of 3 by chance
 

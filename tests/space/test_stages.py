@@ -266,7 +266,7 @@ def test_known_members_have_the_modern_recipe_where_the_space_has_it():
     facts = Facts("image", "accuracy", (3, 32, 32), 10, mirrored=True)
     assert ALL.known(facts)["airbench-32"][4] == (
         *("muon", 1.0, 5e-4, 0.2),
-        *(0.6, 2, "alternate", 0.0, 0.25),
+        *(0.8, 2, "alternate", 0.0, 0.25),
     )
     assert SPACE.known(facts)["airbench-32"][4][0] == "sgd"
 
@@ -277,10 +277,10 @@ def test_hand_made_members_see_smaller_images_where_enough_is_left_behind_the_st
         found = Stages.of(facts).known(facts)
         return {name: found[name][4][RECIPE.index("resize")] for name in found}
 
-    assert (resizes(32)["airbench-32"], resizes(32)["mbconv"]) == (0.625, 1.0)
-    assert (resizes(64)["airbench-32"], resizes(64)["mbconv"]) == (0.625, 0.625)
+    assert (resizes(32)["airbench-32"], resizes(32)["mbconv"]) == (0.8, 1.0)
+    assert (resizes(64)["airbench-32"], resizes(64)["mbconv"]) == (0.8, 0.8)
     assert resizes(24)["airbench-32"] == 1.0
-    assert resizes(64)["plain"] == 0.625
+    assert resizes(64)["plain"] == 0.8
 
 
 def test_members_fill_what_the_time_allows():

@@ -79,6 +79,12 @@ KNOWN_FIRST = {"known": True, "sampler": "regularized-evolution", "continue_": F
 
 LANGUAGE_WIDTH = 200  # of embedding and cell of a language model
 
+#: of language models found on shared weights, which are narrower: mixed cells take long
+LANGUAGE_SHARED = {"width": 100, "architecture": 0.1}
+LANGUAGE_FINAL = {"width": LANGUAGE_WIDTH, "share": 0.7, "finalists": 2}
+
+ENAS_RECURRENT = {"nodes": 11, "output": "loose"}
+
 #: Of what is delivered by our own defaults, where images and limits allow it: see `resolve`.
 VIEWS: Mapping[str, Settings] = {"image": {"train": {"views": 6}}}
 
@@ -128,6 +134,70 @@ RECIPES = {
             "strategy": {"known": True},
             "estimator": {"width": LANGUAGE_WIDTH},
             "train": {"share": 0.7, "finalists": 2},
+        },
+    ),
+    "nas-rl-rnn": Recipe(
+        "rnn-tree",
+        "reinforce",
+        "full",
+        "retrain",
+        "Zoph & Le 2016, recurrent cells",
+        {
+            "estimator": {"width": LANGUAGE_WIDTH},
+            "train": {"share": 0.7, "finalists": 2},
+        },
+    ),
+    "enas-rnn": Recipe(
+        "recurrent",
+        "reinforce",
+        "shared",
+        "retrain",
+        "Pham et al. 2018, recurrent cells",
+        {"space": ENAS_RECURRENT, "estimator": LANGUAGE_SHARED, "train": LANGUAGE_FINAL},
+    ),
+    "darts-rnn": Recipe(
+        "recurrent",
+        "darts",
+        "shared",
+        "retrain",
+        "Liu et al. 2018, recurrent cells, first order",
+        {
+            "strategy": {"betas": (0.9, 0.999)},
+            "estimator": LANGUAGE_SHARED,
+            "train": LANGUAGE_FINAL,
+        },
+    ),
+    "gdas-rnn": Recipe(
+        "recurrent",
+        "gdas",
+        "shared",
+        "retrain",
+        "Dong & Yang 2019, recurrent cells",
+        {"estimator": LANGUAGE_SHARED, "train": LANGUAGE_FINAL},
+    ),
+    "nao-rnn": Recipe(
+        "recurrent",
+        "nao",
+        "full",
+        "retrain",
+        "Luo et al. 2018, recurrent cells",
+        {
+            "space": ENAS_RECURRENT,
+            "estimator": {"width": LANGUAGE_WIDTH},
+            "train": {"share": 0.7, "finalists": 2},
+        },
+    ),
+    "nao-rnn-ws": Recipe(
+        "recurrent",
+        "nao",
+        "shared",
+        "retrain",
+        "Luo et al. 2018, recurrent cells with weight sharing",
+        {
+            "space": ENAS_RECURRENT,
+            "strategy": {"rounds": 5, "reference": 10},
+            "estimator": LANGUAGE_SHARED,
+            "train": LANGUAGE_FINAL,
         },
     ),
     "series": Recipe(

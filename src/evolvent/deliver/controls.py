@@ -10,7 +10,7 @@ from typing import Any
 from ..config.setup import Setup
 from ..engine.store import Store
 from ..network.build import Size, plan
-from ..network.cost import cost
+from ..network.cost import Cost, cost
 from ..network.fit import with_own_training
 from ..network.plan import Plan
 from ..ranking import distinct
@@ -23,10 +23,11 @@ from .timing import Lengths
 
 RANDOM_CONTROL = 20  # the random control is the best of the first so many random candidates
 BRIEFLY = "briefly"  # the winner itself, trained as long as controls of equal seconds
+GRU = "gru"  # of as many parameters, beside the LSTM
 KNOWN = "known"  # the best known member of a search that began with some, trained as long as they
 USUAL = "usual"  # the plain network, by the training that a run has where no architecture sets it
 #: the first only where the winner is continued
-CONTROLS = ("retrained", "random", "plain", USUAL, KNOWN, BRIEFLY)
+CONTROLS = ("retrained", "random", "plain", GRU, USUAL, KNOWN, BRIEFLY)
 
 
 def best_known(results: Sequence[Result], space: Space) -> tuple[Result, str] | None:
@@ -74,7 +75,8 @@ class Controls:
     @property
     def count(self) -> int:
         """The largest number of controls. [count]"""
-        wanted = 2 + self.setup.equal_seconds if self.setup.train.controls else 0
+        more = self.setup.equal_seconds + self.setup.facts.successive
+        wanted = 2 + more if self.setup.train.controls else 0
         return wanted + (self.setup.deliver == "continue")
 
     @cached_property
@@ -93,10 +95,19 @@ class Controls:
         return Result(Candidate(-1, arch), 0.0), 0
 
     @cached_property
-    def width(self) -> int:
-        """Width of the plain control: as many parameters as the search's best. [channels]"""
-        best = cost(self._plan(self.like), self.setup.task)
-        return plain_width(self.setup.task, self.size, best)
+    def best(self) -> Cost:
+        """The size of the search's best, which the plain control has as well."""
+        return cost(self._plan(self.like), self.setup.task)
+
+    @cached_property
+    def arch(self) -> Arch:
+        """The plain control."""
+        return (plain_width(self.setup.task, self.size, self.best),)
+
+    @cached_property
+    def gru(self) -> Arch:
+        """The same of running text, with a GRU."""
+        return (plain_width(self.setup.task, self.size, self.best, GRU), GRU)
 
     def plain(self, winner: Result) -> dict[str, Any]:
         """Return the plain control as a `Job` takes it, in all but its shape trained as the winner.
@@ -109,7 +120,7 @@ class Controls:
         lines = [line for block in self._plan(arch).blocks for line in block.calls]
         head = "max" if any(line.op == "pool_max" for line in lines) else self.size.head
         return {
-            "arch": (self.width,),
+            "arch": self.arch,
             "space": Plain(),
             "size": replace(self.size, head=head),
             "hyper": with_own_training(network.hyper, setup.space, arch),
@@ -135,6 +146,8 @@ class Controls:
             found["random"] = {"arch": self.random[0].candidate.arch, "size": self.size}
         if self.setup.train.controls:
             found["plain"] = plain = self.plain(winner)
+            if self.setup.facts.successive:
+                found[GRU] = plain | {"arch": self.gru}
             hyper = self.setup.train.network.hyper
             if self.setup.equal_seconds and plain["hyper"] != hyper:
                 # what won, the shape or the training? The plain network by both trainings tells
@@ -145,6 +158,8 @@ class Controls:
         """Return the duration of an epoch of a final training, by its name. [s]"""
         if name == "plain":
             return lengths.measured(**self.plain(winner))
+        if name == GRU:
+            return lengths.measured(**self.plain(winner) | {"arch": self.gru})
         return lengths.epoch(self.random[0] if name == "random" else winner)
 
     def slowest(self, found: Sequence[Result], lengths: Lengths) -> float:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..config.clock import no_time
+from ..config.clock import lateness, no_time
 from ..config.defaults import MOST_FINALISTS
 from ..config.setup import Setup
 from ..engine.store import Store
@@ -415,10 +415,16 @@ class Delivery:
             epochs = min(epochs, least) if packs else epochs
         if own is not None and epochs < least:
             return 0.0, {}
+        if packs and own is None and epochs < least and self._is_brief(winner, least):
+            epochs = least
         epochs = max(epochs, LEAST_EPOCHS)
         self.store.note("final_epochs", epochs)
         allowed = epochs if most is None else max(most, least)
         return min(epochs, allowed), everything
+
+    def _is_brief(self, winner: Result, epochs: float) -> bool:
+        """Whether so long a training of the winner fits into the lateness that a training may have."""
+        return epochs * self.lengths.epoch(winner) <= lateness(self.timing.total) / 4
 
     def _epochs(self, winner: Result, what: Mapping[str, Any], share: float) -> float:
         """Return the epochs of final trainings in a share of the time, from how fast finalists were."""

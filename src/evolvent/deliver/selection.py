@@ -12,6 +12,8 @@ from ..space.plain import Plain
 from ..task import Task
 
 CONTROL_SHARE = 0.2  # of the whole budget, in core-seconds, at most
+#: the same of running text: a cell goes step by step on one core, and controls train on the others
+SUCCESSIVE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,24 @@ def makespan(seconds: Sequence[float], workers: int) -> float:
     return max(free)
 
 
-def plain_width(task: Task, size: Size, like: Cost) -> int:
-    """Return the width at which the plain control is nearest in parameters to `like`. [channels]"""
+def plain_width(task: Task, size: Size, like: Cost, *kind: str) -> int:
+    """Return the width at which the plain control is nearest in parameters to `like`. [channels]
+
+    Args:
+        task: the data.
+        size: of networks.
+        like: of the network to compare with.
+        kind: of the control where there are several, as its architecture says it.
+    """
     space = Plain()
 
     def parameters(width: int) -> int:
-        return params_of(plan(space, (width,), task, size))
+        return params_of(plan(space, (width, *kind), task, size))
 
     low, high = space.smallest, space.largest
+    # a cell of many nodes has the parameters of a far wider LSTM, which takes no longer
+    while task.successive and parameters(high) < like.params:
+        high *= 2
     while low < high:  # the smallest width with at least as many parameters
         middle = (low + high) // 2
         low, high = (low, middle) if parameters(middle) >= like.params else (middle + 1, high)

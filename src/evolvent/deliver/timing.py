@@ -17,7 +17,7 @@ from ..network.cost import cost
 from ..network.train import Hyperparameters
 from ..space import Space
 from ..types import Arch, Result
-from .selection import CONTROL_SHARE, makespan, planned_seconds
+from .selection import CONTROL_SHARE, SUCCESSIVE_SHARE, makespan, planned_seconds
 
 LEAST_SHARE = 0.15  # of the whole budget: what a delivery gets that is late and has nothing yet
 SLACK = 0.08  # of the time that is left: what a plan leaves free
@@ -254,7 +254,8 @@ class Lengths:
         found = share * (1 - SLACK) * max(0.0, self.timing.left) / whole
         found = max(0.0, found - self.looking)
         own = sum(seconds for name, seconds in epochs.items() if name in controls)
-        allowed = CONTROL_SHARE * self.timing.total * self.workers / max(own, 1e-9)
+        share = SUCCESSIVE_SHARE if self.setup.facts.successive else CONTROL_SHARE
+        allowed = share * self.timing.total * self.workers / max(own, 1e-9)
         return math.floor(100 * min(found, allowed, self.most)) / 100
 
     @property

@@ -33,7 +33,7 @@ from .full import Full
 
 SMALL = 1000  # rows to train and validate on, below which folds are the default [count]
 FOLDS, REPEATS = 5, 2  # of a small set by default [count]
-FEW_SHARE, MANY_SHARE = 0.35, 0.6  # of a budget: the delivery with folds, and without
+FEW_SHARE, MANY_SHARE = 0.45, 0.6  # of a budget: the delivery with folds, and without
 
 
 @dataclass

@@ -37,7 +37,7 @@ from ..network.fit import load, state_of
 from ..network.losses import LOSSES
 from ..network.shared.mixture import MixtureWeights
 from ..network.shared.supernet import Supernet
-from ..network.train import Hyperparameters, Trainer, evaluate
+from ..network.train import Carry, Hyperparameters, Trainer, evaluate
 from ..space import Space, capabilities
 from ..task import Task
 from ..types import Candidate, Result, State, stream
@@ -78,7 +78,7 @@ class Shared:
 
     gives = frozenset({"score", "gradient", "sharing"})
     needs = frozenset({"mixture"})
-    kinds = frozenset({"image"})
+    kinds = frozenset({"image", "language"})
     stateful = True
 
     def __init__(
@@ -134,6 +134,7 @@ class Shared:
         )
         generator = torch.Generator().manual_seed(number + 1)
         self.judged = self.judges.shuffled(hyper.batch, generator, augment=False)
+        self.carry = Carry(self.supernet, self.judged)
         self.penalty: Penalty | None = None
         if penalty and not (max_params is None and max_flops is None):
             self.penalty = Penalty(
@@ -190,7 +191,7 @@ class Shared:
 
     def _step(self, candidate: Candidate, rows: Rows) -> Result:
         metrics = self._learn(rows, candidate.budget.train_batches or 0)
-        batches = self._batches(candidate.budget.validation_batches)
+        batches, carry = self._batches(candidate.budget.validation_batches)
         gradient: dict[str, np.ndarray] = {}
         measure, sums, count = LOSSES[self.task.loss], torch.zeros(()), 0
         mixture = self._mixture(rows, gradient=self.gradient)
@@ -198,12 +199,12 @@ class Shared:
         with nullcontext() if self.gradient else self._statistics(mixture):
             for x, y in batches:
                 if self.gradient:
-                    logits, slopes = self._differentiated(rows, x, y)
+                    logits, slopes = self._differentiated(rows, x, y, carry)
                     for name, rows_of in slopes.items():
                         gradient[name] = gradient.get(name, 0.0) + rows_of * len(y)
                 else:
                     with torch.inference_mode():
-                        logits = self._logits(x, mixture)
+                        logits = self._logits(x, mixture, carry)
                 sums = sums + measure.sums(logits, y).cpu()
                 count += len(y)
         if not count:
@@ -219,11 +220,15 @@ class Shared:
         found = {name: slope.astype(np.float32) for name, slope in slopes.items()}
         return Result(candidate, score, metrics=metrics, gradient=found or None)
 
-    def _batches(self, count: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Return `count` batches to score mixtures on; None is one pass over all of them in order."""
+    def _batches(self, count: int | None) -> tuple[Iterator[Any], Carry]:
+        """Return `count` batches to score mixtures on, and what a network carries along them.
+
+        None is one pass over all of them. A network that carries a state goes on with that of the
+        batch before, whatever mixture that was seen at; a whole pass begins without one.
+        """
         if count is None:
-            return self.judges.in_order(250)
-        return itertools.islice(self.judged, count)
+            return self.judges.whole(250), Carry(self.supernet)
+        return itertools.islice(self.judged, count), self.carry
 
     def _learn(self, rows: Rows, batches: int) -> dict[str, Any]:
         """Train the shared weights at a mixture; return the mean training loss as a metric."""
@@ -247,9 +252,9 @@ class Shared:
         dtype = next(self.supernet.parameters()).dtype
         return MixtureWeights(rows, device=self.device, dtype=dtype, gradient=gradient)
 
-    def _logits(self, x: Tensor, mixture: MixtureWeights) -> Tensor:
+    def _logits(self, x: Tensor, mixture: MixtureWeights, carry: Carry) -> Tensor:
         low = self.hyper.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+        with carry.along(), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             logits: Tensor = self.supernet(x, mixture)
         return logits.float() if low else logits
 
@@ -264,20 +269,21 @@ class Shared:
             yield
 
     def _differentiated(
-        self, rows: Rows, x: Tensor, y: Tensor
+        self, rows: Rows, x: Tensor, y: Tensor, carry: Carry | None = None
     ) -> tuple[Tensor, dict[str, np.ndarray]]:
         """Return the logits at a mixture, and the gradient of the loss with respect to it."""
+        carry = carry or Carry(self.supernet)
         if self.unrolled:
-            return self._second_order(rows, x, y)
+            return self._second_order(rows, x, y, carry)
         mixture = self._mixture(rows, gradient=True)
         with self.supernet.frozen():
-            logits = self._logits(x, mixture)
+            logits = self._logits(x, mixture, carry)
         loss = LOSSES[self.task.loss].mean(logits, y)
         slopes = torch.autograd.grad(loss, list(mixture.tensors.values()), materialize_grads=True)
         return logits.detach(), _named(mixture, slopes)
 
     def _second_order(
-        self, rows: Rows, x: Tensor, y: Tensor
+        self, rows: Rows, x: Tensor, y: Tensor, carry: Carry
     ) -> tuple[Tensor, dict[str, np.ndarray]]:
         weights = list(self.supernet.parameters())
         before = [weight.detach().clone() for weight in weights]
@@ -286,7 +292,7 @@ class Shared:
             planned = self.trainer.planned(self._slopes(self._mixture(rows), upcoming, weights))
             self._put(weights, before, planned)
             mixture = self._mixture(rows, gradient=True)
-            logits = self._logits(x, mixture)
+            logits = self._logits(x, mixture, carry)
             loss = LOSSES[self.task.loss].mean(logits, y)
             by = list(mixture.tensors.values())
             slopes = torch.autograd.grad(loss, [*by, *weights], allow_unused=True)
@@ -315,7 +321,8 @@ class Shared:
         self, mixture: MixtureWeights, batch: tuple[Tensor, Tensor], by: list[Any]
     ) -> tuple[Any, ...]:
         """Return the gradient of the training loss on a batch with respect to `by`."""
-        loss = self.trainer.loss_of(lambda x: self.supernet(x, mixture), *batch)
+        with self.trainer.looking_ahead():
+            loss = self.trainer.loss_of(lambda x: self.supernet(x, mixture), *batch)
         return torch.autograd.grad(loss, by, allow_unused=True)
 
     @staticmethod
@@ -334,6 +341,7 @@ class Shared:
             "net": state_of(self.supernet),
             "trainer": self.trainer.state(),
             "judged": self.judged.state(),
+            "carried": self.carry.state(),
         }
         return {f"{part}/{name}": v for part, own in parts.items() for name, v in own.items()}
 
@@ -350,6 +358,7 @@ class Shared:
             load(self.supernet, under("net"))
             self.trainer.restore(under("trainer"))
             self.judged.restore(under("judged"))
+            self.carry.restore(under("carried"))
             self._kept = self.trainer.done
         if rewinds := int(state.get("rewinds", 0)):
             self.trainer.calm(rewinds)

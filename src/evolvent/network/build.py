@@ -35,6 +35,7 @@ FAMILIES = (
     "layers",
     "plain",
     "recurrent",
+    "rnn_tree",
     "series",
     "stages",
     "text",
@@ -198,7 +199,7 @@ def mixed_blocks(space: Space, data: Data, size: Size) -> tuple[MixedBlock, ...]
     if "mixture" not in space.gives or not hasattr(module, "mixed"):
         raise SettingError(
             f"a space of the family {space.family} has no network with shared weights: use cell, "
-            "cell201 or layers"
+            "cell201 or layers for images, recurrent for running text"
         )
     found: tuple[MixedBlock, ...] = module.mixed(space, data, size.bare())
     if size.head == "max":

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..space import Space, capabilities
-from .build import Assembled, Data, Size, views_of
+from ..types import stream
+from .build import Assembled, Data, Size, plan, views_of
 from .plan import Plan, Term
 from .shared.mixture import MixtureWeights
 from .shared.supernet import Supernet
@@ -38,10 +39,10 @@ class Cost:
     flops: int
 
 
-def cost(plan: Plan, data: Data) -> Cost:
-    """Return the size of the network of `plan` on inputs like those of `data`."""
+def cost(made: Plan, data: Data) -> Cost:
+    """Return the size of the network of a plan on inputs like those of `data`."""
     with torch.device("meta"):
-        net = Assembled(plan).eval()
+        net = Assembled(made).eval()
         x = torch.empty(1, *data.input_shape)
     if not getattr(data, "successive", False):
         return Cost(params(net), _flops(net, x))
@@ -101,7 +102,8 @@ def mixed_cost(space: Space, data: Data, size: Size) -> MixedCost:
 
     Convolutions that bring states to a common shape all count, also those that a derived architecture
     does not need: it may be a little smaller than the sum of its rows. Norms count with the scale and
-    the offset that they have in the delivered network.
+    the offset that they have in the delivered network. Where no operation has weights of its own, as
+    in recurrent cells, every architecture costs what any costs.
     """
     with torch.device("meta"):
         net = Supernet(space, data, size).eval()
@@ -115,6 +117,9 @@ def mixed_cost(space: Space, data: Data, size: Size) -> MixedCost:
     groups = capabilities.mixture(space).groups()
     ones = {g.name: np.ones((len(g.rows), len(g.columns))) for g in groups}
     numbers = {name: np.zeros(rows.shape) for name, rows in ones.items()}
+    if not any(True for _ in net.operations()):
+        arch = space.sample(stream("cost"))
+        return MixedCost(cost(plan(space, arch, data, size), data), numbers, dict(numbers))
     for term, module in net.operations():
         numbers[term.group][term.row, term.column] += size_of(module)
     flops = {name: np.zeros(rows.shape) for name, rows in ones.items()}

@@ -68,6 +68,70 @@ class RecurrentCell(nn.Module):
         return below + torch.sigmoid(gate) * (value - below)
 
 
+class TreeCell(nn.Module):
+    """A recurrent cell that is a binary tree with a memory (Zoph & Le 2016, 1611.01578).
+
+    Args:
+        width: numbers of the state, and of the memory behind it. [count]
+        text: ``"add-tanh multiply-relu add-tanh inject add-tanh 2 keep 0"``: combination and activation
+            of every node, the leaves first, which combine input and state, and the root last; how the
+            memory is combined with the value of which node; and the node whose value before its
+            activation is the new memory.
+        drop: share of the state that leaves do not see in training, the same in all steps. [0..1)
+    """
+
+    def __init__(self, width: int, text: str, drop: float = 0.0) -> None:
+        super().__init__()
+        nodes, _, rest = text.partition(" inject ")
+        inject, at, _, keep = rest.split()
+        self.nodes = [tuple(node.split("-")) for node in nodes.split()]
+        self.inject, self.at, self.keep = tuple(inject.split("-")), int(at), int(keep)
+        self.leaves = (len(self.nodes) + 1) // 2
+        self.width, self.state_size, self.drop = width, 2 * width, drop
+        self.input = nn.Parameter(torch.empty(width, self.leaves * width))
+        self.hidden = nn.Parameter(torch.empty(width, self.leaves * width))
+        for weight in (self.input, self.hidden):
+            nn.init.uniform_(weight, -(width**-0.5), width**-0.5)
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs [T, B, width], state [B, 2 width] -> outputs [T, B, width] and the last state."""
+        output, memory = state.chunk(2, 1)
+        mask = F.dropout(torch.ones_like(output), self.drop, self.training)
+        outputs = []
+        for drive in torch.matmul(x, self.input).unbind(0):  # of all steps at once
+            output, memory = self.step(drive, output, memory, mask)
+            outputs.append(output)
+        return torch.stack(outputs), torch.cat([output, memory], 1)
+
+    def step(
+        self, drive: Tensor, output: Tensor, memory: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the next output and memory [B, width] from the input's share [B, leaves x width]."""
+        seen = torch.matmul(output * mask, self.hidden).chunk(self.leaves, 1)
+        pairs = zip(drive.chunk(self.leaves, 1), seen, strict=True)
+        below, kept = (
+            [each for pair in pairs for each in pair],
+            memory,
+        )  # what leaves combine, first
+        for number, (combination, activation) in enumerate(self.nodes):
+            first, second = below[2 * number : 2 * number + 2]
+            value = first + second if combination == "add" else first * second
+            if number == self.keep:
+                kept = value
+            value = self.activated(activation, value)
+            if number == self.at:
+                value = value + memory if self.inject[0] == "add" else value * memory
+                value = self.activated(self.inject[1], value)
+            below.append(value)
+        return below[-1], kept
+
+    def activated(self, name: str, value: Tensor) -> Tensor:
+        """Return the activation `name` of a value."""
+        if name == "identity":
+            return value
+        return {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}[name](value)
+
+
 class FusedCell(nn.Module):
     """An LSTM or a GRU of torch, whose state is one tensor.
 
@@ -97,10 +161,10 @@ class LanguageModel(nn.Module):
     Args:
         vocabulary: tokens. [count]
         width: of embedding and cell. [count]
-        cell: ``lstm``, ``gru``, or the nodes of a `RecurrentCell`.
+        cell: ``lstm``, ``gru``, the text of a `TreeCell`, or the nodes of a `RecurrentCell`.
         output: of a `RecurrentCell`.
         dropout: share of the cell's inputs and outputs that is left out in training. [0..1)
-        drop_hidden: the same of the state within a `RecurrentCell`. [0..1)
+        drop_hidden: the same of the state within a `RecurrentCell` or `TreeCell`. [0..1)
         drop_words: share of the vocabulary whose embedding is left out in training. [0..1)
     """
 
@@ -118,8 +182,13 @@ class LanguageModel(nn.Module):
         self.dropout, self.drop_words = dropout, drop_words
         self.table = nn.Parameter(torch.empty(vocabulary, width).uniform_(-0.1, 0.1))
         self.bias = nn.Parameter(torch.zeros(vocabulary))
-        fused = cell in ("lstm", "gru")
-        made = FusedCell(width, cell) if fused else RecurrentCell(width, cell, output, drop_hidden)
+        made: RecurrentCell | TreeCell | FusedCell
+        if cell in ("lstm", "gru"):
+            made = FusedCell(width, cell)
+        elif " inject " in cell:
+            made = TreeCell(width, cell, drop_hidden)
+        else:
+            made = RecurrentCell(width, cell, output, drop_hidden)
         self.cell, self.state_size = made, made.state_size
         self.carrying = False  # whether a batch goes on where the one before it ended
         self.carried = torch.empty(0)

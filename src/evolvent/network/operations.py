@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .genome import Genome
-from .language import FusedCell, LanguageModel, RecurrentCell
+from .language import FusedCell, LanguageModel, RecurrentCell, TreeCell
 from .regularisers import Auxiliary, DropPath
 from .series_operations import SERIES
 from .tables import TABLES
@@ -629,6 +629,7 @@ MODULES: dict[str, type[nn.Module]] = {
         MaskedGRU,
         HashedBag,
         RecurrentCell,
+        TreeCell,
         FusedCell,
         LanguageModel,
         TextBag,

@@ -225,6 +225,14 @@ class Mix:
 
 
 @dataclass(frozen=True)
+class MixedCall(Call):
+    """A call of a module that takes the mixture itself, as a recurrent cell does in every step.
+
+    Its `op` is one of `shared.recurrent.MIXED`.
+    """
+
+
+@dataclass(frozen=True)
 class MixedBlock:
     """A block of a supernet: its lines are calls and mixes, and it is never pruned.
 

@@ -21,35 +21,57 @@ class Readers(NamedTuple):
     """Nodes that read one node.
 
     Args:
-        source: the node that they read.
+        source: the place of the node that they read.
+        first: the place of the first of them; the others follow.
         nodes: that read it, those of equal activations side by side.
         runs: (activation, first, last) places in `nodes`.
     """
 
     source: int
+    first: int
     nodes: tuple[int, ...]
     runs: tuple[tuple[str, int, int], ...]
 
+    @property
+    def places(self) -> slice:
+        """Where the nodes stand."""
+        return slice(self.first, self.first + len(self.nodes))
 
-def readers_of(names: Sequence[str], sources: Sequence[int]) -> tuple[Readers, ...]:
-    """Return the readers of every node that has some, in the order of the nodes."""
-    found = []
-    for source in sorted(set(sources)):
-        nodes = [node for node, read in enumerate(sources, 1) if read == source]
-        nodes.sort(key=lambda node: names[node - 1])
-        runs: list[tuple[str, int, int]] = []
-        for place, node in enumerate(nodes):
-            name = names[node - 1]
-            if runs and runs[-1][0] == name:
-                runs[-1] = (name, runs[-1][1], place + 1)
-            else:
-                runs.append((name, place, place + 1))
-        found.append(Readers(source, tuple(nodes), tuple(runs)))
-    return tuple(found)
+
+class Way(NamedTuple):
+    """The order of computation of a cell: all nodes that read one node stand side by side.
+
+    Args:
+        readers: of every node that has some; what is read comes before.
+        ends: places of the nodes whose mean is the new state.
+    """
+
+    readers: tuple[Readers, ...]
+    ends: tuple[int, ...]
+
+    @staticmethod
+    def of(names: Sequence[str], sources: Sequence[int], ends: Sequence[int]) -> Way:
+        """Return the way of a cell from activation and source of every node behind the first."""
+        found: list[Readers] = []
+        places = {0: 0}
+        for source in sorted(set(sources)):
+            nodes = [node for node, read in enumerate(sources, 1) if read == source]
+            nodes.sort(key=lambda node: names[node - 1])
+            runs: list[tuple[str, int, int]] = []
+            for at, node in enumerate(nodes):
+                name = names[node - 1]
+                if runs and runs[-1][0] == name:
+                    runs[-1] = (name, runs[-1][1], at + 1)
+                else:
+                    runs.append((name, at, at + 1))
+            first = len(places)
+            places |= {node: first + at for at, node in enumerate(nodes)}
+            found.append(Readers(places[source], first, tuple(nodes), tuple(runs)))
+        return Way(tuple(found), tuple(sorted(places[node] for node in ends)))
 
 
 class FastCell(RecurrentCell):
-    """A cell whose segment is one function with a gradient of its own.
+    """A cell of which a segment is one function with a gradient of its own.
 
     Args:
         like: the cell to replace, whose weights it shares.
@@ -59,16 +81,37 @@ class FastCell(RecurrentCell):
         nn.Module.__init__(self)
         self.__dict__.update({n: v for n, v in like.__dict__.items() if n != "_parameters"})
         self.input, self.hidden, self.inner = like.input, like.hidden, like.inner
-        self.readers = readers_of(self.names, self.sources)
+        self.way = Way.of(self.names, self.sources, self.ends)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs [T, B, width] and state [B, width] -> outputs [T, B, width] and the last state."""
         drive = torch.matmul(x, self.input)
-        how = (self.readers, tuple(self.ends))
         mask = self.mask(state) if self.training and self.drop else None
-        apply: Any = _Segment.apply
-        outputs: Tensor = apply(drive, state, self.hidden, self.inner, mask, how)
+        outputs = segment(drive, state, self.hidden, self.inner, mask, self.way)
         return outputs, outputs[-1]
+
+
+def segment(
+    drive: Tensor,
+    state: Tensor,
+    hidden: Tensor,
+    inner: Tensor,
+    mask: Tensor | None,
+    way: Way,
+) -> Tensor:
+    """Return the states [T, B, W] of all steps of a cell.
+
+    Args:
+        drive: the input's share of node 0 [T, B, 2 W].
+        state: before the first step [B, W].
+        hidden: the state's weights [W, 2 W].
+        inner: weights of the other nodes [nodes, W, 2 W].
+        mask: factors of what nodes see [B, W]; None is 1.
+        way: how the cell is computed.
+    """
+    apply: Any = _Segment.apply
+    outputs: Tensor = apply(drive, state, hidden, inner, mask, way)
+    return outputs
 
 
 def _joined(inner: Tensor, nodes: Sequence[int]) -> Tensor:
@@ -84,17 +127,18 @@ def _apart(joined: Tensor, count: int) -> Tensor:
     return joined.reshape(width, 2, count, width).permute(2, 0, 1, 3).reshape(count, width, -1)
 
 
-def _activate(name: str, value: Tensor) -> None:
-    """Put the activation of `value` in its place."""
+def activate(name: str, value: Tensor) -> Tensor:
+    """Put the activation of `value` in its place, and return it."""
     if name == "tanh":
         value.tanh_()
     elif name == "sigmoid":
         value.sigmoid_()
     elif name == "relu":
         value.relu_()
+    return value
 
 
-def _times_slope(name: str, value: Tensor, slope: Tensor) -> Tensor:
+def times_slope(name: str, value: Tensor, slope: Tensor) -> Tensor:
     """Return `slope` times the derivative of an activation, from the value that it took."""
     if name == "tanh":
         return torch.addcmul(slope, slope * value, value, value=-1)
@@ -103,8 +147,87 @@ def _times_slope(name: str, value: Tensor, slope: Tensor) -> Tensor:
     return slope * (value > 0) if name == "relu" else slope
 
 
+class Line:
+    """Nodes that read one node, in all steps. Views of every step are made once: each is a call.
+
+    Args:
+        kept: what comes before gates and activations, and then these themselves [T, B, 2 k W].
+        states: all nodes [T, places, B, W].
+        source: the place of the node that is read.
+        at: the places of the nodes.
+        runs: of equal activations.
+    """
+
+    def __init__(self, kept: Tensor, states: Tensor, source: int, at: slice, runs: Any) -> None:
+        steps, batch, _ = kept.shape
+        self.kept, self.source, self.at, self.runs = kept, source, at, runs
+        self.read = states[:, source]
+        self.gates, self.values = kept.view(steps, batch, 2, -1, states.shape[3]).unbind(2)
+        self.pre, self.below = kept.unbind(), self.read.unbind()
+        self._gates, self._values = self.gates.unbind(), self.values.unbind()
+        self._runs = [(name, self.values[:, :, one:end].unbind()) for name, one, end in runs]
+        self._under = self.read[:, :, None].unbind()
+        self._out = states[:, at].transpose(1, 2).unbind()
+
+    def make(self, t: int) -> None:
+        """Write the nodes of a step, of which `pre` is known."""
+        self._gates[t].sigmoid_()
+        for name, values in self._runs:
+            activate(name, values[t])
+        torch.lerp(self._under[t], self._values[t], self._gates[t], out=self._out[t])
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """Return the factors of the slopes of nodes.
+
+        Returns:
+            for the slopes by what came before gates and activations [T, B, 2 k W]; for the slope by
+            the node that is read, past the weights [T, B, k, W].
+        """
+        found = torch.empty_like(self.kept)
+        by_gate, by_value = found.view(*self.gates.shape[:2], 2, *self.gates.shape[2:]).unbind(2)
+        past = 1 - self.gates
+        torch.sub(self.values, self.read[:, :, None], out=by_gate)
+        by_gate.mul_(self.gates).mul_(past)
+        for name, begin, end in self.runs:
+            run = slice(begin, end)
+            gate = self.gates[:, :, run]
+            by_value[:, :, run] = times_slope(name, self.values[:, :, run], gate)
+        return found, past
+
+
+class Slopes:
+    """The slopes of the nodes of a `Line`, step by step from the last.
+
+    Args:
+        line: of the forward pass.
+        nodes: slopes of all nodes in one step [places, B, W]; that of the node read is added to.
+        weight: by which it is read, transposed [2 k W, W].
+        mask: factors of what nodes see [B, W]; None is 1.
+    """
+
+    def __init__(self, line: Line, nodes: Tensor, weight: Tensor, mask: Tensor | None) -> None:
+        self.found, past = line.factors()
+        self.weight, self.mask = weight, mask
+        self._pre = self.found.unbind()
+        self._scaled = self.found.view(*past.shape[:2], 2, *past.shape[2:]).unbind()
+        self._past = [each.unbind() for each in past.unbind(2)]
+        self._own, self._each = nodes[line.at].transpose(0, 1)[:, None], nodes[line.at].unbind()
+        self._below = nodes[line.source]
+
+    def step(self, t: int) -> None:
+        """Write the slopes by `Line.pre` of a step to `found`, and add that by the node read."""
+        pre, below = self._pre[t], self._below
+        self._scaled[t].mul_(self._own)
+        if self.mask is None:
+            below.addmm_(pre, self.weight)
+        else:
+            below.add_(torch.mm(pre, self.weight).mul_(self.mask))
+        for past, own in zip(self._past, self._each, strict=True):
+            below.addcmul_(past[t], own)
+
+
 class _Segment(torch.autograd.Function):
-    """All steps of a cell. `how` is the readers and the nodes whose mean is the new state."""
+    """All steps of a cell. What the gradient needs of the forward pass is taken of all at once."""
 
     @staticmethod
     def forward(
@@ -114,107 +237,74 @@ class _Segment(torch.autograd.Function):
         hidden: Tensor,
         inner: Tensor,
         mask: Tensor | None,
-        how: Any,
+        way: Way,
     ) -> Tensor:
-        readers, ends = how
         steps, batch, double = drive.shape
-        width = double // 2
-        # node -1, kept last, is the state before the step
-        states = drive.new_empty(steps, len(inner) + 2, batch, width)
-        first = drive.new_empty(steps, batch, double)
-        gates = [drive.new_empty(steps, batch, len(r.nodes) * double) for r in readers]
-        joined = [_joined(inner, r.nodes) for r in readers]
-        outputs = drive.new_empty(steps, batch, width)
-        last = _places(ends, drive)
+        # the last place is the state before the step
+        states = drive.new_empty(steps, len(inner) + 2, batch, double // 2)
+        outputs = drive.new_empty(steps, batch, double // 2)
+        first = Line(drive.new_empty(drive.shape), states, len(inner) + 1, slice(0, 1), FIRST)
+        lines = [
+            Line(
+                drive.new_empty(steps, batch, len(r.nodes) * double),
+                *(states, r.source, r.places, r.runs),
+            )
+            for r in way.readers
+        ]
+        joined = [_joined(inner, r.nodes) for r in way.readers]
+        last, drives = places(way.ends, drive), drive.unbind()
         for t in range(steps):
             here = states[t]
             here[-1].copy_(state)
             given = state if mask is None else state * mask
-            pre = torch.addmm(drive[t], given, hidden, out=first[t])
-            _highway(pre, state, (("tanh", 0, 1),), here[:1])
-            for r, weight, kept in zip(readers, joined, gates, strict=True):
-                below = here[r.source]
-                given = below if mask is None else below * mask
-                made = _highway(torch.mm(given, weight, out=kept[t]), below, r.runs, None)
-                for place, node in enumerate(r.nodes):
-                    here[node].copy_(made[:, place])
+            torch.addmm(drives[t], given, hidden, out=first.pre[t])
+            first.make(t)
+            for line, weight in zip(lines, joined, strict=True):
+                given = line.below[t] if mask is None else line.below[t] * mask
+                torch.mm(given, weight, out=line.pre[t])
+                line.make(t)
             state = torch.mean(here[last], 0, out=outputs[t])
-        ctx.save_for_backward(states, first, hidden, inner, mask, *gates)
-        ctx.how = how
+        ctx.save_for_backward(hidden, inner, mask)
+        ctx.lines, ctx.way = (first, *lines), way
         return outputs
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Any:
-        states, first, hidden, inner, mask, *gates = ctx.saved_tensors
-        readers, ends = ctx.how
-        steps, batch, width = slope.shape
-        joined = [_joined(inner, r.nodes).t().contiguous() for r in readers]
-        turned = hidden.t().contiguous()
-        pre = [torch.empty_like(each) for each in gates]
-        by_drive = torch.empty_like(first)
-        nodes = slope.new_empty(states.shape[1], batch, width)
-        later: Tensor = slope.new_zeros(batch, width)
-        last, places = _places(ends, slope), [_places(r.nodes, slope) for r in readers]
-        order = [*zip(readers, places, joined, gates, pre, strict=True)][::-1]
-        for t in range(steps - 1, -1, -1):
-            here = states[t]
+        hidden, inner, mask = ctx.saved_tensors
+        readers, ends = ctx.way
+        nodes = slope.new_zeros(len(inner) + 2, *slope.shape[1:])
+        weights = [hidden, *(_joined(inner, r.nodes) for r in readers)]
+        found = [
+            Slopes(line, nodes, weight.t().contiguous(), mask)
+            for line, weight in zip(ctx.lines, weights, strict=True)
+        ]
+        backwards, slopes, last = found[::-1], slope.unbind(), places(ends, slope)
+        for t in range(len(slope) - 1, -1, -1):
+            share = torch.add(slopes[t], nodes[-1]).div_(len(ends))
             nodes.zero_()
-            nodes[last] = (slope[t] + later) / len(ends)
-            for r, at, weight, kept, found in order:
-                chosen = nodes[at].transpose(0, 1)  # [B, k, W]
-                back = _slopes(kept[t], here[r.source], r.runs, chosen, found[t])
-                through = torch.mm(found[t], weight)
-                nodes[r.source] += back.add_(through if mask is None else through * mask)
-            back = _slopes(first[t], here[-1], (("tanh", 0, 1),), nodes[0][:, None], by_drive[t])
-            through = torch.mm(by_drive[t], turned)
-            later = back.add_(through if mask is None else through * mask)
-        given = states if mask is None else states * mask
-        by_hidden = _product(given[:, -1], by_drive)
+            nodes[last] = share
+            for each in backwards:
+                each.step(t)
+        by = []
+        for line, each in zip(ctx.lines, found, strict=True):
+            by.append(product(line.read if mask is None else line.read * mask, each.found))
         by_inner = torch.empty_like(inner)
-        for r, found in zip(readers, pre, strict=True):
-            apart = _apart(_product(given[:, r.source], found), len(r.nodes))
-            by_inner[[node - 1 for node in r.nodes]] = apart
-        return by_drive, later, by_hidden, by_inner, None, None
+        for r, joined in zip(readers, by[1:], strict=True):
+            by_inner[[node - 1 for node in r.nodes]] = _apart(joined, len(r.nodes))
+        return found[0].found, nodes[-1].clone(), by[0], by_inner, None, None
 
 
-def _places(nodes: Sequence[int], like: Tensor) -> Any:
+FIRST = (("tanh", 0, 1),)  # the activation of node 0
+
+
+def places(nodes: Sequence[int], like: Tensor) -> Any:
     """Return the index of nodes: a slice where they follow each other, which copies nothing."""
-    if list(nodes) == [*range(nodes[0], nodes[0] + len(nodes))]:
-        return slice(nodes[0], nodes[0] + len(nodes))
+    first = nodes[0] if nodes else 0
+    if list(nodes) == [*range(first, first + len(nodes))]:
+        return slice(first, first + len(nodes))
     return torch.tensor(nodes, device=like.device)
 
 
-def _highway(pre: Tensor, below: Tensor, runs: Any, out: Tensor | None) -> Tensor:
-    """Return nodes [B, k, W] from `pre` [B, 2 k W], which becomes their gates and values."""
-    gate, value = pre.view(len(pre), 2, -1, below.shape[1]).unbind(1)
-    gate.sigmoid_()
-    for name, begin, end in runs:
-        _activate(name, value[:, begin:end])
-    under = below[:, None]
-    if out is not None:
-        return torch.addcmul(below, gate[:, 0], value[:, 0] - below, out=out[0])
-    return torch.addcmul(under, gate, value - under)
-
-
-def _slopes(kept: Tensor, below: Tensor, runs: Any, slope: Tensor, found: Tensor) -> Tensor:
-    """Write the slopes by what came before the activations into `found`; return those by `below`.
-
-    Args:
-        kept: gates and values [B, 2 k W].
-        below: the node that is read [B, W].
-        runs: of equal activations.
-        slope: by the nodes [B, k, W].
-        found: is written [B, 2 k W].
-    """
-    gate, value = kept.view(len(kept), 2, -1, below.shape[1]).unbind(1)
-    by_gate, by_value = found.view(len(kept), 2, -1, below.shape[1]).unbind(1)
-    through = slope * gate
-    torch.mul((value - below[:, None]) * through, 1 - gate, out=by_gate)
-    for name, begin, end in runs:
-        by_value[:, begin:end] = _times_slope(name, value[:, begin:end], through[:, begin:end])
-    return (slope - through).sum(1)
-
-
-def _product(given: Tensor, slope: Tensor) -> Tensor:
+def product(given: Tensor, slope: Tensor) -> Tensor:
     """Return the gradient of a matrix: one product over all steps [T, B, ...]."""
     return given.flatten(0, 1).t() @ slope.flatten(0, 1)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..errors import CandidateFailed, SettingError
 from ..task import Task
 from ..types import State
-from .data import Resident
+from .data import Resident, Shuffled
 from .lazy import WithLazyRows, lazy_tables
 from .losses import LOSSES, class_weights, judgement
 from .muon import Muon, inner
@@ -418,6 +418,18 @@ class Trainer:
         rest = min(self.whole - self.done, math.floor(MARGIN * left / max(each, 1e-9)))
         self.steps = self.done + max(1, rest)
 
+    @contextlib.contextmanager
+    def looking_ahead(self) -> Iterator[None]:
+        """Within the context, the network sees the `upcoming` batch and keeps no state of it."""
+        before = [module.carried for module in self._carrying]
+        if self.batches.place == 1:
+            _begin(self._carrying)
+        try:
+            yield
+        finally:
+            for module, carried in zip(self._carrying, before, strict=True):
+                module.carried = carried
+
     def loss_of(self, forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss [] that a training step lowers."""
         return self._smoothed(self._logits(forward, x), y, self.batches.weights)
@@ -544,6 +556,43 @@ def carrying(net: nn.Module) -> Iterator[None]:
     finally:
         for module, kept in zip(modules, before, strict=True):
             module.carrying, module.carried = kept
+
+
+class Carry:
+    """The states of a network along one stream of batches, apart from those along others.
+
+    Args:
+        net: whose modules may carry a state.
+        batches: the stream; where a pass begins, so does the state. None is one that begins now.
+    """
+
+    def __init__(self, net: nn.Module, batches: Shuffled | None = None) -> None:
+        self.modules, self.batches = carriers(net), batches
+        self.kept: list[Tensor] = [module.carried[:0] for module in self.modules]
+
+    @contextlib.contextmanager
+    def along(self) -> Iterator[None]:
+        """Within the context, the network sees one batch, with the state of the one before it."""
+        before = [(module.carrying, module.carried) for module in self.modules]
+        if self.batches is not None and self.batches.place == 1:  # the first of a pass was taken
+            self.kept = [kept[:0] for kept in self.kept]
+        for module, kept in zip(self.modules, self.kept, strict=True):
+            module.carrying, module.carried = True, kept
+        try:
+            yield
+        finally:
+            self.kept = [module.carried for module in self.modules]
+            for module, (carrying, carried) in zip(self.modules, before, strict=True):
+                module.carrying, module.carried = carrying, carried
+
+    def state(self) -> State:
+        """Return the carried states as arrays."""
+        return {str(at): kept.cpu().numpy().copy() for at, kept in enumerate(self.kept)}
+
+    def restore(self, state: State) -> None:
+        """Continue from a `state`."""
+        for at, module in enumerate(self.modules):
+            self.kept[at] = torch.from_numpy(np.array(state[str(at)])).to(module.carried.device)
 
 
 def _under(prefix: str, state: State) -> State:

@@ -10,12 +10,14 @@ ENAS has it with 11 (Pham et al. 2018, 1802.03268). Either way nodes see the inp
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from ..errors import InvalidArchitecture, SettingError
 from ..types import Arch, Facts
-from . import Decision, Move
+from . import Decision, Group, Move
 from .drawing import Drawing, Sketch
 from .known import distinct, owned
 
@@ -50,7 +52,7 @@ class Recurrent:
 
     family = "recurrent"
     kinds = frozenset({"language"})
-    gives = frozenset({"canonical", "crossover", "decisions", "drawing", "known"})
+    gives = frozenset({"canonical", "crossover", "decisions", "drawing", "known", "mixture"})
 
     def __init__(
         self,
@@ -148,6 +150,38 @@ class Recurrent:
         moved = ((arch[node - 1][0], places[arch[node - 1][1]]) for node in order[1:])
         return self.encode(tuple(moved))
 
+    def groups(self) -> tuple[Group, ...]:
+        """Return a group of one row per node: a column per source and activation.
+
+        The weights of a node thus compete with each other, and its softmax sums to 1. DARTS has a row
+        per pair of nodes, whose sums grow with their number, and a batch norm against that.
+        """
+        return tuple(
+            Group(
+                group_of(place + 1),
+                ("reads",),
+                tuple(
+                    f"{name}-{source}" for source in range(place + 1) for name in self.activations
+                ),
+            )
+            for place in range(self.nodes)
+        )
+
+    def one_hot(self, arch: Arch) -> dict[str, np.ndarray]:
+        """Return of every node the row with a 1 at its source and activation."""
+        return {
+            group.name: np.array([[float(f"{name}-{source}" == each) for each in group.columns]])
+            for group, (name, source) in zip(self.groups(), arch, strict=True)
+        }
+
+    def derive(self, weights: Mapping[str, np.ndarray]) -> Arch:
+        """Return the strongest source and activation of every node."""
+        chosen = (
+            group.columns[int(weights[group.name][0].argmax())].split("-")
+            for group in self.groups()
+        )
+        return tuple((name, int(source)) for name, source in chosen)
+
     def canonical(self, arch: Arch) -> Any:
         """Return the tree of activations, its branches in a fixed order: their places do not matter."""
 
@@ -202,6 +236,11 @@ def ends(arch: Arch, output: str) -> list[int]:
     """Return the nodes whose mean is the new state."""
     read = {source for _, source in arch} if output == "loose" else {0}
     return [node for node in range(1, len(arch) + 1) if node not in read]
+
+
+def group_of(node: int) -> str:
+    """Return the name of the group of a mixture that says what a node reads."""
+    return f"node{node}"
 
 
 def parse(text: str) -> Arch:

@@ -77,7 +77,7 @@ GENES: dict[str, tuple[Any, ...]] = {
 }
 STEP = 8  # widths are multiples of it [channels]
 SMALLEST = 4  # edge of a map that is still halved [pixels]
-LEAST_SEEN = 16  # edge behind the stem from which on hand-made members see smaller images [pixels]
+LEAST_SEEN = 20  # edge behind the stem from which on hand-made members see smaller images [pixels]
 LARGE = 64  # edge from which on every stem halves the image [pixels]
 #: relative probabilities of values in a sample; others have 1. Depthwise convolutions are slow on a
 #: CPU, and so are maps that stay large

@@ -12,7 +12,7 @@ MODERN = {
     "rate": 1.0,
     "weight_decay": 5e-4,
     "label_smoothing": 0.2,
-    "resize": 0.625,
+    "resize": 0.8,
     "shift": 2,
     "flip": "alternate",
     "erase": 0.0,

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import DataError, SettingError
 from . import Part, Task
+from .division import Windows
 from .fetching import OWN
 from .files import existing, why
 from .portable.errors import Unreadable
@@ -35,6 +36,7 @@ METRIC = "neg-cross-entropy"  # the mean log-likelihood of a token [nats]
 VOCABULARY = 10_000
 LENGTH = 35
 SHARE = 0.1  # of a text without a test file of its own: the test part, at its end
+MOSTLY = 0.5  # share of a part outside the vocabulary, which is told
 LEAST = 20  # segments of the training part [count]
 _PTB = ("ptb.train.txt", "ptb.valid.txt", "ptb.test.txt")
 
@@ -184,6 +186,11 @@ def _task(
         f"the vocabulary has {len(known):,} {tokens}; outside it are {shares} of training, validation "
         "and test: perplexities of other vocabularies cannot be compared with these",
     ]
+    if max(strange[1:]) > MOSTLY:
+        lines.append(
+            "most of what is validated or tested on is outside the vocabulary, so that scores say how "
+            f"often {UNKNOWN} comes: is it the language of the training part?"
+        )
     if fraction < 1:
         lines.append(
             f"learnt from the first {len(learnt):,} of {len(texts[0]):,} tokens; the vocabulary is "
@@ -202,6 +209,7 @@ def _task(
         metric=METRIC,
         vocabulary=len(known),
         successive=True,
+        division=Windows(),  # segments follow each other: the last ones are held out
         told=f"{counts[0]:,} training, {counts[1]:,} validation, {counts[2]:,} test tokens, "
         f"in segments of {length}, a vocabulary of {len(known):,}",
         note=tuple(lines),

@@ -129,14 +129,17 @@ def estimator_case(
     except SettingError as error:
         raise AssertionError(str(error)) from error
     task = small_task(kind) if task is None else task
-    space = _suiting(kind, task) if space is None else space
-    missing = make.needs - space.gives  # type: ignore[attr-defined]
+    needs = make.needs  # type: ignore[attr-defined]
+    space = _suiting(kind, task, needs) if space is None else space
+    missing = needs - space.gives
     require(not missing, f"{name}: the space does not give {sorted(missing)}: give space=")
     return EstimatorCase(name, make, task, space, settings or {}, epochs)
 
 
-def _suiting(kind: str, task: Any) -> Any:
+def _suiting(kind: str, task: Any, needs: frozenset[str]) -> Any:
     names = {"image": "cell201", "control": "topology", "table": "listed"}
+    if "mixture" in needs:
+        names["language"] = "recurrent"
     return registry.make_space(names.get(kind, "plain"), task.facts, {})
 
 

@@ -479,7 +479,9 @@ def shared_weights_take_any_mixture(case: SpaceCase) -> None:
         net, x = Supernet(space, data, _small()), torch.empty(2, *data.input_shape)
         for mixture in mixtures:
             shape = tuple(net(x, MixtureWeights(mixture, device="meta")).shape)
-            require(shape == (2, data.outputs), f"the supernet makes {shape} of 2 inputs")
+            tokens = data.input_shape if data.successive else ()  # each has outputs of its own
+            form = (2, *tokens, data.outputs)
+            require(shape == form, f"the supernet makes {shape} of 2 inputs, must make {form}")
 
 
 SPACE_RULES: tuple[Callable[[SpaceCase], None], ...] = (

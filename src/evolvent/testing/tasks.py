@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import unknown
 from ..task import Part, Task
+from ..task.division import Windows
 from ..task.language import METRIC
 from ..task.portable.running import segments
 
@@ -156,6 +157,7 @@ def _language() -> Any:
         metric=METRIC,
         vocabulary=3,
         successive=True,
+        division=Windows(),
         reading={"tokens": "words", "words": [str(each) for each in range(3)]},
     )
 

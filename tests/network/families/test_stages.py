@@ -162,7 +162,7 @@ def test_a_known_member_is_trained_with_the_whole_modern_recipe():
     facts = Facts("image", "accuracy", (3, 32, 32), 10, mirrored=True)
     space = Stages.of(facts)
     own = with_own_training(Hyperparameters(), space, space.known(facts)["airbench-32"])
-    assert (own.optimizer, own.lr, own.resize, own.shift) == ("muon", LRS["muon"], 0.625, 2)
+    assert (own.optimizer, own.lr, own.resize, own.shift) == ("muon", LRS["muon"], 0.8, 2)
     assert (own.flip, own.average, own.label_smoothing) == ("alternate", 0.25, 0.2)
 
 

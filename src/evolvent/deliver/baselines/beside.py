@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...task import Part, Task
+from ...task.language import tokens_of
 from ...task.metrics import scale_of_task, score, standard_error
+from ...task.portable.running import beginning
 from ...task.text import texts_of
 from ..card.baselines import Baseline, of_scikit_learn
 from .fitting import NAMES, Rows
+from .kneser_ney import KneserNey
 from .process import Fitted, fitted
 
 if TYPE_CHECKING:
@@ -25,6 +30,8 @@ UNCLOCKED = 60.0  # the same, where no clock ends the run [s]
 SHORT = 15.0  # [s] of a delivery: less is time for the network alone
 ABSENT = "scikit-learn is not installed: pip install scikit-learn"
 LATE = "no time is left for it"
+MOST_TOKENS = 20_000_000  # of a running text, whose n-grams take some seconds per million [count]
+NGRAMS = "kneser-ney"
 MOST_CHARACTERS = 500_000_000  # of texts whose pairs of words are held in memory [count]
 
 
@@ -47,7 +54,9 @@ class Baselines:
     def names(self) -> tuple[str, ...]:
         """The baselines that there are for the data; none where no controls are asked for."""
         task = self.setup.task
-        return NAMES.get(task.kind, ()) if self.setup.train.controls and task.trainable else ()
+        if not self.setup.train.controls or not task.trainable:
+            return ()
+        return (NGRAMS,) if task.successive else NAMES.get(task.kind, ())
 
     @property
     def rules(self) -> dict[str, Fitted]:
@@ -65,6 +74,9 @@ class Baselines:
         setup, names = self.setup, self.names
         task = setup.task
         if not names:
+            return
+        if task.successive:
+            self.found = {NGRAMS: ngrams(task)}
             return
         rows = None
         if importlib.util.find_spec("sklearn") is None:
@@ -99,6 +111,8 @@ class Baselines:
 def _scored(each: Fitted, task: Task) -> Baseline:
     if each.validation is None:
         return Baseline(left_out=each.left_out)
+    if task.successive:
+        return _of_tokens(each)
     test = test_error = None
     if each.test is not None and task.test is not None:
         test, test_error = judged(each.test, task.test.y, task, task.test.weight)
@@ -111,6 +125,40 @@ def _scored(each: Fitted, task: Task) -> Baseline:
         test_error=test_error,
         seconds=each.seconds,
     )
+
+
+def _of_tokens(each: Fitted) -> Baseline:
+    """Return the scores of log-likelihoods of tokens [N]: their means."""
+    (val, val_error), (test, test_error) = map(_mean, (each.validation, each.test))
+    return Baseline(
+        val_score=val,
+        test_score=test,
+        val_error=val_error,
+        test_error=test_error,
+        seconds=each.seconds,
+    )
+
+
+def _mean(values: np.ndarray | None) -> tuple[float | None, float | None]:
+    """Return the mean of values [N] and its standard error."""
+    if values is None:
+        return None, None
+    return float(values.mean()), float(values.std() / math.sqrt(len(values)))
+
+
+def ngrams(task: Task) -> Fitted:
+    """Return the log-likelihoods by n-grams of the tokens of validation and test [N]."""
+    learnt, asked = tokens_of(task.train), tokens_of(task.validation)
+    if len(learnt) > MOST_TOKENS:
+        return Fitted(left_out=f"the text has more than {MOST_TOKENS:,} tokens")
+    begun = time.process_time()
+    first = beginning(dict(task.reading))
+    validation = KneserNey(learnt, task.outputs, first).log_likelihoods(asked)
+    seconds, test = time.process_time() - begun, None
+    if task.test is not None:
+        both = KneserNey(np.concatenate([learnt, asked]), task.outputs, first)
+        test = both.log_likelihoods(tokens_of(task.test))
+    return Fitted(validation, test, seconds)
 
 
 def judged(

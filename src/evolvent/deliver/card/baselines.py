@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from .values import Card
 
 RULES = ("last-value", "seasonal-naive")  # that learn nothing
+OURS = ("kneser-ney",)  # that are not scikit-learn's
 DEVIATIONS = 2.0  # of a difference: what the luck of the draw explains
 LABELS = {
     "boosted-trees": "gradient-boosted trees (scikit-learn's HistGradientBoosting)",
     "extra-trees": "300 extremely randomised trees (scikit-learn's ExtraTrees)",
     "last-value": "the last value",
     "seasonal-naive": "the value one season before (seasonal-naive)",
+    "kneser-ney": "n-grams of up to 5 tokens, Kneser-Ney smoothing",
     "linear": "a linear model (scikit-learn)",
     "nb-pairs": "words and pairs weighted by naive Bayes, with logistic regression (scikit-learn)",
     "tf-idf": "TF-IDF of words and pairs with logistic regression (scikit-learn)",
@@ -110,7 +112,7 @@ def verdict(card: Card) -> str | None:
 
 def of_scikit_learn(name: str) -> str:
     """Return where a baseline comes from, to stand behind its name."""
-    return "" if name in RULES else " of scikit-learn"
+    return "" if name in (*RULES, *OURS) else " of scikit-learn"
 
 
 def told(baselines: Mapping[str, Baseline]) -> str:
@@ -118,9 +120,11 @@ def told(baselines: Mapping[str, Baseline]) -> str:
     if not baselines:
         return ""
     text = ""
-    if any(each.val_score is not None for name, each in baselines.items() if name not in RULES):
+    learnt = [name for name, each in baselines.items() if each.val_score is not None]
+    if learnt := [name for name in learnt if name not in RULES]:
+        which = "The n-grams" if set(learnt) <= set(OURS) else "Controls of scikit-learn"
         text = (
-            " Controls of scikit-learn learnt from the training part for validation, and from training "
+            f" {which} learnt from the training part for validation, and from training "
             "and validation for test."
         )
     reasons: dict[str, list[str]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -58,8 +59,12 @@ def rows(card: Card) -> list[Row]:
 
 def table(card: Card) -> list[str]:
     """Return the table of the page, in Markdown, without the columns that are empty."""
-    heads = ("network", what_is_counted(card), f"validation {card.metric}", f"test {card.metric}")
-    columns = list(zip(*(row.cells for row in rows(card)), strict=True))
+    heads = ["network", what_is_counted(card), f"validation {card.metric}", f"test {card.metric}"]
+    shown = rows(card)
+    columns = list(zip(*(row.cells for row in shown), strict=True))
+    if card.kind == "language":
+        heads.append("test perplexity")
+        columns.append(tuple(said("{:.1f}", perplexity(row.test_score)) for row in shown))
     kept = [at for at, column in enumerate(columns) if any(column)]
     lines = zip(*([cell or "-" for cell in columns[at]] for at in kept), strict=True)
     marks = ["---" if at == 0 else "--:" for at in kept]
@@ -120,6 +125,8 @@ def _control_name(card: Card, name: str, control: Control) -> str:
                 return "an LSTM of one layer"
             what = "dense" if card.kind == "numbers" else "convolutional"
             return f"a plain {what} network, made by hand"
+        case "gru":
+            return "a GRU of one layer"
         case "usual":
             return "the plain network, by the usual training instead of the winner's"
     return name
@@ -128,6 +135,11 @@ def _control_name(card: Card, name: str, control: Control) -> str:
 def what_is_counted(card: Card) -> str:
     """Return the unit of the size column: parameters or connections."""
     return "connections" if card.genes else "parameters"
+
+
+def perplexity(score: float | None) -> float | None:
+    """Return the perplexity of a mean log-likelihood of tokens [nats]."""
+    return None if score is None else math.exp(min(-score, 700.0))
 
 
 def said(pattern: str, value: Any) -> str:

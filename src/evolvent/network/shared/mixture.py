@@ -59,6 +59,12 @@ class MixtureWeights:
         """Whether gradients by the weights can be computed."""
         return any(tensor.requires_grad for tensor in self.tensors.values())
 
+    def row(self, group: str) -> list[float]:
+        """Return the weights of a group that is one row, on the host. [columns]"""
+        (row,) = self._values[group]
+        found: list[float] = row
+        return found
+
     def active(self, term: Term) -> bool:
         """Whether the operation of `term` is run."""
         return term.op != "none" and self._values[term.group][term.row][term.column] != 0

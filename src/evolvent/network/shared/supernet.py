@@ -33,9 +33,10 @@ from ...space import Space
 from ..build import Data, Size, function, mixed_blocks
 from ..depthwise import LAST, with_fast_gradients
 from ..operations import MODULES, Align, FactorizedReduce
-from ..plan import Call, Mix, MixedBlock, Term, Value
+from ..plan import Call, Mix, MixedBlock, MixedCall, Term, Value
 from .mixing import concat, mixed
 from .mixture import MixtureWeights
+from .recurrent import MIXED
 from .weighted import Norm, halves, joinable, together, weighted
 
 POOLINGS = ("AvgPool", "MaxPool")
@@ -81,7 +82,15 @@ class Supernet(nn.Module):
         self.norms = [module for module in self.modules() if isinstance(module, Norm)]
 
     def forward(self, x: Tensor, mixture: MixtureWeights) -> Tensor:
-        """Return logits [B, outputs] for images [B, C, H, W] at a mixture, in the weights' dtype."""
+        """Return logits at a mixture, in the weights' dtype.
+
+        Args:
+            x: images [B, C, H, W], or tokens [B, T].
+            mixture: weights of the operations.
+
+        Returns:
+            [B, outputs], or [B, T, outputs].
+        """
         images = x.to(next(self.parameters()).dtype)
         result = self.net([lambda: images], mixture)
         assert isinstance(result, Tensor)
@@ -113,6 +122,9 @@ class Supernet(nn.Module):
     @contextmanager
     def calibrated(self, mixture: MixtureWeights, batches: Iterable[Tensor]) -> Iterator[None]:
         """Within the context, norms use the mean statistics of `batches` [B, C, H, W] at `mixture`."""
+        if not self.norms:
+            yield
+            return
         self._switch("measure")
         try:
             with torch.no_grad():
@@ -155,7 +167,10 @@ class _Block(nn.Module):
         self.lines = {line.out: line for line in block.lines}
         self.terms = [t for line in block.lines if isinstance(line, Mix) for t in line.terms]
         for line in block.lines:
-            if isinstance(line, Call) and line.op in blocks:
+            if isinstance(line, MixedCall):
+                make: Any = MIXED[line.op]
+                self.add_module(line.out, make(**_values(line.args, args)))
+            elif isinstance(line, Call) and line.op in blocks:
                 inner = _values(line.args, args)
                 self.add_module(line.out, _Block(blocks, blocks[line.op], inner, pool_norm))
             elif isinstance(line, Call) and line.op in MODULES:
@@ -235,6 +250,11 @@ class _Pass:
             readers = [partial(self.state, name) for name in line.inputs]
             inner: State = module(readers, self.mixture)
             return inner
+        if isinstance(line, MixedCall):
+            logits: Tensor = getattr(self.block, line.out)(
+                *map(self.tensor, line.inputs), self.mixture
+            )
+            return logits
         if line.op == "loose":
             return self._side_by_side(line)
         if line.op == "concat":
