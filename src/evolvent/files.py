@@ -41,7 +41,7 @@ MOUNTS = Path("/proc/mounts")
 
 
 def trouble(error: BaseException | None) -> str:
-    """Return what is wrong with the disk, in words, if that is what an error says; else ""."""
+    """Return the fault of the disk, in words, if an error says one; else ""."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in FULL:
             return "the disk is full"

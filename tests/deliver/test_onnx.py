@@ -132,9 +132,10 @@ def test_known_members_for_series_agree(tmp_path):
         assert quietly(tmp_path / name) <= 1e-5
 
 
-def test_a_language_model_has_a_note_in_its_place(tmp_path):
+@pytest.mark.parametrize("name", ["recurrent", "rnn-tree"])
+def test_a_language_model_has_a_note_in_its_place(tmp_path, name):
     task = small_task("language")
-    space = make_space("recurrent", task.facts, {})
+    space = make_space(name, task.facts, {})
     arch = next(iter(space.known(task.facts).values()))
     proof = written(tmp_path, space, arch, task, onnx=True)
     assert (proof["onnx_max_abs_diff"], proof["onnx_note"]) == (None, exporting.CARRIES)
@@ -144,7 +145,7 @@ def test_a_language_model_has_a_note_in_its_place(tmp_path):
 def test_every_family_is_tested():
     from evolvent.network.build import FAMILIES
 
-    elsewhere = {"topology", "text", "tabular", "series", "recurrent"}  # tables in test_tabular
+    elsewhere = {"topology", "text", "tabular", "series", "recurrent", "rnn_tree"}
     assert set(FAMILIES) <= {*IMAGES, *elsewhere}
 
 

@@ -70,7 +70,7 @@ ELSEWHERE = {
     "TextBag",  # in test_mixed
     *("AtLevel", "KernelBank", "RidgeLinear"),  # in test_series_operations
     *("SeriesBlock", "SeriesLevel", "SeriesNorm", "SeriesPool"),  # in test_series_operations
-    *("FusedCell", "LanguageModel", "RecurrentCell"),  # in test_language
+    *("FusedCell", "LanguageModel", "RecurrentCell", "TreeCell"),  # in test_language
 }
 every_operation = pytest.mark.parametrize(
     ("make", "args", "channels", "stride"),

@@ -40,7 +40,7 @@ SURE = 2.0  # standard errors
 
 @dataclass(frozen=True)
 class Mirrored:
-    """What a network said of images and of mirrored ones.
+    """Accuracies of a network on images and on mirrored ones.
 
     Args:
         kept: whether they keep their labels; None cannot be told.

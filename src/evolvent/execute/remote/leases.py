@@ -1,4 +1,4 @@
-"""Who runs what: calls wait, are leased to workers, and come back, once each.
+"""Leases: calls wait, are lent to a worker, and come back, once each.
 
 A lease has a fencing token that no other lease has, in this coordinator or in an earlier one. It ends
 with its answer, or when nothing was heard of it for a while by this process's monotonic clock: no clock

@@ -1,4 +1,4 @@
-"""What coordinator and agent agree on: version, limits, intervals, and the calls that are sent.
+"""Terms of coordinator and agent: version, limits, intervals, and the calls that are sent.
 
 Every request is a POST with ``Authorization: Bearer TOKEN``. Small bodies are JSON, calls and answers
 messages (`wire`).
@@ -51,7 +51,7 @@ def code() -> str:
 
 
 def version() -> dict[str, Any]:
-    """Return what must be equal on both sides."""
+    """Return the versions and sources that must be equal on both sides."""
     package = importlib.import_module(__package__.partition(".")[0])
     return {"evolvent": package.__version__, "code": code(), "protocol": PROTOCOL}
 
