@@ -72,9 +72,9 @@ class Gdas(Relaxation):
         return hard
 
     def relaxed(self, name: str, id: int, logits: np.ndarray) -> np.ndarray:
-        """Return the Gumbel-softmax [rows, columns] of step `id`."""
+        """Return the Gumbel-softmax [..., rows, columns] of step `id`, by one noise for all."""
         rng = np.random.default_rng(stream(self.seed, "gumbel", name, id).getrandbits(63))
-        noise = -np.log(np.maximum(rng.exponential(size=logits.shape), 1e-300))
+        noise = -np.log(np.maximum(rng.exponential(size=logits.shape[-2:]), 1e-300))
         return softmax((logits + noise) / self.temperature(id))
 
     def temperature(self, id: int) -> float:

@@ -111,13 +111,10 @@ class Baselines:
 def _scored(each: Fitted, task: Task) -> Baseline:
     if each.validation is None:
         return Baseline(left_out=each.left_out)
-    if task.successive:
-        return _of_tokens(each)
     test = test_error = None
     if each.test is not None and task.test is not None:
-        test, test_error = judged(each.test, task.test.y, task, task.test.weight)
-    part = task.validation
-    score, error = judged(each.validation, part.y, task, part.weight)
+        test, test_error = _told(each.test, task.test, task)
+    score, error = _told(each.validation, task.validation, task)
     return Baseline(
         val_score=score,
         test_score=test,
@@ -127,23 +124,11 @@ def _scored(each: Fitted, task: Task) -> Baseline:
     )
 
 
-def _of_tokens(each: Fitted) -> Baseline:
-    """Return the scores of log-likelihoods of tokens [N]: their means."""
-    (val, val_error), (test, test_error) = map(_mean, (each.validation, each.test))
-    return Baseline(
-        val_score=val,
-        test_score=test,
-        val_error=val_error,
-        test_error=test_error,
-        seconds=each.seconds,
-    )
-
-
-def _mean(values: np.ndarray | None) -> tuple[float | None, float | None]:
-    """Return the mean of values [N] and its standard error."""
-    if values is None:
-        return None, None
-    return float(values.mean()), float(values.std() / math.sqrt(len(values)))
+def _told(found: np.ndarray, part: Part, task: Task) -> tuple[float, float | None]:
+    """Return the score of what a baseline found for a part, and its standard error."""
+    if task.successive:  # log-likelihoods of tokens [N]
+        return float(found.mean()), float(found.std() / math.sqrt(len(found)))
+    return judged(found, part.y, task, part.weight)
 
 
 def ngrams(task: Task) -> Fitted:

@@ -110,8 +110,7 @@ class Relaxation(Sequence):
             self.logits[name] = spread * rng.standard_normal((len(group.rows), len(group.columns)))
         adam: dict[str, Any] = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
         self.adam = Adam(self.logits, **adam)
-        walks = [{name: own.copy() for name, own in self.logits.items()} for _ in range(WALKS)]
-        self.walks = [Adam(own, **adam) for own in walks]
+        self.walks = Adam({n: np.stack([own] * WALKS) for n, own in self.logits.items()}, **adam)
         self._begun = self._entropy()
         self.train_batches = batches * horizon  # that it will ask for [count]
         self.more_trials = 0  # than epochs
@@ -145,31 +144,29 @@ class Relaxation(Sequence):
         id = result.candidate.id
         rng = np.random.default_rng(stream(self.seed, "walk", id).getrandbits(63))
         own: Rows = {}
-        walked: list[Rows] = [{} for _ in self.walks]
+        walked: Rows = {}
         for name, given in result.gradient.items():
             gradient = np.asarray(given, np.float64)
-            own[name] = self.slope(name, gradient, id, self.logits[name])
             rows = self.relaxed(name, id, self.logits[name])
-            sizes = gradient - (gradient * rows).sum(1, keepdims=True)  # beyond what all share
-            for walk, slopes in zip(self.walks, walked, strict=True):
-                signed = sizes * rng.choice((-1.0, 1.0), sizes.shape)
-                slopes[name] = self.slope(name, signed, id, walk.logits[name])
+            own[name] = self.slope(name, gradient, id, self.logits[name])
+            sizes = gradient - (gradient * rows).sum(-1, keepdims=True)  # beyond what all share
+            signs = rng.choice((-1.0, 1.0), (WALKS, *sizes.shape))
+            walked[name] = self.slope(name, signs * sizes, id, self.walks.logits[name])
         self.adam.step(own)
-        for walk, slopes in zip(self.walks, walked, strict=True):
-            walk.step(slopes)
+        self.walks.step(walked)
 
     def sent(self, id: int) -> Rows:
         """Return the mixture of step `id`."""
         raise NotImplementedError
 
     def relaxed(self, name: str, id: int, logits: np.ndarray) -> np.ndarray:
-        """Return the rows of probabilities by which logits of a group are relaxed in step `id`."""
+        """Return the probabilities by which logits [..., rows, columns] are relaxed in step `id`."""
         raise NotImplementedError
 
     def slope(self, name: str, gradient: np.ndarray, id: int, logits: np.ndarray) -> np.ndarray:
         """Return the gradient by logits of a group, from the gradient by the mixture of step `id`."""
         rows = self.relaxed(name, id, logits)
-        return np.asarray(rows * (gradient - (gradient * rows).sum(1, keepdims=True)))
+        return np.asarray(rows * (gradient - (gradient * rows).sum(-1, keepdims=True)))
 
     # -- progress --------------------------------------------------------------------------------
 
@@ -197,10 +194,7 @@ class Relaxation(Sequence):
 
     def _walked(self) -> tuple[float, float]:
         """Return mean and deviation of the entropies of searches whose gradients have random signs."""
-        found = [
-            float(np.mean([entropy(softmax(own)) for own in walk.logits.values()]))
-            for walk in self.walks
-        ]
+        found = np.mean([entropies(softmax(own)) for own in self.walks.logits.values()], 0)
         return round(float(np.mean(found)), 6), round(float(np.std(found, ddof=1)), 6)
 
     def _operations(self, arch: Arch) -> dict[str, float]:
@@ -248,12 +242,17 @@ def _skips(counts: Mapping[str, float]) -> float:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the softmax of every row [rows, columns]."""
-    raised = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(raised / raised.sum(1, keepdims=True))
+    """Return the softmax of every row [..., rows, columns]."""
+    raised = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(raised / raised.sum(-1, keepdims=True))
+
+
+def entropies(rows: np.ndarray) -> np.ndarray:
+    """Return the mean entropies [...] of rows [..., rows, columns], as shares of the maximum. [0..1]"""
+    terms = rows * np.log(np.maximum(rows, 1e-300))
+    return np.asarray(-terms.sum(-1).mean(-1) / math.log(rows.shape[-1]))
 
 
 def entropy(rows: np.ndarray) -> float:
     """Return the mean entropy of rows of probabilities, as a share of the maximum. [0..1]"""
-    terms = rows * np.log(np.maximum(rows, 1e-300))
-    return float(-terms.sum(1).mean() / math.log(rows.shape[1]))
+    return float(entropies(rows))
