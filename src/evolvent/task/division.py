@@ -44,16 +44,13 @@ class Division:
     codes: np.ndarray = field(default_factory=lambda: NONE, repr=False)
 
     by = "rows"  # a word for people and files
+    #: whether the user or time says which rows go where, so that there is one way to divide them
+    kept_in_order = False
 
     @property
     def bound(self) -> np.ndarray | None:
         """The number of the group of every row, which stays whole [N]; None without groups."""
         return None
-
-    @property
-    def kept_in_order(self) -> bool:
-        """Whether the user says which rows go where, so that there is one way to divide them."""
-        return False
 
     @property
     def is_free(self) -> bool:
@@ -207,11 +204,7 @@ class Times(Division):
     """Later rows are never learnt from; rows of one time are never apart."""
 
     by = "time"
-
-    @property
-    def kept_in_order(self) -> bool:
-        """Time alone says which rows go where."""
-        return True
+    kept_in_order = True
 
     @property
     def caveat(self) -> str:
@@ -270,11 +263,7 @@ class Folds(Division):
     """The user's own folds, each of which is held out in turn; a single split validates on the last."""
 
     by = "folds"
-
-    @property
-    def kept_in_order(self) -> bool:
-        """The user says which rows go where."""
-        return True
+    kept_in_order = True
 
     def cut(
         self, y: np.ndarray, rows: np.ndarray, share: float, seed: int, *, classes: bool
@@ -306,11 +295,7 @@ class Given(Division):
     """The user says which rows validate: there are no other folds."""
 
     by = "parts"
-
-    @property
-    def kept_in_order(self) -> bool:
-        """The user says which rows go where."""
-        return True
+    kept_in_order = True
 
     def usual(self, wanted: int) -> int:
         """Return 0: the user's validation rows validate."""
@@ -332,11 +317,7 @@ class Windows(Division):
     steps: int = 1
 
     by = "windows"
-
-    @property
-    def kept_in_order(self) -> bool:
-        """Time alone says which windows go where."""
-        return True
+    kept_in_order = True
 
     def cut(
         self, y: np.ndarray, rows: np.ndarray, share: float, seed: int, *, classes: bool
