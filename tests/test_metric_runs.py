@@ -22,7 +22,8 @@ from evolvent.network.losses import LOSSES, class_weights
 from evolvent.network.train import Hyperparameters
 from evolvent.session import resume
 from evolvent.task.metrics import judged
-from evolvent.task.opening import open_task, with_metric
+from evolvent.task.opening import open_task
+from evolvent.task.options import with_metric
 
 TINY: dict[str, Any] = {
     "estimator": {"epochs": 4.0},

@@ -43,13 +43,12 @@ from .run import Run
 from .task import data_of
 from .task.memory import Given, given
 from .task.metrics import judged
-from .task.opening import (
+from .task.opening import memory_told, open_task
+from .task.options import (
     as_lags,
     check_settings_of,
     kind_of,
-    memory_told,
     names,
-    open_task,
     settings_of,
     with_columns,
     with_metric,

@@ -60,7 +60,7 @@ from .task.images import check_settings
 from .task.memory import NAME, frame_of_array, pandas_frame, target_names, typed_labels
 from .task.metrics import THRESHOLD, check_metric, judged, sigmoid
 from .task.numbers import inputs, prepared, same_columns, tell_gaps
-from .task.opening import SETTINGS
+from .task.options import SETTINGS
 from .task.own_split import Divided, File, OwnSplit, divide, keys_of, stacked
 from .task.portable.bounds import bounds
 from .task.portable.features import width as width_of

@@ -37,7 +37,8 @@ from .network.precision import faster_precision
 from .run import Run
 from .task import Task, data_of
 from .task.frames import is_table
-from .task.opening import COLUMNS, open_task, settings_of, with_columns, with_split
+from .task.opening import open_task
+from .task.options import COLUMNS, settings_of, with_columns, with_split
 from .task.own_split import COLUMNS as SPLIT
 from .types import Arch, Result
 

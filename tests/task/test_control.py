@@ -9,7 +9,8 @@ import pytest
 from evolvent.network.families.topology import Many
 from evolvent.space.topology import Topology
 from evolvent.task.control import NAMES, DoublePole, _integrated, load
-from evolvent.task.opening import open_task, settings_of
+from evolvent.task.opening import open_task
+from evolvent.task.options import settings_of
 
 XOR, BLIND = load("xor"), load("double-pole-no-velocity")
 POLES = DoublePole("double-pole", (6,), 1, "steps")

@@ -10,7 +10,8 @@ from evolvent.space.tabular import Tabular
 from evolvent.task.forecast import LAST, SEASONAL, forecast_task, season_of
 from evolvent.task.frames import Frame
 from evolvent.task.memory import given
-from evolvent.task.opening import as_lags, kind_of, open_task, with_series, with_split
+from evolvent.task.opening import open_task
+from evolvent.task.options import as_lags, kind_of, with_series, with_split
 from evolvent.task.portable.windows import carried
 
 

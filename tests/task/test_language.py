@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evolvent.errors import DataError, SettingError
-from evolvent.task import Part, data_of, opening
+from evolvent.task import Part, data_of, opening, options
 from evolvent.task.language import load, tokens_of, vocabulary_of
 from evolvent.task.portable.running import (
     END,
@@ -141,4 +141,4 @@ def test_a_named_set_is_three_files(tmp_path, monkeypatch):
     ]
     assert task.metric == "neg-cross-entropy" and task.unit == pytest.approx(1)
     with pytest.raises(SettingError, match="has a score of its own"):
-        opening.with_metric("ptb", {}, "accuracy", None)
+        options.with_metric("ptb", {}, "accuracy", None)

@@ -8,7 +8,8 @@ from tests.task.helpers import refusal
 
 from evolvent.errors import DataError, SettingError, UserError
 from evolvent.task import data_of
-from evolvent.task.opening import names, open_task, settings_of, unnamed_kind, with_columns
+from evolvent.task.opening import open_task, unnamed_kind
+from evolvent.task.options import names, settings_of, with_columns
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from evolvent.task import data_of
 from evolvent.task.division import Folds, Groups, Times
 from evolvent.task.frames import read_frame
 from evolvent.task.memory import given
-from evolvent.task.opening import open_task, with_split
+from evolvent.task.opening import open_task
+from evolvent.task.options import with_split
 from evolvent.task.own_split import OwnSplit, bound_rows
 
 ROWS = 240

@@ -9,7 +9,8 @@ from tests.task.helpers import refusal
 from evolvent.errors import DataError, SettingError
 from evolvent.task.images import Images
 from evolvent.task.memory import given
-from evolvent.task.opening import kind_of, open_task, unnamed_kind, with_split
+from evolvent.task.opening import open_task, unnamed_kind
+from evolvent.task.options import kind_of, with_split
 from evolvent.task.portable.errors import Unreadable
 from evolvent.task.portable.sequences import read_ts, standardised
 from evolvent.task.series import series_of_arrays

@@ -634,7 +634,7 @@ def _listed(axis: str) -> dict[str, str]:
             for name, row in recipes.RECIPES.items()
         }
     if axis == "tasks":
-        from ..task.opening import names
+        from ..task.options import names
 
         return names()
     singular = {"spaces": "space", "strategies": "strategy", "estimators": "estimator"}[axis]

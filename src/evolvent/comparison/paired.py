@@ -31,7 +31,8 @@ from ..execute.waiting import as_done
 from ..files import write_atomically
 from ..identification import mirroring, settings_with_kind
 from ..task import AnyTask
-from ..task.opening import kind_of, open_task, settings_of, with_columns, with_split
+from ..task.opening import open_task
+from ..task.options import kind_of, settings_of, with_columns, with_split
 from . import statistics
 from .play import Trace, play
 

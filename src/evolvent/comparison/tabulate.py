@@ -29,7 +29,8 @@ from ..network.cost import cost
 from ..space import Decisions, key
 from ..space.capabilities import decisions
 from ..task import data_of
-from ..task.opening import open_task, settings_of
+from ..task.opening import open_task
+from ..task.options import settings_of
 from ..task.tables import Table, home, save_table
 from ..types import Arch, stream
 

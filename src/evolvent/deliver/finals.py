@@ -397,9 +397,8 @@ class Delivery:
         if most is not None and own is not None and own.score < chosen["val"]:
             least = min(least, most)  # it was not these weights that were chosen
         packs, share = self.averaging.packs, 1.0
-        if (
-            packs and own is None
-        ):  # as long as what was chosen, before controls and others have time
+        if packs and own is None:
+            # as long as what was chosen, before controls and others have time
             least = max(least, winner.epochs if most is None else most)
         if packs and most is None:
             share = ALONE_SHARE
