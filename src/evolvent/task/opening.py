@@ -145,7 +145,7 @@ def with_columns(
     said: dict[str, Any] = {
         key: _plain(key, value) for key, value in columns.items() if value is not None
     }
-    allowed = {"kind"} if _is_series(name, settings) else set()
+    allowed = {"kind"} if _form(name) == "data" or _is_series(name, settings) else set()
     if said.keys() - allowed and _form(name) != "frame":
         option = next(key for key in said if key not in allowed).replace("_", "-")
         raise SettingError(f"--{option} is for tables: {_no_table(name)}")
@@ -340,7 +340,7 @@ def with_metric(
     if not _JUDGED.keys() <= SETTINGS[form].keys():
         shown = name if isinstance(name, str) else name.name
         raise SettingError(f"--{next(iter(asked))}: {shown!r} has a score of its own: leave it out")
-    known: str | None = "classification"
+    known: str | None = said.get("kind") or "classification"
     if form == "frame":
         known = said.get("kind") or _kind_without_data(said)
     elif _is_series(name, said):
@@ -533,8 +533,10 @@ def _in_memory(data: Given, settings: Mapping[str, Any]) -> Task:
 
 def _of_images(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that images have."""
-    if "kind" in settings:
+    if "kind" in settings and name in names():
         raise SettingError(f"task.kind={settings['kind']}: {name!r} are images, which have classes")
+    if settings.get("kind") == "multi-label":
+        raise SettingError("task.kind=multi-label: images have one class or quantity each")
     return {key: value for key, value in settings.items() if key != "series"}
 
 
