@@ -80,7 +80,7 @@ def report(name: str, images: np.ndarray, reading: dict[str, Any], as_json: bool
 def classes_of(
     images: np.ndarray, reading: dict[str, Any]
 ) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    """Yield what JSON says of every image, and its class and the probability of it as text."""
+    """Yield the JSON of every image, and its class and the probability of it as text."""
     classes = reading["classes"]
     for chances in probabilities(images):
         best = int(chances.argmax())
@@ -92,7 +92,7 @@ def classes_of(
 def quantities_of(
     images: np.ndarray, reading: dict[str, Any]
 ) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    """Yield what JSON says of every image, and its quantity as text."""
+    """Yield the JSON of every image, and its quantity as text."""
     for y in outputs(images):
         for answer in of_quantities(y, reading):
             yield answer.values, answer.cells
