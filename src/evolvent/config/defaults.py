@@ -91,6 +91,7 @@ def _for_language(task: Task) -> dict[str, Any]:
         "label_smoothing": 0.0,
         "dropout": 0.2,
         "drop_words": 0.1,
+        "precision": "auto",
     }
 
 
