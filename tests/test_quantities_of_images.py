@@ -49,6 +49,7 @@ def test_a_quantity_has_its_unit_its_split_and_its_score(arrays):
     x, y = arrays
     task = image_task("places", x, y, kind="regression")
     assert (task.metric, task.outputs, task.classes) == ("r2", 1, ())
+    assert task.test
     parts = (task.train, task.validation, task.test)
     assert sum(map(len, parts)) == len(x)
     assert task.unit == pytest.approx(task.reading["target_unit"])
