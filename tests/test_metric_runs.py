@@ -57,6 +57,7 @@ def rare(tmp_path_factory):
 
 def run_of(rare, tmp_path, **more: Any):
     given = {"target": "left", "budget": "3t", "workers": 0, "settings": TINY, **more}
+    given.setdefault("recipe", "dense")
     return ev.search(rare, out=tmp_path / "run", **given)
 
 

@@ -50,6 +50,7 @@ def quantity(tables, tmp_path_factory):
     """A finished run on a quantity."""
     return ev.search(
         tables / "data.csv",
+        recipe="dense",
         target="size",
         kind="regression",
         budget="8t",
@@ -76,7 +77,8 @@ def test_a_quantity_is_searched_trained_and_told_in_its_unit(quantity):
 
 
 def test_the_columns_are_part_of_the_request_that_is_continued(quantity, tables):
-    options = {"budget": "8t", "workers": 0, "settings": TINY | SMALL, "out": quantity.folder}
+    options: dict[str, Any] = {"recipe": "dense", "budget": "8t", "workers": 0}
+    options |= {"settings": TINY | SMALL, "out": quantity.folder}
     again = ev.search(tables / "data.csv", target="size", kind="regression", **options)
     assert again.card == quantity.card
     with pytest.raises(RunError, match=r"task\.target: size -> side"):
@@ -106,6 +108,7 @@ def test_a_candidate_of_such_a_run_is_exported(tables, tmp_path):
     settings = TINY | SMALL | {"estimator": {"epochs": 1.0, "keep": True}}
     run = ev.search(
         tables / "data.csv",
+        recipe="dense",
         target="side",
         kind="classification",
         budget="3t",
@@ -138,10 +141,31 @@ def test_texts_are_searched_with_an_embedding_first(tables, tmp_path):
     assert "net(tokens)" in (run.folder / "best" / "card.md").read_text()
 
 
+def test_tables_are_searched_by_their_own_recipe_on_folds(tables, tmp_path):
+    run = ev.search(  # by the default recipe
+        tables / "data.csv",
+        target="side",
+        kind="classification",
+        budget="3t",
+        workers=0,
+        settings={"space": {"widths": [16, 32], "depths": [0, 1]}} | TINY,
+        out=tmp_path / "run",
+    )
+    assert run.card["recipe"] == "tabular"
+    assert run.setup.parts.names == ("tabular", "asha", "packed")
+    for result in run.results():
+        assert result.ok, result.reason
+        assert result.metrics["folds"] == 5
+        assert len(result.metrics["fold_scores"]) == 10
+    assert run.card["test_score"] > 0.6
+    assert "tabular" in (run.folder / "best" / "card.md").read_text()
+
+
 def test_strategies_are_compared_on_a_table(tables, tmp_path):
     told = compare(
         str(tables / "data.csv"),
         strategies=["random"],
+        recipe="dense",
         target="size",
         kind="regression",
         seeds=2,

@@ -569,7 +569,7 @@ def unread(monkeypatch, tmp_path):
     ],
 )
 def test_what_cannot_be_is_refused_before_the_data_are_read(go, unread, options, message):
-    given = {"recipe": None, "target": "y", "settings": {}} | options
+    given = {"recipe": "dense", "target": "y", "settings": {}} | options
     with pytest.raises(UserError, match=message):
         go(task=unread, **given)
 

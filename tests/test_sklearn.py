@@ -20,6 +20,7 @@ import evolvent as ev
 from evolvent.sklearn import DataWarning, EvolventClassifier, EvolventRegressor
 
 FAST: dict[str, Any] = {
+    "recipe": "dense",
     "budget": "2t",
     "settings": {"estimator": {"epochs": 4.0}, "train": {"epochs": 12.0, "finalists": 1}},
 }
@@ -148,6 +149,7 @@ def test_workers_can_be_processes(data):
 # ---- columns of every kind -----------------------------------------------------------------------
 
 ONE: dict[str, Any] = {
+    "recipe": "dense",
     "budget": "1t",
     "random_state": 0,
     "settings": {"estimator": {"epochs": 1.0}, "train": {"epochs": 1.0, "finalists": 1}},
@@ -299,7 +301,7 @@ def test_texts_are_learnt_where_their_column_is_named(tmp_path):
     settings: dict[str, Any] = {"estimator": {"epochs": 8.0}}
     settings |= {"train": {"epochs": 8.0, "finalists": 1}}
     settings |= {"task": {"text": "review", "length": 8}}
-    model = EvolventClassifier(**ONE | {"settings": settings})
+    model = EvolventClassifier(**ONE | {"recipe": None, "settings": settings})
     with pytest.warns(DataWarning, match="columns beside 'review' .* are not used: 'n'"):
         model.fit(x, good)
     assert model.score(x, good) > 0.9

@@ -502,7 +502,7 @@ RECIPES = {
 #: kind of task -> the recipe for whoever names none. Chosen by measurement, see docs/results.md.
 DEFAULT = {
     "image": "stages",
-    "numbers": "dense",
+    "numbers": "tabular",
     "text": "text",
     "language": "language",
     "series": "series",
