@@ -152,7 +152,7 @@ def test_tables_are_searched_by_their_own_recipe_on_folds(tables, tmp_path):
         out=tmp_path / "run",
     )
     assert run.card["recipe"] == "tabular"
-    assert run.setup.parts.names == ("tabular", "asha", "packed")
+    assert run.setup.parts.names == ("tabular", "local", "packed")
     for result in run.results():
         assert result.ok, result.reason
         assert result.metrics["folds"] == 5
