@@ -45,6 +45,8 @@ from .trainings import Numbers, Trainings
 CHOICE_AND_FINAL = (
     2.0  # trainings as long as the search's that there must be time for before a choice
 )
+UNTRIED = 2.0  # times as long as in the search a winner is trained, if no longer training was tried
+PACKED = 2  # trainings that follow each other: the winner's, and those of its other seeds
 ALONE_SHARE = 0.35  # of the time left: the winner's training, where others follow it in a pack
 SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
 NO_TIME = "no time was left for a final training as long as theirs"
@@ -209,6 +211,8 @@ class Delivery:
         if "folds" in best.metrics:  # one validation part says less than they did
             said = self.setup.train.epochs is not None
             return stands if said else stands | {"epochs": best.epochs}
+        if self.averaging.packs and self.setup.train.epochs is None:
+            stands["epochs"] = UNTRIED * best.epochs  # small data are known by heart some time
         if own is None and self._is_short:
             return stands
         if own is not None and not self._fits(best, own, times=CHOICE_AND_FINAL):
@@ -217,11 +221,12 @@ class Delivery:
             return self._choose_thin(found, stands)
         if self.setup.equal_seconds:
             return self._choose_in_seconds(found, stands)
-        slowest = None
+        slowest, packs = None, self.averaging.packs
         if self.lengths.unclocked is None:
-            slowest = self.controls.slowest(found, self.lengths)
-        finals = 1 + self.controls.count
-        epochs = self.lengths.choice(slowest, finalists=len(found), finals=finals)
+            # beside a winner that is trained from several seeds, other networks come last
+            slowest = self.controls.slowest(found, self.lengths, alone=packs)
+        finals = PACKED if packs else 1 + self.controls.count
+        epochs = self.lengths.choice(slowest, finalists=len(found), finals=finals, alone=packs)
         if epochs <= best.epochs:
             return stands
         jobs = {f"finalist-{r.candidate.id}": r for r in found}
@@ -396,12 +401,11 @@ class Delivery:
         most = chosen.get("epochs")
         if most is not None and own is not None and own.score < chosen["val"]:
             least = min(least, most)  # it was not these weights that were chosen
-        packs, share = self.averaging.packs, 1.0
+        packs = self.averaging.packs
+        share = ALONE_SHARE if packs else 1.0
         if packs and own is None:
             # as long as what was chosen, before controls and others have time
             least = max(least, winner.epochs if most is None else most)
-        if packs and most is None:
-            share = ALONE_SHARE
         begun = self.trainings.known("winner") is not None
         if own is not None and not begun and not self._fits(winner, own):
             return 0.0, {}
