@@ -203,7 +203,7 @@ def test_options_for_tables_are_refused_for_others(tmp_path):
 
 BAGS: dict[str, Any] = {
     "space": {"bits": [16], "convolutions": ["none", "2-3"], "grus": [0]},
-    "estimator": {"epochs": 4.0},
+    "estimator": {"epochs": 4.0, "precision": "float32"},
     "train": {"epochs": 4.0, "finalists": 1},
 }
 

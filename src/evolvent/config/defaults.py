@@ -91,8 +91,8 @@ def _for_language(task: Task) -> dict[str, Any]:
         "warmup": 0.2,
         "clip": 0.5,
         "label_smoothing": 0.0,
-        "dropout": 0.2,
-        "drop_words": 0.1,
+        "dropout": None,  # by the length of each training
+        "drop_words": None,
         "precision": "auto",
     }
 

@@ -211,9 +211,10 @@ class Delivery:
         if "folds" in best.metrics:  # one validation part says less than they did
             said = self.setup.train.epochs is not None
             return stands if said else stands | {"epochs": best.epochs}
-        if self.averaging.packs and self.setup.train.epochs is None:
+        packs = self.averaging.packs  # then a training is short, and its pace is known
+        if packs and self.setup.train.epochs is None:
             stands["epochs"] = UNTRIED * best.epochs  # small data are known by heart some time
-        if own is None and self._is_short:
+        if own is None and self._is_short and not packs:
             return stands
         if own is not None and not self._fits(best, own, times=CHOICE_AND_FINAL):
             return stands
@@ -221,7 +222,7 @@ class Delivery:
             return self._choose_thin(found, stands)
         if self.setup.equal_seconds:
             return self._choose_in_seconds(found, stands)
-        slowest, packs = None, self.averaging.packs
+        slowest = None
         if self.lengths.unclocked is None:
             # beside a winner that is trained from several seeds, other networks come last
             slowest = self.controls.slowest(found, self.lengths, alone=packs)
