@@ -56,6 +56,7 @@ from evolvent.types import Candidate, Result
 PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h: what loses its parent becomes our child
 SILENCE = 120.0  # [s] for which a result is waited for before the next kill
 LEASE = 4.0  # [s] without a word after which a pull worker is lost; 30 s in a real search
+AWAY = 90.0  # [s] for which pull workers wait for a coordinator
 PATIENCE = 1800.0  # [s] for anything; a search that takes longer hangs
 WORKERS = 2
 OFTEN = 2  # times more often than a coordinator, a process that trains is killed
@@ -207,10 +208,14 @@ class Trial:
         """Start workers until there are enough."""
         if (place := self.place) is None:
             return
+        self.crew = [pid for pid in self.crew if ended(pid) is None]
         url, cache = f"http://127.0.0.1:{place.port}", self.folder / "cache"
         while len(self.crew) < WORKERS:
             self.crew.append(
-                forked(lambda: work(url, token=place.token, cache=cache), self.folder / "log")
+                forked(
+                    lambda: work(url, token=place.token, cache=cache, patience=AWAY),
+                    self.folder / "log",
+                )
             )
 
     def kill(self, pid: int, who: str) -> None:
@@ -260,8 +265,8 @@ class Trial:
             self.hire()
         if code:
             raise Lost(f"{self.run} ended with exit code {code}: see {self.folder / 'log'}")
-        for pid in self.crew:  # the coordinator told them that the search has ended
-            until(lambda pid=pid: ended(pid) is not None, "a worker outlived its search")
+        for pid in self.crew:  # one that came too late to be told waits for a coordinator first
+            until(lambda pid=pid: ended(pid) is not None, "a worker outlived its search", AWAY + 60)
         self.crew = []
         self.check_at_the_end()
 
@@ -369,9 +374,9 @@ def gone(processes: list[psutil.Process], what: str) -> None:
     until(lambda: not alive(), what)
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
+def until(condition: Callable[[], bool], what: str, patience: float = 60.0) -> None:
     """Wait for a condition, and not for ever."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + patience
     while not condition():
         if time.monotonic() > end:
             raise Lost(what)

@@ -48,11 +48,14 @@ STAY, AWAY = 4 * 3600.0, 600.0  # [s] for which a worker is there, and until ano
 MISSED = 30.0  # [s] after which a worker that said nothing is missed
 LATENCY = 0.1  # [s] from an answer to the next candidate, besides the coordinator's own time
 BYTES = 4  # per parameter
-ASYNCHRONOUS = "random,regularized-evolution,tournament,exact,local,asha,learning-curve"
-GENERATIONS = "genetic,successive-halving,hyperband"
+ASYNCHRONOUS = "random,regularized-evolution,exact,local,asha,learning-curve"
+GENERATIONS = (
+    "genetic,tournament,successive-halving,hyperband"  # that wait for a population or rung
+)
+AS_LARGE = ("genetic", "tournament")  # their population is as large as the cluster here
 
 
-@dataclass
+@dataclass(eq=False)
 class Worker:
     """A worker while it is there: since when, its slowness, and the call that it runs."""
 
@@ -226,8 +229,7 @@ def simulated(
 
 def line(task: Any, strategy: str, workers: int, trials: int, seed: int) -> str:
     """Return the line of one simulation."""
-    whole = strategy in GENERATIONS.split(",")[:1]  # its generation is as large as the cluster
-    settings = {"population": max(20, workers)} if whole else {}
+    settings = {"population": max(20, workers)} if strategy in AS_LARGE else {}
     before = memory()
     with (
         tempfile.TemporaryDirectory() as folder,
