@@ -91,6 +91,8 @@ def run(folder: Path, estimator: str, **given: Any) -> Run:
                 "epochs": 0.2,
                 "width": 4,
                 "cells": 1,
+                "precision": "float32",  # these two would follow from a measurement of each run
+                "equal": "epochs",
                 "timeout": given.get("timeout", TIMEOUT),
             },
             "train": {
