@@ -42,7 +42,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch  # noqa: F401 - so that what is forked has it
+import torch._dynamo  # noqa: F401 - so that what is forked has it: a training imports it
 
 import evolvent.deliver.export  # noqa: F401 - the same
 from evolvent.engine.store import Store
@@ -51,6 +51,7 @@ from evolvent.execute.remote.agent import work
 from evolvent.execute.remote.coordinator import Served
 from evolvent.run import Run
 from evolvent.session import search
+from evolvent.task.opening import open_task
 from evolvent.types import Candidate, Result
 
 PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h: what loses its parent becomes our child
@@ -403,6 +404,7 @@ def killed(folder: Path, *, kills: int, ways: list[str], trials: int, seed: int)
         seed: of victims and moments.
     """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    open_task("digits", {})  # for what that imports
     tally, rng, whole = Tally(), random.Random(seed), None
     while (done := tally.kills.total()) < kills:
         way = ways[tally.searches % len(ways)]
