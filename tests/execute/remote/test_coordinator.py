@@ -24,7 +24,8 @@ from evolvent.execute.packs import fit_pack
 from evolvent.execute.remote import protocol
 from evolvent.execute.remote.address import address
 from evolvent.execute.remote.client import Client, Over, Unknown, Unwanted
-from evolvent.execute.remote.coordinator import NAMED, VALUES, Served
+from evolvent.execute.remote.coordinator import Served
+from evolvent.execute.remote.leased import NAMED, VALUES
 from evolvent.execute.remote.place import Serve
 from evolvent.execute.remote.wire import pack, unpack
 from evolvent.execute.worker import Job, Outcome, Spec, evaluate_many, fit

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .. import Cancelled, TimedOut, WorkerLost
@@ -41,8 +42,10 @@ class Call:
     future: Future[Any] = field(default_factory=Future)
     losses: int = 0
 
-    def __post_init__(self) -> None:
-        self.digest = hashlib.sha256(self.data).hexdigest()
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the message, by which a worker that has the call already knows it."""
+        return hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(eq=False)
