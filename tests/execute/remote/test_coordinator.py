@@ -315,7 +315,9 @@ def test_a_token_that_is_none_is_refused(token):
 
 def test_the_token_of_a_run_is_kept_for_its_owner(tmp_path, toy):
     made = [
-        Serve("127.0.0.1:0").executor(Spec(toy, "plain", "full"), folder=tmp_path, say=print)
+        Serve("127.0.0.1:0").executor(
+            Spec(toy, "plain", "full"), folder=tmp_path, say=print, workers=None
+        )
         for _ in range(2)
     ]
     tokens = set()

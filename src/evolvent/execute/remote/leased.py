@@ -42,6 +42,7 @@ class Leased(Executor):
         self._say, self._lease = say, lease
         self._lines: SimpleQueue[str] = SimpleQueue()  # of another thread, to be said
         self.leases = Leases(seconds=lease, say=self._lines.put)
+        self._failure: BaseException | None = None  # why nothing can run any more
 
     @property
     def workers(self) -> int:  # type: ignore[override]
@@ -72,7 +73,7 @@ class Leased(Executor):
         made = Call(pack([name, list(args)]), named, lambda data: value(data, *args), timeout)
         made.future.set_running_or_notify_cancel()  # from here on only `cancel` can stop it
         if not self.leases.submit(made):
-            raise RuntimeError("this executor is shut down: make a new one")
+            raise self._failure or RuntimeError("this executor is shut down: make a new one")
         self._wake()
         return made.future
 

@@ -159,6 +159,11 @@ class Leases:
                 known.heard = self._clock()
             return known is not None
 
+    def knows(self, worker: str) -> bool:
+        """Whether a worker joined and was not lost since."""
+        with self._lock:
+            return worker in self._workers
+
     def take(self, worker: str) -> Lease | None:
         """Lease the first waiting call to a worker; None if none waits."""
         with self._lock:
@@ -323,14 +328,20 @@ class Leases:
         elif held:
             future.set_exception(Cancelled("cancelled while it ran"))
 
-    def end(self, why: str) -> None:
-        """Lease nothing any more, and cancel all calls."""
+    def end(self, why: str, error: BaseException | None = None) -> None:
+        """Lease nothing any more, and end all calls.
+
+        Args:
+            why: in words, for workers.
+            error: of the calls' futures; None is `Cancelled`.
+        """
+        error = error or Cancelled("the executor was shut down")
         with self._lock:
             self.over = self.over or why
             calls = [lease.call for lease in self._leases.values()] + list(self._waiting)
             self._leases.clear()
             self._waiting.clear()
-        _settle([(call.future, Cancelled("the executor was shut down")) for call in calls])
+        _settle([(call.future, error) for call in calls])
 
     @property
     def known(self) -> int:
