@@ -34,7 +34,7 @@ from .engine.runner import Runner
 from .engine.store import Store
 from .engine.weights import Weights
 from .errors import DataError, RunError, SettingError
-from .execute import Executor, Place, cores, warm
+from .execute import Executor, Place, check_elsewhere, cores, warm
 from .execute.inline import Inline
 from .files import check_new_folder, replace_folder, restore_folder, written
 from .identification import Identified, mirroring, settings_with_kind
@@ -286,10 +286,8 @@ class _Session:
         task: str | Given | AnyTask | None = None,
         where: Place | None = None,
     ) -> None:
-        if where is not None and workers == 0:
-            raise SettingError(
-                "workers=0 is this process, without workers elsewhere: leave one out"
-            )
+        if where is not None:
+            check_elsewhere(workers)
         if workers is not None and workers < 0:
             raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
         self.folder, self.request, self.events = folder, request, events

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -312,6 +313,16 @@ def test_on_three_nodes_a_table_gives_the_same_winner_as_inline(three, tmp_path)
     ]
     assert scores[0] == scores[1]
     assert any("about 60 trials, 3 at a time" in line for line in watch.lines), "room was counted"
+
+
+@pytest.mark.slow
+def test_a_comparison_on_three_nodes_is_that_of_this_process(three, tmp_path):
+    asked: Any = {"strategies": ["random", "local"], "seeds": 6, "budget": "20t"}
+    here = ev.compare("table:digits201", workers=0, **asked)
+    there = ev.compare("table:digits201", where=Ray(three.address), out=tmp_path / "c", **asked)
+    for name, traces in here.traces.items():
+        for mine, theirs in zip(traces, there.traces[name], strict=True):
+            assert replace(mine, seconds=0.0) == replace(theirs, seconds=0.0)
 
 
 @pytest.mark.slow

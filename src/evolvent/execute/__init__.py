@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-from ..errors import CandidateFailed
+from ..errors import CandidateFailed, SettingError
 
 T = TypeVar("T")
 
@@ -115,6 +115,16 @@ class Place(Protocol):
     def release(self) -> None:
         """Let go of what `planned` took hold of; a second time does nothing."""
         ...
+
+
+def check_elsewhere(workers: int | None) -> None:
+    """Refuse a count of workers that leaves none, where a place has the calls run elsewhere.
+
+    Raises:
+        SettingError: saying so.
+    """
+    if workers == 0:
+        raise SettingError("workers=0 is this process, without workers elsewhere: leave one out")
 
 
 def cores() -> int:

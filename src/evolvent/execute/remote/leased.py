@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from .. import Executor, OutOfMemory, TimedOut
 from ..worker import Job, Outcome
 from .leases import Call, Leases
 from .protocol import CALLS, function
-from .wire import ANSWERS, Malformed, is_number, is_plain, is_state, pack, unpack
+from .wire import ANSWERS, Malformed, class_of, is_number, is_plain, is_state, pack, unpack
 
 T = TypeVar("T")
 #: how a call failed, as workers say it -> the exception of its future; one that was lost is lent again
@@ -146,6 +146,17 @@ def _trained(found: list[Any], jobs: Sequence[Job]) -> list[Outcome]:
     return found
 
 
+def _traces(data: bytes, told: Any, seeds: Any) -> list[Any]:
+    """Return the answer to `play`: one trace per seed."""
+    found = unpack(data, ANSWERS)
+    made = class_of("Trace")
+    if not isinstance(found, list) or not all(isinstance(each, made) for each in found):
+        raise Malformed("these are no traces of searches")
+    if [each.seed for each in found] != list(seeds) or not is_plain(list(map(asdict, found))):
+        raise Malformed("these are the traces of other searches")
+    return found
+
+
 def _candidates(asked: Any) -> str:
     ids = ", ".join(str(candidate.id) for candidate, _ in asked)
     return f"candidate{'s' if len(asked) > 1 else ''} {ids}"
@@ -155,9 +166,11 @@ VALUES: Mapping[str, Callable[..., Any]] = {
     "evaluate_many": _evaluations,
     "fit": _outcome,
     "fit_pack": _outcomes,
+    "play": _traces,
 }
 NAMED: Mapping[str, Callable[..., str]] = {
     "evaluate_many": _candidates,
     "fit": lambda job: f"training {job.name}",
     "fit_pack": lambda jobs: f"training {len(jobs)} networks at once",
+    "play": lambda told, seeds: f"{told['strategy']['name']}, {len(seeds)} searches",
 }

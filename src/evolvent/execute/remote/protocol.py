@@ -42,6 +42,7 @@ CALLS: Mapping[str, str] = {
     "evaluate_many": "execute.worker",
     "fit": "execute.worker",
     "fit_pack": "execute.packs",
+    "play": "comparison.play",
 }
 
 
