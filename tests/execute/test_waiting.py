@@ -92,8 +92,8 @@ def test_it_works_with_processes():
 
 
 def test_workers_that_come_meanwhile_get_jobs_and_each_may_have_some_ahead(impatient):
-    desk: Any = Desk(1, order=range(9))
-    for name, _ in as_done(desk, calls.same, jobs(9), ahead=2, tick=desk.tick):
+    desk: Any = Desk(1, order=range(20))
+    for name, _ in as_done(desk, calls.same, jobs(20), ahead=2, tick=desk.tick):
         desk.workers = 3 if name == "job 1" else desk.workers
     assert desk.sizes[:2] == [1, 2]
-    assert max(desk.sizes) == 6
+    assert 2 < max(desk.sizes) <= 6

@@ -124,7 +124,7 @@ def test_several_trainings_at_once_travel_and_some_may_be_left_out(served, clien
 
 def test_a_search_of_a_comparison_travels_as_plain_values(served, client):
     table = load_table("digits201")
-    own = {"space": "listed", "strategy": "random", "estimator": "table"}
+    own: Any = {"space": "listed", "strategy": "random", "estimator": "table"}
     setup = settle(resolve(Request("table:digits201", budget="5t", **own), table), workers=1)
     told, seeds = setup.to_json(), [3, 8]
     future = served.submit(play, told, seeds)
