@@ -29,7 +29,7 @@ Answer = bytes | tuple[str, str]  # a message, or how and why there is none
 
 @dataclass(frozen=True)
 class Order:
-    """What an actor is made from, besides the spec: plain values.
+    """The plan of an actor besides the spec, as plain values.
 
     Args:
         version: that must be the actor's too.

@@ -28,7 +28,7 @@ _printing: Any = None  # that function, while it is replaced
 
 
 def check(address: str) -> None:
-    """Refuse what is no address, and an installation without ray.
+    """Refuse a text that is no address, and an installation without ray.
 
     Raises:
         SettingError: saying so.

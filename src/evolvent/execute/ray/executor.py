@@ -180,7 +180,7 @@ class OnRay(Leased):
             self.leases.end("the search has ended", self._failure)
 
     def _hear(self) -> None:
-        """Take what happened meanwhile; wait a little for the first of it."""
+        """Take the news; wait a little for the first."""
         with contextlib.suppress(Empty):
             self._news.get(timeout=TICK)()
             while True:
@@ -262,7 +262,7 @@ class OnRay(Leased):
             self._later(sent, partial(self._answered, actor, lease))
 
     def _answered(self, actor: Actor, lease: Lease, answer: Future[Answer]) -> None:
-        """Take what came of a call; whether that is still wanted is the lease's to say."""
+        """Take the answer of a call; whether that is still wanted is the lease's to say."""
         error = answer.exception()
         if error is not None:
             self._lose(actor, _in_words(error))
@@ -318,7 +318,7 @@ def _collected(blob: Blob) -> Iterator[bytes]:
 
 
 def _in_words(error: BaseException) -> str:
-    """Return what Ray says of an actor in a line."""
+    """Return Ray's words about an actor as one line."""
     if isinstance(error, ray.exceptions.ActorUnavailableError):
         return "does not answer"
     if isinstance(error, ray.exceptions.RayActorError) and "creation task" not in str(error):

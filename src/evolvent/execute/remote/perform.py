@@ -23,7 +23,7 @@ HOW: Mapping[type[Exception], str] = {
 
 
 def failure(error: Exception) -> tuple[str, str]:
-    """Return how a call failed, in one word (none if it was cancelled), and the reason."""
+    """Return the kind of a failure, in one word (none if it was cancelled), and its reason."""
     how = HOW.get(type(error), "error")
     own = isinstance(error, CandidateFailed)
     reason = " ".join((str(error) if own else described(error)).split())[:MOST_REASON]
