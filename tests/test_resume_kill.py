@@ -96,10 +96,10 @@ def story(run):
     """What a run found, without what the clock said."""
     keys = ("id", "parent", "operator", "score", "status", "seed", "threads", "arch")
     rows = [[row[key] for key in keys] for row in run.candidates()]
-    timed = ("search_seconds", "train_seconds", "versions", "controls", "folder")
+    timed = ("search_seconds", "train_seconds", "versions", "controls", "baselines", "folder")
     card = {name: value for name, value in run.card.items() if name not in timed}
-    controls = {name: c["test_score"] for name, c in run.card["controls"].items()}
-    return rows, card, controls
+    others = run.card["controls"] | (run.card["baselines"] or {})
+    return rows, card, {name: each["test_score"] for name, each in others.items()}
 
 
 def moments(count, *, lines, seconds, seed):

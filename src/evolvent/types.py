@@ -28,6 +28,7 @@ NAMED = (
     "vocabulary",
     "recurrent",
     "mirrored",
+    "placed",
     "any_length",
     "successive",
     "columns",
@@ -73,6 +74,7 @@ class Facts:
         vocabulary: different tokens that inputs are made of; 0 if they are no tokens. [count]
         recurrent: whether an input is less than the whole state of the world.
         mirrored: whether a mirrored image keeps its label.
+        placed: whether the target may be that of a place in the image, which a shift would move.
         any_length: whether inputs are tokens of any number, of which `input_shape` is a usual one, and
             words outside the vocabulary have tokens above it.
         successive: whether every example continues the one before it, as segments of a text do; a
@@ -98,6 +100,7 @@ class Facts:
     vocabulary: int = 0
     recurrent: bool = False
     mirrored: bool = False
+    placed: bool = False
     any_length: bool = False
     successive: bool = False
     columns: tuple[tuple[str, int], ...] = ()

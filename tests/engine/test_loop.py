@@ -102,21 +102,18 @@ def told(log):
 
 
 @pytest.fixture
-def chance(monkeypatch):
+def chance():
     """Lets a desk answer as chance has it: any of what is open, in any order; seeded by the call."""
 
     def of(desk, seed):
         rng = stream(seed, "chance")
 
-        def wait(running, timeout, return_when):
-            ready = rng.sample(sorted(running, key=lambda f: running[f].id), len(running))
-            ready = ready[: rng.randint(1, len(running))]
-            for future in ready:
+        def start():
+            ready = rng.sample(sorted(desk.open, key=lambda f: desk.open[f].id), len(desk.open))
+            for future in ready[: rng.randint(1, len(ready))]:
                 desk.finish(future)
-            return set(ready), set(running) - set(ready)
 
-        monkeypatch.setattr("evolvent.engine.loop.wait", wait)
-        desk.at_once = False
+        desk.start, desk.at_once = start, False
         return desk
 
     return of
@@ -454,6 +451,26 @@ def test_listeners_hear_every_result_of_this_session_after_the_strategy():
 
     log = run(strategy, listen=listen, admit=odd_refused)
     assert heard == told(log)
+
+
+def test_every_result_is_seen_with_the_strategy_those_of_earlier_sessions_too():
+    for length in (0, 5, 12):
+        seen: list[Result] = []
+        strategy = Climb()
+
+        def see(result, seen=seen, strategy=strategy):
+            seen.append(result)
+            assert strategy.told == seen
+
+        log = truncated(run(admit=odd_refused), length)
+        run(strategy, log, seen=see, admit=odd_refused)
+        assert seen == told(log)
+
+
+def test_what_solves_the_task_is_known_before_anything_else_is_asked():
+    solved = []
+    log = run(Climb(), seen=lambda r: solved.append(r.value > 3), over=lambda: any(solved))
+    assert [result.value > 3 for result in told(log)] == [*[False] * (len(solved) - 1), True]
 
 
 def test_weights_are_stored_before_their_result_is():

@@ -84,6 +84,32 @@ def test_results_come_in_the_order_of_telling(filled):
     store.close()
 
 
+@pytest.mark.parametrize("page", [1, 2, 3, 100])
+def test_a_log_is_read_a_few_rows_at_a_time_and_counted_without(path, page, monkeypatch):
+    monkeypatch.setattr("evolvent.engine.store.PAGE", page)
+    late = replace(FIRST, id=9)
+    record(path, [*EVENTS, *step(5), late, *step(6), failed(late, "late")])
+    with closing(Store(path)) as store:
+        events = [*store.events()]
+        kinds = [type(event) for event in events]
+        assert events[:4] == EVENTS
+        assert kinds[4:] == [Candidate, Result, Candidate, Candidate, Result, Result]
+        assert [result.candidate.id for result in store.results()] == [1, 0, 9]
+        assert [result.candidate.id for result in store.steps()] == [5, 6]
+        assert store.count() == len(events)
+
+
+def test_a_reader_holds_no_row_back_from_the_writer(path, monkeypatch):
+    monkeypatch.setattr("evolvent.engine.store.PAGE", 2)
+    with closing(Store(path, write=True)) as store, closing(Store(path)) as reader:
+        put(store, EVENTS)
+        events = reader.events()
+        first = [next(events) for _ in range(2)]
+        late = replace(FIRST, id=9)
+        put(store, [late])
+        assert [*first, *events] == [*EVENTS, late]
+
+
 @pytest.mark.parametrize("event", [FIRST, replace(SECOND, id=0), TOLD, failed(FIRST, "again")])
 def test_nothing_is_asked_or_told_twice(filled, event):
     store = Store(filled, write=True)
@@ -384,6 +410,14 @@ def test_weights_come_back_bit_for_bit(tmp_path):
     for name, value in state.items():
         assert found[name].dtype == value.dtype
         np.testing.assert_array_equal(found[name], value)
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path):
+    weights = Weights(tmp_path)
+    weights.write("1", {"w": np.zeros(1)})
+    (tmp_path / ".2.safetensors.part").write_bytes(b"half")
+    weights.tidy()
+    assert [file.name for file in tmp_path.iterdir()] == ["1.safetensors"]
 
 
 def test_only_the_weights_that_are_named_are_kept(tmp_path):

@@ -130,6 +130,40 @@ def test_asha_rungs_hold_the_shares_of_the_definition():
     assert 240 < sizes[0] < 267
 
 
+def test_asha_promotes_whom_sorting_every_rung_anew_would_promote():
+    """Algorithm 2 word for word, over a history in which a tenth fails or is refused."""
+    strategy: Any = Asha(SPACE, epochs=27.0, minimum=1.0)
+    rng = random.Random(4)
+    flying: list[Candidate] = []
+    promoted: set[int] = set()
+    rungs: dict[float, list[Result]] = {float(length): [] for length in (1, 3, 9, 27)}
+
+    def expected():
+        for length in (9.0, 3.0, 1.0):
+            rung = rungs[length]
+            scored = sorted((r for r in rung if r.ok), key=lambda r: (-r.value, r.candidate.id))
+            for result in scored[: len(rung) // 3]:
+                if result.candidate.id not in promoted:
+                    return result.candidate.id
+        return None
+
+    for _ in range(600):
+        while len(flying) < 4:
+            wanted, candidate = expected(), strategy.ask()
+            assert candidate.parents == (() if wanted is None else (wanted,))
+            promoted.update(candidate.parents)
+            flying.append(candidate)
+        candidate = flying.pop(rng.randrange(4))
+        result = Result(candidate, round(rng.random(), 2))  # with ties
+        if rng.random() < 0.1:
+            refused = rng.random() < 0.5
+            result = Result(candidate, status="refused" if refused else "failed", reason="design")
+        strategy.tell(result)
+        if result.status != "refused":
+            rungs[candidate.budget.epochs].append(result)
+    assert all(len(rung) > 10 for rung in rungs.values())
+
+
 @pytest.mark.parametrize("method", ALL)
 def test_no_one_is_promoted_twice_and_only_from_the_rung_below(method):
     events = drive(method(SPACE, seed=1, **R81), 400, slots=6, rng=random.Random(0))

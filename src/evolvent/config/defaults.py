@@ -45,12 +45,14 @@ def suggested(task: Any, known: Mapping[str, Any]) -> dict[str, Any]:
 def _for_images(task: Task) -> dict[str, Any]:
     edge, count = min(task.input_shape[1:]), len(task.train)
     stem = 2 if edge >= 24 else 1
-    return {
+    found = {
         "stem_stride": stem,
         "stages": 3 if edge // stem >= 12 else 2,
         "batch": 128 if count >= 10_000 else 64 if count >= 4_000 else 32,
         "precision": "auto" if edge >= LEAST_EDGE else "float32",
     }
+    # The gradient of a squared error has no bound, and the rates are those of classes.
+    return found if task.classes else found | {"clip": 1.0}
 
 
 def _for_numbers(task: Task) -> dict[str, Any]:
@@ -91,6 +93,7 @@ def _for_language(task: Task) -> dict[str, Any]:
         "label_smoothing": 0.0,
         "dropout": 0.2,
         "drop_words": 0.1,
+        "precision": "auto",
     }
 
 

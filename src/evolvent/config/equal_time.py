@@ -37,6 +37,7 @@ WANTED_EPOCHS = 4  # of the final training, at least: slower networks are refuse
 WANTED_STEPS = 1000  # the same in steps: a small data set has few in an epoch
 THINNER = 8  # times the cost of a candidate that is delivered wider, where its space can widen it
 HORIZON = 50  # trials for which a strategy is asked how long they are on average
+WARMING = 4  # steps before a measured training: at a size each, of those of progressive resizing
 
 
 def with_paces(draft: Draft, budget: RunBudget, search: float | None) -> Draft:
@@ -176,8 +177,10 @@ def pace(
     part = Part(task.train.x[:count], task.train.y[:count])
     data = loader(task, part, device=device)
     with using_threads(threads):  # as a worker has; what runs in this process keeps its own
-        # a few steps that are not measured: they find their memory
-        made = fit(space, arch, task, data, size=size, hyper=hyper, epochs=0.25)
+        # The first step with images of a size takes twice as long, as it finds its memory and the
+        # kernels are made: a training that meets every size comes first, and is not measured.
+        first = min(1.0, WARMING * hyper.batch / max(1, count))
+        made = fit(space, arch, task, data, size=size, hyper=hyper, epochs=first)
         done = train(made.net, data, epochs=1, hyper=made.hyper, seed=0)
     return float(done.seconds / (done.epochs * count))
 

@@ -7,6 +7,7 @@ the best few when its result comes, or never again, so that no other weights nee
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from ..config import settable
@@ -15,8 +16,9 @@ from ..config.setup import Setup
 from ..ranking import distinct
 from ..strategy import Strategy
 from ..types import Result
-from .store import Store
 from .weights import Weights
+
+PAUSE = 1.0  # [s] between two looks at the files of a search
 
 
 def keeping(setup: Setup) -> Setup:
@@ -36,33 +38,39 @@ class Keeping:
     """Decides which weights of a search are written, and which files stay.
 
     Args:
-        store: of the run, with what was told before.
         setup: of the run.
         strategy: may say whose weights can still be inherited.
         weights: the files.
     """
 
-    def __init__(self, store: Store, setup: Setup, strategy: Strategy, weights: Weights) -> None:
+    def __init__(self, setup: Setup, strategy: Strategy, weights: Weights) -> None:
         self.space, self.weights = setup.space, weights
         self.best_only = _is_open(setup)
         self.alive: Callable[[], set[int]] | None = getattr(strategy, "alive", None)
         self.count = max(MOST_FINALISTS, setup.train.finalists or 0)
-        self.best: list[Result] = []
-        if not setup.parts.stateful:  # what comes with its results are checkpoints
-            self.best = distinct(store.results(), self.space, self.count)
-        else:
+        if setup.parts.stateful:  # what comes with its results are checkpoints
             self.count = 0
+        self.best: list[Result] = []
+        self._pruned = time.monotonic()
 
     def wanted(self, result: Result) -> bool:
         """Whether the weights that came with a result are to be written."""
         return not self.best_only or result.candidate.id in _ids(self._with(result))
 
-    def told(self, result: Result) -> None:
-        """Take a result that is stored and told; delete the files that nobody needs any more."""
+    def seen(self, result: Result) -> None:
+        """Take a result that is told."""
         self.best = self._with(result)
-        kept = _ids(self.best)
-        if not self.weights.kept:
+
+    def prune(self, *, now: bool = True) -> None:
+        """Delete the files that nobody needs any more; what is told must be stored by then.
+
+        Args:
+            now: whatever it takes; else at most once a second, as the folder may hold thousands.
+        """
+        if not self.weights.kept or not (now or time.monotonic() - self._pruned >= PAUSE):
             return
+        self._pruned = time.monotonic()
+        kept = _ids(self.best)
         if self.best_only:
             self.weights.keep_only({str(id) for id in kept})
         elif self.alive is not None:

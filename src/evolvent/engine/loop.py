@@ -12,15 +12,16 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ..errors import CandidateFailed, EvolventError, ReplayError, SettingError
 from ..estimator import Evaluation
 from ..strategy import Strategy, lengthen
 from ..types import Candidate, Result, failed
+from .running import Ended, Running
 from .store import Log
 
 REFUSALS = 1000  # in a row; then the limits leave nothing to search
@@ -63,7 +64,9 @@ class Search:
         grace: further seconds for a first score, without which there is nothing to deliver. [s]
         charged: whether the clock is what results say they cost, as on a table, instead of the wall.
         admit: the reason to refuse a candidate before any training, or None.
-        listen: is told every result after the strategy, when it is safely stored.
+        seen: is told every result right after the strategy, those of earlier sessions too, and before
+            anything else is asked for.
+        listen: is told every result of this session when it is safely stored.
         over: whether what was told leaves nothing to search for.
         stateful: whether the estimator carries state from one candidate to the next.
         horizons: of the stretches of budget after the first: events of the log before each, and what
@@ -76,6 +79,7 @@ class Search:
     grace: float = 0.0
     charged: bool = False
     admit: Callable[[Candidate], str | None] = lambda candidate: None
+    seen: Callable[[Result], None] = lambda result: None
     listen: Callable[[Result], None] = lambda result: None
     over: Callable[[], bool] = lambda: False
     stateful: bool = False
@@ -90,83 +94,107 @@ class Search:
             SettingError: if the limits refuse a thousand candidates in a row.
         """
         clock = (_Charged if self.charged else _Clock)(log, self.seconds, self.grace)
+
+        def known(result: Result) -> None:
+            clock.known(result)
+            self.seen(result)
+
         try:
-            waiting, used = replay(strategy, log, self.horizons)
-            self._run(strategy, log, clock, waiting, used)
+            waiting, used = replay(strategy, log, self.horizons, seen=known)
+            _Session(self, strategy, log, clock, waiting, used).run()
         finally:
             clock.note(now=True)
 
-    def _run(
-        self, strategy: Strategy, log: Log, clock: _Clock, waiting: list[Candidate], used: int
-    ) -> None:
-        running: dict[Future[Evaluation], Candidate] = {}
-        while True:
-            fresh: list[Candidate] = []
-            told: list[Result] = []
-            with log.together():
-                while len(running) + len(fresh) < self.evaluator.slots and clock.room:
-                    candidate = self._next(strategy, log, clock, waiting, used, told)
-                    if candidate is None:
-                        break
-                    used += candidate.kind == "trial"
-                    fresh.append(candidate)
+
+@dataclass
+class _Session:
+    """One session of a search: what waits, what runs, and the trials used.
+
+    Results are told in one transaction and reported after it, candidates asked for in one and submitted
+    after it: whatever anybody else has heard of is on disk. The strategy hears of a result just before;
+    if the transaction is lost, so is everything that followed from it.
+    """
+
+    search: Search
+    strategy: Strategy
+    log: Log
+    clock: _Clock
+    waiting: list[Candidate]  # asked in an earlier session, and perhaps not yet admitted
+    used: int
+    running: Running = field(default_factory=Running)
+
+    def run(self) -> None:
+        """Ask, evaluate and tell until nothing runs and nothing more is asked for."""
+        self._ask_and_submit()
+        while self.running:
+            self.search.evaluator.start()
+            self._tell_and_report(self.running.done(self.clock.wait))
+            self._ask_and_submit()
+        if self.waiting:  # and there is no time left for them
+            with self.log.together():
+                told = [self._tell(_cut(candidate)) for candidate in self.waiting]
             self._report(told)
-            for candidate in fresh:  # stored by now
-                running[self.evaluator.submit(candidate)] = candidate
-            if not running:
-                break
-            self.evaluator.start()
-            done, _ = wait(running, timeout=clock.wait, return_when=FIRST_COMPLETED)
-            clock.note()
-            ended = clock.over and not done
-            told = []
-            with log.together():
-                for future in sorted(running if ended else done, key=lambda f: running[f].id):
-                    candidate = running.pop(future)
-                    if ended:
-                        self.evaluator.cancel(future)
-                    answer = _cut(candidate) if ended else self._answer(future, candidate)
-                    told.append(self._tell(strategy, log, clock.charge(answer)))
-                    clock.seen(answer)
-            self._report(told)
-        # waiting are those of an earlier session, and there is no time left for them
-        self._report([self._tell(strategy, log, _cut(candidate)) for candidate in waiting])
-        spent = not clock.room or self.over() or (self.trials is not None and used >= self.trials)
-        if not (spent or strategy.ends):
+        if not (self._spent or not self.clock.room or self.strategy.ends):
             raise EvolventError(
-                f"{type(strategy).__name__} asks for nothing while nothing runs and budget is left: "
-                "a strategy that may end must say so (ends = True)"
+                f"{type(self.strategy).__name__} asks for nothing while nothing runs and budget is "
+                "left: a strategy that may end must say so (ends = True)"
             )
 
-    def _next(
-        self,
-        strategy: Strategy,
-        log: Log,
-        clock: _Clock,
-        waiting: list[Candidate],
-        used: int,
-        told: list[Result],
-    ) -> Candidate | None:
+    def _tell_and_report(self, done: list[Ended]) -> None:
+        """Tell finished ones, in one transaction, and then let others hear of them."""
+        self.clock.note()
+        ended = self.clock.over and not done
+        with self.log.together():
+            told = [self._cut_off(*each) for each in self.running.rest()] if ended else []
+            told += [self._take(self._answer(*each)) for each in done]
+        self._report(told)
+
+    def _ask_and_submit(self) -> None:
+        """Ask for as many candidates as there are free slots, in one transaction, and submit them."""
+        refused: list[Result] = []
+        with self.log.together():
+            fresh = list(self._asked(refused))
+        self._report(refused)
+        for candidate in fresh:  # stored by now
+            self.running.add(self.search.evaluator.submit(candidate), candidate)
+
+    def _asked(self, refused: list[Result]) -> Iterator[Candidate]:
+        """Yield candidates to submit: as many as slots are free, if there is room for them."""
+        count = len(self.running)
+        while count < self.search.evaluator.slots and self.clock.room:
+            candidate = self._next(refused)
+            if candidate is None:
+                return
+            self.used += candidate.kind == "trial"
+            count += 1
+            yield candidate
+
+    @property
+    def _spent(self) -> bool:
+        """Whether nothing more may be asked for, whatever the clock says."""
+        trials = self.search.trials
+        return self.search.over() or (trials is not None and self.used >= trials)
+
+    def _next(self, refused: list[Result]) -> Candidate | None:
         """Return the next candidate that the limits admit, if the budget has room for it.
 
-        Those that `waiting` holds come first: they were asked for, and perhaps not yet admitted,
-        when an earlier session ended. Refused ones are added to `told`.
+        Those that wait come first: they were asked for, and perhaps not yet admitted, when an earlier
+        session ended. The results of refused ones are added to `refused`.
         """
         for _ in range(REFUSALS):
-            if waiting:
-                candidate: Candidate | None = waiting.pop(0)
-            elif not clock.room or self.over() or (self.trials is not None and used >= self.trials):
+            if self.waiting:
+                candidate: Candidate | None = self.waiting.pop(0)
+            elif not self.clock.room or self._spent:
                 return None
-            elif (candidate := _ask(strategy)) is not None:
-                log.asked(candidate)
+            elif (candidate := _ask(self.strategy)) is not None:
+                self.log.asked(candidate)
             if candidate is None:
                 return None
-            reason = None if candidate.arch is None else self.admit(candidate)
+            reason = None if candidate.arch is None else self.search.admit(candidate)
             if reason is None:
                 return candidate
-            refused = Result(candidate, status="refused", reason=reason)
-            told.append(self._tell(strategy, log, refused))
-            clock.note()
+            refused.append(self._tell(Result(candidate, status="refused", reason=reason)))
+            self.clock.note()
         raise SettingError(
             f"the limits refused {REFUSALS:,} candidates in a row, the last because {reason}: "
             "raise the limit or choose a smaller space or network"
@@ -174,22 +202,33 @@ class Search:
 
     def _answer(self, future: Future[Evaluation], candidate: Candidate) -> Result:
         try:
-            result = self.evaluator.keep(future.result())
+            result = self.search.evaluator.keep(future.result())
         except CandidateFailed as error:
             result = failed(candidate, str(error))
-        if self.stateful and candidate.kind == "step" and not result.ok:
+        if self.search.stateful and candidate.kind == "step" and not result.ok:
             raise Diverged(result.reason)
         return result
 
-    def _tell(self, strategy: Strategy, log: Log, result: Result) -> Result:
-        log.told(result)
-        _tell(strategy, result)
+    def _cut_off(self, future: Future[Evaluation], candidate: Candidate) -> Result:
+        self.search.evaluator.cancel(future)
+        return self._take(_cut(candidate))
+
+    def _take(self, answer: Result) -> Result:
+        """Charge an answer to the clock and tell it."""
+        told = self._tell(self.clock.charge(answer))
+        self.clock.seen(answer)
+        return told
+
+    def _tell(self, result: Result) -> Result:
+        self.log.told(result)
+        _tell(self.strategy, result)
+        self.search.seen(result)
         return result
 
     def _report(self, told: list[Result]) -> None:
         """Pass on stored results; a listener may delete weights that no candidate needs any more."""
         for result in told:
-            self.listen(result)
+            self.search.listen(result)
 
 
 def _ask(strategy: Strategy) -> Candidate | None:
@@ -225,7 +264,11 @@ def _cut(candidate: Candidate) -> Result:
 
 
 def replay(
-    strategy: Strategy, log: Log, horizons: tuple[tuple[int, int], ...] = ()
+    strategy: Strategy,
+    log: Log,
+    horizons: tuple[tuple[int, int], ...] = (),
+    *,
+    seen: Callable[[Result], None] = lambda result: None,
 ) -> tuple[list[Candidate], int]:
     """Tell a fresh strategy the log; return what was asked but not told, and the trials used.
 
@@ -235,6 +278,7 @@ def replay(
         strategy: fresh.
         log: of the search so far.
         horizons: as in `Search`.
+        seen: is told every result after the strategy.
     """
     waiting: dict[int, Candidate] = {}
     used, later = 0, list(horizons)
@@ -248,6 +292,7 @@ def replay(
             del waiting[event.candidate.id]
             used += event.counts
             strategy.tell(event)
+            seen(event)
     for _, horizon in later:  # the last stretch begins where the log ends
         lengthen(strategy, horizon)
     return list(waiting.values()), used
@@ -255,6 +300,8 @@ def replay(
 
 def _same(now: Candidate | None, then: Candidate) -> None:
     """Refuse to go on when the strategy asks for something else than it did."""
+    if now is not None and now.mixture is then.mixture is None and now == then:
+        return  # else what JSON makes of both is compared, which takes longer
     old, new = (json.loads(json.dumps(c.to_json())) if c else {} for c in (then, now))
     if old == new:
         return
@@ -276,7 +323,7 @@ class _Clock:
         self.start = time.monotonic() - log.spent("search")
         self.noted = time.monotonic()
         # whether there is something to deliver, which is worth waiting for
-        self.scored = not grace or any(isinstance(e, Result) and e.scored for e in log.events())
+        self.scored = not grace
         self.lately: deque[float] = deque(maxlen=LATELY)  # durations of evaluations [s]
 
     @property
@@ -296,6 +343,10 @@ class _Clock:
         """Whether another candidate could end in time: half of the last ones took no longer."""
         expected = statistics.median(self.lately) if self.lately and self.scored else 0.0
         return self.left > expected
+
+    def known(self, result: Result) -> None:
+        """Take a result of an earlier session."""
+        self.scored = self.scored or result.scored
 
     def seen(self, result: Result) -> None:
         """Take a result that is told: what it took, and whether there is one to deliver."""
@@ -323,8 +374,10 @@ class _Charged(_Clock):
 
     def __init__(self, log: Log, seconds: float | None, grace: float = 0.0) -> None:
         super().__init__(log, seconds)
-        told = (event for event in log.events() if isinstance(event, Result))
-        self.total = sum(result.seconds for result in told)
+        self.total = 0.0
+
+    def known(self, result: Result) -> None:
+        self.total += result.seconds
 
     @property
     def over(self) -> bool:

@@ -69,10 +69,16 @@ class Runner:
             return
         self.store.note("state", "searching")
         setup, weights = self.setup, Weights(self.folder / "weights")
+        weights.tidy()
         strategy = setup.strategy()  # fresh: the log is told to it first
         goal = _Goal(self.store, setup)
-        kept = Keeping(self.store, setup, strategy, weights)
+        kept = Keeping(setup, strategy, weights)
         seconds, grace = self._seconds()
+
+        def seen(result: Result) -> None:
+            kept.seen(result)
+            goal.reached_by(result)
+
         evaluator = Executed(
             executor,
             weights,
@@ -90,10 +96,12 @@ class Runner:
             grace=grace,
             charged=setup.task.charged,
             admit=self._admit(),
+            seen=seen,
             listen=self._listener(kept, goal, checkpoints),
             stateful=checkpoints is not None,
             horizons=setup.horizons,
         ).run(strategy, self.store)
+        kept.prune()
         self.store.note("state", "searched")
 
     def _seconds(self) -> tuple[float | None, float]:
@@ -123,15 +131,15 @@ class Runner:
             if checkpoints is not None:
                 checkpoints.told(result)
                 self._alarm(result, alarmed)
-            kept.told(result)
+            kept.prune(now=False)
             if starting and result.ok:
                 starting = False
                 took = time.monotonic() - start - result.seconds
                 self.store.note("start_seconds", round(max(0.0, took), 3))
             self.events.told(result)
-            if goal.reached_by(result):
-                id, name = result.candidate.id, self.setup.task.name
-                self.events.say(f"candidate {id} solves {name}: the search is over")
+            if goal.by == result.candidate.id:
+                name = self.setup.task.name
+                self.events.say(f"candidate {goal.by} solves {name}: the search is over")
 
         return listen
 
@@ -155,17 +163,17 @@ class _Goal:
     def __init__(self, store: Store, setup: Setup) -> None:
         self.store, self.best = store, -math.inf
         self.judge: Any = None
+        self.by: int | None = None  # id of the candidate that solved it
         if "goal" in setup.parts.estimator.make.gives:
             self.judge = setup.context().estimator
-            for result in store.results():  # a kill may have come before the last one was looked at
-                self.reached_by(result)
+            self.by = store.meta("solved")
 
     def reached(self) -> bool:
         """Whether some candidate solved the task."""
-        return self.judge is not None and self.store.meta("solved") is not None
+        return self.by is not None
 
     def reached_by(self, result: Result) -> bool:
-        """Take a result; return whether it is the first that solves the task.
+        """Take a result, also one of an earlier session; return whether it is the first that solves it.
 
         Where its metrics do not tell, it is looked at more closely if it is better than all before.
         """
@@ -176,5 +184,6 @@ class _Goal:
             self.best = result.value
             solved = self.judge.confirmed(result)
         if solved:
-            self.store.note("solved", result.candidate.id)
+            self.by = result.candidate.id
+            self.store.note("solved", self.by)
         return bool(solved)

@@ -54,6 +54,7 @@ CREATE TABLE spent (phase TEXT PRIMARY KEY, seconds REAL NOT NULL);
 Event = Candidate | Result  # a candidate was asked for, a result was told
 #: notes of the search and the run; all others are the delivery's, which every stretch has anew
 OF_THE_SEARCH = ("schema", "checkpoint", "rewinds", "solved", "tested", "stretch")
+PAGE = 2000  # rows of the log that are read at a time [count]
 BUFFER = 0.5  # [s] for which told steps may wait for a transaction
 
 
@@ -279,25 +280,38 @@ class Store:
         """
         self._flush()
         yield from self._events(
-            "SELECT seq, kind, candidate, data, NULL, NULL FROM events WHERE undone = 0 "
+            "SELECT seq, kind, candidate, data, NULL, NULL FROM events "
+            "WHERE undone = 0 AND seq > :after "
             "UNION ALL SELECT seq, 'step', candidate, asked, told, gradient FROM steps "
-            "WHERE undone = 0 ORDER BY seq"
+            "WHERE undone = 0 AND seq > :after ORDER BY seq LIMIT :most"
         )
 
     def _events(self, query: str) -> Iterator[Event]:
-        candidates: dict[int, Candidate] = {}
-        for _, kind, id, data, told, gradient in self._db.execute(query).fetchall():
+        """Yield the events of a query, which is asked for a few thousand rows at a time.
+
+        So that memory does not grow with the log, nor a long read keep a writer's file from shrinking.
+        """
+        candidates: dict[int, Candidate] = {}  # asked, not told
+        for _, kind, id, data, told, gradient in self._pages(query):
             try:
                 if kind == "told":
-                    event: Event = Result.from_json(json.loads(data), candidates[id])
+                    event: Event = Result.from_json(json.loads(data), candidates.pop(id))
                 else:
                     event = asked = candidates[id] = Candidate.from_json(json.loads(data))
                 if kind == "step":
                     yield event
                     event = Result.from_json(json.loads(told), asked, _unpacked(gradient))
+                    del candidates[id]
             except (KeyError, TypeError, ValueError) as error:
                 raise self._damaged(f"what was {kind} of candidate {id}: {error!r}") from error
             yield event
+
+    def _pages(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query, of which the first column ascends."""
+        after = 0
+        while rows := self._db.execute(query, {"after": after, "most": PAGE}).fetchall():
+            yield from rows
+            after = rows[-1][0]
 
     def log(self, after: int = 0, most: int = -1) -> list[LogRow]:
         """Return the rows behind `after`, in their order, as they are stored: for pages.
@@ -349,16 +363,18 @@ class Store:
 
     def results(self) -> list[Result]:
         """Return the result of every trial, in the order in which they were told."""
-        query = "SELECT seq, kind, candidate, data, NULL, NULL FROM events WHERE undone = 0"
-        events = self._events(f"{query} ORDER BY seq")
+        events = self._events(
+            "SELECT seq, kind, candidate, data, NULL, NULL FROM events "
+            "WHERE undone = 0 AND seq > :after ORDER BY seq LIMIT :most"
+        )
         return [event for event in events if isinstance(event, Result)]
 
     def steps(self) -> list[Result]:
         """Return the result of every step, in the order in which they were told."""
         self._flush()
         query = (
-            "SELECT seq, 'step', candidate, asked, told, gradient FROM steps WHERE undone = 0 "
-            "ORDER BY seq"
+            "SELECT seq, 'step', candidate, asked, told, gradient FROM steps "
+            "WHERE undone = 0 AND seq > :after ORDER BY seq LIMIT :most"
         )
         return [event for event in self._events(query) if isinstance(event, Result)]
 
@@ -382,7 +398,12 @@ class Store:
 
     def count(self) -> int:
         """Return the number of events. [count]"""
-        return sum(1 for _ in self.events())
+        self._flush()
+        counted = (
+            "SELECT (SELECT count(*) FROM events WHERE undone = 0) + "
+            "2 * (SELECT count(*) FROM steps WHERE undone = 0)"  # a step's row is both of its events
+        )
+        return int(self._db.execute(counted).fetchone()[0])
 
     # -- the rest --------------------------------------------------------------------------------
 

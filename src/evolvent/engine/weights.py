@@ -52,3 +52,8 @@ class Weights:
         for file in self.folder.glob("*.safetensors"):
             if file.stem not in names:
                 file.unlink()
+
+    def tidy(self) -> None:
+        """Delete files that a kill left half written; only the one writer may ask for it."""
+        for part in self.folder.glob(".*.safetensors.part"):
+            part.unlink()

@@ -50,8 +50,9 @@ TRIED = 20  # random architectures, of which one must become a network
 class Data(Protocol):
     """The shapes that a network takes from its task.
 
-    Images that keep their label in a mirror have ``mirrored``, texts of any length ``any_length``, and
-    tables with columns of texts ``texts``, as `Facts` and `Task` do.
+    Images that keep their label in a mirror have ``mirrored``, those that lose it by a shift
+    ``placed``, texts of any length ``any_length``, and tables with columns of texts ``texts``, as
+    `Facts` and `Task` do.
     """
 
     @property
@@ -165,6 +166,8 @@ def views_of(size: Size, data: Data) -> int:
     """Return the views of every input whose outputs a network averages; 1 without images. [count]"""
     if len(data.input_shape) != 3:
         return 1
+    if getattr(data, "placed", False):
+        return min(size.views, 1 + _mirrored(data))
     return 3 if size.views == 6 and not _mirrored(data) else size.views
 
 

@@ -220,10 +220,10 @@ class NextToken:
         return torch.where(y == IGNORED, 0.0, -logs)
 
     def sums(self, outputs: Tensor, y: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Return [right answers, loss, tokens]."""
+        """Return [loss, tokens]."""
         told, truth = outputs.flatten(0, 1).float(), y.flatten()
         losses = F.cross_entropy(told, truth, ignore_index=IGNORED, reduction="none").double()
-        each = (told.argmax(1) == truth, losses, truth != IGNORED)
+        each = (losses, truth != IGNORED)
         if rows is None:
             return torch.stack([values.sum() for values in each])
         weights = rows.double().repeat_interleave(y.shape[1])
@@ -232,14 +232,13 @@ class NextToken:
     def metrics(
         self, sums: Sequence[float], count: float, unit: Unit, names: Sequence[str] = ()
     ) -> dict[str, float]:
-        """Return the score, ``perplexity``, ``bits`` per token, ``accuracy`` and ``loss``."""
-        right, loss, tokens = sums
+        """Return the score, ``perplexity``, ``bits`` per token and ``loss``."""
+        loss, tokens = sums
         nats = loss / max(1.0, tokens)
         return {
             "neg-cross-entropy": -nats,
             "perplexity": math.exp(min(nats, MOST_NATS)),
             "bits": nats / math.log(2),
-            "accuracy": right / max(1.0, tokens),
             "loss": nats,
         }
 

@@ -8,6 +8,7 @@ steps of the segment.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -110,8 +111,18 @@ def segment(
         way: how the cell is computed.
     """
     apply: Any = _Segment.apply
-    outputs: Tensor = apply(drive, state, hidden, inner, mask, way)
+    drive, state = drive.to(hidden.dtype), state.to(hidden.dtype)
+    with full_precision(drive):
+        outputs: Tensor = apply(drive, state, hidden, inner, mask, way)
     return outputs
+
+
+def full_precision(like: Tensor) -> Any:
+    """Return a context without autocast: many small steps in bfloat16 lose more than they save."""
+    device = like.device.type
+    if torch.amp.is_autocast_available(device):
+        return torch.autocast(device, enabled=False)
+    return contextlib.nullcontext()
 
 
 def _joined(inner: Tensor, nodes: Sequence[int]) -> Tensor:

@@ -141,6 +141,7 @@ class Stages:
         input_shape: (C, H, W) of the images.
         outputs: of the network. [count]
         mirrored: whether a mirrored image keeps its label, so that `flip` is a gene.
+        placed: whether a shifted image loses its target, so that `shift` is none.
         stages: least and most. [count]
         widths: least and most; multiples of 8. [channels]
         depths: least and most blocks of a stage. [count]
@@ -174,6 +175,7 @@ class Stages:
         input_shape: tuple[int, ...] = (3, 32, 32),
         outputs: int = 10,
         mirrored: bool = False,
+        placed: bool = False,
         *,
         stages: tuple[int, int] = (2, 4),
         widths: tuple[int, int] = (16, 128),
@@ -221,7 +223,9 @@ class Stages:
             "label_smoothing": SMOOTHINGS,
             "resize": _numbers("resizes", resizes or resizes_of(self.input_shape), 0.25, 1.0),
             "shift": _numbers(
-                "shifts", shifts or shifts_of(self.input_shape), 0, min(self.input_shape[1:]) // 4
+                "shifts",
+                shifts or ((0,) if placed else shifts_of(self.input_shape)),
+                *(0, min(self.input_shape[1:]) // 4),
             ),
             "flip": _some("flips", flips if mirrored else ("none",), FLIPS),
             "erase": _numbers("erases", erases, 0.0, 1.0),
@@ -238,7 +242,7 @@ class Stages:
     @classmethod
     def of(cls, task: Facts, **settings: Any) -> Self:
         """Return the space for the images of `task`."""
-        return cls(task.shape, task.outputs, task.mirrored, **settings)
+        return cls(task.shape, task.outputs, task.mirrored, task.placed, **settings)
 
     def sized(self, multiply_adds: int) -> dict[str, Any]:
         """Return the settings with which no network has more multiply-adds, nor far fewer."""

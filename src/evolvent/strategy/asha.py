@@ -10,6 +10,8 @@ may be listed (`rungs`) where only some exist, as in a table.
 
 from __future__ import annotations
 
+import bisect
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +19,7 @@ from dataclasses import replace
 from ..space import Space
 from ..types import Budget, Candidate, Result
 from . import Strategy
-from .common.rungs import ROUNDING, Fresh, ladder, mean_length, promote, ranked
+from .common.rungs import ROUNDING, Fresh, ladder, mean_length, promote
 
 
 class Asha:
@@ -71,8 +73,7 @@ class Asha:
         self.mean_length = mean_length([shares], continue_)
         self._fresh = Fresh(space, sampler, seed)
         self.ends = self._fresh.ends
-        self._rungs: list[list[Result]] = [[] for _ in steps]
-        self._promoted: set[int] = set()
+        self._rungs = [_Rung() for _ in steps]
         self._from: dict[int, int] = {}  # id of a promotion in flight -> the id it goes on from
         self._level: dict[int, int] = {}  # id in flight -> its rung
         self._asked = 0
@@ -83,7 +84,6 @@ class Asha:
         if lower is not None:
             length = self.steps[level]
             candidate = promote(self._asked, lower, length, self.continue_)
-            self._promoted.add(lower.candidate.id)
             self._from[self._asked] = lower.candidate.id
         else:
             new = self._fresh.ask(self._asked)
@@ -100,7 +100,7 @@ class Asha:
         self._from.pop(result.candidate.id, None)
         self._fresh.tell(result)
         if result.status != "refused":
-            self._rungs[level].append(result)
+            self._rungs[level].add(result)
 
     def lengthen(self, horizon: int) -> None:
         """Tell the source of new architectures of a longer horizon: rungs have none of their own."""
@@ -110,15 +110,42 @@ class Asha:
         """Return the ids that may still be promoted, or whose promotion is in flight."""
         if not self.continue_:
             return frozenset()
-        below = {result.candidate.id for rung in self._rungs[:-1] for result in rung if result.ok}
-        return frozenset(below - self._promoted | set(self._from.values()))
+        waiting = (id for rung in self._rungs[:-1] for _, id in rung.waiting)
+        return frozenset((*waiting, *self._from.values()))
 
     def _promotable(self) -> tuple[int, Result | None]:
         """Return the rung to promote to and the result to promote, or the lowest rung and None."""
         for level in range(len(self._rungs) - 2, -1, -1):
-            rung = self._rungs[level]
-            top = ranked(rung)[: math.floor(len(rung) / self.eta + ROUNDING)]
-            for result in top:
-                if result.candidate.id not in self._promoted:
-                    return level + 1, result
+            result = self._rungs[level].promoted(self.eta)
+            if result is not None:
+                return level + 1, result
         return 0, None
+
+
+class _Rung:
+    """The results of one training length, kept in their order: a promotion looks at one of them."""
+
+    def __init__(self) -> None:
+        self.size = 0  # results, the failed ones too
+        self.waiting: list[tuple[float, int]] = []  # a heap of (-score, id) not promoted yet
+        self._order: list[tuple[float, int]] = []  # all that have a score, the best first
+        self._results: dict[int, Result] = {}  # of those that wait
+
+    def __len__(self) -> int:
+        return self.size
+
+    def add(self, result: Result) -> None:
+        """Take a result."""
+        self.size += 1
+        if result.ok:
+            place = (-result.value, result.candidate.id)  # ties in the order of asking
+            bisect.insort(self._order, place)
+            heapq.heappush(self.waiting, place)
+            self._results[result.candidate.id] = result
+
+    def promoted(self, eta: float) -> Result | None:
+        """Return the best result that waits if it is among the top 1/eta, and promote it."""
+        top = math.floor(self.size / eta + ROUNDING)
+        if not self.waiting or bisect.bisect_left(self._order, self.waiting[0]) >= top:
+            return None
+        return self._results.pop(heapq.heappop(self.waiting)[1])

@@ -320,6 +320,11 @@ class Task:
         return bool(self.augment.get("flip"))
 
     @property
+    def placed(self) -> bool:
+        """Whether the target of an image may be that of a place in it, which a shift would move."""
+        return self.kind == "image" and not self.classes
+
+    @property
     def texts(self) -> tuple[int, ...]:
         """Tokens of each column of texts beside other columns, as in `Facts`. [count]"""
         columns = self.reading.get("columns", ()) if self.kind == "numbers" else ()
@@ -356,6 +361,7 @@ class Task:
             self.outputs,
             vocabulary=self.vocabulary,
             mirrored=self.mirrored,
+            placed=self.placed,
             any_length=self.any_length,
             successive=self.successive,
             columns=self.columns,

@@ -18,11 +18,15 @@ import numpy as np
 from ..errors import DataError, SettingError
 from . import Part, Task
 from .copies import hashes_of_images, told_copies
-from .division import stratified
+from .division import INDEPENDENT, stratified
 from .files import some, why
 from .labels import class_indices, name_classes, note_imbalance
 from .rows import Rows, blocks
+from .scales import clipped, scale_of
+from .splitting import LEAST
+from .targets import measured
 
+TARGET = "target"  # what a quantity is called that has no name
 TEST_SHARE = 0.15  # of the data, where no test part is given
 _BLOCK = 2**24  # summed at a time [bytes]
 
@@ -73,20 +77,22 @@ def image_task(
     flip: bool | None = None,
     class_names: Sequence[str] | None = None,
     scale: float | None = None,
+    kind: str = "classification",
     note: Sequence[str] = (),
     reading: Mapping[str, Any] | None = None,
 ) -> Task:
-    """Return the task of classifying images.
+    """Return the task of classifying images, or of telling a quantity of each.
 
-    Every split is stratified. The validation part depends on `seed` alone and not on `fraction`, so
-    that a proxy is scored on the same examples as the full data. A test part that has to be split
-    off is the same for every seed, so that no search ever trains on another one's test examples.
+    Every split of classes is stratified. The validation part depends on `seed` alone and not on
+    `fraction`, so that a proxy is scored on the same examples as the full data. A test part that has
+    to be split off is the same for every seed, so that no search ever trains on another one's test
+    examples.
 
     Args:
         name: how the user called the data.
         x: training images [N, H, W], [N, H, W, C] or, with 1 or 3 channels, [N, C, H, W]; uint8 and
             float32 are kept, other integers become uint8 if they lie in 0..255, else float32.
-        y: their labels [N]: integers, text, or floats that are whole numbers.
+        y: their labels [N]: integers, text, or floats that are whole numbers; or quantities.
         x_test: test images of the same kind and size; None: 15 % of the data are kept for it.
         y_test: their labels, all of which occur in `y`.
         x_validation: validation images, if the data bring their own; None: split from `x`.
@@ -94,9 +100,12 @@ def image_task(
         seed: of the split between training and validation. [>= 0]
         validation: share of the training data to validate on. (0..0.5]
         fraction: share of the remaining training data to keep, for proxies. (0..1]
-        flip: whether a mirrored image keeps its label; None: yes for colour, no for grey images.
+        flip: whether a mirrored image keeps its label; None: yes for colour, no for grey images, and
+            no for quantities.
         class_names: the name of label 0, of label 1, ...
         scale: raw values are divided by this; None: 255 for integers in 0..255, else 1. [raw units]
+        kind: ``classification`` or ``regression``. Images with a quantity are neither mirrored nor
+            shifted, unless `flip` says so: it may be that of a place.
         note: lines that the reader wants the user to know.
         reading: what the reader did to the files: ``transposed`` (idx), ``record`` (bytes of label in
             CIFAR's files).
@@ -115,14 +124,28 @@ def image_task(
     with _naming(name):
         pairs = _pairs(given)
         images, natural = _images({part: pair[0] for part, pair in pairs.items()}, notes)
-        labels, values = class_indices({part: pair[1] for part, pair in pairs.items()})
-        classes = name_classes(values, class_names, notes)
+        labels, classes = _targets(
+            {part: pair[1] for part, pair in pairs.items()}, kind, notes, class_names
+        )
         parts = {part: _part(part, images[part], labels[part]) for part in pairs}
-        _check_counts(parts, classes)
-    note_imbalance(parts["training"].y, classes, notes, of="images")
+        if kind == "classification":
+            _check_counts(parts, classes)
+            note_imbalance(parts["training"].y, classes, notes, of="images")
     parts = _split(parts, seed, validation, notes)
     notes += _told_copies(parts)
     train = _thinned(parts["training"], fraction, seed)
+    about: dict[str, Any] = {"classes": list(classes)}
+    augment = _augmentation(min(train.x.shape[1:3]), train.x.shape[3], flip, notes, kind)
+    if kind == "regression":
+        with _naming(name):
+            scale_of_y = scale_of(train.y, TARGET, notes)
+        train, *others = (
+            Part(each.x, clipped(each.y, scale_of_y))
+            for each in (train, parts["validation"], parts["test"])
+        )
+        parts |= dict(zip(("validation", "test"), others, strict=True))
+        about = {"task": kind, "target": TARGET, "target_mean": scale_of_y["mean"]}
+        about |= {"target_unit": scale_of_y["unit"]}
     if fraction < 1:
         notes.append(f"{len(train)} of {len(parts['training'])} training examples are used")
     scale = natural if scale is None else scale
@@ -132,7 +155,7 @@ def image_task(
         name=name,
         kind="image",
         input_shape=(channels, height, width),
-        outputs=len(classes),
+        outputs=max(1, len(classes)),
         classes=classes,
         train=train,
         validation=parts["validation"],
@@ -140,13 +163,14 @@ def image_task(
         mean=mean,
         std=std,
         scale=scale,
-        augment=_augmentation(min(height, width), channels, flip, notes),
-        guessed=("flip",) if flip is None and channels >= 3 else (),
+        augment=augment,
+        guessed=("flip",) if flip is None and augment["flip"] else (),
+        unit=about.get("target_unit", 1.0),
         seed=int(seed),
         note=tuple(notes),
         reading={
             "shape": [channels, height, width],
-            "classes": list(classes),
+            **about,
             "scale": scale,
             "mean": list(mean),
             "std": list(std),
@@ -154,6 +178,7 @@ def image_task(
             "transparency": "over white",
             **(reading or {}),
         },
+        **measured(kind),
     )
 
 
@@ -290,6 +315,33 @@ def _size(shape: tuple[int, ...]) -> str:
 # ---- the parts -----------------------------------------------------------------------------------
 
 
+def _targets(
+    given: Mapping[str, np.ndarray],
+    kind: str,
+    notes: list[str],
+    class_names: Sequence[str] | None,
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Return every part's targets, classes [N] int64 or quantities [N] float64, and the classes."""
+    if kind == "classification":
+        labels, values = class_indices(given)
+        return labels, name_classes(values, class_names, notes)
+    found = {}
+    for part, y in given.items():
+        y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+        if class_names is not None or y.dtype.kind not in "biuf" or y.ndim != 1:
+            raise DataError(
+                f"{part} targets are {'names' if class_names is not None else y.dtype} of shape "
+                f"{y.shape}: a regression needs one number per image, [N]"
+            )
+        found[part] = y.astype(np.float64)
+        bad = np.flatnonzero(~np.isfinite(found[part]))
+        if len(bad):
+            raise DataError(f"the target of {part} image {bad[0]} is no finite number: repair it")
+    if len(found["training"]) < LEAST:
+        raise DataError(f"{len(found['training'])} training images, at least {LEAST} are needed")
+    return found, ()
+
+
 def _part(part: str, x: np.ndarray, y: np.ndarray) -> Part:
     if len(x) != len(y):
         raise DataError(
@@ -336,7 +388,11 @@ def _split(
 
 
 def _divided(part: Part, share: float, seed: int) -> tuple[Part, Part]:
-    rest, chosen = stratified(part.y, share, seed)
+    if part.y.dtype.kind == "f":
+        cut = INDEPENDENT.cut(part.y, np.arange(len(part)), share, seed, classes=False)
+        rest, chosen = cut
+    else:
+        rest, chosen = stratified(part.y, share, seed)
     return part.taken(rest), part.taken(chosen)
 
 
@@ -355,6 +411,8 @@ def _thinned(part: Part, fraction: float, seed: int) -> Part:
     """Return `fraction` of every class; a class's last example always stays."""
     if fraction == 1:
         return part
+    if part.y.dtype.kind == "f":
+        return _divided(part, fraction, seed)[1]
     alone = np.bincount(part.y)[part.y] == 1  # nothing to choose, and `stratified` refuses it
     kept, many = np.flatnonzero(alone), np.flatnonzero(~alone)
     if len(many):
@@ -385,8 +443,17 @@ def _statistics(x: np.ndarray, scale: float) -> tuple[tuple[float, ...], tuple[f
     return tuple(mean for mean, _ in found), tuple(std for _, std in found)
 
 
-def _augmentation(edge: int, channels: int, flip: bool | None, notes: list[str]) -> dict[str, Any]:
+def _augmentation(
+    edge: int, channels: int, flip: bool | None, notes: list[str], kind: str
+) -> dict[str, Any]:
     """Return the augmentations that keep the label of an image."""
+    if kind == "regression":
+        if flip is None:
+            notes.append(
+                "images are neither mirrored nor shifted, since a quantity may be that of a place: "
+                "--set task.flip=true if a mirrored image keeps its quantity"
+            )
+        return {"flip": bool(flip), "shift": 0, "cutout": 0}
     if flip is None:
         flip = channels >= 3
         notes.append(

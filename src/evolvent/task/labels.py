@@ -48,8 +48,8 @@ def _plain(what: str, y: np.ndarray) -> np.ndarray:
         y.min() >= -_GREATEST and y.max() <= _GREATEST and np.array_equal(y, y.astype(np.int64))
     ):
         raise DataError(
-            f"{what} are not all whole numbers below 2**53: images are sorted into classes, "
-            "numbers to predict are not classes"
+            f"{what} are not all whole numbers below 2**53, so no classes: --kind regression learns "
+            "them as a quantity"
         )
     return y.astype(np.int64)
 

@@ -81,6 +81,7 @@ def load(
     size: int | tuple[int, int] | None = None,
     memory: float | None = None,
     skip_broken: bool = False,
+    kind: str = "classification",
 ) -> Task:
     """Return the image task that a name or a path stands for.
 
@@ -102,6 +103,7 @@ def load(
         memory: for the images at a path; larger data stay in their files and are read batch by batch.
             None is a fifth of the free memory. [GiB]
         skip_broken: whether pictures of a folder that cannot be read are left out.
+        kind: ``classification`` or ``regression``, of arrays.
 
     Raises:
         SettingError: for an unknown name, or a setting outside its rule.
@@ -142,6 +144,7 @@ def load(
         flip=flip,
         class_names=images.class_names,
         scale=scale,
+        kind=kind,
         note=images.note,
         reading=images.reading,
     )

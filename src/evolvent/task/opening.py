@@ -23,6 +23,7 @@ from .options import (
     form_of,
     is_series,
     kind_without_data,
+    names,
     own_split_of,
 )
 from .portable.unpacking import CELL_COST, PACKED, PACKINGS, plain_name
@@ -161,8 +162,10 @@ def _in_memory(data: Given, settings: Mapping[str, Any]) -> Task:
 
 def _of_images(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that images have."""
-    if "kind" in settings:
+    if "kind" in settings and name in names():
         raise SettingError(f"task.kind={settings['kind']}: {name!r} are images, which have classes")
+    if settings.get("kind") == "multi-label":
+        raise SettingError("task.kind=multi-label: images have one class or quantity each")
     return {key: value for key, value in settings.items() if key != "series"}
 
 

@@ -142,7 +142,7 @@ def with_columns(
     said: dict[str, Any] = {
         key: _plain(key, value) for key, value in columns.items() if value is not None
     }
-    allowed = {"kind"} if is_series(name, settings) else set()
+    allowed = {"kind"} if form_of(name) == "data" else set()
     if said.keys() - allowed and form_of(name) != "frame":
         option = next(key for key in said if key not in allowed).replace("_", "-")
         raise SettingError(f"--{option} is for tables: {_no_table(name)}")
@@ -356,7 +356,7 @@ def with_metric(
     if not JUDGED.keys() <= SETTINGS[form].keys():
         shown = name if isinstance(name, str) else name.name
         raise SettingError(f"--{next(iter(asked))}: {shown!r} has a score of its own: leave it out")
-    known: str | None = "classification"
+    known: str | None = said.get("kind") or "classification"
     if form == "frame":
         known = said.get("kind") or kind_without_data(said)
     elif is_series(name, said):

@@ -1,6 +1,7 @@
-"""Classify images with the network of this folder.
+"""Classify images with the network of this folder, or tell their quantity.
 
-    python predict.py FILE...           one line per image: which, its class, the probability
+    python predict.py FILE...           one line per image: which, its class, the probability; or which,
+                                        its quantity
     python predict.py --json FILE...    one JSON object per image, with the probability of every class
 
 A FILE is a picture (PNG; every common format where Pillow is installed), an array (``.npy``, or
@@ -26,6 +27,7 @@ import numpy as np
 import torch
 
 from ...task.portable.errors import Unreadable
+from .answers import of_quantities
 from .network import how_to_read, outputs, remark, run, softmax
 
 # ---- from images to classes ----------------------------------------------------------------------
@@ -62,22 +64,38 @@ def main() -> None:
     def predict() -> None:
         reading = how_to_read() | {"strict": said.strict}
         for name in said.files:
-            report(name, images_of(Path(name), reading), reading["classes"], said.json)
+            report(name, images_of(Path(name), reading), reading, said.json)
 
     run(predict)
 
 
-def report(name: str, images: np.ndarray, classes: list[str], as_json: bool) -> None:
-    """Print the class of every image [N, H, W, C] of one file."""
-    for index, chances in enumerate(probabilities(images)):
+def report(name: str, images: np.ndarray, reading: dict[str, Any], as_json: bool) -> None:
+    """Print the class or the quantity of every image [N, H, W, C] of one file."""
+    told = classes_of(images, reading) if "classes" in reading else quantities_of(images, reading)
+    for index, (values, cells) in enumerate(told):
         which = name if len(images) == 1 else f"{name}[{index}]"
+        print(json.dumps({"example": which} | values) if as_json else "\t".join([which, *cells]))
+
+
+def classes_of(
+    images: np.ndarray, reading: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Yield the JSON of every image, and its class and the probability of it as text."""
+    classes = reading["classes"]
+    for chances in probabilities(images):
         best = int(chances.argmax())
-        if as_json:
-            known = dict(zip(classes, chances.tolist(), strict=True))
-            line = {"example": which, "class": classes[best], "probabilities": known}
-            print(json.dumps(line))
-        else:
-            print(f"{which}\t{classes[best]}\t{chances[best]:.4f}")
+        known = dict(zip(classes, chances.tolist(), strict=True))
+        told = {"class": classes[best], "probabilities": known}
+        yield told, [classes[best], f"{chances[best]:.4f}"]
+
+
+def quantities_of(
+    images: np.ndarray, reading: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Yield the JSON of every image, and its quantity as text."""
+    for y in outputs(images):
+        for answer in of_quantities(y, reading):
+            yield answer.values, answer.cells
 
 
 def probabilities(images: np.ndarray) -> Iterator[np.ndarray]:

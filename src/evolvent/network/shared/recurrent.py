@@ -28,6 +28,7 @@ from ..recurrent import (
     Slopes,
     Way,
     activate,
+    full_precision,
     places,
     product,
     segment,
@@ -100,7 +101,10 @@ class MixedCell(nn.Module):
         else:
             gates = [mixture.tensors[name] for name in self.names]
             apply: Any = _MixedSegment.apply
-            outputs = apply(drive, state, self.hidden, self.inner, (reads, ends), *gates)
+            with full_precision(drive):
+                dtype = self.hidden.dtype
+                given = (drive.to(dtype), state.to(dtype), self.hidden, self.inner)
+                outputs = apply(*given, (reads, ends), *gates)
         return outputs, outputs[-1]
 
 
