@@ -18,11 +18,20 @@ WIDTHS, PACED = "tests.helpers_failures:Widths", "tests.helpers_remote:Paced"
 
 
 class Paced(Scored):
-    """Takes as many tenths of a second as a width says; notes who began in a folder; inherits a sum."""
+    """Takes as many units of time as a width says; notes who began in a folder; inherits a sum."""
 
-    def __init__(self, space, task, *, seed: int = 0, device: str = "cpu", folder: str = ""):
+    def __init__(
+        self,
+        space,
+        task,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        folder: str = "",
+        unit: float = 0.1,
+    ):
         super().__init__(space, task, seed=seed)
-        self.folder = Path(folder)
+        self.folder, self.unit = Path(folder), unit
 
     def evaluate(self, candidate, inherited):
         mark = self.folder / f"{candidate.id}-{os.getpid()}-{os.getppid()}"
@@ -31,7 +40,7 @@ class Paced(Scored):
             os.kill(os.getpid(), 9)
         if candidate.note == "raise":
             raise MemoryError("out of memory, by design")
-        time.sleep(candidate.arch[0] / 10)
+        time.sleep(candidate.arch[0] * self.unit)
         mark.with_suffix(".done").touch()
         evaluation = super().evaluate(candidate, inherited)
         total = sum(state["sum"] for state in inherited.values()) + np.float32(candidate.id)

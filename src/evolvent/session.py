@@ -34,7 +34,7 @@ from .engine.runner import Runner
 from .engine.store import Store
 from .engine.weights import Weights
 from .errors import DataError, RunError, SettingError
-from .execute import Executor, Place, cores, warm
+from .execute import Executor, Place, check_elsewhere, cores, warm
 from .execute.inline import Inline
 from .files import check_new_folder, replace_folder, restore_folder, written
 from .identification import Identified, mirroring, settings_with_kind
@@ -158,7 +158,8 @@ def search(
             ``on_end``, as `callbacks` describes; an exception in one never ends the search.
         began: `time.monotonic()` at which the wait began; None is now. [s]
         where: candidates and final trainings run in place of processes of this machine, such as
-            `execute.remote.place.Serve`; `workers` is then how many there will be.
+            `execute.remote.place.Serve` or `execute.ray.place.Ray`; `workers` is then how many there
+            will be.
 
     Raises:
         UserError: if the request cannot be met; nothing that was stored before is lost.
@@ -285,10 +286,8 @@ class _Session:
         task: str | Given | AnyTask | None = None,
         where: Place | None = None,
     ) -> None:
-        if where is not None and workers == 0:
-            raise SettingError(
-                "workers=0 is this process, without workers elsewhere: leave one out"
-            )
+        if where is not None:
+            check_elsewhere(workers)
         if workers is not None and workers < 0:
             raise SettingError(f"workers={workers}: give at least 1, or 0 for this process alone")
         self.folder, self.request, self.events = folder, request, events
@@ -296,13 +295,16 @@ class _Session:
         self.task = None if task is None or isinstance(task, str | Given) else task
         self.began = began or time.monotonic()
         self.asked_workers, self.where = workers, where
+        self.planned_workers: int | None = None  # by whoever runs them elsewhere [count]
         self.identified: Identified | None = None  # the kind of the target, if found out now
         self.reading: dict[str, Any] = {}  # how the recipe has the data read
 
     @property
     def workers(self) -> int:
         """Evaluations at a time; 0 is this process. [count]"""
-        return cores() if self.asked_workers is None else self.asked_workers
+        if self.asked_workers is None:
+            return cores() if self.planned_workers is None else self.planned_workers
+        return self.asked_workers
 
     def run(self, budget: str | None = None) -> Run:
         """Search and deliver, from wherever the run stands.
@@ -310,8 +312,12 @@ class _Session:
         Args:
             budget: of the whole run from now on; None is what it has.
         """
-        with written(self.folder):
-            return self._run(budget)
+        try:
+            with written(self.folder):
+                return self._run(budget)
+        finally:
+            if self.where is not None:
+                self.where.release()
 
     def _run(self, budget: str | None) -> Run:
         before = self._known_setup()
@@ -325,6 +331,10 @@ class _Session:
             check_new_folder(self.folder)
         else:
             check_format(self.folder)
+        if self.where is not None:
+            device = self.request.device
+            asked = self.asked_workers
+            self.planned_workers = self.where.planned(device=device, workers=asked)
         task = self._load_task(before)
         if before is None:
             setup = self._first_setup(task)  # refuses before anything is made
@@ -511,7 +521,9 @@ class _Session:
         if self.where is None:
             return _executor(setup, self.workers)
         spec = keeping(setup).spec
-        return self.where.executor(spec, folder=self.folder, say=self.events.say)
+        return self.where.executor(
+            spec, folder=self.folder, say=self.events.say, workers=self.asked_workers
+        )
 
     def _announce(self, setup: Setup) -> None:
         say, schedule, task = self.events.say, setup.schedule, setup.task

@@ -89,3 +89,11 @@ def test_it_works_with_processes():
     with LocalSlots(calls.nothing, workers=2) as executor:
         found = {name: future.result() for name, future in as_done(executor, calls.same, jobs(5))}
     assert found == {f"job {number}": number for number in range(5)}
+
+
+def test_workers_that_come_meanwhile_get_jobs_and_each_may_have_some_ahead(impatient):
+    desk: Any = Desk(1, order=range(20))
+    for name, _ in as_done(desk, calls.same, jobs(20), ahead=2, tick=desk.tick):
+        desk.workers = 3 if name == "job 1" else desk.workers
+    assert desk.sizes[:2] == [1, 2]
+    assert 2 < max(desk.sizes) <= 6

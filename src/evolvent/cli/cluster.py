@@ -30,8 +30,31 @@ Certificate = Annotated[
 Key = Annotated[Path | None, typer.Option("--tls-key", help="PEM file of its private key.")]
 
 
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Train on a Ray cluster: HOST:PORT, auto, or local for this machine.",
+    ),
+]
+Cpus = Annotated[
+    float | None,
+    typer.Option("--cpus-per-candidate", help="With --ray: cores of each training; default 1."),
+]
+Gpus = Annotated[
+    float | None,
+    typer.Option("--gpus-per-candidate", help="With --ray: such as 0.25; default 1 on a GPU."),
+]
+
+
 def place(
-    serve: str | None, token: str | None, certificate: Path | None, key: Path | None
+    serve: str | None = None,
+    token: str | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    ray: str | None = None,
+    cpus: float | None = None,
+    gpus: float | None = None,
 ) -> Place | None:
     """Return where the candidates of a search run; None is this machine.
 
@@ -40,9 +63,18 @@ def place(
     """
     if (certificate is None) != (key is None):
         raise SettingError("--tls-cert and --tls-key belong together: give both")
+    if serve is None and certificate is not None:
+        raise SettingError("--tls-cert is for workers on other machines: give --serve too")
+    if ray is None and not (cpus is None and gpus is None):
+        name = "--gpus-per-candidate" if cpus is None else "--cpus-per-candidate"
+        raise SettingError(f"{name} is what a Ray cluster is asked for: give --ray too")
+    if ray is not None and serve is not None:
+        raise SettingError("--ray and --serve are two ways to the same end: give one of them")
+    if ray is not None:
+        from ..execute.ray.place import Ray
+
+        return Ray(ray, 1.0 if cpus is None else cpus, gpus)
     if serve is None:
-        if certificate is not None:
-            raise SettingError("--tls-cert is for workers on other machines: give --serve too")
         return None
     from ..execute.remote.place import Serve as Place
 

@@ -11,6 +11,7 @@ import typer
 import typer.core
 
 from ..errors import SettingError
+from . import cluster
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 Set = Annotated[
@@ -78,6 +79,13 @@ def compare(
     time: Annotated[str | None, typer.Option(help="A column of time, kept in order.")] = None,
     folds: Annotated[str | None, typer.Option(help="A column of folds, or parts.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default one per core.")] = None,
+    serve: cluster.Serve = None,
+    token: cluster.Token = None,
+    tls_cert: cluster.Certificate = None,
+    tls_key: cluster.Key = None,
+    ray: cluster.OnRay = None,
+    cpus_per_candidate: cluster.Cpus = None,
+    gpus_per_candidate: cluster.Gpus = None,
     out: Annotated[Path | None, typer.Option(help="Keep it here; continue what is there.")] = None,
     set_: Set = None,
     as_json: Json = False,
@@ -109,6 +117,9 @@ def compare(
         settings=parse_set(set_ or [], (*PARTS, *names, "random")),
         out=out,
         workers=workers,
+        where=cluster.place(
+            serve, token, tls_cert, tls_key, ray, cpus_per_candidate, gpus_per_candidate
+        ),
         say=_say,
     ).to_json()
     if out is not None:

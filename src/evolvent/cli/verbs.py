@@ -229,6 +229,9 @@ def search(
     token: cluster.Token = None,
     tls_cert: cluster.Certificate = None,
     tls_key: cluster.Key = None,
+    ray: cluster.OnRay = None,
+    cpus_per_candidate: cluster.Cpus = None,
+    gpus_per_candidate: cluster.Gpus = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; default below runs/.")] = None,
     set_: Set = None,
     as_json: Json = False,
@@ -273,7 +276,9 @@ def search(
         "skip_broken": skip_broken,
         "out": out,
         "settings": parse_set(set_ or []),
-        "where": cluster.place(serve, token, tls_cert, tls_key),
+        "where": cluster.place(
+            serve, token, tls_cert, tls_key, ray, cpus_per_candidate, gpus_per_candidate
+        ),
     }
     _search(task, as_json, **options)
 
@@ -346,12 +351,17 @@ def resume(
     token: cluster.Token = None,
     tls_cert: cluster.Certificate = None,
     tls_key: cluster.Key = None,
+    ray: cluster.OnRay = None,
+    cpus_per_candidate: cluster.Cpus = None,
+    gpus_per_candidate: cluster.Gpus = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a search that was stopped, however it was stopped, or give it more budget."""
     from .display import Display
 
-    where = cluster.place(serve, token, tls_cert, tls_key)
+    where = cluster.place(
+        serve, token, tls_cert, tls_key, ray, cpus_per_candidate, gpus_per_candidate
+    )
     with Display() as display, _resumable(run):
         from .. import session
 

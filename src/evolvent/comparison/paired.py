@@ -7,10 +7,12 @@ worker; on data each is a search of its own, followed by one look at test for wh
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,11 @@ from ..config.settings import PARTS, differences, validated
 from ..config.setup import Asked, Draft, Setup
 from ..engine.store import Store
 from ..errors import CandidateFailed, EvolventError, RunError, SettingError, unknown
-from ..execute import Executor, cores
+from ..execute import Executor, Place, check_elsewhere, cores
 from ..execute.inline import Inline
 from ..execute.processes import LocalSlots
 from ..execute.waiting import as_done
+from ..execute.worker import Spec
 from ..files import write_atomically
 from ..identification import mirroring, settings_with_kind
 from ..task import AnyTask
@@ -61,6 +64,7 @@ def compare(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     out: str | Path | None = None,
     workers: int | None = None,
+    where: Place | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Comparison:
     """Compare strategies under equal conditions; continue if the folder holds this comparison.
@@ -84,6 +88,7 @@ def compare(
         settings: part or strategy -> name -> value.
         out: the comparison's folder; None keeps nothing on disk.
         workers: processes; None is one per core, 0 is this process. [count]
+        where: searches run in place of processes of this machine, as in `search`.
         say: is told what happens.
 
     Raises:
@@ -97,6 +102,10 @@ def compare(
     for part in given:
         if part not in (*PARTS, *names):
             raise unknown("part or strategy", part, (*PARTS, *names))
+    count = cores() if workers is None else workers
+    if where is not None:
+        check_elsewhere(workers)
+        count = where.planned(device=Request.device, workers=workers) or count
     said = with_columns(task, given.get("task", {}), target=target, text=text, kind=kind)
     parts = {"validation": validation, "test": test}
     _, said = with_split(task, said, **parts, groups=groups, time=time, folds=folds)
@@ -108,7 +117,6 @@ def compare(
     known = reading_of(request, kind_of(task, known)) | known
     read, _ = settings_with_kind(task, known, seconds=None, seed=0, say=say)
     opened, _ = mirroring.settled(open_task(task, read), seconds=None, seed=0, say=say)
-    count = cores() if workers is None else workers
     setups: dict[str, Setup] = {}
     for name in names:
         own = dataclasses.replace(
@@ -122,10 +130,19 @@ def compare(
     folder = None if out is None else Path(out)
     store = _open(folder, plan) if folder else None
     try:
-        traces = _played(setups, opened, seeds, count, store, say)
+        spec = dataclasses.replace(next(iter(setups.values())).spec, seed=0)
+        if where is not None:
+            make: Callable[[], Executor] = partial(
+                where.executor, spec, folder=folder, say=say, workers=workers
+            )
+        else:
+            make = partial(_here, spec, count)
+        traces = _played(setups, seeds, make, AHEAD if count else 1, store, say)
     finally:
         if store:
             store.close()
+        if where is not None:
+            where.release()
     result = Comparison(task, budget, seeds, traces, opened, setups)
     if folder:
         write_atomically(folder / "comparison.json", json.dumps(result.to_json()))
@@ -162,13 +179,23 @@ def _open(folder: Path, plan: Mapping[str, Any]) -> Store:
 
 def _played(
     setups: Mapping[str, Setup],
-    task: AnyTask,
     seeds: int,
-    workers: int,
+    make: Callable[[], Executor],
+    ahead: int,
     store: Store | None,
     say: Callable[[str], None],
 ) -> dict[str, list[Trace]]:
-    """Return strategy -> trace per seed, playing those that the store does not hold."""
+    """Return strategy -> trace per seed, playing those that the store does not hold.
+
+    Args:
+        setups: strategy -> what its searches were settled on.
+        seeds: searches per strategy. [count]
+        make: returns the executor that plays, if anything is missing.
+        ahead: calls per worker that are submitted at a time. [count]
+        store: of the comparison.
+        say: is told how far it is.
+    """
+    task = next(iter(setups.values())).task
     known: dict[tuple[str, int], Trace] = {}
     for name in setups:
         for seed in range(seeds):
@@ -184,14 +211,11 @@ def _played(
         for name in setups
     ]
     missing = [(name, rest) for name, rest in missing if rest]
-    spec = dataclasses.replace(next(iter(setups.values())).spec, seed=0)
-    executor: Executor = Inline(spec)
-    if workers and missing:
-        executor = LocalSlots(spec, workers=workers, fresh=spec.device != "cpu")
-    start, left = time.monotonic(), len(missing)
-    searches = [(name, (setups[name], rest)) for name, rest in missing]
-    try:
-        for name, future in as_done(executor, play, searches, most=max(1, AHEAD * workers)):
+    told = {name: setup.to_json() for name, setup in setups.items()}
+    searches = [(name, (told[name], rest)) for name, rest in missing]
+    with make() if missing else contextlib.nullcontext(Inline(lambda: None)) as executor:
+        start, left = time.monotonic(), len(missing)
+        for name, future in as_done(executor, play, searches, ahead=ahead):
             try:
                 traces = future.result()
             except CandidateFailed as error:
@@ -204,9 +228,14 @@ def _played(
             if task.trainable:
                 passed = time.monotonic() - start
                 say(f"{passed:6.0f} s  {name}: {len(traces)} more, {left} left")
-    finally:
-        executor.shutdown()
     return {name: [known[name, seed] for seed in range(seeds)] for name in setups}
+
+
+def _here(spec: Spec, workers: int) -> Executor:
+    """Return the executor of searches on this machine."""
+    if not workers:
+        return Inline(spec)
+    return LocalSlots(spec, workers=workers, fresh=spec.device != "cpu")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,8 +50,15 @@ class Trace:
         return self.val if what == "val" else self.test
 
 
-def play(context: Context, setup: Setup, seeds: Sequence[int]) -> list[Trace]:
-    """Return the trace of one search per seed."""
+def play(context: Context, told: Mapping[str, Any], seeds: Sequence[int]) -> list[Trace]:
+    """Return the trace of one search per seed.
+
+    Args:
+        context: of the worker.
+        told: the setup as `Setup.to_json` wrote it: plain values travel anywhere.
+        seeds: of the searches.
+    """
+    setup = Setup.from_json(told).on(context.spec.task)
     return [_play(context, setup, seed) for seed in seeds]
 
 

@@ -78,7 +78,7 @@ class Trainings:
         done = {name: numbers for name, numbers in known.items() if numbers is not None}
         left = [(job.name, (job,)) for job in jobs if job.name not in done]
         until = self.timing.last
-        ending = as_done(self.executor, fit, left, most=self.workers, tick=self.tick, until=until)
+        ending = as_done(self.executor, fit, left, tick=self.tick, until=until)
         for name, future in ending:
             self.timing.cold = False
             if numbers := self._kept(name, future):

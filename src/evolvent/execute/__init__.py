@@ -1,8 +1,8 @@
 """Executors: their contract, and the ways in which a call can fail.
 
 `inline` runs calls in this process, `processes` in worker processes of this machine, `remote` in
-workers anywhere that come and ask for them; `together` runs calls in batches; `worker` holds the
-functions that a worker runs.
+workers anywhere that come and ask for them, `ray` in actors of a Ray cluster; `together` runs calls in
+batches; `worker` holds the functions that a worker runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-from ..errors import CandidateFailed
+from ..errors import CandidateFailed, SettingError
 
 T = TypeVar("T")
 
@@ -82,18 +82,49 @@ class Executor(Protocol):
 class Place(Protocol):
     """A choice of the user where the calls of a run run, in place of processes of this machine."""
 
-    def executor(self, spec: Any, *, folder: Path, say: Callable[[str], None]) -> Executor:
-        """Return the executor of a run, which is used as a context manager.
+    def planned(self, *, device: str, workers: int | None) -> int | None:
+        """Return the calls at a time that there will be; None if only the user knows. [count]
+
+        It is asked before anything else is done, so that what cannot be is refused at once.
 
         Args:
-            spec: makes the context of a worker, when it is called.
-            folder: of the run.
-            say: is told what happens, in lines, from the thread that uses the executor.
+            device: of the search.
+            workers: that the user asked for; None are as many as there are. [count]
 
         Raises:
             UserError: if it cannot be.
         """
         ...
+
+    def executor(
+        self, spec: Any, *, folder: Path | None, say: Callable[[str], None], workers: int | None
+    ) -> Executor:
+        """Return the executor of a run, which is used as a context manager.
+
+        Args:
+            spec: makes the context of a worker, when it is called.
+            folder: of the run; None is none.
+            say: is told what happens, in lines, from the thread that uses the executor.
+            workers: as in `planned`. [count]
+
+        Raises:
+            UserError: if it cannot be.
+        """
+        ...
+
+    def release(self) -> None:
+        """Let go of what `planned` took hold of; a second time does nothing."""
+        ...
+
+
+def check_elsewhere(workers: int | None) -> None:
+    """Refuse a count of workers that leaves none, where a place has the calls run elsewhere.
+
+    Raises:
+        SettingError: saying so.
+    """
+    if workers == 0:
+        raise SettingError("workers=0 is this process, without workers elsewhere: leave one out")
 
 
 def cores() -> int:

@@ -21,6 +21,7 @@ def as_done(
     jobs: Iterable[tuple[K, Sequence[Any]]],
     *,
     most: int | None = None,
+    ahead: int = 1,
     tick: Callable[[], None] = lambda: None,
     until: float | None = None,
 ) -> Iterator[tuple[K, Future[T]]]:
@@ -34,7 +35,8 @@ def as_done(
         executor: where they run.
         call: a function of a module, as `Executor.submit` wants it.
         jobs: name and arguments of each, in the order in which they are submitted.
-        most: submitted at a time; None is one per worker. [count, >= 1]
+        most: submitted at a time; None is `ahead` per worker of the moment. [count, >= 1]
+        ahead: submitted per worker, so that none waits for its next. [count, >= 1]
         tick: is called whenever something ended, and about once a second while nothing does.
         until: `time.monotonic()` at which to stop: what runs then is cancelled, and yielded as such;
             what was not submitted is not yielded. [s]
@@ -43,11 +45,11 @@ def as_done(
         RuntimeError: if the executor was shut down.
     """
     left, running = iter(jobs), dict[Future[T], K]()
-    most = executor.workers if most is None else most
     cancelled = False
     while True:
         late = until is not None and time.monotonic() > until
-        for name, args in islice(left, 0 if late else most - len(running)):
+        limit = ahead * executor.workers if most is None else most
+        for name, args in islice(left, 0 if late else max(0, limit - len(running))):
             running[executor.submit(call, *args)] = name
         if not running:
             return

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +18,10 @@ import pytest
 from tests.helpers import ROOT
 from tests.helpers_remote import TOKEN
 
+from evolvent.comparison.play import play
+from evolvent.config.pacing import settle
+from evolvent.config.request import Request
+from evolvent.config.resolve import resolve
 from evolvent.errors import SettingError, UserError
 from evolvent.estimator import Evaluation
 from evolvent.execute import Cancelled, OutOfMemory
@@ -24,12 +29,15 @@ from evolvent.execute.packs import fit_pack
 from evolvent.execute.remote import protocol
 from evolvent.execute.remote.address import address
 from evolvent.execute.remote.client import Client, Over, Unknown, Unwanted
-from evolvent.execute.remote.coordinator import NAMED, VALUES, Served
+from evolvent.execute.remote.coordinator import Served
+from evolvent.execute.remote.leased import NAMED, VALUES
+from evolvent.execute.remote.perform import perform
 from evolvent.execute.remote.place import Serve
 from evolvent.execute.remote.wire import pack, unpack
 from evolvent.execute.worker import Job, Outcome, Spec, evaluate_many, fit
 from evolvent.network.build import Size
 from evolvent.network.train import Hyperparameters
+from evolvent.task.tables import load_table
 from evolvent.types import Candidate, Result
 
 ASKED: list[tuple[Candidate, dict[int, Any]]] = [(Candidate(7, (5,)), {})]
@@ -112,6 +120,26 @@ def test_several_trainings_at_once_travel_and_some_may_be_left_out(served, clien
     _, headers = leased(client, worker)
     assert answered(client, headers, made)
     assert [each.numbers["seed"] for each in future.result(5)] == [6, 4]
+
+
+def test_a_search_of_a_comparison_travels_as_plain_values(served, client):
+    table = load_table("digits201")
+    own: Any = {"space": "listed", "strategy": "random", "estimator": "table"}
+    setup = settle(resolve(Request("table:digits201", budget="5t", **own), table), workers=1)
+    told, seeds = setup.to_json(), [3, 8]
+    future = served.submit(play, told, seeds)
+    worker = joined(client)
+    found, headers = leased(client, worker)
+    assert found.headers[protocol.NAME] == "random, 2 searches"
+    answer = unpack(perform(setup.spec(), found.body, 0.0))
+    with pytest.raises(Unwanted, match="the traces of other searches"):
+        answered(client, headers, answer[::-1])
+    _, headers = leased(client, worker)
+    assert answered(client, headers, answer)
+    here = play(setup.spec(), told, seeds)
+    for mine, theirs in zip(here, future.result(5), strict=True):
+        assert replace(mine, seconds=0.0) == replace(theirs, seconds=0.0)
+        assert len(theirs.val) == 5
 
 
 def sent():
@@ -314,7 +342,9 @@ def test_a_token_that_is_none_is_refused(token):
 
 def test_the_token_of_a_run_is_kept_for_its_owner(tmp_path, toy):
     made = [
-        Serve("127.0.0.1:0").executor(Spec(toy, "plain", "full"), folder=tmp_path, say=print)
+        Serve("127.0.0.1:0").executor(
+            Spec(toy, "plain", "full"), folder=tmp_path, say=print, workers=None
+        )
         for _ in range(2)
     ]
     tokens = set()

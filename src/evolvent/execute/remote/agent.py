@@ -15,29 +15,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...errors import CandidateFailed, SettingError, UserError
-from .. import Cancelled, OutOfMemory, TimedOut, WorkerLost, described
+from ...errors import SettingError, UserError
+from .. import described
 from ..processes import LocalSlots
 from .client import Answer, Client, Later, Over, Unknown, Unwanted
 from .data import Cache, Fetched
-from .protocol import BEATS, DIGEST, FENCE, MOST_REASON, NAME, NOW, TIMEOUT, WORKER, calls, version
-from .wire import Malformed, pack, unpack
-
-if TYPE_CHECKING:  # at run time this process needs no torch
-    from ..worker import Context
+from .perform import failure, perform, prepare
+from .protocol import BEATS, DIGEST, FENCE, MOST_REASON, NAME, NOW, TIMEOUT, WORKER, version
+from .wire import Malformed
 
 PATIENCE = 600.0  # [s] for which a coordinator that does not answer is waited for
 PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)  # [s] between attempts to reach it; the last for ever
-HOW: Mapping[type[Exception], str] = {
-    Cancelled: "",
-    WorkerLost: "lost",
-    TimedOut: "time",
-    OutOfMemory: "memory",
-}
 
 
 class _Another(Exception):
@@ -159,7 +151,7 @@ class Agent:
     def _prepare(self) -> None:
         """Make the context of a process, so that what is wrong with it fails no candidate."""
         try:
-            self._slots.submit(_nothing).result()
+            self._slots.submit(prepare).result()
             self._ready = True
         except KeyboardInterrupt:
             raise
@@ -206,7 +198,7 @@ class Agent:
         told, now = leased.headers, time.monotonic()
         timeout = told.get(TIMEOUT)
         future = self._slots.submit(
-            _perform,
+            perform,
             leased.body,
             now - float(told[NOW]),
             timeout=None if timeout is None else float(timeout),
@@ -227,10 +219,7 @@ class Agent:
         try:
             body = held.future.result()
         except Exception as error:  # noqa: BLE001 - a call may fail in any way
-            how = HOW.get(type(error), "error")
-            own = isinstance(error, CandidateFailed)
-            reason = " ".join((str(error) if own else described(error)).split())[:MOST_REASON]
-            reason = reason.removeprefix("its worker ") if how == "lost" else reason
+            how, reason = failure(error)
             path = "/failed"
         if path == "/failed" and not how:
             if not self._ended.is_set():
@@ -354,34 +343,3 @@ class Agent:
 
 def _device_of(factory: Fetched) -> str:
     return factory.device or str(json.loads(factory.head)["has"]["device"])
-
-
-# The functions below run in the process of a call.
-
-
-def _nothing(context: Context) -> None:
-    """Do nothing: the context is made by now."""
-
-
-def _perform(context: Context, data: bytes, shift: float) -> bytes:
-    """Run a call that came as a message; return its answer as one.
-
-    Args:
-        context: of this worker.
-        data: the message.
-        shift: of this machine's clock against the coordinator's. [s]
-    """
-    name, args = unpack(data)
-    value = calls()[name](context, *(_here(each, shift) for each in args))
-    return pack(value)
-
-
-def _here(value: Any, shift: float) -> Any:
-    """Return an argument with its deadlines by this machine's clock."""
-    from ..worker import Job
-
-    if isinstance(value, list | tuple):
-        return type(value)(_here(each, shift) for each in value)
-    if isinstance(value, Job) and value.deadline is not None:
-        return replace(value, deadline=value.deadline + shift)
-    return value

@@ -7,13 +7,10 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from starlette.applications import Starlette
 from starlette.concurrency import iterate_in_threadpool
@@ -22,14 +19,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ...errors import CandidateFailed, SettingError
-from ...estimator import Evaluation
-from ...types import Result
-from .. import Executor, OutOfMemory, TimedOut
-from ..worker import Job, Outcome, Spec
+from ...errors import SettingError
+from ..worker import Spec
 from .address import is_own, listening
 from .data import Bundle
-from .leases import Call, Lease, Leases
+from .leased import FAILURES, Leased
+from .leases import Lease, Leases
 from .protocol import (
     BEATS,
     DIGEST,
@@ -44,24 +39,17 @@ from .protocol import (
     PORT,
     TIMEOUT,
     WORKER,
-    calls,
     described,
     version,
 )
-from .wire import ANSWERS, Malformed, is_number, is_plain, is_state, pack, unpack
+from .wire import Malformed
 
-T = TypeVar("T")
 SWEEP = 0.25  # [s] between two looks for lost workers, at most
 KEPT_OPEN = 75  # [s] of a connection without requests: longer than between two beats
 LAST_WORD = 3.0  # [s] that workers have to hear that all is over, after their next beat
-FAILURES: Mapping[str, type[CandidateFailed]] = {
-    "error": CandidateFailed,
-    "time": TimedOut,
-    "memory": OutOfMemory,
-}
 
 
-class Served(Executor):
+class Served(Leased):
     """Runs calls in workers on any machine, which ask for them: ``evolvent work URL --token T``.
 
     As a context manager it first waits for a worker. Workers come and go meanwhile: `workers` is the
@@ -96,10 +84,8 @@ class Served(Executor):
         import uvicorn
 
         self._socket = listening(host, port)
-        self._say, self._lease = say, lease
-        self._lines: SimpleQueue[str] = SimpleQueue()  # of the server's thread, to be said
+        super().__init__(lease=lease, say=say)
         try:
-            self.leases = Leases(seconds=lease, say=self._lines.put)
             routes = _Routes(Bundle(spec), self.leases, token, lease)
             self._routes = routes
             pem = {} if certificate is None else _checked(*certificate)
@@ -125,15 +111,6 @@ class Served(Executor):
         self._thread = threading.Thread(target=self._serve, name="evolvent-served", daemon=True)
         self._thread.start()
 
-    @property
-    def workers(self) -> int:  # type: ignore[override]
-        """Calls that the workers of this moment run at the same time, at least 1. [count]
-
-        Whoever asks is told what happened meanwhile: the server's thread calls nobody.
-        """
-        self._tell()
-        return max(1, self.leases.slots)
-
     def __enter__(self) -> Self:
         """Wait for a worker."""
         try:
@@ -153,29 +130,6 @@ class Served(Executor):
             raise
         return self
 
-    def submit(
-        self, call: Callable[..., T], /, *args: Any, timeout: float | None = None
-    ) -> Future[T]:
-        """Run ``call(context, *args)`` in a worker, as `Executor` says.
-
-        Raises:
-            TypeError: for a call or an argument that cannot be sent.
-        """
-        name = next((name for name, each in calls().items() if each is call), None)
-        if name is None:
-            raise TypeError(f"{call!r} cannot be sent: one of {', '.join(calls())}")
-        value, named = VALUES[name], NAMED[name](*args)
-        made = Call(pack([name, list(args)]), named, lambda data: value(data, *args), timeout)
-        made.future.set_running_or_notify_cancel()  # from here on only `cancel` can stop it
-        if not self.leases.submit(made):
-            raise RuntimeError("this executor is shut down: make a new one")
-        self._wake()
-        return made.future
-
-    def cancel(self, future: Future[Any]) -> None:
-        """Drop a call; its future gets `Cancelled`, and its worker ends it when it is next heard."""
-        self.leases.cancel(future)
-
     def shutdown(self) -> None:
         """End: unfinished futures get `Cancelled`, workers are told. A second time does nothing."""
         if self._stopped:
@@ -189,11 +143,6 @@ class Served(Executor):
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
-
-    def _tell(self) -> None:
-        with suppress(Empty):
-            while True:
-                self._say(self._lines.get_nowait())
 
     def _serve(self) -> None:
         self._server.run(sockets=[self._socket])
@@ -448,82 +397,6 @@ async def _json(request: Request) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise HTTPException(400, "the body is no JSON object")
     return told
-
-
-def _evaluations(data: bytes, asked: Any) -> list[Evaluation]:
-    """Return the answer to `evaluate_many`, each with the candidate that was asked about."""
-    found = unpack(data, ANSWERS)
-    if not isinstance(found, list) or len(found) != len(asked):
-        raise Malformed(f"not {len(asked)} evaluations")
-    answers = []
-    for each, (candidate, _) in zip(found, asked, strict=True):
-        if not (isinstance(each, Evaluation) and is_state(each.state) and _fits(each.result)):
-            raise Malformed("this is no evaluation")
-        if each.result.candidate.id != candidate.id:
-            raise Malformed(f"an answer for candidate {each.result.candidate.id}")
-        answers.append(replace(each, result=replace(each.result, candidate=candidate)))
-    return answers
-
-
-def _fits(result: Any) -> bool:
-    """Whether a result holds what a result holds, in values that can be stored."""
-    if not isinstance(result, Result):
-        return False
-    numbers = (result.seconds, result.epochs, result.total_epochs, result.seed, result.threads)
-    counts = (result.score, result.params, result.flops)
-    return (
-        all(is_number(each) for each in numbers)
-        and all(each is None or is_number(each) for each in counts)
-        and result.status in ("ok", "failed", "refused", "cut")
-        and isinstance(result.reason, str)
-        and isinstance(result.metrics, dict)
-        and is_plain(result.metrics)
-        and result.weights is None
-        and is_state(result.gradient)
-    )
-
-
-def _outcome(data: bytes, job: Any) -> Outcome:
-    """Return the answer to `fit`."""
-    (found,) = _trained([unpack(data, ANSWERS)], [job])
-    return found
-
-
-def _outcomes(data: bytes, jobs: Any) -> list[Outcome]:
-    """Return the answer to `fit_pack`, which leaves some out."""
-    found = unpack(data, ANSWERS)
-    if not isinstance(found, list):
-        raise Malformed("these are no outcomes of trainings")
-    return _trained(found, jobs)
-
-
-def _trained(found: list[Any], jobs: Sequence[Job]) -> list[Outcome]:
-    """Return outcomes that are such, each of another of the jobs."""
-    seeds = [job.seed for job in jobs]
-    for each in found:
-        if not (isinstance(each, Outcome) and is_plain(each.numbers) and is_state(each.state)):
-            raise Malformed("this is no outcome of a training")
-        if not isinstance(each.numbers, dict) or each.numbers.get("seed") not in seeds:
-            raise Malformed("this is the outcome of another training")
-        seeds.remove(each.numbers["seed"])
-    return found
-
-
-def _candidates(asked: Any) -> str:
-    ids = ", ".join(str(candidate.id) for candidate, _ in asked)
-    return f"candidate{'s' if len(asked) > 1 else ''} {ids}"
-
-
-VALUES: Mapping[str, Callable[..., Any]] = {
-    "evaluate_many": _evaluations,
-    "fit": _outcome,
-    "fit_pack": _outcomes,
-}
-NAMED: Mapping[str, Callable[..., str]] = {
-    "evaluate_many": _candidates,
-    "fit": lambda job: f"training {job.name}",
-    "fit_pack": lambda jobs: f"training {len(jobs)} networks at once",
-}
 
 
 def _checked(chain: Path, key: Path) -> dict[str, Any]:

@@ -92,7 +92,8 @@ class Bundle:
             tree = encode(spec, self._named)
         except Unsendable as error:
             raise UserError(
-                f"{error}: settings and tasks for workers elsewhere are plain values; leave --serve out"
+                f"{error}: settings and tasks for workers elsewhere are plain values; leave --serve or "
+                "--ray out"
             ) from error
         self.head = json.dumps(tree, separators=(",", ":")).encode()
         self.digest = hashlib.sha256(self.head).hexdigest()

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .. import Cancelled, TimedOut, WorkerLost
@@ -41,8 +42,10 @@ class Call:
     future: Future[Any] = field(default_factory=Future)
     losses: int = 0
 
-    def __post_init__(self) -> None:
-        self.digest = hashlib.sha256(self.data).hexdigest()
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the message, by which a worker that has the call already knows it."""
+        return hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(eq=False)
@@ -155,6 +158,11 @@ class Leases:
             if known is not None:
                 known.heard = self._clock()
             return known is not None
+
+    def knows(self, worker: str) -> bool:
+        """Whether a worker joined and was not lost since."""
+        with self._lock:
+            return worker in self._workers
 
     def take(self, worker: str) -> Lease | None:
         """Lease the first waiting call to a worker; None if none waits."""
@@ -320,14 +328,20 @@ class Leases:
         elif held:
             future.set_exception(Cancelled("cancelled while it ran"))
 
-    def end(self, why: str) -> None:
-        """Lease nothing any more, and cancel all calls."""
+    def end(self, why: str, error: BaseException | None = None) -> None:
+        """Lease nothing any more, and end all calls.
+
+        Args:
+            why: in words, for workers.
+            error: of the calls' futures; None is `Cancelled`.
+        """
+        error = error or Cancelled("the executor was shut down")
         with self._lock:
             self.over = self.over or why
             calls = [lease.call for lease in self._leases.values()] + list(self._waiting)
             self._leases.clear()
             self._waiting.clear()
-        _settle([(call.future, Cancelled("the executor was shut down")) for call in calls])
+        _settle([(call.future, error) for call in calls])
 
     @property
     def known(self) -> int:

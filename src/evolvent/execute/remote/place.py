@@ -11,7 +11,7 @@ from ...errors import RunError, SettingError
 from ...files import write_atomically
 from .. import Executor
 from ..worker import Spec
-from .address import address
+from .address import address, listening
 
 TOKEN_FILE = "serve.token"  # of a run, so that its workers know it after a restart
 
@@ -40,19 +40,34 @@ class Serve:
         if self.token is not None and len(self.token) < 8:
             raise SettingError(f"--token has {len(self.token)} characters: at least 8")
 
-    def executor(self, spec: Spec, *, folder: Path, say: Callable[[str], None]) -> Executor:
+    def planned(self, *, device: str, workers: int | None) -> int | None:
+        """Return the count that the user said: workers may come at any time.
+
+        Raises:
+            SettingError: if the address cannot be listened at.
+        """
+        listening(*address(self.address)).close()
+        return workers
+
+    def release(self) -> None:
+        """Do nothing: nothing is held."""
+
+    def executor(
+        self, spec: Spec, *, folder: Path | None, say: Callable[[str], None], workers: int | None
+    ) -> Executor:
         """Return the executor of a run; it listens at once."""
         from .coordinator import Served
 
         host, port = address(self.address)
-        token = self.token or _kept(folder / TOKEN_FILE)
+        token = self.token or (secrets.token_urlsafe(24) if folder is None else _kept(folder))
         return Served(
             spec, host=host, port=port, token=token, certificate=self.certificate, say=say
         )
 
 
-def _kept(file: Path) -> str:
-    """Return the token in a file that only its owner may read; make it where there is none."""
+def _kept(folder: Path) -> str:
+    """Return the token of a run, from a file that only its owner may read; make it if need be."""
+    file = folder / TOKEN_FILE
     try:
         if file.is_file() and len(token := file.read_text().strip()) >= 8:
             return token

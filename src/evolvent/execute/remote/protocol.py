@@ -37,6 +37,13 @@ BEATS = 6  # [count] in a lease
 HELD = 10.0  # [s] that a request for a call is held open while none waits
 FENCE, DIGEST, WORKER = "x-evolvent-fence", "x-evolvent-digest", "x-evolvent-worker"
 TIMEOUT, NOW, NAME = "x-evolvent-timeout", "x-evolvent-now", "x-evolvent-name"
+#: names of the functions that can be called on another machine -> their modules
+CALLS: Mapping[str, str] = {
+    "evaluate_many": "execute.worker",
+    "fit": "execute.worker",
+    "fit_pack": "execute.packs",
+    "play": "comparison.play",
+}
 
 
 @cache
@@ -62,9 +69,17 @@ def described(told: Mapping[str, Any]) -> str:
     return f"evolvent {name} (sources {digest}, protocol {str(told.get('protocol'))[:8]})"
 
 
+def function(name: str) -> Callable[..., Any]:
+    """Return a function of `CALLS`; only now is what it needs imported.
+
+    Raises:
+        KeyError: if that name is not among them.
+    """
+    root = __package__.partition(".")[0]
+    found: Callable[..., Any] = getattr(importlib.import_module(f"{root}.{CALLS[name]}"), name)
+    return found
+
+
 def calls() -> Mapping[str, Callable[..., Any]]:
     """Return the functions that can be called on another machine, by name."""
-    from ..packs import fit_pack
-    from ..worker import evaluate_many, fit
-
-    return MappingProxyType({each.__name__: each for each in (evaluate_many, fit, fit_pack)})
+    return MappingProxyType({name: function(name) for name in CALLS})

@@ -25,6 +25,7 @@ CLASSES: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "Spec": ("execute.worker:Spec", None),
     "Job": ("execute.worker:Job", None),
     "Outcome": ("execute.worker:Outcome", None),
+    "Trace": ("comparison.play:Trace", None),
     "Size": ("network.build:Size", None),
     "Hyperparameters": ("network.train:Hyperparameters", None),
     "Plain": ("space.plain:Plain", ("smallest", "largest")),
@@ -40,7 +41,7 @@ CLASSES: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "Xor": ("task.control:Xor", None),
     "DoublePole": ("task.control:DoublePole", None),
 }
-ANSWERS = frozenset({"Budget", "Candidate", "Result", "Evaluation", "Outcome"})
+ANSWERS = frozenset({"Budget", "Candidate", "Result", "Evaluation", "Outcome", "Trace"})
 LEFT_BEHIND = {"Task": {"source"}}  # networks do not need it
 MOST_HEADER = 64 << 20  # [bytes] of the JSON of a message
 HEAD = struct.Struct("<I")  # length of the JSON, which begins every message [bytes]
@@ -128,7 +129,7 @@ def encode(value: Any, array: Encoded) -> Any:
     if isinstance(value, Mapping):
         return {"map": [[encode(k, array), encode(v, array)] for k, v in value.items()]}
     name = type(value).__name__
-    if name in CLASSES and isinstance(value, _class(name)):
+    if name in CLASSES and isinstance(value, class_of(name)):
         left = LEFT_BEHIND.get(name, set())
         fields = {each: getattr(value, each) for each in _fields(name) if each not in left}
         return {"of": name, "has": {key: encode(each, array) for key, each in fields.items()}}
@@ -158,18 +159,19 @@ def decode(tree: Any, array: Encoded, allowed: Collection[str]) -> Any:
             unknown = fields.keys() - set(_fields(name))
             if unknown:
                 raise Malformed(f"a {name} has no {', '.join(sorted(map(str, unknown)))}")
-            return _class(name)(**{k: decode(v, array, allowed) for k, v in fields.items()})
+            return class_of(name)(**{k: decode(v, array, allowed) for k, v in fields.items()})
     raise Malformed(f"{str(tree)[:80]} has no meaning here")
 
 
-def _class(name: str) -> Any:
+def class_of(name: str) -> Any:
+    """Return a class of `CLASSES`; only now is its module imported."""
     module, _, attribute = CLASSES[name][0].partition(":")
     return getattr(importlib.import_module(f"...{module}", __package__), attribute)
 
 
 def _fields(name: str) -> tuple[str, ...]:
     given = CLASSES[name][1]
-    return given or tuple(each.name for each in dataclasses.fields(_class(name)) if each.init)
+    return given or tuple(each.name for each in dataclasses.fields(class_of(name)) if each.init)
 
 
 def is_state(value: Any) -> bool:
