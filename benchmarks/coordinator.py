@@ -73,12 +73,12 @@ class Lookup(Executor):
         """Do nothing: there are no processes."""
 
 
-def setup_for(task: Any, strategy: str, trials: int, seed: int = 0, **settings: Any) -> Setup:
+def setup_for(task: Any, method: str, trials: int, seed: int = 0, **settings: Any) -> Setup:
     """Return the setup of a search over an opened task, as a session makes it.
 
     Args:
         task: opened, or the name of one.
-        strategy: of the search.
+        method: the strategy.
         trials: its budget. [count]
         seed: of the search.
         settings: part -> name -> value.
@@ -90,7 +90,7 @@ def setup_for(task: Any, strategy: str, trials: int, seed: int = 0, **settings: 
         name,
         None,
         space,
-        strategy,
+        method,
         estimator,
         f"{trials}t",
         seed,

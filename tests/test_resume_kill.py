@@ -111,6 +111,7 @@ def words(task, folder, budget, workers):
     return ["search", task, "--budget", budget, "--out", folder, *TINY, "--workers", workers]
 
 
+@pytest.mark.slow  # `test_kills` has a cheaper one for every day
 def test_killed_three_times_the_run_equals_the_unbroken_one(data, tmp_path):
     done = evolvent(*words(data, tmp_path / "whole", "6t", 1))
     assert done.returncode == 0, done.stderr

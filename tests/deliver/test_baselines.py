@@ -237,7 +237,6 @@ def test_one_that_takes_too_long_is_ended_and_named(files, monkeypatch):
 def test_a_failure_is_told_and_costs_no_other(files, monkeypatch, tmp_path):
     found = rows_in(opened(files, "text"), 0)
     broken = dataclasses.replace(found, outputs=2)  # there are three classes
-    (tmp_path / fitting.ROWS).write_bytes(pickle.dumps(broken))
 
     def failing(rows, name, learnt, asked):
         if name == "nb-pairs":
@@ -245,7 +244,7 @@ def test_a_failure_is_told_and_costs_no_other(files, monkeypatch, tmp_path):
         return outputs(found, name, learnt, asked)
 
     monkeypatch.setattr(fitting, "outputs", failing)
-    fitting.fit_all(tmp_path)
+    fitting.fit_all(tmp_path, broken)
     told = {name: process._outcome(tmp_path, name, "") for name in fitting.NAMES["text"]}
     assert told["nb-pairs"] == Fitted(left_out="no way")
     assert told["tf-idf"].validation is not None

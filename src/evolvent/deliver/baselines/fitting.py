@@ -1,7 +1,8 @@
 """The process that fits baselines: ``python -m evolvent.deliver.baselines.fitting FOLDER``.
 
-It reads ``rows.pickle`` of the folder and writes for every baseline ``NAME.validation.npy`` and
-``NAME.test.npy``, its outputs, and ``NAME.json``, its processor seconds or the reason of a failure.
+It gets the rows through its standard input, so that no pickle is on disk, and writes for every
+baseline ``NAME.validation.npy`` and ``NAME.test.npy``, its outputs, and ``NAME.json``, its processor
+seconds or the reason of a failure.
 Whatever is written when the process is ended is whole. It sees no targets of validation rows before it
 has answered for them, and none of test rows at all.
 """
@@ -29,7 +30,6 @@ NAMES = {
     "text": ("nb-pairs", "tf-idf"),
 }
 OF_SEVERAL = ("linear", "extra-trees")  # learn several quantities at once
-ROWS = "rows.pickle"
 TINY = 1e-15  # a probability of 0 has no logarithm
 FAILURES = (ValueError, ArithmeticError, LookupError, MemoryError, TypeError, RuntimeError)
 
@@ -181,9 +181,8 @@ def _of_columns(
     return np.stack(columns, axis=1)
 
 
-def fit_all(folder: Path) -> None:
-    """Fit every baseline to the rows in `folder`, and write its outputs there."""
-    rows: Rows = pickle.loads((folder / ROWS).read_bytes())
+def fit_all(folder: Path, rows: Rows) -> None:
+    """Fit every baseline to rows, and write its outputs into a folder."""
     for module in ("ensemble", "linear_model", "pipeline", "feature_extraction.text"):
         importlib.import_module(f"sklearn.{module}")
     loaded = time.process_time()
@@ -222,4 +221,4 @@ def _tell(folder: Path, name: str, told: Mapping[str, Any]) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # of solvers that stop early
-    fit_all(Path(sys.argv[1]))
+    fit_all(Path(sys.argv[1]), pickle.load(sys.stdin.buffer))

@@ -9,15 +9,17 @@ import pickle
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import psutil
 
-from .fitting import NAMES, ROWS, Rows
+from .fitting import NAMES, Rows
 
 ONE = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")  # libraries that have threads
 MEMORY = 0.5  # of what is free at the start: the most that the process may hold
@@ -53,36 +55,48 @@ def fitted(rows: Rows, limit: float) -> dict[str, Fitted]:
     """
     with tempfile.TemporaryDirectory(prefix="evolvent-") as place:
         folder = Path(place)
-        (folder / ROWS).write_bytes(pickle.dumps(rows, protocol=5))
-        end = _run(folder, limit)
+        end = _run(folder, pickle.dumps(rows, protocol=5), limit)
         return {name: _outcome(folder, name, end) for name in NAMES[rows.kind]}
 
 
-def _run(folder: Path, limit: float) -> str:
-    """Run the process to its end or its limits; return why it ended before, in a few words."""
+def _run(folder: Path, rows: bytes, limit: float) -> str:
+    """Run the process to its end or its limits; return why it ended before, in a few words.
+
+    The rows go through a pipe, which nobody else can write to, as a file could be written to.
+    """
     threads = {f"{each}_NUM_THREADS": "1" for each in ONE}
     command = [sys.executable, "-m", "evolvent.deliver.baselines.fitting", str(folder)]
     paths = os.pathsep.join(each for each in sys.path if each)
     with (folder / "errors").open("w") as errors:
         started = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=errors,
             env={**os.environ, **threads, "PYTHONPATH": paths},
         )
+        sending = threading.Thread(target=_send, args=(started.stdin, rows), daemon=True)
+        sending.start()
         try:
             end = _watched(started, limit)
         finally:
             if started.poll() is None:
                 started.kill()
             started.wait()
+            sending.join()  # it ends at once when nobody reads any more
     if end or started.returncode == 0:
         return end
     lines = (folder / "errors").read_text(errors="replace").strip().splitlines()
     return (
         f"its process ended with code {started.returncode} ({(lines or ['no reason'])[-1][:160]})"
     )
+
+
+def _send(pipe: IO[bytes] | None, rows: bytes) -> None:
+    """Write rows to a process, which may end before it has read them."""
+    assert pipe is not None
+    with contextlib.suppress(OSError), pipe:
+        pipe.write(rows)
 
 
 def _watched(started: subprocess.Popen[bytes], limit: float) -> str:
