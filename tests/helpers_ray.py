@@ -17,6 +17,7 @@ def surroundings(home):
     """An environment for Ray that sends nothing and writes no token; no process outlives it."""
     mark = f"{os.getpid()} {home}"
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "HOME": str(home)}
+    quiet["RAY_worker_niceness"] = "0"  # else they wait for everything else on a busy machine
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment(**quiet, **{MARK: mark}).items():
             patch.setenv(name, value)

@@ -21,7 +21,12 @@ PATIENCE = 5.0  # [s] for the first words of a cluster; Ray itself takes minutes
 #: with which a client of gRPC begins
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
 FRAME, SETTINGS = 9, 4  # [bytes] of the head of a frame; the kind of the first one
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+#: of the environment: no reports to anybody, no warning, and trainings as urgent as the coordinator
+SETTINGS_OF_RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",
+}
 PRINTS = "print_to_stdstream"  # function of Ray's that prints what befell its processes
 _own = False  # whether this module made the connection
 _printing: Any = None  # that function, while it is replaced
@@ -55,7 +60,7 @@ def connect(address: str, *, cpus: int | None = None) -> None:
         UserError: if no cluster answers there, or one of another version.
     """
     global _own
-    for name, value in QUIET.items():
+    for name, value in SETTINGS_OF_RAY.items():
         os.environ.setdefault(name, value)
     import ray
 
