@@ -65,6 +65,8 @@ def test_the_plan_fits_and_keeps_the_controls_within_a_fifth(workers, finalists_
 class Trainings:
     """An executor that answers jobs at once and remembers them."""
 
+    workers = 1
+
     def __init__(self, val=lambda id: 0.96, dies_at=None, failing=(), loss=0.1):
         self.jobs, self.val, self.dies_at, self.failing = [], val, dies_at, failing
         self.loss = loss
@@ -131,6 +133,7 @@ def delivery(toy, tmp_path, monkeypatch):
             for result in results:
                 store.asked(result.candidate)
                 store.told(result)
+        trainings.workers = workers  # as the executor of a run has
         return Delivery(
             store,
             Weights(tmp_path / "weights"),
