@@ -215,11 +215,17 @@ def test_flops_are_those_of_all_steps(cell):
 
 def test_dropout_follows_the_length_of_the_training_where_it_is_not_said():
     size = Size(dropout=None, drop_words=None, drop_hidden=0.25)
-    lasting = [size.lasting(epochs, 93_000) for epochs in (0.1, 6, 20, 500)]
-    assert [round(each.dropout, 1) for each in lasting] == [0.0, 0.2, 0.5, 0.6]
-    assert all(each.drop_words < each.dropout or not each.dropout for each in lasting)
-    assert all(each.drop_hidden == 0.25 for each in lasting)
-    assert size.lasting(20, 930_000).dropout < size.lasting(20, 93_000).dropout
+
+    def shares(epochs: float, tokens: int = 93_000) -> tuple[float, float]:
+        lasting = size.lasting(epochs, tokens)
+        assert lasting.dropout is not None and lasting.drop_words is not None
+        assert lasting.drop_hidden == 0.25
+        return lasting.dropout, lasting.drop_words
+
+    found = [shares(epochs) for epochs in (0.1, 6, 20, 500)]
+    assert [round(dropout, 1) for dropout, _ in found] == [0.0, 0.2, 0.5, 0.6]
+    assert all(words < dropout or not dropout for dropout, words in found)
+    assert shares(20, 930_000) < shares(20)
     assert Size(dropout=0.3, drop_words=None).lasting(500, 93_000).dropout == 0.3
     assert Size(dropout=0.3).lasting(500, 93_000).drop_words == 0.0
     assert size.bare().dropout == 0.0
