@@ -37,6 +37,7 @@ WANTED_EPOCHS = 4  # of the final training, at least: slower networks are refuse
 WANTED_STEPS = 1000  # the same in steps: a small data set has few in an epoch
 THINNER = 8  # times the cost of a candidate that is delivered wider, where its space can widen it
 HORIZON = 50  # trials for which a strategy is asked how long they are on average
+BRIEF, REPEATED = 0.05, 20  # [s] a shorter measurement says little; passes of a second one
 WARMING = 4  # steps before a measured training: at a size each, of those of progressive resizing
 
 
@@ -182,6 +183,8 @@ def pace(
         first = min(1.0, WARMING * hyper.batch / max(1, count))
         made = fit(space, arch, task, data, size=size, hyper=hyper, epochs=first)
         done = train(made.net, data, epochs=1, hyper=made.hyper, seed=0)
+        if done.seconds < BRIEF:  # what happens once would count as much as the steps
+            done = train(made.net, data, epochs=REPEATED, hyper=made.hyper, seed=0)
     return float(done.seconds / (done.epochs * count))
 
 
