@@ -53,7 +53,8 @@ def test_a_budget_in_seconds_is_shared_out_among_about_fifty_trials(
     found = settled(toy, workers, budget=f"{budget}s")
     search = found.schedule.search_seconds
     assert search is not None
-    assert search == pytest.approx((1 - DELIVERY_SHARE) * budget)
+    # what measuring took here is no part of it
+    assert search == pytest.approx((1 - DELIVERY_SHARE) * budget, rel=1e-3)
     epochs, horizon = found.schedule.epochs, found.schedule.horizon
     most = at_most("most", toy, 32)
     assert EPOCHS["least"] <= epochs <= most

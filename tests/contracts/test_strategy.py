@@ -19,7 +19,10 @@ from evolvent.types import Facts, Result
 
 #: Settings that make what takes long shorter; the contract is the same.
 LIGHT: dict[str, dict[str, Any]] = {
-    "nao": {"members": 1, "steps": 1, "starts": 8, "seeds": 3, "width": 8, "beam": 2, "batch": 6},
+    "nao": {
+        **{"members": 1, "steps": 1, "starts": 8, "seeds": 3, "width": 8, "beam": 2},
+        **{"initial": 36, "batch": 6},
+    },
     "bayes": {"initial": 20},
     "darts": {"batches": 2},
     "gdas": {"batches": 2},

@@ -443,7 +443,8 @@ class Averaging:
         load(net, weights_of(self.weights, members))
         test = None
         if task.test and single["test"] is not None:
-            test = scored(net, task, task.test, device=self.setup.request.device)
+            device = self.setup.request.device
+            test = scored(net, task, task.test, device=device, uncertain=True)
         return {
             "members": [each.weights for each in members],
             "val": {task.metric: val},
