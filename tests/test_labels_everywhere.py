@@ -122,7 +122,7 @@ def test_labels_are_as_written_in_task_card_script_and_onnx(names):
 def test_labels_are_as_given_in_scikit_learn(names):
     y = np.array(names * ROWS, object)
     x = np.arange(float(len(y))).reshape(-1, 1)
-    model = EvolventClassifier(budget="1t", random_state=0, settings=TINY).fit(x, y)
+    model = EvolventClassifier(recipe="dense", budget="1t", random_state=0, settings=TINY).fit(x, y)
     assert model.classes_.tolist() == sorted(names)
     assert model.reading_["classes"] == sorted(names)
     assert set(model.predict(x).tolist()) <= set(names)

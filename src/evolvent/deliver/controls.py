@@ -162,15 +162,9 @@ class Controls:
             return lengths.measured(**self.plain(winner) | {"arch": self.gru})
         return lengths.epoch(self.random[0] if name == "random" else winner)
 
-    def slowest(self, found: Sequence[Result], lengths: Lengths, *, alone: bool) -> float:
-        """Return the duration of an epoch of the slowest of the finalists and the controls. [s]
-
-        Args:
-            found: finalists.
-            lengths: of trainings.
-            alone: whether finalists alone count.
-        """
+    def slowest(self, found: Sequence[Result], lengths: Lengths) -> float:
+        """Return the duration of an epoch of the slowest of the finalists and the controls. [s]"""
         epochs = [lengths.epoch(result) for result in found]
-        if self.setup.train.controls and not alone:
+        if self.setup.train.controls:
             epochs += [self.epoch(name, found[0], lengths) for name in ("random", "plain")]
         return max(epochs)

@@ -47,12 +47,13 @@ class Equal:
     timing: Timing
     lengths: Lengths
 
-    def choice(self, found: Sequence[Result], count: int) -> float:
+    def choice(self, found: Sequence[Result], count: int, share: float = CHOICE_SHARE) -> float:
         """Return the length of each training of the choice; settled once per run. [usual epochs]
 
         Args:
             found: finalists.
             count: of trainings.
+            share: of the core-seconds of the delivery that they have together. (0..1]
         """
         known = self.store.meta("choice_epochs")
         if known is None:
@@ -60,7 +61,7 @@ class Equal:
                 known /= 2
             else:
                 rounds = -(-count // self.workers)
-                seconds = CHOICE_SHARE * self.timing.left * self.workers / count
+                seconds = share * self.timing.left * self.workers / count
                 seconds = min(seconds, 0.5 * self.timing.left / rounds)
                 known = seconds / (self._usual(found) * len(self.setup.task.train))
             known = round(max(known, LEAST_EPOCHS), 3)

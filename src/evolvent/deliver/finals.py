@@ -35,7 +35,7 @@ from ..space import key
 from ..types import Arch, Result
 from .averaging import Averaging, Ensemble
 from .controls import BRIEFLY, CONTROLS, KNOWN, Controls, best_known
-from .equal import Equal
+from .equal import CHOICE_SHARE, Equal
 from .own import Own, own_of_choice, own_weights, tested
 from .selection import Change
 from .sizing import CONTROLS_MOST, Sizing
@@ -46,7 +46,7 @@ CHOICE_AND_FINAL = (
     2.0  # trainings as long as the search's that there must be time for before a choice
 )
 UNTRIED = 2.0  # times as long as in the search a winner is trained, if no longer training was tried
-PACKED = 2  # trainings that follow each other: the winner's, and those of its other seeds
+PACKED_SHARE = 0.5  # of the core-seconds: the choice, where a final training needs few of them
 ALONE_SHARE = 0.35  # of the time left: the winner's training, where others follow it in a pack
 SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
 NO_TIME = "no time was left for a final training as long as theirs"
@@ -224,10 +224,9 @@ class Delivery:
             return self._choose_in_seconds(found, stands)
         slowest = None
         if self.lengths.unclocked is None:
-            # beside a winner that is trained from several seeds, other networks come last
-            slowest = self.controls.slowest(found, self.lengths, alone=packs)
-        finals = PACKED if packs else 1 + self.controls.count
-        epochs = self.lengths.choice(slowest, finalists=len(found), finals=finals, alone=packs)
+            slowest = self.controls.slowest(found, self.lengths)
+        finals = 1 + self.controls.count
+        epochs = self.lengths.choice(slowest, finalists=len(found), finals=finals)
         if epochs <= best.epochs:
             return stands
         jobs = {f"finalist-{r.candidate.id}": r for r in found}
@@ -242,7 +241,8 @@ class Delivery:
     ) -> Mapping[str, Any]:
         """Train finalists and controls for equal seconds; validation decides between the finalists."""
         equal, controls = self.equal, self.controls.what(found[0])
-        length = equal.choice(found, len(found) + len(controls))
+        share = PACKED_SHARE if self.averaging.packs else CHOICE_SHARE
+        length = equal.choice(found, len(found) + len(controls), share)
         jobs = {f"finalist-{r.candidate.id}": r for r in found}
         if equal.own(found[0].candidate.arch, length) <= found[0].epochs:
             return stands

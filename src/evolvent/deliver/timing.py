@@ -215,16 +215,13 @@ class Lengths:
         measured = self.store.meta("epoch")
         return self.epoch(result) if measured is None else float(measured)
 
-    def choice(
-        self, slowest: float | None, *, finalists: int, finals: int, alone: bool = False
-    ) -> float:
+    def choice(self, slowest: float | None, *, finalists: int, finals: int) -> float:
         """Return the epochs of the finalists' training, half of what the final one may become.
 
         Args:
             slowest: duration of an epoch of the slowest network; None where no clock asks. [s]
             finalists: how many are trained for the choice. [count]
             finals: how many are trained at the end. [count]
-            alone: whether there are no controls among these, which may have a share of the budget only.
         """
         known = self.store.meta("choice_epochs")
         if known is None:
@@ -235,7 +232,7 @@ class Lengths:
                 seconds = planned_seconds(
                     max(0.0, self.timing.left),
                     rounds=rounds,
-                    budget=math.inf if alone else self.timing.total,
+                    budget=self.timing.total,
                     workers=self.workers,
                 )
                 known = 0.9 * seconds / slowest
