@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from tests.helpers_cli import PATIENCE, TINY, evolvent, start
+from tests.helpers_elsewhere import log
 from tests.helpers_remote import TOKEN, started
 
 import evolvent as ev
 from evolvent.cli.cluster import place
-from evolvent.engine.store import Store
 from evolvent.errors import SettingError
 from evolvent.execute.remote.place import Serve
 from evolvent.types import Candidate, Result
@@ -48,14 +48,6 @@ def said_by(process):
     """The next line of its progress, empty at its end."""
     assert process.stderr is not None
     return process.stderr.readline()
-
-
-def log(folder):
-    store = Store(folder / "run.db")
-    try:
-        return list(store.events())
-    finally:
-        store.close()
 
 
 @pytest.mark.slow

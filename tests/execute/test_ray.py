@@ -11,16 +11,15 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-import psutil
 import pytest
 from tests.helpers import elsewhere
 from tests.helpers_cli import PATIENCE, TINY, evolvent, start
+from tests.helpers_elsewhere import asked, begun, gone, log, until
 from tests.helpers_ray import SMALLEST, cluster, skipping, surroundings
 from tests.helpers_remote import PACED, WIDTHS
 
 import evolvent as ev
 from evolvent.cli.cluster import place
-from evolvent.engine.store import Store
 from evolvent.errors import SettingError, UserError
 from evolvent.execute import Cancelled, OutOfMemory, WorkerLost
 from evolvent.execute.ray import actor, connection
@@ -169,31 +168,6 @@ def test_an_actor_of_another_version_says_so(toy, monkeypatch):
         actor.Worker(order, b"", {})._check_version()
 
 
-def asked(id, tenths=1, note=None, states=()):
-    inherited = dict(enumerate(states))
-    return [(Candidate(id, (tenths,), note=note, weights_from=tuple(inherited)), inherited)]
-
-
-def begun(folder, id):
-    """Pids of the processes that began a candidate, and of those above them."""
-    marks = [each for each in folder.glob(f"{id}-*") if not each.suffix]
-    marks.sort(key=lambda each: each.stat().st_mtime_ns)
-    return [tuple(map(int, each.name.split("-")[1:])) for each in marks]
-
-
-def until(condition):
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
-def gone(pid):
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    return True
-
-
 def test_an_actor_runs_what_goes_wrong_and_goes_on(installed, toy, tmp_path):
     """One cluster of one core: every way in which a call ends."""
     import ray
@@ -267,14 +241,6 @@ class Watching:
         return [
             int(line.split()[1].rpartition(":")[2]) for line in self.lines if " joined, " in line
         ]
-
-
-def log(folder):
-    store = Store(folder / "run.db")
-    try:
-        return list(store.events())
-    finally:
-        store.close()
 
 
 def rows(folder):

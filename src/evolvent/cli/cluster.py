@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,22 +51,22 @@ Gpus = Annotated[
 
 
 def place(
-    serve: str | None = None,
-    token: str | None = None,
-    certificate: Path | None = None,
-    key: Path | None = None,
-    ray: str | None = None,
-    cpus: float | None = None,
-    gpus: float | None = None,
+    serve: Serve = None,
+    token: Token = None,
+    tls_cert: Certificate = None,
+    tls_key: Key = None,
+    ray: OnRay = None,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
 ) -> Place | None:
-    """Return where the candidates of a search run; None is this machine.
+    """Return where the candidates of a search run, as its options say; None is this machine.
 
     Raises:
         SettingError: for options that do not fit together.
     """
-    if (certificate is None) != (key is None):
+    if (tls_cert is None) != (tls_key is None):
         raise SettingError("--tls-cert and --tls-key belong together: give both")
-    if serve is None and certificate is not None:
+    if serve is None and tls_cert is not None:
         raise SettingError("--tls-cert is for workers on other machines: give --serve too")
     if ray is None and not (cpus is None and gpus is None):
         name = "--gpus-per-candidate" if cpus is None else "--cpus-per-candidate"
@@ -78,8 +81,27 @@ def place(
         return None
     from ..execute.remote.place import Serve as Place
 
-    pem = None if certificate is None or key is None else (certificate, key)
+    pem = None if tls_cert is None or tls_key is None else (tls_cert, tls_key)
     return Place(serve, token, pem)
+
+
+def elsewhere(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `place` instead of ``where``, which it is called with."""
+    options = inspect.signature(place, eval_str=True, locals={"Place": Any}).parameters
+    own = dict(inspect.signature(command, eval_str=True).parameters)
+    at = list(own).index("where")
+    del own["where"]
+    rest = list(own.values())
+
+    @functools.wraps(command)
+    def called(**given: Any) -> None:
+        where = place(**{name: given.pop(name) for name in options})
+        command(**given, where=where)
+
+    made: Any = called
+    made.__signature__ = inspect.Signature([*rest[:at], *options.values(), *rest[at:]])
+    made.__annotations__ = {each.name: each.annotation for each in (*rest, *options.values())}
+    return called
 
 
 def register(app: typer.Typer) -> None:

@@ -57,6 +57,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+@cluster.elsewhere
 def compare(
     task: Annotated[str, typer.Argument(help="table:NAME, a named data set, or a path.")],
     strategies: Annotated[str, typer.Option(help="Names, separated by commas; random joins.")],
@@ -79,13 +80,7 @@ def compare(
     time: Annotated[str | None, typer.Option(help="A column of time, kept in order.")] = None,
     folds: Annotated[str | None, typer.Option(help="A column of folds, or parts.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default one per core.")] = None,
-    serve: cluster.Serve = None,
-    token: cluster.Token = None,
-    tls_cert: cluster.Certificate = None,
-    tls_key: cluster.Key = None,
-    ray: cluster.OnRay = None,
-    cpus_per_candidate: cluster.Cpus = None,
-    gpus_per_candidate: cluster.Gpus = None,
+    where: Any = None,
     out: Annotated[Path | None, typer.Option(help="Keep it here; continue what is there.")] = None,
     set_: Set = None,
     as_json: Json = False,
@@ -117,9 +112,7 @@ def compare(
         settings=parse_set(set_ or [], (*PARTS, *names, "random")),
         out=out,
         workers=workers,
-        where=cluster.place(
-            serve, token, tls_cert, tls_key, ray, cpus_per_candidate, gpus_per_candidate
-        ),
+        where=where,
         say=_say,
     ).to_json()
     if out is not None:

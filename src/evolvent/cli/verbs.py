@@ -177,6 +177,7 @@ def _options(
 
 
 @app.command()
+@cluster.elsewhere
 def search(
     task: Annotated[str, typer.Argument(help="A built-in name, a named data set, or a path.")],
     recipe: Annotated[
@@ -225,13 +226,7 @@ def search(
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Go on without images that cannot be read.")
     ] = False,
-    serve: cluster.Serve = None,
-    token: cluster.Token = None,
-    tls_cert: cluster.Certificate = None,
-    tls_key: cluster.Key = None,
-    ray: cluster.OnRay = None,
-    cpus_per_candidate: cluster.Cpus = None,
-    gpus_per_candidate: cluster.Gpus = None,
+    where: Any = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; default below runs/.")] = None,
     set_: Set = None,
     as_json: Json = False,
@@ -276,9 +271,7 @@ def search(
         "skip_broken": skip_broken,
         "out": out,
         "settings": parse_set(set_ or []),
-        "where": cluster.place(
-            serve, token, tls_cert, tls_key, ray, cpus_per_candidate, gpus_per_candidate
-        ),
+        "where": where,
     }
     _search(task, as_json, **options)
 
@@ -339,6 +332,7 @@ def _where(folder: Path) -> str:
 
 
 @app.command()
+@cluster.elsewhere
 def resume(
     run: RunFolder,
     budget: Annotated[
@@ -347,21 +341,12 @@ def resume(
     workers: Annotated[
         int | None, typer.Option(help="Processes; default what the run began with.")
     ] = None,
-    serve: cluster.Serve = None,
-    token: cluster.Token = None,
-    tls_cert: cluster.Certificate = None,
-    tls_key: cluster.Key = None,
-    ray: cluster.OnRay = None,
-    cpus_per_candidate: cluster.Cpus = None,
-    gpus_per_candidate: cluster.Gpus = None,
+    where: Any = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a search that was stopped, however it was stopped, or give it more budget."""
     from .display import Display
 
-    where = cluster.place(
-        serve, token, tls_cert, tls_key, ray, cpus_per_candidate, gpus_per_candidate
-    )
     with Display() as display, _resumable(run):
         from .. import session
 

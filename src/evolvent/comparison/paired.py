@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -199,8 +199,8 @@ def _played(
     known: dict[tuple[str, int], Trace] = {}
     for name in setups:
         for seed in range(seeds):
-            if store and (found := store.meta(f"{name}/{seed}")) is not None:
-                known[name, seed] = Trace(**found)
+            if store and (told := store.meta(f"{name}/{seed}")) is not None:
+                known[name, seed] = Trace(**told)
     chunk = 1 if task.trainable else CHUNK
     missing = [
         (
@@ -211,15 +211,11 @@ def _played(
         for name in setups
     ]
     missing = [(name, rest) for name, rest in missing if rest]
-    told = {name: setup.to_json() for name, setup in setups.items()}
-    searches = [(name, (told[name], rest)) for name, rest in missing]
-    with make() if missing else contextlib.nullcontext(Inline(lambda: None)) as executor:
-        start, left = time.monotonic(), len(missing)
-        for name, future in as_done(executor, play, searches, ahead=ahead):
-            try:
-                traces = future.result()
-            except CandidateFailed as error:
-                raise EvolventError(f"a search of {name} failed: {error}") from error
+    setup_of = {name: setup.to_json() for name, setup in setups.items()}
+    searches = [(name, (setup_of[name], rest)) for name, rest in missing]
+    start, left = time.monotonic(), len(missing)
+    with contextlib.closing(_traces(searches, make, ahead)) as found:
+        for name, traces in found:
             for trace in traces:
                 known[name, trace.seed] = trace
                 if store:
@@ -229,6 +225,20 @@ def _played(
                 passed = time.monotonic() - start
                 say(f"{passed:6.0f} s  {name}: {len(traces)} more, {left} left")
     return {name: [known[name, seed] for seed in range(seeds)] for name in setups}
+
+
+def _traces(
+    searches: Sequence[tuple[str, Sequence[Any]]], make: Callable[[], Executor], ahead: int
+) -> Generator[tuple[str, list[Trace]], None, None]:
+    """Yield strategy and traces of the searches, as they end; nothing is started for none."""
+    if not searches:
+        return
+    with make() as executor:
+        for name, future in as_done(executor, play, searches, ahead=ahead):
+            try:
+                yield name, future.result()
+            except CandidateFailed as error:
+                raise EvolventError(f"a search of {name} failed: {error}") from error
 
 
 def _here(spec: Spec, workers: int) -> Executor:

@@ -37,8 +37,7 @@ WANTED_EPOCHS = 4  # of the final training, at least: slower networks are refuse
 WANTED_STEPS = 1000  # the same in steps: a small data set has few in an epoch
 THINNER = 8  # times the cost of a candidate that is delivered wider, where its space can widen it
 HORIZON = 50  # trials for which a strategy is asked how long they are on average
-BRIEF, REPEATED = 0.05, 20  # [s] a shorter measurement says little; passes of a second one
-WARMING = 4  # steps before a measured training: at a size each, of those of progressive resizing
+SIZES = 4  # steps in which progressive resizing shows every size
 
 
 def with_paces(draft: Draft, budget: RunBudget, search: float | None) -> Draft:
@@ -171,7 +170,7 @@ def pace(
 ) -> float:
     """Return the training time per example, measured over a few steps now. [s]"""
     from ..network.data import loader
-    from ..network.fit import fit
+    from ..network.fit import fit, with_own_training
     from ..network.train import train
 
     count = min(len(task.train), steps * hyper.batch)
@@ -180,11 +179,10 @@ def pace(
     with using_threads(threads):  # as a worker has; what runs in this process keeps its own
         # The first step with images of a size takes twice as long, as it finds its memory and the
         # kernels are made: a training that meets every size comes first, and is not measured.
-        first = min(1.0, WARMING * hyper.batch / max(1, count))
+        sizes = SIZES if with_own_training(hyper, space, arch).resize < 1 else 1
+        first = min(1.0, sizes * hyper.batch / max(1, count))
         made = fit(space, arch, task, data, size=size, hyper=hyper, epochs=first)
         done = train(made.net, data, epochs=1, hyper=made.hyper, seed=0)
-        if done.seconds < BRIEF:  # what happens once would count as much as the steps
-            done = train(made.net, data, epochs=REPEATED, hyper=made.hyper, seed=0)
     return float(done.seconds / (done.epochs * count))
 
 

@@ -137,6 +137,8 @@ class Size:
             epochs: of the training. [epochs]
             tokens: that it learns from. [count]
         """
+        if None not in (self.dropout, self.drop_words):
+            return self
         often = epochs * math.sqrt(FEW_TOKENS / max(1, tokens))
         share = BRIEF[1] + SLOPE * math.log2(max(often, 1e-9) / BRIEF[0])
         share = round(min(max(0.0, share), MOST_DROPPED), 3)

@@ -120,7 +120,7 @@ def fit(
         InvalidArchitecture: if the architecture cannot be realised for these shapes.
         CandidateFailed: when the loss is no longer a finite number.
     """
-    size = size.lasting(epochs, len(part) * task.input_shape[-1]) if task.successive else size
+    size = size.lasting(epochs, len(part) * task.input_shape[-1])
     net = build(space, arch, task, size, seed=seed)
     own = with_own_training(hyper, space, arch)
     data = _resident(task, part, device)

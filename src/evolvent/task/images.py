@@ -22,9 +22,8 @@ from .division import INDEPENDENT, stratified
 from .files import some, why
 from .labels import class_indices, name_classes, note_imbalance
 from .rows import Rows, blocks
-from .scales import clipped, scale_of
 from .splitting import LEAST
-from .targets import measured
+from .targets import as_quantities, scaled, scales_of, told_of
 
 TARGET = "target"  # what a quantity is called that has no name
 TEST_SHARE = 0.15  # of the data, where no test part is given
@@ -134,30 +133,22 @@ def image_task(
     parts = _split(parts, seed, validation, notes)
     notes += _told_copies(parts)
     train = _thinned(parts["training"], fraction, seed)
-    about: dict[str, Any] = {"classes": list(classes)}
-    augment = _augmentation(min(train.x.shape[1:3]), train.x.shape[3], flip, notes, kind)
-    if kind == "regression":
-        with _naming(name):
-            scale_of_y = scale_of(train.y, TARGET, notes)
-        train, *others = (
-            Part(each.x, clipped(each.y, scale_of_y))
-            for each in (train, parts["validation"], parts["test"])
-        )
-        parts |= dict(zip(("validation", "test"), others, strict=True))
-        about = {"task": kind, "target": TARGET, "target_mean": scale_of_y["mean"]}
-        about |= {"target_unit": scale_of_y["unit"]}
     if fraction < 1:
         notes.append(f"{len(train)} of {len(parts['training'])} training examples are used")
+    parts["training"] = train
+    about: dict[str, Any] = {"classes": list(classes)}
+    if kind == "regression":
+        with _naming(name):
+            parts, about = _in_units(parts, notes)
     scale = natural if scale is None else scale
     mean, std = _statistics(train.x, scale)
     height, width, channels = train.x.shape[1:]
+    augment = _augmentation(min(height, width), channels, flip, notes, kind)
     return Task(
         name=name,
         kind="image",
         input_shape=(channels, height, width),
-        outputs=max(1, len(classes)),
-        classes=classes,
-        train=train,
+        train=parts["training"],
         validation=parts["validation"],
         test=parts["test"],
         mean=mean,
@@ -165,7 +156,6 @@ def image_task(
         scale=scale,
         augment=augment,
         guessed=("flip",) if flip is None and augment["flip"] else (),
-        unit=about.get("target_unit", 1.0),
         seed=int(seed),
         note=tuple(notes),
         reading={
@@ -178,7 +168,7 @@ def image_task(
             "transparency": "over white",
             **(reading or {}),
         },
-        **measured(kind),
+        **told_of({"task": kind} | about),
     )
 
 
@@ -325,21 +315,23 @@ def _targets(
     if kind == "classification":
         labels, values = class_indices(given)
         return labels, name_classes(values, class_names, notes)
-    found = {}
-    for part, y in given.items():
-        y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-        if class_names is not None or y.dtype.kind not in "biuf" or y.ndim != 1:
-            raise DataError(
-                f"{part} targets are {'names' if class_names is not None else y.dtype} of shape "
-                f"{y.shape}: a regression needs one number per image, [N]"
-            )
-        found[part] = y.astype(np.float64)
-        bad = np.flatnonzero(~np.isfinite(found[part]))
-        if len(bad):
-            raise DataError(f"the target of {part} image {bad[0]} is no finite number: repair it")
+    if class_names is not None:
+        raise DataError(
+            "the targets are classes with names: a regression needs one number per image"
+        )
+    found = as_quantities(given, "image")
     if len(found["training"]) < LEAST:
         raise DataError(f"{len(found['training'])} training images, at least {LEAST} are needed")
     return found, ()
+
+
+def _in_units(
+    parts: Mapping[str, Part], notes: list[str]
+) -> tuple[dict[str, Part], dict[str, Any]]:
+    """Return the parts with their quantities in units of training's, and what is known of these."""
+    scales, known = scales_of(parts["training"].y, [TARGET], notes)
+    made = {name: Part(part.x, scaled(part.y, scales)) for name, part in parts.items()}
+    return made, {"task": "regression", "target": TARGET, **known}
 
 
 def _part(part: str, x: np.ndarray, y: np.ndarray) -> Part:
@@ -389,8 +381,8 @@ def _split(
 
 def _divided(part: Part, share: float, seed: int) -> tuple[Part, Part]:
     if part.y.dtype.kind == "f":
-        cut = INDEPENDENT.cut(part.y, np.arange(len(part)), share, seed, classes=False)
-        rest, chosen = cut
+        rows = np.arange(len(part))
+        rest, chosen = INDEPENDENT.cut(part.y, rows, share, seed, classes=False)
     else:
         rest, chosen = stratified(part.y, share, seed)
     return part.taken(rest), part.taken(chosen)

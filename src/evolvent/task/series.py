@@ -35,9 +35,9 @@ from .own_split import (
 )
 from .portable.errors import Unreadable
 from .portable.sequences import read_ts, standardised, with_channels
-from .scales import clipped, mean_and_std, scale_of
+from .scales import mean_and_std
 from .splitting import classes_of
-from .targets import measured
+from .targets import as_quantities, scaled, scales_of, told_of
 
 LEAST_STEPS = 4  # of a series [count]
 TS = ".ts"
@@ -307,12 +307,9 @@ def _targets(
             if raw.class_names is not None:
                 classes = tuple(raw.class_names[int(each)] for each in classes)
             return y, about | {"classes": list(classes)}
+        return as_quantities(y, "series"), about
     except (DataError, ValueError, IndexError) as error:
         raise DataError(f"{where}: {error}") from error
-    for each in y.values():
-        if each.dtype.kind not in "biuf" or not np.isfinite(each).all():
-            raise DataError(f"{where}: a regression needs finite numbers as targets: repair them")
-    return {part: each.astype(np.float64) for part, each in y.items()}, about
 
 
 def _task(
@@ -338,20 +335,15 @@ def _task(
     }
     if gaps := int(np.isnan(x).sum()):
         notes.append(f"{gaps:,} missing values are the last one before each")
-    scale: dict[str, float] = {"mean": 0.0, "unit": 1.0}
     if about["task"] == "regression":
-        scale = scale_of(y[parts["training"]], about["target"], notes)
-        told |= {"target_mean": scale["mean"], "target_unit": scale["unit"]}
-    targets = y if y.dtype.kind == "i" else clipped(y, scale)
-    made = {key: Part(standardised(x[rows], told), targets[rows]) for key, rows in parts.items()}
+        units, known = scales_of(y[parts["training"]], [about["target"]], notes)
+        y, told = scaled(y, units), told | known
+    made = {key: Part(standardised(x[rows], told), y[rows]) for key, rows in parts.items()}
     notes += told_copies(hashes_of_rows([*x.reshape(len(x), -1).T]), parts)
-    classes = tuple(about.get("classes", ()))
     return Task(
         name=name,
         kind="series",
         input_shape=x.shape[1:],
-        outputs=max(1, len(classes)),
-        classes=classes,
         train=made["training"],
         validation=made["validation"],
         test=made.get("test"),
@@ -359,8 +351,7 @@ def _task(
         note=tuple(notes),
         reading=told,
         division=divided.division,
-        unit=scale["unit"],
-        **measured(about["task"]),
+        **told_of(told),
     )
 
 

@@ -65,6 +65,30 @@ def told_of(about: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def as_quantities(given: Mapping[str, np.ndarray], each: str) -> dict[str, np.ndarray]:
+    """Return the targets of parts that are arrays as quantities [N] float64.
+
+    Args:
+        given: targets [N], or [N, 1], by part.
+        each: an example in a word, for the messages.
+
+    Raises:
+        DataError: if they are not one finite number per example.
+    """
+    found = {}
+    for part, y in given.items():
+        y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+        if y.dtype.kind not in "biuf" or y.ndim != 1:
+            raise DataError(
+                f"{part} targets are {y.dtype} of shape {y.shape}: a regression needs one number per "
+                f"{each}, [N]"
+            )
+        found[part] = y.astype(np.float64)
+        if len(bad := np.flatnonzero(~np.isfinite(found[part]))):
+            raise DataError(f"the target of {part} {each} {bad[0]} is no finite number: repair it")
+    return found
+
+
 # ---- kinds ---------------------------------------------------------------------------------------
 
 

@@ -4,12 +4,13 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from collections import Counter
 from typing import Any
 
 import psutil
 import pytest
+from tests.helpers_cli import PATIENCE
+from tests.helpers_elsewhere import asked, begun, gone, until
 from tests.helpers_remote import PACED, TOKEN, WIDTHS, started
 
 from evolvent.execute import OutOfMemory, WorkerLost
@@ -18,9 +19,7 @@ from evolvent.execute.worker import Job, Spec, evaluate_many, fit
 from evolvent.network.build import Size
 from evolvent.network.train import Hyperparameters
 from evolvent.space.plain import Plain
-from evolvent.types import Candidate
 
-PATIENCE = 240.0  # [s] long enough for a busy machine; no test depends on it
 LEASE = 60.0  # [s] long enough for a worker on a busy machine to say that it lives
 SHORT = 10.0  # [s] after which a test waits for a worker to be lost
 
@@ -31,36 +30,11 @@ def serve(toy, folder, **more):
     return Served(spec, **settings)
 
 
-def until(condition):
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
-def asked(id, tenths=1, note=None, states=()):
-    inherited = dict(enumerate(states))
-    return [(Candidate(id, (tenths,), note=note, weights_from=tuple(inherited)), inherited)]
-
-
-def begun(folder, id):
-    """Pids of the worker and the process in it that began a candidate, in the order of beginning."""
-    marks = [each for each in folder.glob(f"{id}-*") if not each.suffix]
-    marks.sort(key=lambda each: each.stat().st_mtime_ns)
-    return [tuple(map(int, each.name.split("-")[1:])) for each in marks]
-
-
 def worker_of(folder, id, workers):
     """The worker that runs a candidate, which is above the process that computes it."""
     process, _ = begun(folder, id)[-1]
     above = {each.pid for each in psutil.Process(process).parents()}
     return next(each for each in workers if each.pid in above)
-
-
-def gone(pid):
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    return True
 
 
 @pytest.fixture

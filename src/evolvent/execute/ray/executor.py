@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import ray
@@ -119,31 +119,22 @@ class OnRay(Leased):
         self._failures = 0  # [count] of actors in a row that could not begin
         self._problem = ""  # of the last one of these
         self._stopping = False
+        self._told = False  # what is waited for
         self._thread = threading.Thread(target=self._supervise, name="evolvent-ray", daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> Self:
-        """Wait for an actor."""
-        began, told = time.monotonic(), False
-        try:
-            while not self.leases.slots:
-                self._tell()
-                if self._failure is not None:
-                    raise self._failure
-                if self._problem and (self._failures >= LOSSES or not self._actors):
-                    raise UserError(f"no actor of Ray can work: {self._problem}")
-                if not told and time.monotonic() - began > SILENCE:
-                    told = True
-                    self._say(
-                        f"waiting for a node with {self._cpus:g} CPUs and {self._gpus:g} GPUs free, "
-                        "and for an actor to begin on it"
-                    )
-                time.sleep(0.05)
-            self._tell()
-        except BaseException:
-            self.shutdown()
-            raise
-        return self
+    def _wait_on(self, waited: float) -> None:
+        self._tell()
+        if self._failure is not None:
+            raise self._failure
+        if self._problem and (self._failures >= LOSSES or not self._actors):
+            raise UserError(f"no actor of Ray can work: {self._problem}")
+        if waited > SILENCE and not self._told:
+            self._told = True
+            self._say(
+                f"waiting for a node with {self._cpus:g} CPUs and {self._gpus:g} GPUs free, and for "
+                "an actor to begin on it"
+            )
 
     def shutdown(self) -> None:
         """End the actors; unfinished futures get `Cancelled`. A second time does nothing."""

@@ -112,23 +112,19 @@ class Served(Leased):
         self._thread.start()
 
     def __enter__(self) -> Self:
-        """Wait for a worker."""
-        try:
-            self._say(f"workers are started with: {self.command}")
-            if self._open:
-                self._say(
-                    "without TLS whoever sees the network sees data and token: use a tunnel or "
-                    "--tls-cert, see docs/cluster.md"
-                )
-            while not self.leases.slots:
-                if not self._thread.is_alive():
-                    raise SettingError(f"{self.url} cannot be served: choose another --serve")
-                time.sleep(0.05)
-            self._tell()
-        except BaseException:
-            self.shutdown()
-            raise
-        return self
+        """Say how workers are started, and wait for one."""
+        self._lines.put(f"workers are started with: {self.command}")
+        if self._open:
+            self._lines.put(
+                "without TLS whoever sees the network sees data and token: use a tunnel or "
+                "--tls-cert, see docs/cluster.md"
+            )
+        return super().__enter__()
+
+    def _wait_on(self, waited: float) -> None:
+        self._tell()
+        if not self._thread.is_alive():
+            raise SettingError(f"{self.url} cannot be served: choose another --serve")
 
     def shutdown(self) -> None:
         """End: unfinished futures get `Cancelled`, workers are told. A second time does nothing."""

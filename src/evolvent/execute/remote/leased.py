@@ -5,12 +5,13 @@ Served workers and those of Ray have them in common; how the messages travel is 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict, replace
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from ...errors import CandidateFailed
 from ...estimator import Evaluation
@@ -43,6 +44,27 @@ class Leased(Executor):
         self._lines: SimpleQueue[str] = SimpleQueue()  # of another thread, to be said
         self.leases = Leases(seconds=lease, say=self._lines.put)
         self._failure: BaseException | None = None  # why nothing can run any more
+
+    def __enter__(self) -> Self:
+        """Wait for a worker."""
+        began = time.monotonic()
+        try:
+            while not self.leases.slots:
+                self._wait_on(time.monotonic() - began)
+                time.sleep(0.05)
+            self._tell()
+        except BaseException:
+            self.shutdown()
+            raise
+        return self
+
+    def _wait_on(self, waited: float) -> None:
+        """Look once while no worker is there; raise where none will come.
+
+        Args:
+            waited: for the first worker. [s]
+        """
+        raise NotImplementedError
 
     @property
     def workers(self) -> int:  # type: ignore[override]
