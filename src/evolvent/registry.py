@@ -44,6 +44,7 @@ STRATEGIES = {
     "tournament": "strategy.tournament:Tournament",
     "exact": "strategy.exact:Exact",
     "local": "strategy.local:LocalSearch",
+    "annealing": "strategy.annealing:Annealing",
     "bayes": "strategy.bayes:Bayes",
     "reinforce": "strategy.reinforce:Reinforce",
     "ppo": "strategy.ppo:PPO",

@@ -28,6 +28,7 @@ from .setup import Draft, Schedule, Setup
 PACED = 20  # random candidates whose evaluation tells how fast a world is
 TRIALS_AIMED_AT = 50  # with a budget in seconds, epochs shrink until about so many fit: `aim`
 TYPICAL_SHARE = 0.1  # of a search: for measuring what a typical training takes
+MEASURED = {"flops", "latency_ms", "description_length"}  # where a strategy looks at it
 PATIENCE = 600.0  # [s] of one evaluation, where no clock tells what is too long
 PATIENCE_AS_IS = 60.0  # [s] the same where nothing is trained
 
@@ -69,7 +70,7 @@ def settle(draft: Draft, *, workers: int, before: float = 0.0) -> Setup:
         setup = Setup.of(draft, _for_table(draft, budget), budget)
     else:
         setup = Setup.of(draft, _for_world(draft, budget, workers, search), budget)
-    return _measuring_objectives(setup)
+    return _measuring(setup)
 
 
 def with_precision(draft: Draft) -> Draft:
@@ -255,22 +256,21 @@ def _for_shared_weights(draft: Draft, budget: RunBudget, search: float | None) -
     return Setup.of(settled, schedule, budget)
 
 
-def _measuring_objectives(setup: Setup) -> Setup:
-    """Return a setup whose estimator measures what the strategy keeps low, and only that.
+def _measuring(setup: Setup) -> Setup:
+    """Return a setup whose estimator measures what the strategy looks at, and only that.
 
     Raises:
-        SettingError: for a latency that the estimator cannot measure.
+        SettingError: for a measure that the estimator does not have.
     """
-    asked, estimator = setup.objectives, setup.parts.estimator
+    asked, estimator = {*setup.objectives, *setup.reads}, setup.parts.estimator
     if "measures" in settable.of_estimator(estimator.make):
         already = estimator.settings.get("measures", ())
-        wanted = sorted({*already, *({"flops", "latency_ms"} & set(asked))})
-        if wanted:
+        if wanted := sorted({*already, *(asked & MEASURED)}):
             return setup.having(setup.parts.having("estimator", measures=wanted))
-    elif "latency_ms" in asked:
+    elif without := sorted(asked & MEASURED - {"flops"}):
         raise SettingError(
-            f"estimator {estimator.name} does not measure latency_ms: keep params or flops low, or use "
-            "--estimator full"
+            f"estimator {estimator.name} does not measure {without[0]}: let the strategy look at the "
+            "score, params or flops alone, or use --estimator full"
         )
     return setup
 

@@ -326,6 +326,13 @@ class Setup(Draft):
             return ()
         return tuple(getattr(self.strategy(), "objectives", ()))
 
+    @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """Metrics of results that the strategy reads in place of the score; mostly none."""
+        if not hasattr(self.parts.strategy.make, "reads"):
+            return ()
+        return tuple(getattr(self.strategy(), "reads", ()))
+
     @property
     def budgets(self) -> tuple[str, ...]:
         """The budgets that were asked for, one after the other; the last one holds."""

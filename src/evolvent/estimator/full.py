@@ -18,6 +18,7 @@ from ..network.build import Size, plan
 from ..network.cost import cost, latency, params
 from ..network.data import loader
 from ..network.fit import Beginning, fit, load, scored, trained_epochs
+from ..network.losses import description_length
 from ..network.paces import Paces, work_of
 from ..network.train import Hyperparameters
 from ..space import Space
@@ -26,7 +27,7 @@ from ..types import Candidate, Result, State, stream
 from . import Evaluation
 
 EQUAL = ("epochs", "seconds")
-MEASURES = ("flops", "latency_ms")  # of a trained network, if asked for
+MEASURES = ("flops", "latency_ms", "description_length")  # of a trained network, if asked for
 
 
 class Full:
@@ -38,9 +39,10 @@ class Full:
         size: of the proxy network.
         hyper: hyperparameters of the training.
         keep: whether to return the trained weights, for strategies that continue from them.
-        measures: further measurements of every trained network, out of `MEASURES`: ``flops``, and
-            ``latency_ms``, the median of a few forward passes of one input. Latency is measured on
-            this machine while other processes run, so it is noisy. [names]
+        measures: further measurements of every trained network, out of `MEASURES`: ``flops``;
+            ``latency_ms``, the median of a few forward passes of one input, which is noisy, because
+            other processes run on this machine; ``description_length``, what its errors on the
+            validation part and its parameters take to be written down, per example [nats]. [names]
         equal: of candidates of equal budgets: ``epochs``, or ``seconds`` of training, so that a fast
             network sees the data more often than a slow one.
         pace: of equal seconds: the `Paces` of this machine by name, with ``unit``, the seconds per
@@ -107,6 +109,10 @@ class Full:
         more: dict[str, Any] = {"curve": done.curve, "train_seconds": round(done.seconds, 4)}
         if "latency_ms" in self.measures:
             more["latency_ms"] = 1000.0 * latency(net, self.task)
+        if "description_length" in self.measures:
+            more["description_length"] = description_length(
+                self.task, metrics["loss"], params(net), len(self.task.validation)
+            )
         flops = None
         if "flops" in self.measures:  # counting takes about as long as an epoch on small data
             flops = cost(plan(self.space, candidate.arch, self.task, self.size), self.task).flops

@@ -79,6 +79,14 @@ class Loss(Protocol):
             names: of several targets per row; each has metrics of its own, called ``r2:NAME``.
         """
 
+    def nats(self, loss: float, outputs: int) -> float:
+        """Return the negative log-likelihood of an example, but for a constant. [nats]
+
+        Args:
+            loss: its mean over the examples.
+            outputs: of the network. [count]
+        """
+
 
 class CrossEntropy:
     """Classification: ``accuracy``, a fraction."""
@@ -117,6 +125,10 @@ class CrossEntropy:
     ) -> dict[str, float]:
         """Return ``accuracy`` and ``loss``."""
         return {"accuracy": sums[0] / count, "loss": sums[1] / count}
+
+    def nats(self, loss: float, outputs: int) -> float:
+        """Return the loss, which it is."""
+        return loss
 
 
 class SquaredError:
@@ -189,6 +201,10 @@ class SquaredError:
             "loss": loss,
         }
 
+    def nats(self, loss: float, outputs: int) -> float:
+        """Return that of normal errors, whose variance is the mean squared error."""
+        return 0.5 * outputs * math.log(max(loss, LEAST_SQUARE))
+
 
 class NextToken:
     """Language modelling: ``neg-cross-entropy`` of a token [nats], and ``perplexity``.
@@ -241,6 +257,10 @@ class NextToken:
             "bits": nats / math.log(2),
             "loss": nats,
         }
+
+    def nats(self, loss: float, outputs: int) -> float:
+        """Return that of a token."""
+        return loss
 
 
 class BinaryCrossEntropy:
@@ -297,6 +317,10 @@ class BinaryCrossEntropy:
         named = zip(names, each.tolist(), occurs.tolist(), strict=True) if names else ()
         return found | {f"f1:{name}": value for name, value, some in named if some}
 
+    def nats(self, loss: float, outputs: int) -> float:
+        """Return that of all labels of a row, of which the loss is the mean."""
+        return loss * outputs
+
 
 def _summed(values: Tensor, rows: Tensor | None) -> Tensor:
     """Return the sums over the rows [outputs] of values [B, outputs], with the weights of the rows."""
@@ -312,6 +336,23 @@ LOSSES: dict[str, Loss] = {
 #: losses whose outputs for an example can be averaged over networks
 AVERAGED = ("cross-entropy", "mse", "binary-cross-entropy")
 MOST_NATS = 700.0  # whose exponential is a finite number
+LEAST_SQUARE = 1e-12  # mean squared error of single precision: below it errors mean nothing
+
+
+def description_length(task: Task, loss: float, coefficients: int, rows: int) -> float:
+    """Return the length of the data's description by a network, per example. [nats]
+
+    Source: Rissanen 1978, "Modeling by shortest data description": -log L + k / 2 log N, with the
+    likelihood L of N examples and k coefficients; here divided by N and without constants.
+
+    Args:
+        task: whose loss it is.
+        loss: its mean over the examples.
+        coefficients: parameters of the network. [count]
+        rows: examples that the loss was measured on. [count]
+    """
+    nats = LOSSES[task.loss].nats(loss, task.outputs)
+    return nats + 0.5 * coefficients * math.log(rows) / rows
 
 
 def class_weights(y: np.ndarray, classes: int, rows: np.ndarray | None = None) -> Tensor:

@@ -11,7 +11,8 @@ Class attributes:
 * `ends`: whether ``ask`` may return None for good while budget is left (an exhausted space).
 
 Optional: ``alive()``, the ids whose weights may still be inherited (all others may be deleted);
-``objectives``, the names of the metrics of a front; ``together``, the number of candidates asked for
+``objectives``, the names of the metrics of a front; ``reads``, those that it reads in place of the
+score, which the estimator then measures; ``together``, the number of candidates asked for
 before it waits (a generation), which an estimator may evaluate together; ``lengthen(horizon)``, which
 takes the horizon of a run that was given more budget, and scales what followed from the first.
 Without it a strategy goes on as it is: populations, models and controllers are kept either way.

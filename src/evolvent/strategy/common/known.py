@@ -77,7 +77,7 @@ class Known:
         self.note = "; ".join(line for line in lines if line)
         if hasattr(self.inner, "alive"):
             self.alive = self._alive
-        for name in ("objectives", "together", "mean_length"):
+        for name in ("objectives", "reads", "together", "mean_length"):
             if hasattr(self.inner, name):
                 setattr(self, name, getattr(self.inner, name))
         self._held: Candidate | None = None  # asked by the other one, while the rest go first

@@ -69,10 +69,9 @@ class Warm:
         self.note = "; ".join(line for line in lines if line)
         if hasattr(self.inner, "alive"):
             self.alive = self._alive
-        if hasattr(self.inner, "objectives"):
-            self.objectives = self.inner.objectives
-        if hasattr(self.inner, "lengthen"):
-            self.lengthen = self.inner.lengthen
+        for name in ("objectives", "reads", "lengthen"):
+            if hasattr(self.inner, name):
+                setattr(self, name, getattr(self.inner, name))
         self._seen: set[Any] = set()
         self._steps: set[int] = set()  # in flight
         self._taken = 0  # steps asked and not refused
