@@ -38,6 +38,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,10 @@ import torch._dynamo  # noqa: F401 - so that what is forked has it: a training i
 import evolvent.deliver.export  # noqa: F401 - the same
 from evolvent.engine.store import Store
 from evolvent.execute import Executor
+from evolvent.execute.remote.address import address
 from evolvent.execute.remote.agent import work
 from evolvent.execute.remote.coordinator import Served
+from evolvent.execute.remote.place import Serve
 from evolvent.run import Run
 from evolvent.session import search
 from evolvent.task.opening import open_task
@@ -57,6 +60,7 @@ from evolvent.types import Candidate, Result
 PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h: what loses its parent becomes our child
 SILENCE = 120.0  # [s] for which a result is waited for before the next kill
 LEASE = 4.0  # [s] without a word after which a pull worker is lost; 30 s in a real search
+TOKEN = "token of the kills"
 AWAY = 90.0  # [s] for which pull workers wait for a coordinator
 PATIENCE = 1800.0  # [s] for anything; a search that takes longer hangs
 WORKERS = 2
@@ -72,16 +76,15 @@ class Lost(AssertionError):
     """Something that must not be lost, or must not be there."""
 
 
-@dataclass(frozen=True)
-class Near:
+class Near(Serve):
     """A place for pull workers, at a port of this machine, with a short lease."""
 
-    port: int
-    token: str
-
-    def executor(self, spec: Any, *, folder: Path, say: Callable[[str], None]) -> Executor:
+    def executor(
+        self, spec: Any, *, folder: Path | None, say: Callable[[str], None], workers: int | None
+    ) -> Executor:
         """Return the executor of a run."""
-        return Served(spec, port=self.port, token=self.token, lease=LEASE, say=say)
+        host, port = address(self.address)
+        return Served(spec, host=host, port=port, token=TOKEN, lease=LEASE, say=say)
 
 
 class Acknowledged:
@@ -125,6 +128,10 @@ def ended(pid: int) -> int | None:
     """Return the exit status of a child that has ended, None while it runs."""
     found, status = os.waitpid(pid, os.WNOHANG)
     return os.waitstatus_to_exitcode(status) if found else None
+
+
+def _has_ended(pid: int) -> bool:
+    return ended(pid) is not None
 
 
 def below(pid: int) -> list[psutil.Process]:
@@ -183,7 +190,7 @@ class Trial:
         if self.way == "pull":
             with socket.create_server(("127.0.0.1", 0)) as free:
                 port = free.getsockname()[1]
-            self.place = Near(port, "token of the kills")
+            self.place = Near(str(port), TOKEN)
 
     # -- processes -------------------------------------------------------------------------------
 
@@ -210,11 +217,11 @@ class Trial:
         if (place := self.place) is None:
             return
         self.crew = [pid for pid in self.crew if ended(pid) is None]
-        url, cache = f"http://127.0.0.1:{place.port}", self.folder / "cache"
+        url, cache = f"http://127.0.0.1:{place.address}", self.folder / "cache"
         while len(self.crew) < WORKERS:
             self.crew.append(
                 forked(
-                    lambda: work(url, token=place.token, cache=cache, patience=AWAY),
+                    lambda: work(url, token=TOKEN, cache=cache, patience=AWAY),
                     self.folder / "log",
                 )
             )
@@ -267,7 +274,8 @@ class Trial:
         if code:
             raise Lost(f"{self.run} ended with exit code {code}: see {self.folder / 'log'}")
         for pid in self.crew:  # one that came too late to be told waits for a coordinator first
-            until(lambda pid=pid: ended(pid) is not None, "a worker outlived its search", AWAY + 60)
+            is_gone = partial(_has_ended, pid)
+            until(is_gone, "a worker outlived its search", AWAY + 60)
         self.crew = []
         self.check_at_the_end()
 

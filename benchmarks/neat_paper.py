@@ -212,7 +212,7 @@ def ablations(options: argparse.Namespace, own: dict[str, Any]) -> None:
     for label, (paper, space, strategy) in ABLATIONS.items():
         if options.cases and label not in options.cases:
             continue
-        settings = {"space": {**POLES, **space, **own}, "strategy": strategy}
+        settings: dict[str, Any] = {"space": {**POLES, **space, **own}, "strategy": strategy}
         one = partial(search, "double-pole", generations=options.generations, **settings)
         outcomes = list(searches(one, options.seeds, options.processes))
         print(row(label, outcomes, paper), flush=True)

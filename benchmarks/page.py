@@ -32,14 +32,14 @@ CLICK = """async (id) => {
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 
 
-def measure(count, folder, clicks=20):
+def measure(count: int, folder: Path, clicks: int = 20) -> dict[str, float]:
     """Return what `main` prints, for a run of `count` candidates made in `folder`."""
     run = make_run(folder / "run")
     fill(run, results(count, curve=50))
     deliver(run, next(c.id for c, r in reversed(list(results(min(count, 500)))) if r.ok))
     begin = time.perf_counter()
     file = write(run)
-    told = {"candidates": count, "write [s]": time.perf_counter() - begin}
+    told: dict[str, float] = {"candidates": count, "write [s]": time.perf_counter() - begin}
     told["file [MB]"] = file.stat().st_size / 1e6
     paints, dots, times = [], [], []
     with sync_playwright() as playwright:
@@ -64,7 +64,7 @@ def measure(count, folder, clicks=20):
     return {name: round(value, 2) for name, value in told.items()}
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--candidates", type=int, default=20_000)
     count = parser.parse_args().candidates

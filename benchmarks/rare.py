@@ -85,7 +85,7 @@ def measured(name: str, seed: int, metric: str, budget: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / f"{name}.csv"
         SETS[name](seed).to_csv(file, index=False)
-        said = {"target": "target", "kind": "classification", "metric": metric}
+        said: dict[str, Any] = {"target": "target", "kind": "classification", "metric": metric}
         run = ev.search(file, **said, budget=budget, workers=0, seed=seed, out=Path(place) / "run")
         test = data_of(open_task(file, {**said, **run.setup.read})).test
         assert test is not None

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
+from typing import Any
 
 from evolvent.config.recipes import RECIPES
 from evolvent.engine.loop import replay
@@ -31,9 +33,8 @@ def main() -> None:
         space = make_space(recipe.space, task.facts, recipe.settings.get("space", {}))
         settings = recipe.settings.get("strategy", {})
 
-        def fresh(recipe=recipe, space=space, settings=settings):  # type: ignore[no-untyped-def]
-            return find("strategy", recipe.strategy)(space, horizon=given.trials, **settings)
-
+        made: Any = find("strategy", recipe.strategy)
+        fresh = partial(made, space, horizon=given.trials, **settings)
         strategy, log = fresh(), Memory()
         start = time.process_time()
         for _ in range(given.trials):

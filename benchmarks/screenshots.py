@@ -9,17 +9,27 @@ winner beside the parent; `--comparison` for the page of `evolvent compare --out
 import argparse
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 from evolvent.report.files import write
 
-LAPTOP, PHONE = {"width": 1280, "height": 960}, {"width": 390, "height": 844}
+LAPTOP = ViewportSize(width=1280, height=960)
+PHONE = ViewportSize(width=390, height=844)
+Shot = tuple[str, str, ViewportSize, Literal["light", "dark"], str | None]
+SHOTS: tuple[Shot, ...] = (
+    ("page", "run", LAPTOP, "light", None),
+    ("page-dark", "run", LAPTOP, "dark", None),
+    ("page-phone", "run", PHONE, "light", None),
+    ("drawing", "cells", LAPTOP, "light", "#architecture"),
+    ("comparison", "comparison", LAPTOP, "light", None),
+)
 COLOURS = 256  # of a picture: the page has few, and a file of few is small
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("run", "cells", "comparison", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -30,13 +40,7 @@ def main():
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        for name, page, size, scheme, part in (
-            ("page", "run", LAPTOP, "light", None),
-            ("page-dark", "run", LAPTOP, "dark", None),
-            ("page-phone", "run", PHONE, "light", None),
-            ("drawing", "cells", LAPTOP, "light", "#architecture"),
-            ("comparison", "comparison", LAPTOP, "light", None),
-        ):
+        for name, page, size, scheme, part in SHOTS:
             context = browser.new_context(viewport=size, color_scheme=scheme)
             window = context.new_page()
             window.goto(pages[page])

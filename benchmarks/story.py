@@ -130,7 +130,7 @@ def main() -> None:
             budget=given.budget,
             seed=given.seed,
             out=folder / "search",
-            settings=of_cells | {"estimator": settings | length, "train": LITTLE},
+            settings=of_cells | {"estimator": {**settings, **length}, "train": LITTLE},
         )
         card = trained(run.folder, folder / "net", epochs=given.epochs, width=width)
         shared = "shared_weights" in run.card

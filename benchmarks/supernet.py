@@ -46,7 +46,9 @@ from evolvent.types import Budget, Candidate
 
 BATCH = 64
 DARTS, CELL201 = Cell(distinct=True), Cell201()
-CASES = {  # space, pixels, width, cells per stage, stages
+CASES: dict[
+    str, tuple[Cell | Cell201, int, int, int, int]
+] = {  # space, pixels, width, cells per stage, stages
     "darts cell, width 8, 14 px": (DARTS, 14, 8, 1, 2),
     "darts cell, width 16, 14 px": (DARTS, 14, 16, 1, 2),
     "darts cell, width 8, 28 px": (DARTS, 28, 8, 1, 2),
@@ -154,11 +156,11 @@ def against_naive(rounds: int, only: str, device: str) -> None:
             )
 
 
-class Calls(TorchDispatchMode):
+class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """What torch is asked to compute: how often."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.number = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -202,7 +204,8 @@ def mixed_against_sampled(rounds: int, device: str) -> None:
     for width in (8, 16):
         hyper = Hyperparameters(batch=BATCH, lr=0.02, clip=5)
         size = Size(width=width, stages=2)
-        settings = {"gradient": True, "pool_norm": True, "steps": 10**4, "device": device}
+        settings: dict[str, Any] = {"gradient": True, "pool_norm": True, "steps": 10**4}
+        settings["device"] = device
         one = Shared(DARTS, task, size=size, hyper=hyper, **settings)
 
         def step(number: int, kind: str, one: Shared = one) -> None:

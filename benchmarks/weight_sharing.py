@@ -21,6 +21,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -137,13 +138,19 @@ def collapse(name: str, *, cells: int, budget: str, seed: int) -> None:
 def overhead(strategy: str, steps: int) -> None:
     """Print the share of a step that asking, submitting, storing and telling take."""
     space, task = SPACES["cell"], load("fashion-mnist", fraction=0.1)
-    settings = {"size": SIZE, "hyper": HYPER, "steps": steps, "gradient": True, "pool_norm": True}
+    settings: dict[str, Any] = {
+        "size": SIZE,
+        "hyper": HYPER,
+        "steps": steps,
+        "gradient": True,
+        "pool_norm": True,
+    }
     spec = Spec(task, "cell", "shared", {}, settings)
     context = Context(spec, space, Shared(space, task, **settings))
     search = find("strategy", strategy)(space, batches=steps, horizon=1)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "run.db", write=True)
-        told = []
+        told: list[Any] = []
         start, cpu = time.monotonic(), time.process_time()
         Search(InMemory(context), listen=told.append, trials=1, stateful=True).run(search, store)
         store.close()

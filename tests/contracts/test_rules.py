@@ -35,8 +35,8 @@ class Unseeded(Plain):
 
 
 class Hashing(Plain):
-    def sample(self, rng):
-        return (2 + hash(f"{rng.random()}") % 200,)
+    def mutate(self, arch, rng):
+        return Move((2 + (arch[0] - 1 + hash(f"{rng.random()}") % 254) % 255,), "width")
 
 
 class Still(Plain):
