@@ -86,6 +86,16 @@ def test_a_usual_network_is_tried_however_short_the_budget_is(toy, slow):
     assert setup.schedule.slowest == setup.parts.estimator.settings["pace"]["unit"]
 
 
+def test_the_fastest_known_member_is_tried_however_short_the_budget_is(toy, slow):
+    space = {"multiply_adds": [1000, 10_000_000]}
+    given = EQUAL | {"space": space, "strategy": {"known": True}}
+    setup = settled(toy, budget="10s", space="stages", strategy="asha", set=given)
+    limits, members = Limits(setup, setup.schedule.slowest), setup.space.known(setup.facts)
+    allowed = [limits.reason(Candidate(0, arch)) is None for arch in members.values()]
+    assert any(allowed)
+    assert not all(allowed)
+
+
 def test_a_space_that_can_be_bounded_is(toy, slow, monkeypatch):
     monkeypatch.setattr(equal_time, "WANTED_STEPS", 200)
     free = resolved(toy, space="stages").space.bounds

@@ -96,8 +96,13 @@ def _has_networks(draft: Draft) -> bool:
         draft.space.sample(stream("pace", 0))
     except SettingError:
         return False
-    asked = draft.parts.strategy.settings.get("known")
-    return not asked or bool(capabilities.known(draft.space).known(draft.facts))
+    return not _begins_with_known(draft) or bool(
+        capabilities.known(draft.space).known(draft.facts)
+    )
+
+
+def _begins_with_known(draft: Draft) -> bool:
+    return bool(draft.parts.strategy.settings.get("known"))
 
 
 def _measured_paces(draft: Draft, works: Sequence[tuple[Work, Arch]], seconds: float) -> Paces:
@@ -132,12 +137,19 @@ def slowest(draft: Draft, budget: RunBudget) -> float | None:
 
 
 def slowest_allowed(draft: Draft, budget: RunBudget) -> float | None:
-    """Return the pace from which on networks are refused, never that of a usual one. [s]
+    """Return the pace from which on networks are refused. [s]
 
-    However short the budget is, some networks of the space must be tried.
+    Never that of a usual network or of the fastest known member: however short the budget is, some
+    networks of the space must be tried.
     """
     limit = slowest(draft, budget)
-    return None if limit is None else max(limit, unit(draft))
+    if limit is None:
+        return None
+    network, paces = draft.network, draft.paces or USUAL
+    how: Any = {"size": network.size, "hyper": network.hyper}
+    members = capabilities.known(draft.space).known(draft.facts) if _begins_with_known(draft) else {}
+    known = [paces.of(work_of(draft.space, arch, draft.facts, **how)) for arch in members.values()]
+    return max(limit, unit(draft), min(known, default=0.0))
 
 
 def wanted_epochs(task: Task, batch: int) -> float:
