@@ -107,5 +107,5 @@ def test_only_a_table_without_kind_and_text_is_to_be_identified():
     assert not unnamed_kind("imdb", {})
     assert not unnamed_kind("digits", {})
     assert "target" in settings_of("a.tsv")
-    assert "target" not in settings_of("digits")
+    assert "text" not in settings_of("digits")
     assert "vocabulary" in settings_of("imdb")

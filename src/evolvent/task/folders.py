@@ -36,14 +36,14 @@ _EXTENSIONS = frozenset(
 )
 _GREY_MODES = frozenset(["1", "L", "LA", "La", "I"])
 _ORIENTATION = 0x0112  # the tag of EXIF; 5 to 8 swap height and width
-_PARTS = {
+PARTS = {
     "train": "training",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
     "test": "test",
 }
-_SUFFIXES = {"training": "", "validation": "_validation", "test": "_test"}  # of `Images`' fields
+SUFFIXES = {"training": "", "validation": "_validation", "test": "_test"}  # of `Images`' fields
 
 
 def read_folder(
@@ -85,29 +85,69 @@ def read_folder(
         }
     except OSError as error:
         raise DataError(f"{str(root)!r} cannot be read ({why(error)})") from error
+    how: Any = {"limit": limit, "memory": memory, "skip_broken": skip_broken}
+    images = in_rows(root, found, target, notes, **how)
+    for part, pictures in found.items():
+        left = set(getattr(images, f"y{SUFFIXES[part]}").tolist())
+        if gone := sorted({label for _, label in pictures} - left):
+            raise DataError(
+                f"no image of {some(gone)} can be read: repair some, or remove the folder of the class"
+            )
+    return images
+
+
+Found = dict[str, list[tuple[Path, Any]]]  # part -> pictures, each with its label or quantity
+
+
+def in_rows(
+    root: Path,
+    found: Found,
+    target: tuple[int, int] | None,
+    notes: list[str],
+    *,
+    limit: int,
+    memory: int | None,
+    skip_broken: bool,
+) -> Images:
+    """Return pictures of all parts as arrays of one size; `read_folder` states the rules.
+
+    Args:
+        root: the folder, for messages.
+        found: the pictures.
+        target: (height, width) of all; None is found from them. [pixels]
+        notes: what a user should know.
+        limit: see `read_folder`.
+        memory: see there.
+        skip_broken: see there.
+
+    Raises:
+        DataError: if a picture cannot be read.
+    """
     more: list[str] = []
     x, broken = _read(_files(found), target, root, limit, memory, more)
     if broken and not skip_broken:
         raise _unreadable(root, broken, len(_files(found)))
     if broken:
         notes.append(_left_out(broken, len(_files(found))))
-        found = {part: _without(pictures, broken) for part, pictures in found.items()}
+        found = {
+            part: [pair for pair in pictures if pair[0] not in broken]
+            for part, pictures in found.items()
+        }
         # what is left is read as if the others had never been there
         more = []
         x, broken = _read(_files(found), target, root, limit, memory, more)
         if broken:
             raise _unreadable(root, broken, len(_files(found)))
-    notes += more
     arrays: dict[str, Any] = {}
     start = 0
     for part, pictures in found.items():
         rows = np.arange(start, start := start + len(pictures))
-        arrays[f"x{_SUFFIXES[part]}"] = taken(x, rows)
-        arrays[f"y{_SUFFIXES[part]}"] = np.array([label for _, label in pictures])
-    return Images(**arrays, note=tuple(notes))
+        arrays[f"x{SUFFIXES[part]}"] = taken(x, rows)
+        arrays[f"y{SUFFIXES[part]}"] = np.array([label for _, label in pictures])
+    return Images(**arrays, note=(*notes, *more))
 
 
-def _files(found: dict[str, list[tuple[Path, str]]]) -> list[Path]:
+def _files(found: Found) -> list[Path]:
     """Return the pictures of all parts, one part after the other."""
     return [file for pictures in found.values() for file, _ in pictures]
 
@@ -134,9 +174,9 @@ def check_size(size: Any) -> tuple[int, int] | None:
 
 def _part_folders(root: Path, notes: list[str]) -> dict[str, Path]:
     """Return part -> the folder that holds its class folders."""
-    folders = {folder.name.lower(): folder for folder in _folders(root, root, notes)}
-    parts = {name: folder for name, folder in folders.items() if name in _PARTS}
-    nested = "train" in parts and bool(_folders(parts["train"], root, []))
+    folders = {folder.name.lower(): folder for folder in folders_in(root, root, notes)}
+    parts = {name: folder for name, folder in folders.items() if name in PARTS}
+    nested = "train" in parts and bool(folders_in(parts["train"], root, []))
     if not nested and (not folders or len(parts) < len(folders)):
         return {"training": root}
     if not nested:
@@ -150,13 +190,13 @@ def _part_folders(root: Path, notes: list[str]) -> dict[str, Path]:
             f"{str(root)!r}: train/ holds class folders, so {some(others)} beside it is neither a "
             "part (train, val, test) nor a class: move it away"
         )
-    chosen = {_PARTS[name]: folder for name, folder in parts.items()}
+    chosen = {PARTS[name]: folder for name, folder in parts.items()}
     if len(chosen) < len(parts):
         raise DataError(f"{str(root)!r} has two validation folders ({some(sorted(parts))})")
-    return {part: chosen[part] for part in _SUFFIXES if part in chosen}
+    return {part: chosen[part] for part in SUFFIXES if part in chosen}
 
 
-def _folders(folder: Path, root: Path, notes: list[str]) -> list[Path]:
+def folders_in(folder: Path, root: Path, notes: list[str]) -> list[Path]:
     """Return the sub-folders, sorted, without hidden ones and links that leave the root."""
     kept = []
     for entry in sorted(folder.iterdir()):
@@ -171,9 +211,9 @@ def _folders(folder: Path, root: Path, notes: list[str]) -> list[Path]:
 
 def _pictures(folder: Path, root: Path, part: str, notes: list[str]) -> list[tuple[Path, str]]:
     """Return (file, class) for every picture of one part."""
-    loose = sum(_is_picture(entry) and not _hidden(entry.name) for entry in folder.iterdir())
+    loose = sum(is_picture(entry) and not _hidden(entry.name) for entry in folder.iterdir())
     links: list[str] = []
-    classes = _folders(folder, root, links)
+    classes = folders_in(folder, root, links)
     if folder != root:
         notes += links  # those of the root itself are noted already
     if not classes:
@@ -185,8 +225,8 @@ def _pictures(folder: Path, root: Path, part: str, notes: list[str]) -> list[tup
         )
     if loose:
         notes.append(f"{loose} images beside the class folders of {folder.name!r} are not read")
-    files = [(file, _utf8(group)) for group in classes for file in _walk(group)]
-    pictures = [(file, label) for file, label in files if _is_picture(file)]
+    files = [(file, _utf8(group)) for group in classes for file in walk(group)]
+    pictures = [(file, label) for file, label in files if is_picture(file)]
     filled = {label for _, label in pictures}
     for group in classes:
         if part == "training" and group.name not in filled:
@@ -201,7 +241,7 @@ def _pictures(folder: Path, root: Path, part: str, notes: list[str]) -> list[tup
     return pictures
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def walk(folder: Path) -> Iterator[Path]:
     """Yield every file below, in one order on every file system, without hidden ones."""
 
     def stop(error: OSError) -> None:
@@ -216,7 +256,8 @@ def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _is_picture(file: Path) -> bool:
+def is_picture(file: Path) -> bool:
+    """Whether a file is a picture by its name."""
     return file.suffix.lower() in _EXTENSIONS
 
 
@@ -261,20 +302,6 @@ def _unreadable(root: Path, broken: Broken, count: int) -> DataError:
 def _left_out(broken: Broken, count: int) -> str:
     names = some(sorted(file.name for file in broken))
     return f"{len(broken)} of {count} images cannot be read and are left out: {names}"
-
-
-def _without(pictures: list[tuple[Path, str]], broken: Broken) -> list[tuple[Path, str]]:
-    """Return the pictures of a part that can be read.
-
-    Raises:
-        DataError: if a class has none.
-    """
-    kept = [(file, label) for file, label in pictures if file not in broken]
-    if gone := sorted({label for _, label in pictures} - {label for _, label in kept}):
-        raise DataError(
-            f"no image of {some(gone)} can be read: repair some, or remove the folder of the class"
-        )
-    return kept
 
 
 # ---- the pictures --------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class Images:
         class_names: the name of label 0, of label 1, ...; None if the labels name themselves.
         note: what a user should know about how the data were read, one line each.
         reading: what the reader did to a file beyond taking its array; see `Task.reading`.
+        target: what a class or a quantity is called, where the data say so.
     """
 
     x: np.ndarray
@@ -55,6 +56,7 @@ class Images:
     class_names: tuple[str, ...] | None = None
     note: tuple[str, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
+    target: str = TARGET
 
 
 #: what the user is told where nobody said whether a mirrored image keeps its label
@@ -79,6 +81,7 @@ def image_task(
     kind: str = "classification",
     note: Sequence[str] = (),
     reading: Mapping[str, Any] | None = None,
+    target: str = TARGET,
 ) -> Task:
     """Return the task of classifying images, or of telling a quantity of each.
 
@@ -108,6 +111,7 @@ def image_task(
         note: lines that the reader wants the user to know.
         reading: what the reader did to the files: ``transposed`` (idx), ``record`` (bytes of label in
             CIFAR's files).
+        target: what a quantity is called.
 
     Raises:
         SettingError: if `seed`, `validation`, `fraction` or `flip` is outside its rule.
@@ -139,7 +143,7 @@ def image_task(
     about: dict[str, Any] = {"classes": list(classes)}
     if kind == "regression":
         with _naming(name):
-            parts, about = _in_units(parts, notes)
+            parts, about = _in_units(parts, target, notes)
     scale = natural if scale is None else scale
     mean, std = _statistics(train.x, scale)
     height, width, channels = train.x.shape[1:]
@@ -326,12 +330,12 @@ def _targets(
 
 
 def _in_units(
-    parts: Mapping[str, Part], notes: list[str]
+    parts: Mapping[str, Part], target: str, notes: list[str]
 ) -> tuple[dict[str, Part], dict[str, Any]]:
     """Return the parts with their quantities in units of training's, and what is known of these."""
-    scales, known = scales_of(parts["training"].y, [TARGET], notes)
+    scales, known = scales_of(parts["training"].y, [target], notes)
     made = {name: Part(part.x, scaled(part.y, scales)) for name, part in parts.items()}
-    return made, {"task": "regression", "target": TARGET, **known}
+    return made, {"task": "regression", "target": target, **known}
 
 
 def _part(part: str, x: np.ndarray, y: np.ndarray) -> Part:

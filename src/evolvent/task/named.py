@@ -18,6 +18,7 @@ from .fetching import OWN, fetch
 from .files import LIMIT, existing
 from .folders import check_size, read_folder
 from .images import Images, check_settings, image_task
+from .listed import TABLE, Listing, has_classes, listed, read_listed
 from .own_split import TOLD, files_of, share_of
 from .portable.forms import READ
 
@@ -81,7 +82,8 @@ def load(
     size: int | tuple[int, int] | None = None,
     memory: float | None = None,
     skip_broken: bool = False,
-    kind: str = "classification",
+    kind: str | None = None,
+    target: str | None = None,
 ) -> Task:
     """Return the image task that a name or a path stands for.
 
@@ -103,7 +105,9 @@ def load(
         memory: for the images at a path; larger data stay in their files and are read batch by batch.
             None is a fifth of the free memory. [GiB]
         skip_broken: whether pictures of a folder that cannot be read are left out.
-        kind: ``classification`` or ``regression``, of arrays.
+        kind: ``classification`` or ``regression``; None is classes, or what a table of pictures
+            plainly holds.
+        target: the column of a table of pictures that is predicted.
 
     Raises:
         SettingError: for an unknown name, or a setting outside its rule.
@@ -127,9 +131,10 @@ def load(
                 "--set task.flip=false turns it off",
             )
     else:
-        images = _at_path(name, spec, size, _room(memory), skip_broken=skip_broken)
+        listing = Listing(target, kind)
+        images = _at_path(name, spec, size, _room(memory), listing, skip_broken=skip_broken)
         for part, file in files.items():
-            images = _with_part(images, part, file, _room(memory), skip_broken=skip_broken)
+            images = _with_part(images, part, file, _room(memory), listing, skip_broken=skip_broken)
     return image_task(
         name,
         images.x,
@@ -144,13 +149,16 @@ def load(
         flip=flip,
         class_names=images.class_names,
         scale=scale,
-        kind=kind,
+        kind=kind or "classification",
         note=images.note,
         reading=images.reading,
+        target=images.target,
     )
 
 
-def _with_part(images: Images, part: str, file: str, memory: int, *, skip_broken: bool) -> Images:
+def _with_part(
+    images: Images, part: str, file: str, memory: int, listing: Listing, *, skip_broken: bool
+) -> Images:
     """Return images with those at a path as a part, brought to the size of the training images.
 
     Raises:
@@ -158,7 +166,7 @@ def _with_part(images: Images, part: str, file: str, memory: int, *, skip_broken
     """
     path = existing(file)
     size = tuple(images.x.shape[1:3]) if path.is_dir() and not is_idx(path) else None
-    other = _at_path(file, file, check_size(size), memory, skip_broken=skip_broken)
+    other = _at_path(file, file, check_size(size), memory, listing, skip_broken=skip_broken)
     if getattr(images, f"x_{part}") is not None:
         raise DataError(f"{file!r}: the data bring their own {part} part: leave --{part} out")
     if other.x_validation is not None or other.x_test is not None:
@@ -213,6 +221,7 @@ def _at_path(
     spec: str | os.PathLike[str],
     size: tuple[int, int] | None,
     memory: int,
+    listing: Listing = Listing(),
     *,
     skip_broken: bool = False,
 ) -> Images:
@@ -226,8 +235,12 @@ def _at_path(
             ) from None
         raise
     if path.is_dir() and not is_idx(path):
-        return _folder(path, size, memory, skip_broken=skip_broken)
+        return _folder(path, size, memory, listing, skip_broken=skip_broken)
     _refuse_size(name, size)
+    if listing.target is not None:
+        raise SettingError(
+            f"--target {listing.target}: {name!r} holds arrays, whose target is y: leave it out"
+        )
     if path.suffix.lower() == ".npz":
         return read_npz(path, memory=memory)
     if is_idx(path):
@@ -239,8 +252,10 @@ def _at_path(
     )
 
 
-def _folder(path: Path, size: tuple[int, int] | None, memory: int, *, skip_broken: bool) -> Images:
-    """Return the data of a folder: of the CIFAR files in it, or of its class folders."""
+def _folder(
+    path: Path, size: tuple[int, int] | None, memory: int, listing: Listing, *, skip_broken: bool
+) -> Images:
+    """Return the data of a folder: of the CIFAR files in it, of its table, or of its class folders."""
     for each, (train, _, _) in _CIFAR.items():
         if all((path / file).is_file() for file in train):
             _refuse_size(str(path), size)
@@ -252,7 +267,22 @@ def _folder(path: Path, size: tuple[int, int] | None, memory: int, *, skip_broke
             f"{str(path)!r} holds .npz files and no class folders: give the path of one of them, "
             f"such as {str(arrays[0])!r}"
         )
-    return read_folder(path, size, memory=memory, skip_broken=skip_broken)
+    how: Any = {"memory": memory, "skip_broken": skip_broken}
+    named = listed(path)
+    classes = bool(named) and listing.target is None and has_classes(named["training"])
+    if named and not classes:
+        return read_listed(path, size, listing=listing, **how)
+    if listing.target is not None:
+        raise SettingError(
+            f"--target {listing.target}: {str(path)!r} has no {TABLE} that names its pictures, so "
+            "its folders are the classes: leave --target out"
+        )
+    images = read_folder(path, size, **how)
+    if classes:
+        images = _with_note(
+            images, f"its folders are the classes: --target COLUMN learns a column of {TABLE}"
+        )
+    return images
 
 
 def _looks_like_a_path(name: str) -> bool:

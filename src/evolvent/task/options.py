@@ -54,6 +54,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "skip_broken": bool,
         **_WHOLE,
         "kind": Kind,
+        "target": str,
     },
     "text": {**SPLIT, **JUDGED, **TOKENS},
     "language": {
@@ -143,6 +144,8 @@ def with_columns(
         key: _plain(key, value) for key, value in columns.items() if value is not None
     }
     allowed = {"kind"} if form_of(name) == "data" else set()
+    if allowed and isinstance(name, str) and name not in names():
+        allowed.add("target")  # of a folder whose table names its pictures
     if said.keys() - allowed and form_of(name) != "frame":
         option = next(key for key in said if key not in allowed).replace("_", "-")
         raise SettingError(f"--{option} is for tables: {_no_table(name)}")
