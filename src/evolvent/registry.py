@@ -29,6 +29,7 @@ SPACES = {
     "layers": "space.layers:Layers",
     "listed": "space.listed:Listed",
     "plain": "space.plain:Plain",
+    "polynomial": "space.polynomial:Polynomial",
     "recurrent": "space.recurrent:Recurrent",
     "rnn-tree": "space.rnn_tree:RnnTree",
     "series": "space.series:Series",

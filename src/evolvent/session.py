@@ -47,6 +47,7 @@ from .task.opening import memory_told, open_task
 from .task.options import (
     as_lags,
     check_settings_of,
+    is_forecast,
     kind_of,
     names,
     settings_of,
@@ -185,7 +186,7 @@ def search(
             ignore=ignore,
             weight=weight,
         )
-        if "window" in columns:
+        if is_forecast(data, columns):
             kinds = space_kinds(recipe, space, kind_of(data, columns))
             columns = as_lags(data, columns, kinds)
         if columns:

@@ -21,7 +21,7 @@ IMAGES = [
     name
     for name, row in RECIPES.items()
     if row.estimator in ("full", "inherit", "shared")
-    and row.space not in ("text", "tabular", "series", "recurrent", "rnn-tree")
+    and row.space not in ("text", "tabular", "polynomial", "series", "recurrent", "rnn-tree")
 ]
 
 

@@ -15,7 +15,7 @@ from evolvent.deliver.export import export
 from evolvent.deliver.onnx import Conversion, convert
 from evolvent.errors import EvolventError
 from evolvent.network.build import Assembled, Size, plan, weights
-from evolvent.network.fit import state_of
+from evolvent.network.fit import fit, state_of
 from evolvent.registry import make_space
 from evolvent.space.plain import Plain
 from evolvent.space.text import Text
@@ -132,6 +132,24 @@ def test_known_members_for_series_agree(tmp_path):
         assert quietly(tmp_path / name) <= 1e-5
 
 
+def test_polynomials_agree_and_keep_nothing_of_their_training(tmp_path):
+    task = small_task("numbers")
+    space = make_space("polynomial", task.facts, {})
+    arch = space.sample(random.Random(3))
+    made = fit(space, arch, task, task.train)
+    export(
+        tmp_path,
+        plan=plan(space, arch, task, SIZE),
+        state=state_of(made.net),
+        task=task,
+        title="t",
+        provenance="p",
+    )
+    assert quietly(tmp_path) <= 1e-4
+    source = (tmp_path / "model.py").read_text(encoding="utf-8")
+    assert "lstsq" not in source and "closed_form" not in source
+
+
 @pytest.mark.parametrize("name", ["recurrent", "rnn-tree"])
 def test_a_language_model_has_a_note_in_its_place(tmp_path, name):
     task = small_task("language")
@@ -145,7 +163,7 @@ def test_a_language_model_has_a_note_in_its_place(tmp_path, name):
 def test_every_family_is_tested():
     from evolvent.network.build import FAMILIES
 
-    elsewhere = {"topology", "text", "tabular", "series", "recurrent", "rnn_tree"}
+    elsewhere = {"topology", "text", "tabular", "polynomial", "series", "recurrent", "rnn_tree"}
     assert set(FAMILIES) <= {*IMAGES, *elsewhere}
 
 

@@ -96,9 +96,7 @@ def _has_networks(draft: Draft) -> bool:
         draft.space.sample(stream("pace", 0))
     except SettingError:
         return False
-    return not _begins_with_known(draft) or bool(
-        capabilities.known(draft.space).known(draft.facts)
-    )
+    return not _begins_with_known(draft) or bool(capabilities.known(draft.space).known(draft.facts))
 
 
 def _begins_with_known(draft: Draft) -> bool:
@@ -147,7 +145,9 @@ def slowest_allowed(draft: Draft, budget: RunBudget) -> float | None:
         return None
     network, paces = draft.network, draft.paces or USUAL
     how: Any = {"size": network.size, "hyper": network.hyper}
-    members = capabilities.known(draft.space).known(draft.facts) if _begins_with_known(draft) else {}
+    members = (
+        capabilities.known(draft.space).known(draft.facts) if _begins_with_known(draft) else {}
+    )
     known = [paces.of(work_of(draft.space, arch, draft.facts, **how)) for arch in members.values()]
     return max(limit, unit(draft), min(known, default=0.0))
 
@@ -180,9 +180,12 @@ def pace(
     threads: int = 1,
     steps: int = 8,
 ) -> float:
-    """Return the training time per example, measured over a few steps now. [s]"""
+    """Return the training time per example, measured over a few steps now. [s]
+
+    It is 0 where nothing is trained in steps, because the network is found in closed form.
+    """
     from ..network.data import loader
-    from ..network.fit import fit, with_own_training
+    from ..network.fit import fit, in_closed_form, with_own_training
     from ..network.train import train
 
     count = min(len(task.train), steps * hyper.batch)
@@ -194,6 +197,8 @@ def pace(
         sizes = SIZES if with_own_training(hyper, space, arch).resize < 1 else 1
         first = min(1.0, sizes * hyper.batch / max(1, count))
         made = fit(space, arch, task, data, size=size, hyper=hyper, epochs=first)
+        if in_closed_form(made.net):
+            return 0.0
         done = train(made.net, data, epochs=1, hyper=made.hyper, seed=0)
     return float(done.seconds / (done.epochs * count))
 

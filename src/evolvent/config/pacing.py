@@ -16,7 +16,7 @@ from ..errors import CandidateFailed, InvalidArchitecture, SettingError
 from ..execute import cores
 from ..execute.worker import evaluate, using_threads
 from ..space import Space
-from ..types import Arch, Candidate, Result, stream
+from ..types import Arch, Budget, Candidate, Result, stream
 from . import rehearsal, settable
 from .clock import no_time, search_seconds
 from .defaults import EPOCHS, at_most
@@ -61,6 +61,10 @@ def settle(draft: Draft, *, workers: int, before: float = 0.0) -> Setup:
     elif draft.task.trainable:
         if draft.equal_seconds:
             draft = with_paces(draft, budget, search)
+        elif _in_closed_form(draft):
+            return _measuring(
+                Setup.of(draft, _without_training(draft, budget, workers, search), budget)
+            )
         if search is None:
             made = _by_trials(draft, budget)
         else:
@@ -69,7 +73,7 @@ def settle(draft: Draft, *, workers: int, before: float = 0.0) -> Setup:
     elif draft.task.charged:
         setup = Setup.of(draft, _for_table(draft, budget), budget)
     else:
-        setup = Setup.of(draft, _for_world(draft, budget, workers, search), budget)
+        setup = Setup.of(draft, _without_training(draft, budget, workers, search), budget)
     return _measuring(setup)
 
 
@@ -164,12 +168,17 @@ def _for_table(draft: Draft, budget: RunBudget) -> Schedule:
     )
 
 
-def _for_world(draft: Draft, budget: RunBudget, workers: int, search: float | None) -> Schedule:
-    """Return the schedule where nothing is trained, by how long some evaluations take now."""
+def _without_training(
+    draft: Draft, budget: RunBudget, workers: int, search: float | None
+) -> Schedule:
+    """Return the schedule where nothing is trained step by step, by what evaluations take now.
+
+    That is a world to act in, and networks whose coefficients are found in closed form.
+    """
     if search is None:
-        horizon, measured = int(budget.trials or TRIALS_AIMED_AT), {}
+        each, horizon, measured = 0.0, int(budget.trials or TRIALS_AIMED_AT), {}
     else:
-        each = _pace_of_a_world(draft)
+        each = _pace_of_evaluations(draft)
         measured = {"seconds_per_trial": round(each, 6)}
         horizon = max(4, int(search * workers / max(each, 1e-4)))
         horizon = min(horizon, budget.trials or horizon)
@@ -177,10 +186,27 @@ def _for_world(draft: Draft, budget: RunBudget, workers: int, search: float | No
         draft,
         epochs=0.0,
         horizon=horizon,
-        timeout=PATIENCE_AS_IS,
+        timeout=max(PATIENCE_AS_IS, round(100 * each)),
         search_seconds=search,
         measured=measured,
     )
+
+
+def _in_closed_form(draft: Draft) -> bool:
+    """Whether a random network of the space is found in closed form, so that no epochs are needed."""
+    import torch
+
+    from ..network.build import Assembled, plan
+    from ..network.fit import in_closed_form
+
+    for arch in _samples(draft.space):
+        try:
+            with torch.device("meta"):
+                net = Assembled(plan(draft.space, arch, draft.task, draft.network.size))
+            return in_closed_form(net)
+        except InvalidArchitecture:
+            continue
+    return False
 
 
 def _schedule(
@@ -275,13 +301,13 @@ def _measuring(setup: Setup) -> Setup:
     return setup
 
 
-def _pace_of_a_world(draft: Draft) -> float:
+def _pace_of_evaluations(draft: Draft) -> float:
     """Return the mean duration of a random architecture's evaluation, measured now. [s]"""
     estimator = draft.context().estimator
     archs = [draft.space.sample(stream("pace", index)) for index in range(PACED)]
     start = time.monotonic()
     for index, arch in enumerate(archs):
-        estimator.evaluate(Candidate(index, arch), {})
+        estimator.evaluate(Candidate(index, arch, budget=Budget(epochs=0.0)), {})
     return (time.monotonic() - start) / PACED
 
 

@@ -453,6 +453,14 @@ RECIPES = {
             "strategy": {"population": 1000},
         },
     ),
+    "sonn": Recipe(
+        "polynomial",
+        "annealing",
+        "full",
+        "retrain",
+        "Tenorio & Lee 1988, self-organizing neural networks",
+        {"strategy": {"energy": "description_length", "start": "minimal"}},
+    ),
     "codeepneat": Recipe(
         "blueprint",
         "codeepneat",

@@ -113,7 +113,14 @@ PROOF_SECONDS = 2.0  # that a proof gets however late it is: a warm process need
 CARRIES = "not written: a network that carries a state from token to token is model.py alone so far"
 NO_TIME = "not run by itself: the budget left no time for it"
 #: parts of operations that a delivered network has no use for
-TRAINING_ONLY = ("start", "start_from_bayes", "start_from_means", "every_row", "solved")
+TRAINING_ONLY = (
+    "start",
+    "start_from_bayes",
+    "start_from_means",
+    "every_row",
+    "solved",
+    "closed_form",
+)
 WIDTH = 100  # of the source [characters]
 INDENT = "    "
 PREDICTORS = Path(__file__).parent / "predict"  # one program per kind of task

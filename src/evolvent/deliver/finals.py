@@ -211,6 +211,8 @@ class Delivery:
         if "folds" in best.metrics:  # one validation part says less than they did
             said = self.setup.train.epochs is not None
             return stands if said else stands | {"epochs": best.epochs}
+        if not best.epochs and not self._continues:  # found in closed form: nothing takes longer
+            return stands
         packs = self.averaging.packs  # then a training is short, and its pace is known
         if packs and self.setup.train.epochs is None:
             stands["epochs"] = UNTRIED * best.epochs  # small data are known by heart some time

@@ -278,7 +278,12 @@ class Lengths:
 def final_epochs(setup: Setup) -> float:
     """Return the epochs of the final training of a run without a clock.
 
-    It is never shorter than that of a candidate, for which the user may have asked for more.
+    It is never shorter than that of a candidate, for which the user may have asked for more. Where
+    candidates are found in closed form, it is that of the controls, which are not.
     """
     epochs = setup.schedule.epochs
+    if not epochs:
+        return min(
+            at_most("final", setup.task, setup.train.network.hyper.batch), UNCLOCKED["final"]
+        )
     return max(epochs, min(4 * epochs, UNCLOCKED["final"]))

@@ -34,6 +34,7 @@ FAMILIES = (
     "graph",
     "layers",
     "plain",
+    "polynomial",
     "recurrent",
     "rnn_tree",
     "series",

@@ -127,19 +127,31 @@ def fit(
     if not whole:
         started(net, data)
     begun = begin(net, epochs)
-    epochs = worth_it(own, begun.epochs, len(data))
+    epochs = 0.0 if in_closed_form(net) else worth_it(own, begun.epochs, len(data))
     if deadline is not None and after is not None:
         deadline -= after(net)
     done = train(net, data, epochs=epochs, hyper=own, seed=seed, deadline=deadline)
     return Fitted(net, own, begun, done)
 
 
+def in_closed_form(net: nn.Module) -> bool:
+    """Whether all parameters of a network belong to operations that find them in `started`.
+
+    Such an operation states it by ``closed_form``. Nothing is left to learn by gradient, and the
+    network is as it is after 0 epochs.
+    """
+    stated = [module for module in net.modules() if getattr(module, "closed_form", False)]
+    found = {id(each) for module in stated for each in module.parameters()}
+    return bool(found) and all(id(each) in found for each in net.parameters())
+
+
 def started(net: nn.Module, data: Resident) -> None:
     """Let every operation that has ``start(batches)`` learn from the training rows.
 
-    It is called once, with batches of what the operation itself is given for the rows, and of the
-    targets, after the operations before it have begun. The rows are all of the part; of large inputs
-    of numbers some at even distances, in one batch; of series in several.
+    It is called once, with batches of what the operation itself is given for the rows (a tuple, if it
+    takes several inputs), and of the targets, after the operations before it have begun. The rows are
+    all of the part; of large inputs of numbers some at even distances, in one batch; of series in
+    several.
 
     Args:
         net: with fresh weights, on any device.
@@ -176,12 +188,12 @@ class _Reached(Exception):
     """The forward pass came to the module that was asked for."""
 
 
-def _given(net: nn.Module, module: nn.Module, data: Resident) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the inputs of a module for the training rows, and the targets, batch by batch."""
-    found: list[Tensor] = []
+def _given(net: nn.Module, module: nn.Module, data: Resident) -> Iterator[tuple[Any, Tensor]]:
+    """Yield the input of a module for the training rows, or several, and the targets, in batches."""
+    found: list[Any] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found.append(inputs[0])
+        found.append(inputs if len(inputs) > 1 else inputs[0])
         raise _Reached
 
     for inputs, targets in _rows(data, every=getattr(module, "every_row", False)):

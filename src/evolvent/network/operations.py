@@ -1,7 +1,7 @@
 """The operations that networks are made of. Each class stands alone: `export` copies its source.
 
-`MODULES` also names the module of `genome`, those of `text_operations`, `language` and `tables`, and
-the training-only modules of `regularisers`.
+`MODULES` also names the module of `genome`, those of `text_operations`, `language`, `tables` and
+`polynomials`, and the training-only modules of `regularisers`.
 
 All keep the channels-last memory format of their input, which decides the speed of convolutions on a
 CPU; a test asserts it. Images are [B, C, H, W]. ``stride`` 2 gives ceil(H / 2) x ceil(W / 2).
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from .genome import Genome
 from .language import FusedCell, LanguageModel, RecurrentCell, TreeCell
+from .polynomials import POLYNOMIALS
 from .regularisers import Auxiliary, DropPath
 from .series_operations import SERIES
 from .tables import TABLES
@@ -637,6 +638,7 @@ MODULES: dict[str, type[nn.Module]] = {
         DropPath,
         Auxiliary,
         *TABLES,
+        *POLYNOMIALS,
         *SERIES,
         nn.Conv1d,
         nn.Conv2d,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import DataError, SettingError
-from . import AnyTask, Task, control, language, own_split
+from . import AnyTask, Task, control, language, mackey_glass, own_split
 from .asked import Asked
 from .frames import Frame, frame_of_table, read_frame
 from .memory import Given
@@ -56,6 +56,8 @@ def _opened(name: str | os.PathLike[str] | Given, settings: Mapping[str, Any]) -
             return load_table(text.removeprefix("table:"), **settings)
         case "text":
             return _imdb(settings)
+        case "generated":
+            return mackey_glass.load(**settings)
         case "language":
             return language.load(text, **settings)
         case "frame":

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ..errors import DataError, SettingError
-from . import control, language, own_split
+from . import control, language, mackey_glass, own_split
 from .asked import LISTS, missing_marks
 from .files import existing
 from .frames import is_table
@@ -57,6 +57,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "target": str,
     },
     "text": {**SPLIT, **JUDGED, **TOKENS},
+    "generated": {
+        **SPLIT,
+        **JUDGED,
+        **WINDOWS,
+        **dict.fromkeys(("rows", "step", "tau"), Annotated[int, Field(ge=1)]),
+    },
     "language": {
         "tokens": Literal["words", "characters"],
         "vocabulary": Annotated[int, Field(ge=10)],
@@ -105,6 +111,8 @@ def form_of(name: str | Given) -> str:
         return "control"
     if name in TEXTS:
         return "text"
+    if name in mackey_glass.NAMES:
+        return "generated"
     if name.startswith("table:"):
         return "table"
     if language.is_language(name):
@@ -121,7 +129,7 @@ def names() -> dict[str, str]:
     """Return name -> description of every built-in and public task."""
     from .named import NAMES
 
-    return NAMES | TEXTS | language.NAMES | control.NAMES
+    return NAMES | TEXTS | mackey_glass.NAMES | language.NAMES | control.NAMES
 
 
 def with_columns(
@@ -211,7 +219,7 @@ def with_series(
             raise SettingError(f"--{key} {value} and task.{key}={found[key]}: say it once")
         found[key] = value
     given = [key for key in WINDOWS if key in found]
-    if given and "window" not in found:
+    if given and not is_forecast(name, found):
         raise SettingError(
             f"{given[0]} is for forecasts: say with --window N from how many rows one is made"
         )
@@ -235,6 +243,11 @@ def is_series(name: str | Given, settings: Mapping[str, Any]) -> bool:
     return bool(settings.get("series")) or (isinstance(name, str) and is_ts(name))
 
 
+def is_forecast(name: str | Given, settings: Mapping[str, Any]) -> bool:
+    """Whether a task is to forecast a column of a table from the rows before."""
+    return "window" in settings or form_of(name) == "generated"
+
+
 def as_lags(name: str | Given, settings: Mapping[str, Any], kinds: Iterable[str]) -> dict[str, Any]:
     """Return the settings of a forecast with the form of its windows that a space reads.
 
@@ -244,7 +257,7 @@ def as_lags(name: str | Given, settings: Mapping[str, Any], kinds: Iterable[str]
         kinds: of data that the space is for.
     """
     tabular = "series" not in kinds and "numbers" in kinds
-    if kind_of(name, settings) == "series" and "window" in settings and tabular:
+    if is_forecast(name, settings) and kind_of(name, settings) == "series" and tabular:
         return {"windows": "lags", **settings}
     return dict(settings)
 
@@ -362,6 +375,8 @@ def with_metric(
     known: str | None = said.get("kind") or "classification"
     if form == "frame":
         known = said.get("kind") or kind_without_data(said)
+    elif form == "generated":
+        known = "regression"
     elif is_series(name, said):
         known = said.get("kind") or kind_of_metric(asked.get("metric", "accuracy"))
     check_metric(asked.get("metric"), asked.get("positive"), known)
@@ -384,7 +399,7 @@ def kind_without_data(settings: Mapping[str, Any]) -> str | None:
 def kind_of(name: str | Given, settings: Mapping[str, Any]) -> str | None:
     """Return the kind of the task `name`, as its name and its settings tell without its data."""
     form = form_of(name)
-    if is_series(name, settings) or "window" in settings:
+    if is_series(name, settings) or is_forecast(name, settings):
         return "numbers" if settings.get("windows") == "lags" else "series"
     if form == "frame":
         return "text" if "text" in settings else "numbers"

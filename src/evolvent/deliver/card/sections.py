@@ -114,6 +114,8 @@ def _training(card: Card) -> str:
 
 def _length(card: Card) -> str:
     epochs = said(", trained {:.3g} epochs", card.train_epochs)
+    if card.train_epochs == 0:
+        epochs = ", found in closed form"
     examples = said(" on {:,} examples", card.train_examples)
     seconds = said(" in {}", _seconds(card.train_seconds))
     inherited = (card.total_epochs or 0) - (card.train_epochs or 0)
