@@ -1,6 +1,7 @@
 """The reader of pictures that a table names."""
 
 import csv
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def test_few_whole_numbers_are_classes_and_that_is_said(tmp_path):
 
 def test_numbers_with_fractions_need_a_word(tmp_path):
     write(tmp_path, numbered(9, lambda n: n / 4))
-    with pytest.raises(SettingError, match="a class or a quantity.*9 different numbers"):
+    with pytest.raises(SettingError, match=r"a class or a quantity.*9 different numbers"):
         read_listed(tmp_path)
 
 
@@ -117,7 +118,7 @@ def test_a_picture_that_is_missing_is_named(tmp_path):
 def test_class_folders_stay_classes_until_a_target_is_named(tmp_path):
     rows = [(f"{kind}/{n}.png", n / 4) for kind in ("cat", "dog") for n in range(12)]
     write(tmp_path, rows)
-    task = open_task(str(tmp_path), {})
+    task: Any = open_task(str(tmp_path), {})
     assert task.classes == ("cat", "dog")
     assert any("--target COLUMN learns a column of metadata.csv" in line for line in task.note)
     task = open_task(str(tmp_path), {"target": "age", "kind": "regression"})
@@ -138,7 +139,7 @@ def test_a_target_without_a_table_is_refused(tmp_path):
 
 def test_the_quantity_is_in_the_units_of_the_table(tmp_path):
     write(tmp_path, numbered(25, lambda n: 100 + n))
-    task = open_task(str(tmp_path), {"kind": "regression"})
+    task: Any = open_task(str(tmp_path), {"kind": "regression"})
     assert 100 < task.reading["target_mean"] < 125
     y = np.concatenate([task.train.y, task.validation.y, task.test.y])
     values = np.sort(y * task.unit + task.reading["target_mean"])
