@@ -53,6 +53,7 @@ STRATEGIES = {
     "nao": "strategy.nao:NAO",
     "darts": "strategy.darts:Darts",
     "gdas": "strategy.gdas:Gdas",
+    "drnas": "strategy.drnas:DrNas",
     "neat": "strategy.neat:NEAT",
     "codeepneat": "strategy.codeepneat:CoDeepNEAT",
     "successive-halving": "strategy.hyperband:SuccessiveHalving",

@@ -152,12 +152,21 @@ class Budget:
         validation_batches: of a step: batches to score with; None is the whole part. [count]
         rung: what results are ranked by before their scores: a longer planned training has a higher
             one. None is `epochs`; where candidates train equally long in seconds, epochs say nothing.
+        radius: of a step: the shared weights learn at a mixture whose entries differ by no more from
+            the given one, drawn at random; 0 is the given one. [>= 0]
+        ascents: of a step: so many steps in which that mixture is moved to where the training loss is
+            larger. [count]
+        paired: of a step: it is compared with other steps, and so scored on the same batches as they
+            are; it has no gradient.
     """
 
     epochs: float = 0.0
     train_batches: int | None = None
     validation_batches: int | None = None
     rung: float | None = None
+    radius: float = 0.0
+    ascents: int = 0
+    paired: bool = False
 
 
 @dataclass(frozen=True)

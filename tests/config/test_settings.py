@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -108,6 +109,11 @@ class Part:
         pass
 
 
+class Child(Part):
+    def __init__(self, space, *, depth: int = 3, **more: Any):
+        super().__init__(space, **more)
+
+
 class Untyped:
     def __init__(self, *, anything=1):
         pass
@@ -121,6 +127,7 @@ def test_settings_are_keyword_arguments_with_groups_spelled_out():
     assert fields(Part, without=("seed",)) == {"width": int, "rate": float, "names": Sequence[str]}
     assert fields(Group) == {"width": int, "rate": float}
     assert fields(Nothing) == {}
+    assert fields(Child) == fields(Part) | {"depth": int}
 
 
 def test_an_argument_without_a_type_takes_anything():

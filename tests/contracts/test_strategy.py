@@ -26,6 +26,7 @@ LIGHT: dict[str, dict[str, Any]] = {
     "bayes": {"initial": 20},
     "darts": {"batches": 2},
     "gdas": {"batches": 2},
+    "drnas": {"batches": 2},
 }
 PHASES = " in phases"  # of training shared weights
 KNOWN = " from known members"

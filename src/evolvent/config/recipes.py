@@ -394,6 +394,41 @@ RECIPES = {
             "train": FRESH,
         },
     ),
+    "sdarts-rs": Recipe(
+        "cell",
+        "darts",
+        "shared",
+        "retrain",
+        "Chen & Hsieh 2020, random smoothing",
+        {
+            "space": DARTS_CELL,
+            "strategy": {"perturb": "random"},
+            "estimator": SUPERNET | {"pool_norm": True},
+            "train": FRESH,
+        },
+    ),
+    "sdarts-adv": Recipe(
+        "cell",
+        "darts",
+        "shared",
+        "retrain",
+        "Chen & Hsieh 2020, adversarial",
+        {
+            "space": DARTS_CELL,
+            # seven in the paper: a step would take eight times as long as one of darts, here three
+            "strategy": {"perturb": "adversarial", "ascents": 2},
+            "estimator": SUPERNET | {"pool_norm": True},
+            "train": FRESH,
+        },
+    ),
+    "drnas": Recipe(
+        "cell",
+        "drnas",
+        "shared",
+        "retrain",
+        "Chen et al. 2021, Dirichlet",
+        {"space": DARTS_CELL, "estimator": SUPERNET | {"pool_norm": True}, "train": FRESH},
+    ),
     "nao-ws": Recipe(
         "cell",
         "nao",

@@ -14,7 +14,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..types import Candidate, Result
 
@@ -35,10 +37,12 @@ class Pace:
     Args:
         batch: all steps that belong to one batch of training. [s]
         trial: one trial. [s]
+        once: steps that are compared with each other, of which a search of any length has as many. [s]
     """
 
     batch: float
     trial: float
+    once: float = 0.0
 
 
 def rehearse(
@@ -57,13 +61,12 @@ def rehearse(
         seconds: of the search: a short one, or one on a busy machine, is not rehearsed for long. [s]
     """
     looked = min(LOOKED, LOOKED_SHARE * seconds)
-    seen: dict[Any, list[float]] = defaultdict(list)
-    last: dict[Any, Result] = {}
-    counts: dict[Any, int] = defaultdict(int)
+    seen: dict[_Kind, list[float]] = defaultdict(list)
+    last: dict[_Kind, Result] = {}
+    counts: dict[_Kind, int] = defaultdict(int)
     start, evaluating = time.monotonic(), 0.0
     while (candidate := strategy.ask()) is not None:
-        budget = candidate.budget
-        kind = (candidate.kind, bool(budget.train_batches), budget.validation_batches)
+        kind = _kind(candidate)
         counts[kind] += 1
         if not seen[kind] or (len(seen[kind]) < LOOKS and sum(seen[kind]) < looked):
             begun = time.monotonic()
@@ -73,9 +76,36 @@ def rehearse(
         strategy.tell(replace(last[kind], candidate=candidate))
     own = time.monotonic() - start - evaluating  # of the strategy
     each = {kind: _mean(times) for kind, times in seen.items()}
-    steps = sum(each[kind] * count for kind, count in counts.items() if kind[0] == "step")
-    trials = [each[kind] for kind in counts if kind[0] == "trial"]
-    return Pace((steps + own) / (REHEARSED * batches), max(trials, default=0.0))
+    taken = {kind: each[kind] * count for kind, count in counts.items() if kind.of == "step"}
+    once = sum(seconds for kind, seconds in taken.items() if kind.paired)
+    trials = [each[kind] for kind in counts if kind.of == "trial"]
+    steps = sum(taken.values()) - once
+    return Pace((steps + own) / (REHEARSED * batches), max(trials, default=0.0), once)
+
+
+class _Kind(NamedTuple):
+    """Candidates that take equally long."""
+
+    of: str
+    trains: bool
+    validation_batches: int | None
+    ascents: int
+    paired: bool
+    run: int  # tenths of a mixture's operations
+
+
+def _kind(candidate: Candidate) -> _Kind:
+    budget, rows = candidate.budget, (candidate.mixture or {}).values()
+    entries = sum(own.size for own in rows)
+    run = math.ceil(10 * sum(np.count_nonzero(own) for own in rows) / max(1, entries))
+    return _Kind(
+        candidate.kind,
+        bool(budget.train_batches),
+        budget.validation_batches,
+        budget.ascents,
+        budget.paired,
+        run,
+    )
 
 
 def faster(
@@ -143,7 +173,7 @@ def fitting(seconds: float, pace: Pace, *, batches: int, more_trials: int) -> tu
         batches: of a pass over the data. [count]
         more_trials: than epochs. [count]
     """
-    left = PLANNED * seconds - more_trials * pace.trial
+    left = PLANNED * seconds - more_trials * pace.trial - pace.once
     epochs = int(left / max(1e-9, batches * pace.batch + pace.trial))
     if epochs >= EPOCHS:
         return epochs, batches

@@ -90,13 +90,19 @@ def parse_set(
 
 
 def fields(make: Callable[..., Any], *, without: Iterable[str] = ()) -> dict[str, Any]:
-    """Return name -> type of the settings of a part, groups of settings spelled out."""
+    """Return name -> type of the settings of a part, groups of settings spelled out.
+
+    A class whose constructor passes further arguments on (``**more``) has those of its base as well.
+    """
     if dataclasses.is_dataclass(make):
         return get_type_hints(make)
     call = make.__init__ if inspect.isclass(make) else make
     hints = get_type_hints(call)
     found: dict[str, Any] = {}
     for name, parameter in inspect.signature(call).parameters.items():
+        passed_on = parameter.kind is inspect.Parameter.VAR_KEYWORD
+        if passed_on and inspect.isclass(make) and (base := make.__base__):
+            found |= fields(base, without=without)
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY or name in without:
             continue
         hint = hints.get(name, Any)

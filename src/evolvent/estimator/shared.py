@@ -13,6 +13,9 @@ weights and mixture learn from the same data.
 Second order (`unrolled`): Liu et al. 2018 (1806.09055) section 2.3: the gradient is taken after a
 virtual step of the weights, with the mixed second derivative by finite differences. The virtual step is
 the optimiser's next step, with its momentum, weight decay and current learning rate.
+
+A step may say more of itself (`Budget`): that the weights learn near its mixture and not at it
+(`perturbed`), and that it is compared with others, on the same batches.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,9 +44,10 @@ from ..network.shared.supernet import Supernet
 from ..network.train import Carry, Hyperparameters, Trainer, evaluate
 from ..space import Space, capabilities
 from ..task import Task
-from ..types import Candidate, Result, State, stream
+from ..types import Budget, Candidate, Result, State, stream
 from . import Evaluation
 from .penalty import Penalty
+from .perturbed import perturbed
 
 Rows = Mapping[str, np.ndarray]  # of a mixture or its gradient: group -> [rows, columns]
 REACH = 0.01  # norm, over all weights, of a finite-difference step along the gradient
@@ -125,7 +130,7 @@ class Shared:
         self.train = loader(task, weights, device=device)
         self.judges = loader(task, judges, device=device)
         self.validation = loader(task, task.validation, device=device)
-        number = stream(seed, "supernet").getrandbits(31)
+        self._number = number = stream(seed, "supernet").getrandbits(31)
         self.supernet = Supernet(space, task, size, pool_norm=pool_norm, seed=number)
         epochs = steps * min(hyper.batch, len(self.train)) / len(self.train)
         shift = epochs >= hyper.shift_from
@@ -190,15 +195,16 @@ class Shared:
         )
 
     def _step(self, candidate: Candidate, rows: Rows) -> Result:
-        metrics = self._learn(rows, candidate.budget.train_batches or 0)
-        batches, carry = self._batches(candidate.budget.validation_batches)
+        metrics = self._learn(rows, candidate.budget)
+        batches, carry = self._batches(candidate.budget)
         gradient: dict[str, np.ndarray] = {}
         measure, sums, count = LOSSES[self.task.loss], torch.zeros(()), 0
-        mixture = self._mixture(rows, gradient=self.gradient)
+        climbing = self.gradient and not candidate.budget.paired
+        mixture = self._mixture(rows, gradient=climbing)
         # measured statistics do not follow the mixture, so they cannot be differentiated through
-        with nullcontext() if self.gradient else self._statistics(mixture):
+        with nullcontext() if climbing else self._statistics(mixture):
             for x, y in batches:
-                if self.gradient:
+                if climbing:
                     logits, slopes = self._differentiated(rows, x, y, carry)
                     for name, rows_of in slopes.items():
                         gradient[name] = gradient.get(name, 0.0) + rows_of * len(y)
@@ -220,23 +226,44 @@ class Shared:
         found = {name: slope.astype(np.float32) for name, slope in slopes.items()}
         return Result(candidate, score, metrics=metrics, gradient=found or None)
 
-    def _batches(self, count: int | None) -> tuple[Iterator[Any], Carry]:
-        """Return `count` batches to score mixtures on, and what a network carries along them.
+    def _batches(self, budget: Budget) -> tuple[Iterator[Any], Carry]:
+        """Return the batches to score a mixture on, and what a network carries along them.
 
-        None is one pass over all of them. A network that carries a state goes on with that of the
-        batch before, whatever mixture that was seen at; a whole pass begins without one.
+        No number of them is one pass over all. Steps that are paired begin anew with the same ones. A
+        network that carries a state goes on with that of the batch before, whatever mixture that was
+        seen at; a whole pass begins without one.
         """
+        count = budget.validation_batches
         if count is None:
             return self.judges.whole(250), Carry(self.supernet)
-        return itertools.islice(self.judged, count), self.carry
+        if not budget.paired:
+            return itertools.islice(self.judged, count), self.carry
+        generator = torch.Generator().manual_seed(self._number + 2)
+        again = self.judges.shuffled(self.hyper.batch, generator, augment=False)
+        return itertools.islice(again, count), Carry(self.supernet, again)
 
-    def _learn(self, rows: Rows, batches: int) -> dict[str, Any]:
-        """Train the shared weights at a mixture; return the mean training loss as a metric."""
-        if not batches:
+    def _learn(self, rows: Rows, budget: Budget) -> dict[str, Any]:
+        """Train the shared weights at a mixture or near it; return the mean loss as a metric."""
+        losses = []
+        for _ in range(budget.train_batches or 0):
+            mixture = self._mixture(self._perturbed(rows, budget))
+            losses.append(self.trainer.step(partial(self.supernet, mixture=mixture)))
+        if not losses:
             return {}
-        mixture = self._mixture(rows)
-        losses = [self.trainer.step(lambda x: self.supernet(x, mixture)) for _ in range(batches)]
         return {"train_loss": self._finite(float(torch.stack(losses).mean()))}
+
+    def _perturbed(self, rows: Rows, budget: Budget) -> Rows:
+        """Return the mixture that the weights learn at in the next step."""
+
+        def slopes(near: Rows) -> Rows:
+            mixture = self._mixture(near, gradient=True)
+            by = list(mixture.tensors.values())
+            with self.supernet.frozen():
+                found = self._slopes(mixture, self.trainer.upcoming(), by)
+            return _named(mixture, _filled(found, by))
+
+        rng = np.random.default_rng([self._number, self.trainer.done])
+        return perturbed(rows, radius=budget.radius, ascents=budget.ascents, rng=rng, slopes=slopes)
 
     def _finite(self, loss: float) -> float:
         if not math.isfinite(loss):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..types import Budget
-from .common.relaxation import Relaxation, Rows, softmax
+from .common.relaxation import Relaxation, softmax
 
 
 class Darts(Relaxation):
@@ -22,10 +22,6 @@ class Darts(Relaxation):
 
     rounds = (Budget(train_batches=1, validation_batches=1),)
     paper_steps = 19_500  # 50 epochs of 25,000 images, 64 at a time
-
-    def sent(self, id: int) -> Rows:
-        """Return the softmax of the logits."""
-        return self.probabilities()
 
     def relaxed(self, name: str, id: int, logits: np.ndarray) -> np.ndarray:
         """Return the softmax of the logits."""

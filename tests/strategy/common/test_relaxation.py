@@ -7,7 +7,7 @@ import torch
 from evolvent.errors import SettingError
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import OPERATIONS, Cell201
-from evolvent.strategy.common.relaxation import PAPER_LR, entropy, softmax
+from evolvent.strategy.common.relaxation import entropy, softmax
 from evolvent.strategy.darts import Darts
 from evolvent.strategy.gdas import Gdas
 from evolvent.types import Result, stream
@@ -206,11 +206,11 @@ def test_the_note_counts_what_has_no_weights(operation, skips, free):
 
 
 def test_the_learning_rate_lets_a_short_search_travel_as_far_as_the_papers():
-    assert Darts(Cell201(), batches=390, horizon=50).lr == PAPER_LR
+    assert Darts(Cell201(), batches=390, horizon=50).lr == Darts.paper_lr
     short = Darts(Cell201(), batches=39, horizon=50)
-    assert short.lr == pytest.approx(10 * PAPER_LR) and "learning rate" in short.note
+    assert short.lr == pytest.approx(10 * Darts.paper_lr) and "learning rate" in short.note
     sampled = Gdas(Cell201(), batches=390, horizon=50)  # its paper has 250 epochs
-    assert sampled.lr == pytest.approx(5 * PAPER_LR)
+    assert sampled.lr == pytest.approx(5 * Darts.paper_lr)
     assert Darts(Cell201(), batches=2, horizon=2).lr == 0.05
     assert Darts(Cell201(), lr=0.5, batches=2, horizon=2).note == ""
 
