@@ -54,6 +54,7 @@ STRATEGIES = {
     "darts": "strategy.darts:Darts",
     "gdas": "strategy.gdas:Gdas",
     "drnas": "strategy.drnas:DrNas",
+    "pc-darts": "strategy.pc_darts:PcDarts",
     "neat": "strategy.neat:NEAT",
     "codeepneat": "strategy.codeepneat:CoDeepNEAT",
     "successive-halving": "strategy.hyperband:SuccessiveHalving",

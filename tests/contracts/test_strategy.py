@@ -27,6 +27,7 @@ LIGHT: dict[str, dict[str, Any]] = {
     "darts": {"batches": 2},
     "gdas": {"batches": 2},
     "drnas": {"batches": 2},
+    "pc-darts": {"batches": 2},
 }
 PHASES = " in phases"  # of training shared weights
 KNOWN = " from known members"

@@ -13,8 +13,9 @@ from evolvent.space.cell201 import Cell201
 from evolvent.strategy.darts import Darts
 from evolvent.strategy.drnas import DrNas
 from evolvent.strategy.gdas import Gdas
+from evolvent.strategy.pc_darts import PcDarts
 
-EVERY = pytest.mark.parametrize("make", [DrNas])
+EVERY = pytest.mark.parametrize("make", [DrNas, PcDarts])
 
 
 def trials_of(seen):
@@ -143,3 +144,44 @@ def test_weights_and_architecture_get_samples_of_their_own_and_a_tell_sees_what_
     assert (first.budget.train_batches, first.budget.validation_batches) == (1, 0)
     assert not np.allclose(first.mixture["cell"], strategy.sent(first.id + 1)["cell"])
     assert (first.mixture["cell"] > 0).all()
+
+
+# ---- PC-DARTS ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", [Cell201(), Cell(nodes=3, distinct=True)], ids=["201", "cell"])
+def test_edges_are_normalised_per_node_and_learnt_through_the_chain_rule(space):
+    strategy = PcDarts(space, batches=5, horizon=4, spread=1.0, seed=1)
+    sent = strategy.sent(0)
+    for group in space.groups():
+        alphas, betas = (
+            torch.tensor(strategy.logits[name], requires_grad=True)
+            for name in (group.name, f"edges of {group.name}")
+        )
+        weight = torch.randn(alphas.shape, generator=torch.Generator().manual_seed(0)).double()
+        ends = [row.partition(">")[2] for row in group.rows]
+        rows: list[Any] = [None] * len(ends)
+        for end in set(ends):
+            places = [place for place, other in enumerate(ends) if other == end]
+            shares = betas[0, places].softmax(0)
+            assert sent[group.name][places].sum() == pytest.approx(1)
+            for share, place in zip(shares, places, strict=True):
+                rows[place] = share * alphas[place].softmax(0)
+        mixture = torch.stack(rows)
+        np.testing.assert_allclose(mixture.detach().numpy(), sent[group.name], atol=1e-12)
+        exact = torch.autograd.grad((mixture * weight).sum(), [alphas, betas])
+        found = strategy.slopes({group.name: weight.numpy()}, 0, strategy.logits)
+        for slope, wanted in zip(found.values(), exact, strict=True):
+            np.testing.assert_allclose(slope, wanted.numpy(), atol=1e-12)
+
+
+def test_the_derived_edges_are_those_of_large_weights():
+    space = Cell(nodes=2, distinct=True)
+    strategy = PcDarts(space, batches=1, horizon=1)
+    group = space.groups()[0]
+    edges = [0.0] * len(group.rows)
+    for row in ("1>3", "2>3"):
+        edges[group.rows.index(row)] = 1.0
+    strategy.logits["edges of normal"][0] = edges
+    node = strategy.derived()[0][1]
+    assert (node[0], node[2]) == (1, 2)

@@ -69,6 +69,9 @@ SUPERNET = {
     "precision": "float32",
 }
 
+#: One channel in four goes through operations, of a network of twice the width.
+PARTIAL = SUPERNET | {"pool_norm": True, "width": 16, "partial": 4}
+
 #: How what was found on shared weights is trained from scratch: as the winners of other searches are.
 FRESH = {"lr": 0.1, "clip": 5.0, "label_smoothing": 0.1, "warmup": 0.15, "share": 0.65}
 
@@ -427,7 +430,15 @@ RECIPES = {
         "shared",
         "retrain",
         "Chen et al. 2021, Dirichlet",
-        {"space": DARTS_CELL, "estimator": SUPERNET | {"pool_norm": True}, "train": FRESH},
+        {"space": DARTS_CELL, "estimator": PARTIAL, "train": FRESH},
+    ),
+    "pc-darts": Recipe(
+        "cell",
+        "pc-darts",
+        "shared",
+        "retrain",
+        "Xu et al. 2020, partial channels",
+        {"space": DARTS_CELL, "estimator": PARTIAL, "train": FRESH},
     ),
     "nao-ws": Recipe(
         "cell",

@@ -20,13 +20,13 @@ A step may say more of itself (`Budget`): that the weights learn near its mixtur
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,8 @@ class Shared:
         gradient: whether results of steps carry the gradient by the mixture.
         unrolled: whether that gradient is of second order.
         pool_norm: whether a batch norm follows every pooling inside the supernet.
+        partial: one channel in so many goes through operations, the others past them; 1 is all.
+            [count, >= 1]
         calibrate: batches on which batch-norm statistics are measured for every one-hot candidate
             before it is scored; 0 uses the statistics of each scored batch. [count]
         max_params: maximum parameters of the delivered network; a mixture above it is penalised.
@@ -98,6 +100,7 @@ class Shared:
         gradient: bool = False,
         unrolled: bool = False,
         pool_norm: bool = False,
+        partial: int = 1,
         calibrate: int = 0,
         max_params: int | None = None,
         max_flops: int | None = None,
@@ -109,6 +112,7 @@ class Shared:
         for name, allowed, rule in (
             ("steps", steps >= 1, "at least 1"),
             ("architecture", 0 <= architecture < 1, "in [0, 1)"),
+            ("partial", partial >= 1, "at least 1; 1 lets all channels through operations"),
             ("calibrate", calibrate >= 0, "at least 0; 0 is off"),
             ("penalty", penalty >= 0, "at least 0; 0 is off"),
             ("unrolled", not unrolled or hyper.optimizer == "sgd", "with optimizer=sgd only"),
@@ -131,7 +135,9 @@ class Shared:
         self.judges = loader(task, judges, device=device)
         self.validation = loader(task, task.validation, device=device)
         self._number = number = stream(seed, "supernet").getrandbits(31)
-        self.supernet = Supernet(space, task, size, pool_norm=pool_norm, seed=number)
+        self.supernet = Supernet(
+            space, task, size, pool_norm=pool_norm, partial=partial, seed=number
+        )
         epochs = steps * min(hyper.batch, len(self.train)) / len(self.train)
         shift = epochs >= hyper.shift_from
         self.trainer = Trainer(
@@ -247,7 +253,7 @@ class Shared:
         losses = []
         for _ in range(budget.train_batches or 0):
             mixture = self._mixture(self._perturbed(rows, budget))
-            losses.append(self.trainer.step(partial(self.supernet, mixture=mixture)))
+            losses.append(self.trainer.step(functools.partial(self.supernet, mixture=mixture)))
         if not losses:
             return {}
         return {"train_loss": self._finite(float(torch.stack(losses).mean()))}

@@ -70,11 +70,21 @@ class Group:
         name: such as ``"normal"``.
         rows: a label per row, such as ``"0>2"`` for an edge.
         columns: a label per column: the operations.
+        nodes: a label per row, of the node that sums it up; () where every row is alone in its own.
     """
 
     name: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
+    nodes: tuple[str, ...] = ()
+
+    def sums(self) -> list[list[int]]:
+        """Return the rows of every node, by their places."""
+        labels = self.nodes or self.rows
+        places: dict[str, list[int]] = {label: [] for label in labels}
+        for place, label in enumerate(labels):
+            places[label].append(place)
+        return list(places.values())
 
 
 @runtime_checkable

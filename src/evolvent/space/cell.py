@@ -285,7 +285,8 @@ class Cell:
             for node in range(self.nodes)
             for state in range(node + INPUTS)
         )
-        return tuple(Group(name, rows, self._columns) for name in self.cells)
+        nodes = tuple(row.partition(">")[2] for row in rows)
+        return tuple(Group(name, rows, self._columns, nodes) for name in self.cells)
 
     def one_hot(self, arch: Arch) -> dict[str, np.ndarray]:
         """Return per group how often each operation stands on each edge: 0, 1 or 2."""

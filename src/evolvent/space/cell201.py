@@ -93,7 +93,8 @@ class Cell201:
 
     def groups(self) -> tuple[Group, ...]:
         """Return the one group ``cell``: a row per edge, a column per operation."""
-        return (Group("cell", tuple(f"{a}>{b}" for a, b in EDGES), OPERATIONS),)
+        rows, nodes = zip(*((f"{a}>{b}", f"{b}") for a, b in EDGES), strict=True)
+        return (Group("cell", rows, OPERATIONS, nodes),)
 
     def one_hot(self, arch: Arch) -> dict[str, np.ndarray]:
         """Return the 6 x 5 matrix with a 1 at every edge's operation."""

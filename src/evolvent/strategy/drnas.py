@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from scipy.special import gammainc, gammaincinv, gammaln
 
-from ..types import Budget, stream
-from .common.relaxation import Relaxable, Relaxation
+from ..types import Budget
+from .common.relaxation import Relaxable, Relaxation, generator
 
 LEAST = 1e-100  # of a Gamma variable, so that its logarithm is finite
 APART = 1e-5  # of the concentrations between which a difference stands for a derivative, as a share
@@ -72,8 +72,7 @@ class DrNas(Relaxation):
 
     def _gammas(self, name: str, id: int, beta: np.ndarray) -> np.ndarray:
         """Return Gamma variables of step `id` with these concentrations, 0 where these are 0."""
-        rng = np.random.default_rng(stream(self.seed, "gamma", name, id).getrandbits(63))
-        quantiles = rng.random(beta.shape[-2:])
+        quantiles = generator(self.seed, "gamma", name, id).random(beta.shape[-2:])
         drawn = np.maximum(gammaincinv(np.where(beta > 0, beta, 1.0), quantiles), LEAST)
         return np.asarray(np.where(beta > 0, drawn, 0.0))
 

@@ -21,12 +21,19 @@ class NaiveSupernet(nn.Module):
     """All architectures of a space as one network; arguments are those of `Supernet`."""
 
     def __init__(
-        self, space: Space, data: Data, size: Size, *, pool_norm: bool = False, seed: int = 0
+        self,
+        space: Space,
+        data: Data,
+        size: Size,
+        *,
+        pool_norm: bool = False,
+        partial: int = 1,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         torch.manual_seed(seed)
         blocks = mixed_blocks(space, data, size)
-        self.net = _Block({b.name: b for b in blocks}, blocks[-1], {}, pool_norm)
+        self.net = _Block({b.name: b for b in blocks}, blocks[-1], {}, pool_norm, partial)
 
     def forward(self, x: Tensor, mixture: MixtureWeights) -> Tensor:
         """[B, C, H, W] -> logits [B, outputs] at a mixture."""
@@ -41,15 +48,18 @@ class _Block(nn.Module):
         block: MixedBlock,
         args: Mapping[str, Value],
         pool_norm: bool,
+        partial: int,
     ) -> None:
         super().__init__()
-        self.block = block
+        self.block, self.partial = block, partial
         self.terms = [t for line in block.lines if isinstance(line, Mix) for t in line.terms]
 
         def add(line: Call | Term, affine: bool, norm: bool) -> None:
             values = {name: args.get(str(value), value) for name, value in line.args}
             if line.op in blocks:
-                self.add_module(line.out, _Block(blocks, blocks[line.op], values, pool_norm))
+                self.add_module(
+                    line.out, _Block(blocks, blocks[line.op], values, pool_norm, partial)
+                )
             elif line.op in MODULES:
                 made = _plain_norms(MODULES[line.op](**values), affine)
                 if norm:
@@ -59,6 +69,8 @@ class _Block(nn.Module):
         for line in block.lines:
             if isinstance(line, Call):
                 add(line, affine=not self.terms, norm=False)
+        if self.terms:
+            args = {**args, "c": int(args["c"]) // partial}
         for term in self.terms:
             add(term, affine=False, norm=pool_norm and term.op in POOLINGS)
 
@@ -81,17 +93,48 @@ class _Block(nn.Module):
     def _sum(self, line: Mix, values: Mapping[str, Tensor], mixture: MixtureWeights) -> Tensor:
         like = values[line.like][:, :, :: line.stride, :: line.stride]
         total = torch.zeros_like(like, memory_format=torch.contiguous_format)
-        for term in line.terms:
-            gate = mixture.gate(term)
-            if mixture.active(term):
-                x = values[term.source]
-                total = total + gate * (x if term.op == "identity" else getattr(self, term.out)(x))
-            elif mixture.idle(term):
-                total = total + gate  # 0, with the gradient of a part of the sum
+        edges = dict.fromkeys((term.source, term.group, term.row) for term in line.terms)
+        for edge in edges:
+            terms = [term for term in line.terms if (term.source, term.group, term.row) == edge]
+            total = total + self._edge(terms, values, mixture, total)
         return total
 
+    def _edge(
+        self,
+        terms: list[Term],
+        values: Mapping[str, Tensor],
+        mixture: MixtureWeights,
+        like: Tensor,
+    ) -> Tensor:
+        """The operations of an edge on the first channels beside the others, shuffled."""
+        x = values[terms[0].source]
+        count = x.shape[1] // self.partial
+        total = torch.zeros_like(like[:, :count])
+        for term in terms:
+            gate = mixture.gate(term)
+            if mixture.active(term):
+                seen = x[:, :count]
+                total = total + gate * (
+                    seen if term.op == "identity" else getattr(self, term.out)(seen)
+                )
+            elif mixture.idle(term):
+                total = total + gate  # 0, with the gradient of a part of the sum
+        rest = x[:, count:]
+        if self.partial == 1:
+            return total
+        if rest.shape[2:] != like.shape[2:]:
+            rest = nn.functional.max_pool2d(rest, 2)
+        gates = [mixture.gate(term) for term in terms]
+        both = torch.cat([total, torch.stack(gates).sum() * rest], 1)
+        order = [j * count + i for i in range(count) for j in range(self.partial)]
+        return both[:, order]
+
     def _loose(self, line: Call, values: Mapping[str, Tensor], mixture: MixtureWeights) -> Tensor:
-        read = {term.source for term in self.terms if mixture.active(term)}
+        read = {
+            term.source
+            for term in self.terms
+            if mixture.active(term) or (self.partial > 1 and mixture.passes(term))
+        }
         parts = [values[n] * 0 if n in read else values[n] for n in line.inputs]
         return torch.cat(parts, 1)
 

@@ -2,6 +2,7 @@
 
 import random
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from tests.network.shared.naive_supernet import NaiveSupernet
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from evolvent.errors import SettingError
 from evolvent.network.build import Size, build
 from evolvent.network.shared import supernet as supernets
 from evolvent.network.shared.mixture import MixtureWeights
@@ -17,6 +19,8 @@ from evolvent.network.shared.supernet import Supernet
 from evolvent.network.shared.weighted import Norm
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
+from evolvent.space.recurrent import Recurrent
+from evolvent.testing import small_task
 
 CELL = Cell(nodes=2, distinct=True)
 ENAS = Cell(operations="enas", nodes=3, output="loose", zero=False)
@@ -106,6 +110,32 @@ def test_it_computes_what_the_naive_one_does(space, pool_norm, kind):
                 assert slope is None or not slope.any(), name
             else:
                 torch.testing.assert_close(found, slope, rtol=0, atol=1e-10, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["soft", "edges"])
+@pytest.mark.parametrize("space", [CELL, ENAS, Cell201()], ids=["cell", "cell-loose", "cell201"])
+def test_partial_channels_are_those_of_every_edge_written_down(space, kind):
+    settings: dict[str, Any] = {"pool_norm": True, "partial": 2}
+    fast, naive = supernet(space, **settings), NaiveSupernet(space, Shapes(), SIZE, **settings)
+    naive.double().load_state_dict(fast.state_dict())
+    rows = KINDS[kind](space)
+    (logits, slopes), (expected, exact) = gradients(fast, rows), gradients(naive, rows)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-10)
+    for name, slope in exact.items():
+        if slopes[name] is None:
+            assert slope is None or not slope.any(), name
+        else:
+            torch.testing.assert_close(slopes[name], slope, rtol=0, atol=1e-10, msg=name)
+    whole = sum(weight.numel() for weight in supernet(space).parameters())
+    assert sum(weight.numel() for weight in fast.parameters()) < whole
+
+
+def test_channels_that_cannot_be_divided_are_refused():
+    with pytest.raises(SettingError, match="divisor of the 4 channels"):
+        supernet(CELL, partial=3)
+    language = small_task("language")
+    with pytest.raises(SettingError, match="no channels"):
+        Supernet(Recurrent(nodes=2), language, Size(width=4), partial=2)
 
 
 def test_the_naive_one_has_the_same_first_weights():

@@ -53,6 +53,7 @@ class MixtureWeights:
         self._values = {name: rows.tolist() for name, rows in values.items()}
         # one node of the graph per group instead of one per entry
         self._gates = {name: tensor.reshape(-1).unbind() for name, tensor in tensors.items()}
+        self._sums: dict[str, tuple[Tensor, ...]] = {}
 
     @property
     def differentiable(self) -> bool:
@@ -72,6 +73,16 @@ class MixtureWeights:
     def idle(self, term: Term) -> bool:
         """Whether the weight of `term` is 0."""
         return bool(self._values[term.group][term.row][term.column] == 0)
+
+    def passes(self, term: Term) -> bool:
+        """Whether any weight of the row of `term` is not 0."""
+        return any(self._values[term.group][term.row])
+
+    def row_sum(self, term: Term) -> Tensor:
+        """Return the sum of the weights of the row of `term` []."""
+        if term.group not in self._sums:
+            self._sums[term.group] = self.tensors[term.group].sum(1).unbind()
+        return self._sums[term.group][term.row]
 
     def gate(self, term: Term) -> Tensor:
         """Return the weight of `term` []."""

@@ -15,6 +15,10 @@ It is fast, without changing a number, because edges on the same state share the
 (the first ReLU, poolings and their norms) or as one (equal operations, see `weighted`); the weight of
 an edge is the scale of its last norm instead of one more pass over its output; sums are made in place;
 states that nothing reads are not computed; and all tensors stay channels-last.
+
+Partial channels (Xu et al. 2020, 1907.05737, PC-DARTS): operations see the first share of a state's
+channels alone; the others go past them, times the sum of the weights of the row, max-pooled where the
+sum is smaller; then the channels of a sum are shuffled, so that the next operations see some of both.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...errors import SettingError
 from ...space import Space
 from ..build import Data, Size, function, mixed_blocks
 from ..depthwise import LAST, with_fast_gradients
@@ -69,16 +74,31 @@ class Supernet(nn.Module):
         size: of the network.
         pool_norm: whether a norm follows every pooling, as in DARTS, where it keeps all operations of
             an edge on one scale; the stand-alone network has none.
+        partial: one channel in so many goes through operations; 1 is all of them. [count, >= 1]
         seed: of the first weights.
+
+    Raises:
+        SettingError: for channels that cannot be divided so.
     """
 
     def __init__(
-        self, space: Space, data: Data, size: Size, *, pool_norm: bool = False, seed: int = 0
+        self,
+        space: Space,
+        data: Data,
+        size: Size,
+        *,
+        pool_norm: bool = False,
+        partial: int = 1,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         torch.manual_seed(seed)
         blocks = mixed_blocks(space, data, size)
-        self.net = _Block({block.name: block for block in blocks}, blocks[-1], {}, pool_norm)
+        mixed_calls = any(isinstance(line, MixedCall) for each in blocks for line in each.lines)
+        if partial > 1 and mixed_calls:
+            raise SettingError(f"partial={partial}: a recurrent cell has no channels: leave it out")
+        named = {block.name: block for block in blocks}
+        self.net = _Block(named, blocks[-1], {}, pool_norm, partial)
         self.norms = [module for module in self.modules() if isinstance(module, Norm)]
 
     def forward(self, x: Tensor, mixture: MixtureWeights) -> Tensor:
@@ -161,9 +181,10 @@ class _Block(nn.Module):
         block: MixedBlock,
         args: Mapping[str, Value],
         pool_norm: bool,
+        partial: int,
     ) -> None:
         super().__init__()
-        self.block = block
+        self.block, self.partial = block, partial
         self.lines = {line.out: line for line in block.lines}
         self.terms = [t for line in block.lines if isinstance(line, Mix) for t in line.terms]
         for line in block.lines:
@@ -172,10 +193,15 @@ class _Block(nn.Module):
                 self.add_module(line.out, make(**_values(line.args, args)))
             elif isinstance(line, Call) and line.op in blocks:
                 inner = _values(line.args, args)
-                self.add_module(line.out, _Block(blocks, blocks[line.op], inner, pool_norm))
+                made = _Block(blocks, blocks[line.op], inner, pool_norm, partial)
+                self.add_module(line.out, made)
             elif isinstance(line, Call) and line.op in MODULES:
                 # norms of the skeleton, where nothing is mixed, have scale and offset
                 self.add_module(line.out, _made(line, args, affine=not self.terms))
+        if self.terms and partial > 1:  # what operations see
+            if int(args["c"]) % partial:
+                raise SettingError(f"partial={partial}: a divisor of the {args['c']} channels")
+            args = {**args, "c": int(args["c"]) // partial}
         for term in self.terms:
             if term.op in MODULES and term.op not in POOLINGS:
                 self.add_module(term.out, _made(term, args, affine=False))
@@ -221,7 +247,7 @@ class _Pass:
                 continue
             found.add(name)
             if isinstance(line, Mix):
-                ahead += [term.source for term in line.terms if self.mixture.active(term)]
+                ahead += [term.source for term in line.terms if self._reads(term)]
             else:
                 ahead += self._loose(line) if line.op == "loose" else line.inputs
         return found
@@ -275,8 +301,13 @@ class _Pass:
 
     def _loose(self, line: Call) -> list[str]:
         """Return the inputs that no operation reads."""
-        read = {term.source for term in self.block.terms if self.mixture.active(term)}
+        read = {term.source for term in self.block.terms if self._reads(term)}
         return [name for name in line.inputs if name not in read]
+
+    def _reads(self, term: Term) -> bool:
+        """Whether the edge of `term` lets anything through: by its operation, or past it."""
+        past = self.block.partial > 1 and self.mixture.passes(term)
+        return past or self.mixture.active(term)
 
     def _side_by_side(self, line: Call) -> Partial:
         """Return the inputs that no operation reads, concatenated in their channels."""
@@ -291,16 +322,45 @@ class _Pass:
         sources = {term.source: None for term in line.terms if self.mixture.active(term)}
         parts = [part for source in sources for part in self._from(source)[line.out]]
         if not parts:
-            like = self.tensor(line.like)
+            like = self.tensor(self._seen(line.like))
             size = (-(-like.shape[2] // line.stride), -(-like.shape[3] // line.stride))
             parts = [torch.zeros_like(like[:, :, : size[0], : size[1]])]
         total = parts[0] + parts[1] if len(parts) > 1 else parts[0].contiguous(memory_format=LAST)
         for part in parts[2:]:
             total = total.add_(part)
-        if not self.mixture.differentiable:
-            return total
-        idle = [self.mixture.gate(term) for term in line.terms if self.mixture.idle(term)]
-        return total + torch.stack(idle).sum() if idle else total
+        if self.mixture.differentiable:
+            idle = [self.mixture.gate(term) for term in line.terms if self.mixture.idle(term)]
+            total = total + torch.stack(idle).sum() if idle else total
+        return total if self.block.partial == 1 else self._with_the_rest(line, total)
+
+    def _with_the_rest(self, line: Mix, total: Tensor) -> Tensor:
+        """Return a sum with the channels that go past its operations, shuffled."""
+        edges = {(t.source, t.group, t.row): t for t in line.terms if self.mixture.passes(t)}
+        images, size = [], total.shape[2:]
+        for source, _, _ in edges:
+            rest = self.tensor(source)[:, total.shape[1] :]
+            smaller = rest.shape[2:] != size
+            images.append(F.max_pool2d(rest, 2, ceil_mode=True) if smaller else rest)
+        if images:
+            sums = torch.stack([self.mixture.row_sum(term) for term in edges.values()])
+            (past,) = mixed(images, sums.view(1, -1))
+        else:
+            past = total.new_zeros(len(total), total.shape[1] * (self.block.partial - 1), *size)
+        both = torch.cat([total, past.to(total.dtype)], 1)
+        both = both.permute(0, 2, 3, 1)
+        apart = both.reshape(*both.shape[:3], self.block.partial, total.shape[1])
+        return apart.transpose(3, 4).reshape(both.shape).permute(0, 3, 1, 2)
+
+    def _seen(self, source: str) -> str:
+        """Return the variable that holds what operations see of a state: some channels, or all."""
+        if self.block.partial == 1:
+            return source
+        name = f"seen({source})"
+        if name not in self.known:
+            x = self.tensor(source)
+            seen = x[:, : x.shape[1] // self.block.partial]
+            self.known[name] = seen.contiguous(memory_format=LAST)
+        return name
 
     def _from(self, source: str) -> Mapping[str, list[Tensor]]:
         """Return sum -> the weighted outputs of the operations on a state, computed together."""
@@ -329,7 +389,7 @@ class _Pass:
         for out, term in reading:
             alike.setdefault(self.block.kinds[term.out], []).append((out, term))
         bunches: dict[tuple[str, ...], Tensor] = {}
-        most = together(self.tensor(source))
+        most = together(self.tensor(self._seen(source)))
         for group in alike.values():
             for start in range(0, len(group), most):
                 sums, terms = zip(*group[start : start + most], strict=True)
@@ -353,7 +413,7 @@ class _Pass:
 
     def _weighted(self, source: str, terms: Sequence[Term]) -> Tensor:
         """Return the weighted outputs of equal operations side by side."""
-        x = self.tensor(source)
+        x = self.tensor(self._seen(source))
         modules = [getattr(self.block, term.out) for term in terms]
         if self.mixture.observe is not None:
             for term, module in zip(terms, modules, strict=True):
@@ -363,18 +423,19 @@ class _Pass:
 
     def _image(self, term: Term) -> str:
         """Return the variable that holds a pooling of a state, or the state itself."""
+        seen = self._seen(term.source)
         if term.op == "identity":
-            return term.source
+            return seen
         name = _pooling(term)
         if name not in self.known:
-            self.known[name] = getattr(self.block, name)(self.tensor(term.source))
+            self.known[name] = getattr(self.block, name)(self.tensor(seen))
         return name
 
     def _active(self, source: str) -> Tensor:
         """Return the ReLU of a state, which most operations begin with."""
         name = f"relu({source})"
         if name not in self.known:
-            self.known[name] = F.relu(self.tensor(source))
+            self.known[name] = F.relu(self.tensor(self._seen(source)))
         return self.tensor(name)
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import SettingError
-from ...types import stream
-from .relaxation import Relaxable, Relaxation, Rows, of_softmax, softmax
+from .relaxation import Relaxable, Relaxation, Rows, generator, of_softmax, softmax
 
 
 class Gumbel(Relaxation):
@@ -39,7 +38,7 @@ class Gumbel(Relaxation):
 
     def relaxed(self, name: str, id: int, logits: np.ndarray) -> np.ndarray:
         """Return the Gumbel-softmax [..., rows, columns] of step `id`, by one noise for all."""
-        rng = np.random.default_rng(stream(self.seed, "gumbel", name, id).getrandbits(63))
+        rng = generator(self.seed, "gumbel", name, id)
         noise = -np.log(np.maximum(rng.exponential(size=logits.shape[-2:]), 1e-300))
         return softmax((logits + noise) / self.temperature(id))
 

@@ -194,7 +194,7 @@ class Relaxation(Sequence):
         if not result.ok or result.gradient is None:
             return
         id = result.candidate.id
-        rng = np.random.default_rng(stream(self.seed, "walk", id).getrandbits(63))
+        rng = generator(self.seed, "walk", id)
         own = {name: np.asarray(given, np.float64) for name, given in result.gradient.items()}
         random: Rows = {}
         for name, gradient in own.items():
@@ -211,7 +211,7 @@ class Relaxation(Sequence):
         purpose = ("logits", self.stage) if self.stage else ("logits",)
         drawn = {}
         for name, group in self.groups.items():
-            rng = np.random.default_rng(stream(self.seed, *purpose, name).getrandbits(63))
+            rng = generator(self.seed, *purpose, name)
             drawn[name] = self.spread * rng.standard_normal((len(group.rows), len(group.columns)))
         return drawn
 
@@ -237,7 +237,11 @@ class Relaxation(Sequence):
 
     def derived(self) -> Arch:
         """Return the architecture that is derived from the logits."""
-        return self.space.derive(self.probabilities())
+        return self.space.derive(self.strengths())
+
+    def strengths(self) -> Rows:
+        """Return the rows by which an architecture is derived."""
+        return self.probabilities()
 
     # -- stages ----------------------------------------------------------------------------------
 
@@ -345,6 +349,11 @@ def _falling(shares: tuple[float, ...]) -> bool:
 def skips_among(counts: Mapping[str, float]) -> float:
     """Return the number of skip connections among the counted operations."""
     return sum(counts.get(name, 0.0) for name in SKIPS)
+
+
+def generator(*key: object) -> np.random.Generator:
+    """Return numpy's generator of `types.stream` of the same key."""
+    return np.random.default_rng(stream(*key).getrandbits(63))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
