@@ -121,8 +121,8 @@ def delivery(toy, tmp_path, monkeypatch):
 
     def make(trainings, results=RESULTS, *, seconds=None, total=None, workers=1, **settings):
         given = {"estimator": {"epochs": 2.0}} | settings
-        # these trainings leave no weights, of which an ensemble could be made
-        given["train"] = {"ensemble": False} | given.get("train", {})
+        # these trainings leave no weights, to be averaged or read
+        given["train"] = {"ensemble": False, "calibrate": False} | given.get("train", {})
         setup = settled(toy, budget="28t", set=given)
         setup = dataclasses.replace(setup, budget=RunBudget(total, 28))
         for store in stores:

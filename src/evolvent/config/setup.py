@@ -64,6 +64,7 @@ class FinalTraining:
         onnx: whether ``model.onnx`` is written.
         proof: whether the export is run in a process of its own.
         ensemble: whether several trained networks may be delivered as one, where that pays.
+        calibrate: whether a temperature of the probabilities is found on validation rows.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -74,6 +75,7 @@ class FinalTraining:
     onnx: bool = True
     proof: bool = True
     ensemble: bool = False
+    calibrate: bool = True
 
     @cached_property
     def network(self) -> NetworkSettings:

@@ -28,10 +28,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..config.setup import Setup
 from ..engine.store import Store
 from ..engine.weights import Weights
 from ..execute.worker import Job
+from ..network import calibration
 from ..network.build import Assembled
 from ..network.cost import params
 from ..network.fit import load, scored
@@ -43,6 +46,7 @@ from .members import (
     Fitting,
     Member,
     breaks,
+    logits_of,
     plan_of,
     predictions,
     reading,
@@ -72,6 +76,7 @@ class Ensemble:
             where nothing was chosen.
         deviation: of that gain.
         kept: whether all have the weights that were chosen.
+        temperature: of the mean's probabilities.
     """
 
     members: tuple[Member, ...]
@@ -80,6 +85,7 @@ class Ensemble:
     gain: float | None
     deviation: float | None
     kept: bool
+    temperature: float = 1.0
 
 
 @dataclass
@@ -173,8 +179,17 @@ class Averaging:
             f"{gained.score:.4f} +- {gained.deviation:.4f}, loss by {gained.loss:.4f} +- "
             f"{gained.loss_deviation:.4f}"
         )
-        val = float(said.scores(said.mean(picks)).mean())
-        return {"times": times, "gain": dataclasses.asdict(gained), "val": val, "rise": rise}
+        mean = said.mean(picks)
+        told = {"times": times, "gain": dataclasses.asdict(gained), "rise": rise}
+        val = float(said.scores(mean).mean())
+        return told | {"val": val, "temperature": self._temperature(mean, said)}
+
+    def _temperature(self, mean: np.ndarray, said: Predictions) -> float:
+        """Return the temperature of the mean of some networks, from probabilities [rows, outputs]."""
+        if not self.trainings.calibrates:
+            return 1.0
+        link = self.setup.task.link
+        return calibration.temperature(logits_of(mean, link), said.y, said.weight, link=link)
 
     def _trained(self, winner: Result) -> list[Member]:
         parts = (self.setup, self.weights, winner, self.results)
@@ -234,7 +249,13 @@ class Averaging:
     # -- after it --------------------------------------------------------------------------------
 
     def complete(
-        self, winner: Result, numbers: Numbers, own: Own | None, epochs: float, val: float
+        self,
+        winner: Result,
+        numbers: Numbers,
+        own: Own | None,
+        epochs: float,
+        val: float,
+        temperature: float,
     ) -> Ensemble | None:
         """Return the ensemble with its test scores; None where the single network is delivered.
 
@@ -244,11 +265,13 @@ class Averaging:
             own: its own weights, if it is delivered with them; None after a final training.
             epochs: of the final training.
             val: score on validation data by which the winner was chosen.
+            temperature: of the winner's probabilities.
         """
         self.lengths.timing.reserved = 0.0
         if self.packs:
             whole = own is None and not numbers["cut"]
-            return self._of_pack(winner, numbers, val) if whole else None
+            # The mean of seeds claims less than one of them: what would lower it further is not taken.
+            return self._of_pack(winner, numbers, val, min(1.0, temperature)) if whole else None
         settled = self.store.meta(NAME) or self.trainings.known(NAME) is not None
         if own is None and not numbers["cut"] and not settled:
             self._try_seeds(winner, epochs)
@@ -260,7 +283,8 @@ class Averaging:
         if known is None:
             members = members if own is not None else self._finally(winner, members, epochs)
             val = (self.store.meta(NAME) or {}).get("val", val)
-            known = self._numbers(members, numbers, views, val)
+            temperature = (self.store.meta(NAME) or {}).get("temperature", 1.0)
+            known = self._numbers(members, numbers, views, val, temperature)
             if known["members"]:
                 self.trainings.note(NAME, known)
             else:
@@ -272,9 +296,12 @@ class Averaging:
             return None
         gained = Gain(**self.store.meta(NAME)["gain"])
         told = (gained.score, gained.deviation)
-        return Ensemble(tuple(members), known, views, *told, kept=own is not None)
+        how: Any = {"kept": own is not None, "temperature": known.get("temperature", 1.0)}
+        return Ensemble(tuple(members), known, views, *told, **how)
 
-    def _of_pack(self, winner: Result, numbers: Numbers, val: float) -> Ensemble | None:
+    def _of_pack(
+        self, winner: Result, numbers: Numbers, val: float, temperature: float
+    ) -> Ensemble | None:
         """Return the mean of the winner from several seeds; None where it stays alone."""
         parts = (self.store, self.weights, self.setup, self.trainings, self.start(winner))
         members = Packs(*parts).members(winner, numbers)
@@ -282,12 +309,13 @@ class Averaging:
             return None
         known = self.trainings.known(NAME)
         if known is None:
-            known = self._numbers(members, numbers, self._views, val)
+            known = self._numbers(members, numbers, self._views, val, temperature)
             if not known["members"]:
                 self.say(f"the network stays single: {known['why']}")
                 return None
             self.trainings.note(NAME, known)
-        return Ensemble(tuple(members), known, self._views, None, None, kept=False)
+        how: Any = {"kept": False, "temperature": known.get("temperature", 1.0)}
+        return Ensemble(tuple(members), known, self._views, None, None, **how)
 
     def _finally(self, winner: Result, members: list[Member], epochs: float) -> list[Member]:
         """Return the members after a final training, those that it is not worth as they were chosen."""
@@ -429,7 +457,12 @@ class Averaging:
     # -- its numbers -----------------------------------------------------------------------------
 
     def _numbers(
-        self, members: Sequence[Member], single: Numbers, views: int, val: float
+        self,
+        members: Sequence[Member],
+        single: Numbers,
+        views: int,
+        val: float,
+        temperature: float,
     ) -> Numbers:
         """Return the numbers of an ensemble, after a look at test; of none, that there is none."""
         if not members:
@@ -444,11 +477,13 @@ class Averaging:
         test = None
         if task.test and single["test"] is not None:
             device = self.setup.request.device
-            test = scored(net, task, task.test, device=device, uncertain=True)
+            how: Any = {"uncertain": True, "temperature": temperature}
+            test = scored(net, task, task.test, device=device, **how)
         return {
             "members": [each.weights for each in members],
             "val": {task.metric: val},
             "test": test,
+            "temperature": temperature,
             "cut": False,
             "params": params(net),
             "epochs": max(each.epochs for each in members),

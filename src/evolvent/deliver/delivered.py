@@ -23,7 +23,7 @@ from ..files import new_folder
 from ..network.build import Assembled, plan, weights
 from ..network.cost import cost
 from ..network.fit import load
-from ..network.plan import Plan
+from ..network.plan import Plan, with_temperature
 from ..ranking import rank
 from ..types import Result, State
 from . import card as cards
@@ -66,7 +66,7 @@ def deliver_winner(
     """
     task, winner, best = setup.task, outcome.winner, to or folder / "best"
     stored, whole = Weights(folder / "weights"), whole_of(outcome)
-    made = plan_of(setup, whole.members, outcome.size.views)
+    made = with_temperature(plan_of(setup, whole.members, outcome.size.views), whole.temperature)
     state = weights_of_members(stored, whole.members)
     began = time.monotonic()
     reading, told = _held_out(setup, store, stored, outcome, (made, state), patience)
@@ -92,6 +92,7 @@ def deliver_winner(
         params=whole.params,
         flops=cost(made, task).flops,
         views=made.views,
+        temperature=None if whole.temperature == 1.0 else whole.temperature,
         val_score=whole.val_score,
         test_score=whole.test.get(task.metric),
         same_weights=bool(outcome.kept),  # a final training has the validation data too

@@ -36,7 +36,7 @@ from ..types import Arch, Result
 from .averaging import Averaging, Ensemble
 from .controls import BRIEFLY, CONTROLS, KNOWN, Controls, best_known
 from .equal import CHOICE_SHARE, Equal
-from .own import Own, own_of_choice, own_weights, tested
+from .own import Own, own_of_choice, own_weights, temperature_of, tested
 from .selection import Change
 from .sizing import CONTROLS_MOST, Sizing
 from .timing import LEAST_EPOCHS, ROUNDED, Lengths, Timing
@@ -49,6 +49,7 @@ UNTRIED = 2.0  # times as long as in the search a winner is trained, if no longe
 PACKED_SHARE = 0.5  # of the core-seconds: the choice, where a final training needs few of them
 ALONE_SHARE = 0.35  # of the time left: the winner's training, where others follow it in a pack
 SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
+TEMPERATURE = "temperature"  # of the winner's probabilities, as it is noted
 NO_TIME = "no time was left for a final training as long as theirs"
 
 
@@ -73,6 +74,7 @@ class Finals:
         random_won: whether it is the winner.
         known: name of the best known member of a search that began with some.
         known_won: whether it is the winner.
+        temperature: of the winner's probabilities.
         ensemble: the networks that are delivered in place of the winner alone, if they are.
     """
 
@@ -92,6 +94,7 @@ class Finals:
     random_won: bool
     known: str | None = None
     known_won: bool = False
+    temperature: float = 1.0
     ensemble: Ensemble | None = None
 
 
@@ -343,11 +346,15 @@ class Delivery:
         own = self._own(winner)
         self.timing.must = own is None
         self.averaging.settle(winner)
+        temperature = self._temperature(winner, own)
         epochs, what = self._planned(winner, own, chosen)
         done, kept = {}, NO_TIME
         if what:
             self.say(f"final training: {', '.join(what)}, {epochs:.3g} epochs each")
-            jobs = [self._final(name, each, epochs, own) for name, each in what.items()]
+            jobs = [
+                dataclasses.replace(self._final(name, each, epochs, own), temperature=temperature)
+                for name, each in what.items()
+            ]
             done = self.trainings.run(jobs)
             least = None if own is None else self._least_epochs(own)
             kept = _useless(done.get("winner"), own, self.setup.task.metric, least)
@@ -355,7 +362,7 @@ class Delivery:
         numbers, val = done.get("winner"), chosen["val"]
         if own is not None and kept:
             own = self._affordable(own, winner)
-            numbers, val = self._tested(own, winner, kept), own.score
+            numbers, val = self._tested(own, winner, kept, temperature), own.score
         if numbers is None:
             raise EvolventError(
                 "the final training of the winner failed; resume the run to try again"
@@ -379,8 +386,36 @@ class Delivery:
             random_won=self.controls.is_random(winner),
             known=None if self.known is None else self.known[1],
             known_won=self.known is not None and self._is_known(winner),
-            ensemble=self.averaging.complete(winner, numbers, mine, epochs, val),
+            temperature=temperature,
+            ensemble=self.averaging.complete(winner, numbers, mine, epochs, val, temperature),
         )
+
+    def _temperature(self, winner: Result, own: Own | None) -> float:
+        """Return the temperature of the winner's probabilities; 1 without a network to find it by.
+
+        It is that of the weights that chose the winner, which did not learn from validation rows: the
+        final training does. Controls that are trained with it get the same.
+
+        Args:
+            winner: of the choice.
+            own: its own weights.
+        """
+        if own is None:
+            return 1.0
+        known = self.store.meta(TEMPERATURE)
+        if known is None:
+            known = self._temperature_of(own, winner)
+            self.store.note(TEMPERATURE, known)
+        return float(known)
+
+    def _temperature_of(self, own: Own, result: Result) -> float:
+        """Return the temperature of own weights."""
+        if not self.trainings.calibrates:
+            return 1.0
+        seen = self.trainings.known(own.name) or {}
+        if "temperature" in seen:  # of its training for the choice
+            return float(seen["temperature"])
+        return temperature_of(self.setup, self.weights, own, result)
 
     def _is_known(self, winner: Result) -> bool:
         """Whether the winner is the best known member."""
@@ -504,7 +539,7 @@ class Delivery:
             return None
         if own is None:
             return None
-        known = tested(self.setup, self.weights, own, result)
+        known = tested(self.setup, self.weights, own, result, self._temperature_of(own, result))
         self.trainings.note(name, known)
         return known
 
@@ -519,12 +554,13 @@ class Delivery:
             views = views if needed <= max(0.0, self.timing.left) else 1
         return dataclasses.replace(own, size=dataclasses.replace(own.size, views=views))
 
-    def _tested(self, own: Own, winner: Result, why: str) -> Numbers:
+    def _tested(self, own: Own, winner: Result, why: str, temperature: float) -> Numbers:
         """Return the numbers of own weights, after a look at test."""
         self.say(f"candidate {winner.candidate.id} is delivered with its own weights: {why}")
         numbers = self.trainings.known("own")
         if numbers is None:
-            numbers = tested(self.setup, self.weights, own, winner) | {"views": own.size.views}
+            numbers = tested(self.setup, self.weights, own, winner, temperature)
+            numbers |= {"views": own.size.views}
             self.trainings.note("own", numbers)
         return numbers
 

@@ -15,8 +15,8 @@ from typing import Any
 from ..config.setup import Setup
 from ..engine.weights import Weights
 from ..execute.worker import Job, fit_for
-from ..network.build import Size
-from ..network.fit import TRAINED
+from ..network.build import Size, build
+from ..network.fit import TRAINED, calibrated, load
 from ..network.train import Hyperparameters
 from ..types import Result, State
 
@@ -106,10 +106,26 @@ def state_of(weights: Weights, name: str) -> State:
     return {key: value for key, value in weights.read(name).items() if key != TRAINED}
 
 
-def tested(setup: Setup, weights: Weights, own: Own, result: Result) -> dict[str, Any]:
+def temperature_of(setup: Setup, weights: Weights, own: Own, result: Result) -> float:
+    """Return the temperature of own weights, for which validation is read here."""
+    net = build(setup.space, result.candidate.arch, setup.task, own.size)
+    load(net, state_of(weights, own.name))
+    return calibrated(net, setup.task, device=setup.request.device)
+
+
+def tested(
+    setup: Setup, weights: Weights, own: Own, result: Result, temperature: float
+) -> dict[str, Any]:
     """Return the numbers of own weights, with their test scores, which are read here.
 
     This process does it: no worker needs to start for it.
+
+    Args:
+        setup: of the run, with its data.
+        weights: of the run.
+        own: what is tested.
+        result: of the search.
+        temperature: of its probabilities.
     """
     job = Job(
         "own",
@@ -121,6 +137,7 @@ def tested(setup: Setup, weights: Weights, own: Own, result: Result) -> dict[str
         test=True,
         seed=result.seed,
         state=state_of(weights, own.name),
+        temperature=temperature,
     )
     return fit_for(setup.spec, setup.space, job).numbers | {
         "epochs": own.epochs,

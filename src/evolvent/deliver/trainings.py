@@ -16,6 +16,7 @@ from ..execute import Executor
 from ..execute.packs import fit_pack
 from ..execute.waiting import as_done
 from ..execute.worker import Job, Outcome, fit
+from ..network.fit import is_calibrated
 from ..types import stream
 from .timing import Timing
 
@@ -51,6 +52,11 @@ class Trainings:
         found: Numbers | None = self.store.meta(f"trained/{name}")
         return found
 
+    @property
+    def calibrates(self) -> bool:
+        """Whether temperatures of probabilities are found on validation rows."""
+        return self.setup.train.calibrate and is_calibrated(self.setup.task)
+
     def job(self, name: str, what: Mapping[str, Any], epochs: float) -> Job:
         """Return a training at the final size; `what` says of what.
 
@@ -66,6 +72,7 @@ class Trainings:
             seed=stream(self.setup.request.seed, "deliver", name).getrandbits(31),
             deadline=self.timing.deadline,
             views=self.setup.network.size.views > 1,
+            temperature=None if self.calibrates else 1.0,
         )
         return dataclasses.replace(job, **what)
 

@@ -25,6 +25,7 @@ class Whole:
         val_score: on validation data.
         test: metrics on test data; empty without any.
         train_seconds: of all their trainings. [s]
+        temperature: of its probabilities.
     """
 
     members: Sequence[Member]
@@ -32,18 +33,20 @@ class Whole:
     val_score: float
     test: Mapping[str, float]
     train_seconds: float
+    temperature: float = 1.0
 
 
 def whole_of(outcome: Finals) -> Whole:
     """Return the whole of a delivery."""
     numbers: Mapping[str, Any] = outcome.winner
     members: Sequence[Member] = (alone(outcome),)
-    val_score = outcome.val_score
+    val_score, temperature = outcome.val_score, outcome.temperature
     if (several := outcome.ensemble) is not None:
-        numbers, members = several.numbers, several.members
+        numbers, members, temperature = several.numbers, several.members, several.temperature
         (val_score,) = several.numbers["val"].values()
     test = numbers["test"] or {}
-    return Whole(members, numbers["params"], val_score, test, numbers["train_seconds"])
+    lasted = numbers["train_seconds"]
+    return Whole(members, numbers["params"], val_score, test, lasted, temperature)
 
 
 def alone(outcome: Finals) -> Member:

@@ -23,7 +23,7 @@ from ..errors import EvolventError, is_out_of_memory
 from ..estimator import Estimator, Evaluation
 from ..network.build import Size, views_of
 from ..network.cost import params
-from ..network.fit import LOOKED_AT, Beginning, load, look_seconds, scored, state_of
+from ..network.fit import LOOKED_AT, Beginning, calibrated, load, look_seconds, scored, state_of
 from ..network.fit import fit as fit_network
 from ..network.train import Hyperparameters
 from ..space import Space
@@ -154,6 +154,8 @@ class Job:
         space: of `arch`; None is the context's own, which a control's is not.
         threads: of the training; 1 leaves those of the worker. [count, >= 1]
         views: whether validation is scored with the network's views of an image too, as test is.
+        temperature: of its probabilities where test is read; None is found on the validation rows, if
+            the training does not learn from them.
     """
 
     name: str
@@ -171,6 +173,7 @@ class Job:
     space: Space | None = None
     threads: int = 1
     views: bool = True
+    temperature: float | None = 1.0
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,7 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
         count = views_of(job.size, task)
         seen = len(task.validation) * (count if job.views else 1)
         seen = 0 if job.everything and job.least is None else seen
+        seen += len(task.validation) if job.temperature is None else 0
         tested = count * len(task.test) if job.test and task.test else 0
         each = look_seconds(net, task, rows=rows, device=device)
         return min(READING * each * (seen + tested), left / 2)
@@ -229,13 +233,19 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
     )
     net, done = made.net, made.done
 
-    def score(part: Part, views: bool = True, **more: bool) -> dict[str, float]:
+    def score(part: Part, views: bool = True, **more: Any) -> dict[str, float]:
         return scored(net, task, part, device=device, views=views, **more)
 
     seen, useful = None, True
     if job.least is not None:
         seen = None if done.cut else score(task.validation, job.views)
         useful = seen is not None and seen[task.metric] >= job.least
+    temperature = job.temperature
+    if temperature is None:
+        temperature = calibrated(net, task, device=device)
+    test = None
+    if job.test and task.test and useful:
+        test = score(task.test, uncertain=True, temperature=temperature)
     numbers = {
         "epochs": done.epochs,
         "total_epochs": made.total_epochs,
@@ -249,7 +259,8 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
         "val": None if job.everything else score(task.validation, job.views),
         "seen": seen,  # on the validation rows, after they were learnt from
         "useful": useful,
-        "test": score(task.test, uncertain=True) if job.test and task.test and useful else None,
+        "test": test,
+        "temperature": temperature,
         "threads": torch.get_num_threads(),
         "peak_mib": peak_memory(),
     }

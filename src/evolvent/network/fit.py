@@ -21,7 +21,9 @@ from ..space import Space, training
 from ..task import Part, Task
 from ..types import Arch, State
 from .build import Assembled, Size, build
+from .calibration import temperature as temperature_of
 from .data import Resident, loader
+from .losses import AVERAGED
 from .operations import Views
 from .train import Hyperparameters, Training, evaluate, place, train, worth_it
 
@@ -231,6 +233,7 @@ def scored(
     device: str = "cpu",
     views: bool = True,
     uncertain: bool = False,
+    temperature: float = 1.0,
 ) -> dict[str, float]:
     """Return the metrics of `net` on the whole of a part, its mean loss among them.
 
@@ -241,12 +244,37 @@ def scored(
         device: where to bring a `part` that is not resident.
         views: whether a network that averages several views of an image does so now.
         uncertain: whether to tell the standard error of a score that needs all outputs, too.
+        temperature: of its probabilities: outputs are divided by it.
 
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers.
     """
+    how: Any = {"uncertain": uncertain, "temperature": temperature}
     with _without_views(net, off=not views):
-        return evaluate(net, _resident(task, part, device), uncertain=uncertain)
+        return evaluate(net, _resident(task, part, device), **how)
+
+
+def is_calibrated(task: Task) -> bool:
+    """Whether the outputs for a task are logits that a temperature may be found for."""
+    return task.loss in AVERAGED and task.link != "identity"
+
+
+def calibrated(net: nn.Module, task: Task, *, device: str = "cpu") -> float:
+    """Return the temperature of a network that did not learn from the validation rows.
+
+    Images are seen in one view.
+
+    Args:
+        net: trained.
+        task: of which `is_calibrated` says that there is one.
+        device: of the network.
+    """
+    part = task.validation
+    data = loader(task, part, device=device)
+    place(net.eval(), data.device)
+    with _without_views(net), torch.inference_mode():
+        logits = torch.cat([net(x).double() for x, _ in data.in_order(LOOKED_AT)]).cpu().numpy()
+    return temperature_of(logits, np.asarray(part.y), part.weight, link=task.link)
 
 
 def look_seconds(

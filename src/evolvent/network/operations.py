@@ -590,6 +590,18 @@ class Views(nn.Module):
         return torch.cat(views)
 
 
+class Temperature(nn.Module):
+    """Logits divided by a number, found on held-out rows, that makes their probabilities fit."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, outputs] -> [B, outputs]."""
+        return x / self.value
+
+
 #: Every module that a plan may call, by name.
 MODULES: dict[str, type[nn.Module]] = {
     module.__name__: module
@@ -625,6 +637,7 @@ MODULES: dict[str, type[nn.Module]] = {
         Bottleneck,
         MBConv,
         Views,
+        Temperature,
         TokenWindow,
         MaskedConv1d,
         MaskedGRU,

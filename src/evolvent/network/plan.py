@@ -184,6 +184,16 @@ def with_views(plan: Plan, count: int, *, mirrored: bool) -> Plan:
     return replace(plan, blocks=(*plan.blocks[:-1], changed))
 
 
+def with_temperature(plan: Plan, value: float) -> Plan:
+    """Return the plan of a network whose outputs, logits [B, outputs], are divided by a number."""
+    if value == 1.0:
+        return plan
+    network = plan.network
+    last = call("calibrated", "Temperature", network.output, value=value)
+    changed = replace(network, calls=(*network.calls, last), output="calibrated")
+    return replace(plan, blocks=(*plan.blocks[:-1], changed))
+
+
 @dataclass(frozen=True)
 class Term:
     """One summand of a `Mix`: an operation on a state, times an entry of the mixture.

@@ -684,7 +684,12 @@ def place(net: nn.Module, device: str | torch.device) -> None:
 
 
 def evaluate(
-    net: nn.Module, data: Resident, *, batch: int = 250, uncertain: bool = False
+    net: nn.Module,
+    data: Resident,
+    *,
+    batch: int = 250,
+    uncertain: bool = False,
+    temperature: float = 1.0,
 ) -> dict[str, float]:
     """Return the metrics of `net` on the whole of `data`, its mean loss among them.
 
@@ -693,11 +698,12 @@ def evaluate(
         data: a part.
         batch: inputs at a time. [count]
         uncertain: whether to tell the standard error of a score that needs all outputs, too.
+        temperature: of its probabilities: outputs are divided by it.
 
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers, which argmax would not show.
     """
-    sums, kept = seen_of(net, data, batch=batch)
+    sums, kept = seen_of(net, data, batch=batch, temperature=temperature)
     return metrics_of(data.task, sums, data.total, kept, uncertain=uncertain)
 
 
@@ -724,7 +730,9 @@ def metrics_of(
     return told
 
 
-def seen_of(net: nn.Module, data: Resident, *, batch: int = 250) -> tuple[list[float], list[Kept]]:
+def seen_of(
+    net: nn.Module, data: Resident, *, batch: int = 250, temperature: float = 1.0
+) -> tuple[list[float], list[Kept]]:
     """Return the sums of the loss over the examples of `data`, from which its metrics follow.
 
     With it come all outputs [B, outputs], targets [B] and weights of rows [B] or None, batch by batch,
@@ -745,6 +753,7 @@ def seen_of(net: nn.Module, data: Resident, *, batch: int = 250) -> tuple[list[f
         for index in data.places(batch):
             x, y = data.batch(index)
             outputs, rows = net(x), None if data.weight is None else data.weight[index]
+            outputs = outputs if temperature == 1.0 else outputs / temperature
             sums = sums + measure.sums(outputs, y, rows)
             if whole:
                 kept.append((outputs.float(), y, rows))

@@ -338,7 +338,7 @@ def _usage(card: Card) -> list[str]:
             "`python predict.py FILE...` reads raw files, prepares them by `reading.json`, and prints "
             "what the network says.",
         ]
-    return lines + _views(card)
+    return lines + _views(card) + _temperature(card)
 
 
 def _views(card: Card) -> list[str]:
@@ -351,6 +351,18 @@ def _views(card: Card) -> list[str]:
         f"The network averages its outputs over {card.views} views of every image, mirrored or shifted "
         f"by a pixel, which takes {card.views} times as long as the image alone; "
         f"`model.load('.', views=False)` turns them off.{chosen}",
+    ]
+
+
+def _temperature(card: Card) -> list[str]:
+    """Return the line about calibrated probabilities."""
+    if card.temperature is None:
+        return []
+    return [
+        "",
+        f"Its outputs are divided by {card.temperature:g}, so that probabilities mean what they say: "
+        "found on validation rows, which the network that was chosen had not learnt from. No class "
+        "changes.",
     ]
 
 

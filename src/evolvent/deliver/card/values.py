@@ -53,6 +53,7 @@ class Card:
         params: trainable numbers; connections where weights are genes. [count]
         flops: per input, of all its views. [count]
         views: of every input, whose outputs the network averages. [count]
+        temperature: that the outputs are divided by, found on validation rows; None is none.
         val_score: on validation data.
         test_score: on test data.
         same_weights: whether these two scores are of the same weights.
@@ -115,6 +116,7 @@ class Card:
     params: int | None = None
     flops: int | None = None
     views: int | None = None
+    temperature: float | None = None
     val_score: float | None = None
     test_score: float | None = None
     same_weights: bool | None = None

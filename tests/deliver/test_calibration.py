@@ -1,0 +1,73 @@
+"""A delivery's probabilities: from the rows that chose the winner to the files that are handed over."""
+
+import numpy as np
+import pytest
+import torch
+
+from evolvent import search
+from evolvent.network.data import Resident
+from evolvent.task.images import image_task
+
+SMOOTH = {
+    "estimator": {"epochs": 4.0, "label_smoothing": 0.4},
+    "train": {"onnx": False, "epochs": 6.0},
+}
+
+
+def searched(folder, **train):
+    """A search of easy images by networks that are taught to claim too little."""
+    rng = np.random.default_rng(0)
+    patterns, y = rng.normal(size=(3, 6, 6, 1)), np.arange(600) % 3
+    x = (128 + 60 * patterns[y] + 30 * rng.normal(size=(600, 6, 6, 1))).clip(0, 255)
+    task = image_task("easy", x.astype(np.uint8), y, flip=False, validation=0.3)
+    settings = {"estimator": SMOOTH["estimator"], "train": SMOOTH["train"] | train}
+    run = search(
+        task, recipe="random", budget="3t", workers=0, seed=0, out=folder, settings=settings
+    )
+    return run, task
+
+
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory):
+    return searched(tmp_path_factory.mktemp("calibrated") / "run")
+
+
+def outputs(net, task):
+    return torch.cat([net(x) for x, _ in Resident(task, task.test).in_order(100)]).detach()
+
+
+def test_networks_that_claim_too_little_are_told_to_claim_more(delivered):
+    run, _ = delivered
+    assert run.card["temperature"] < 0.8
+    assert (
+        f"divided by {run.card['temperature']:g}" in (run.folder / "best" / "card.md").read_text()
+    )
+
+
+def test_the_source_divides_and_the_card_tells_the_loss_of_that(delivered):
+    run, task = delivered
+    assert (
+        f"Temperature(value={run.card['temperature']})"
+        in (run.folder / "best" / "model.py").read_text()
+    )
+    said = outputs(run.best.load(), task)
+    loss = torch.nn.functional.cross_entropy(said, torch.from_numpy(np.asarray(task.test.y)))
+    assert run.card["test_metrics"]["loss"] == pytest.approx(float(loss), rel=1e-4)
+    raw = torch.nn.functional.cross_entropy(
+        said * run.card["temperature"], torch.from_numpy(np.asarray(task.test.y))
+    )
+    assert loss < raw
+    assert run.card["parity_max_abs_diff"] == 0.0
+
+
+def test_without_it_the_outputs_are_the_networks_own(delivered, tmp_path):
+    run, task = delivered
+    plain, _ = searched(tmp_path / "run", calibrate=False)
+    assert plain.card["temperature"] is None
+    assert "Temperature" not in (plain.folder / "best" / "model.py").read_text()
+    assert torch.allclose(
+        outputs(plain.best.load(), task),
+        outputs(run.best.load(), task) * run.card["temperature"],
+        atol=1e-5,
+    )
+    assert plain.card["test_score"] == run.card["test_score"]
