@@ -154,7 +154,8 @@ def compared(folder: Path) -> dict[str, Any]:
     }
     if own is None:
         return told
-    score, count = tested(setup, weights, own, result)["test"][task.metric], len(task.test)
+    read = tested(setup, weights, own, result, temperature=1.0)["test"]
+    score, count = read[task.metric], len(task.test)
     share = min(1.0, max(0.0, (score + delivered) / 2))
     reach = DEVIATIONS * math.sqrt(2 * max(share * (1 - share), 1 / count) / count)
     longer = card["total_epochs"] >= own.total_epochs * (1 - ROUNDED)

@@ -1,13 +1,13 @@
 """The reader of pictures that a table names."""
 
 import csv
-from typing import Any
 
 import numpy as np
 import pytest
 from tests.task.helpers import picture, refusal
 
 from evolvent.errors import DataError, SettingError
+from evolvent.task import data_of
 from evolvent.task.listed import TABLE, Listing, listed, read_listed
 from evolvent.task.opening import open_task
 
@@ -118,10 +118,10 @@ def test_a_picture_that_is_missing_is_named(tmp_path):
 def test_class_folders_stay_classes_until_a_target_is_named(tmp_path):
     rows = [(f"{kind}/{n}.png", n / 4) for kind in ("cat", "dog") for n in range(12)]
     write(tmp_path, rows)
-    task: Any = open_task(str(tmp_path), {})
+    task = data_of(open_task(str(tmp_path), {}))
     assert task.classes == ("cat", "dog")
     assert any("--target COLUMN learns a column of metadata.csv" in line for line in task.note)
-    task = open_task(str(tmp_path), {"target": "age", "kind": "regression"})
+    task = data_of(open_task(str(tmp_path), {"target": "age", "kind": "regression"}))
     assert not task.classes
     assert task.reading["target"] == "age"
 
@@ -139,8 +139,9 @@ def test_a_target_without_a_table_is_refused(tmp_path):
 
 def test_the_quantity_is_in_the_units_of_the_table(tmp_path):
     write(tmp_path, numbered(25, lambda n: 100 + n))
-    task: Any = open_task(str(tmp_path), {"kind": "regression"})
+    task = data_of(open_task(str(tmp_path), {"kind": "regression"}))
     assert 100 < task.reading["target_mean"] < 125
+    assert task.test is not None
     y = np.concatenate([task.train.y, task.validation.y, task.test.y])
     values = np.sort(y * task.unit + task.reading["target_mean"])
     assert np.allclose(values, np.arange(100, 125))
