@@ -55,6 +55,8 @@ STRATEGIES = {
     "gdas": "strategy.gdas:Gdas",
     "drnas": "strategy.drnas:DrNas",
     "pc-darts": "strategy.pc_darts:PcDarts",
+    "p-darts": "strategy.p_darts:PDarts",
+    "snas": "strategy.snas:Snas",
     "neat": "strategy.neat:NEAT",
     "codeepneat": "strategy.codeepneat:CoDeepNEAT",
     "successive-halving": "strategy.hyperband:SuccessiveHalving",

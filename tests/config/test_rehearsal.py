@@ -27,7 +27,13 @@ SMALL: dict[str, dict[str, Any]] = {
 SHARED = {name: recipe for name, recipe in RECIPES.items() if recipe.estimator == "shared"}
 IMAGES = [name for name, recipe in SHARED.items() if recipe.space != "recurrent"]
 LANGUAGE = [name for name in SHARED if name not in IMAGES]
-VARIANTS = ("sdarts-rs", "sdarts-adv", "drnas")  # of darts, in the strategy alone
+VARIANTS = (
+    "sdarts-rs",
+    "sdarts-adv",
+    "drnas",
+    "p-darts",
+    "snas",
+)  # of darts, in the strategy alone
 ROWS = [pytest.param(n, marks=pytest.mark.slow) if n in VARIANTS else n for n in IMAGES]
 CLIMBING = [n for n, r in SHARED.items() if "gradient" in find("strategy", r.strategy).needs]
 

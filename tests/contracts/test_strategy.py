@@ -28,6 +28,8 @@ LIGHT: dict[str, dict[str, Any]] = {
     "gdas": {"batches": 2},
     "drnas": {"batches": 2},
     "pc-darts": {"batches": 2},
+    "p-darts": {"batches": 2},
+    "snas": {"batches": 2},
 }
 PHASES = " in phases"  # of training shared weights
 KNOWN = " from known members"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch.nn.functional as F
 from tests.estimator.test_shared import candidate, shared
 
 from evolvent.estimator.perturbed import perturbed
@@ -74,3 +75,23 @@ def test_paired_steps_are_scored_on_the_same_batches_without_a_gradient(toy):
         assert free.metrics["loss"] != results[0].metrics["loss"]
     assert len({result.metrics["loss"] for result in results}) == 1
     assert all(result.gradient is None and result.score is not None for result in results)
+
+
+def test_an_operation_of_almost_no_weight_has_its_own_gradient_and_changes_no_output(toy):
+    """What is not run has the gradient of a number instead."""
+    one = shared(Cell201(), toy, gradient=True)
+    hard = np.eye(5)[[3, 2, 3, 1, 2, 3]]
+    x, y = next(one.judged)
+
+    def at(rows):
+        logits, gradient = one._differentiated({"cell": rows}, x, y)
+        return float(F.cross_entropy(logits, y)), gradient["cell"]
+
+    (loss, unheard), (plain, silent) = at(np.maximum(hard, 1e-12)), at(hard)
+    assert loss == pytest.approx(plain, abs=1e-9)
+    for row, column in ((0, 2), (2, 4), (5, 2)):
+        more = np.maximum(hard, 1e-12)
+        more[row, column] += 1e-5
+        found = (at(more)[0] - loss) / 1e-5
+        assert unheard[row, column] == pytest.approx(found, rel=1e-2, abs=1e-6)
+        assert abs(silent[row, column] - found) > 0.01 * abs(found)

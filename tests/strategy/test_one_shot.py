@@ -10,12 +10,15 @@ from tests.strategy.common.test_relaxation import favouring, noise, run
 from evolvent.errors import SettingError
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
+from evolvent.strategy.common.relaxation import softmax
 from evolvent.strategy.darts import Darts
 from evolvent.strategy.drnas import DrNas
 from evolvent.strategy.gdas import Gdas
+from evolvent.strategy.p_darts import PDarts
 from evolvent.strategy.pc_darts import PcDarts
+from evolvent.strategy.snas import GRADIENTS, UNHEARD, Snas
 
-EVERY = pytest.mark.parametrize("make", [DrNas, PcDarts])
+EVERY = pytest.mark.parametrize("make", [DrNas, PcDarts, PDarts, Snas])
 
 
 def trials_of(seen):
@@ -185,3 +188,101 @@ def test_the_derived_edges_are_those_of_large_weights():
     strategy.logits["edges of normal"][0] = edges
     node = strategy.derived()[0][1]
     assert (node[0], node[2]) == (1, 2)
+
+
+# ---- P-DARTS -------------------------------------------------------------------------------------
+
+
+def test_every_stage_begins_with_fresh_logits_of_what_it_keeps():
+    strategy = PDarts(Cell201(), lr=0.1, batches=10, horizon=3, warmup=0.5, seed=2)
+    seen = run(strategy, favouring("nor_conv_3x3"))
+    steps = [candidate for candidate, _ in seen if candidate.kind == "step"]
+    first = [steps[place].mixture["cell"] for place in (0, 10, 20)]
+    assert [int((rows > 0).sum(1).max()) for rows in first] == [5, 4, 2]
+    assert first[2][:, [0, 2, 3, 4]].max() < 0.51, "two operations, all but equal"
+    ends = [steps[place].mixture["cell"][:, 3].min() for place in (9, 29)]
+    assert all(end > 0.3 for end in ends)
+    judged = [step.budget.validation_batches for step in steps]
+    assert judged == 3 * (5 * [0] + 5 * [1])
+
+
+def test_dropped_skips_are_made_up_for_and_have_no_slope():
+    strategy = PDarts(Cell201(), keep=(1.0,), dropout=(0.5,), batches=500, horizon=1, spread=0.5)
+    rows = softmax(strategy.logits["cell"])
+    sent = [strategy.sent(id)["cell"] for id in range(400)]
+    others = [0, 2, 3, 4]
+    assert all(np.array_equal(own[:, others], rows[:, others]) for own in sent)
+    share = np.mean([own[:, 1] == 0 for own in sent])
+    assert 0.2 < share < 0.4, "half of them at the start, none at the end, and this is most of it"
+    np.testing.assert_allclose(np.mean(sent, 0)[:, 1], rows[:, 1], rtol=0.15)
+    id = next(id for id, own in enumerate(sent) if own[0, 1] == 0)
+    weight = np.zeros((6, 5))
+    weight[0, 1] = 1.0
+    assert not strategy.slope("cell", weight, id, strategy.logits["cell"])[0].any()
+
+
+@pytest.mark.parametrize("space", [Cell201(), Cell(nodes=4, distinct=True)], ids=["201", "cell"])
+def test_the_weakest_skips_are_taken_out_of_what_is_derived(space):
+    strategy = PDarts(space, batches=1, horizon=1)
+    for name, group in strategy.groups.items():
+        skip = group.columns.index("skip_connect")
+        strategy.logits[name][:, skip] = 2 + 0.1 * np.arange(len(group.rows))
+    whole = space.one_hot(space.derive(strategy.probabilities()))
+    derived = space.one_hot(strategy.derived())
+    name, group = next(iter(strategy.groups.items()))
+    skip = group.columns.index("skip_connect")
+    assert whole[name][:, skip].sum() > 2 == derived[name][:, skip].sum()
+    strongest = np.flatnonzero(whole[name][:, skip])[-2:]
+    assert np.array_equal(np.flatnonzero(derived[name][:, skip]), strongest)
+    assert np.isfinite(strategy.probabilities()[name]).all()
+
+
+@pytest.mark.parametrize("given", [{"dropout": (1.0,)}, {"dropout": ()}, {"skips": -1}])
+def test_settings_of_p_darts_outside_their_rules_are_refused(given):
+    with pytest.raises(SettingError, match=next(iter(given))):
+        PDarts(Cell201(), **given)
+
+
+# ---- SNAS ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_every_gradient_of_a_sample_finds_the_best_operations(gradient):
+    strategy = Snas(Cell201(), gradient=gradient, lr=0.03, batches=20, horizon=10, seed=1)
+    seen = run(strategy, favouring("nor_conv_3x3"))
+    assert trials_of(seen)[-1].arch == 6 * ("nor_conv_3x3",)
+    steps = [candidate for candidate, _ in seen if candidate.kind == "step"]
+    for step in steps[:20]:
+        rows = step.mixture["cell"]
+        np.testing.assert_allclose(rows.sum(1), 1, atol=1e-10)
+        if gradient != "concrete" and step.budget.train_batches:
+            assert set(rows.ravel()) == {0.0, 1.0}
+        elif gradient != "concrete":
+            assert set(rows.ravel()) == {UNHEARD, 1.0}
+
+
+def test_reinmax_is_the_second_order_of_its_paper():
+    """Exact for a loss that is quadratic in the sample, in the mean over samples."""
+    strategy = Snas(Cell201(), gradient="reinmax")
+    logits = np.array([[0.6, -0.4, 0.1]])
+    matrix = np.random.default_rng(0).normal(size=(3, 3))
+    matrix = matrix + matrix.T
+
+    def slope_of(own, id):
+        noisy = own.relaxed("cell", id, logits)
+        sample = (noisy == noisy.max(-1, keepdims=True)).astype(float)
+        return own.slope("cell", sample @ matrix, id, logits)
+
+    leaf = torch.tensor(logits, requires_grad=True)
+    exact = (leaf.softmax(-1)[0] * torch.tensor(np.diag(matrix)) / 2).sum()
+    (wanted,) = torch.autograd.grad(exact, leaf)
+    found = np.array([slope_of(strategy, id) for id in range(4000)])
+    error = found.std(0) / np.sqrt(len(found))
+    assert (np.abs(found.mean(0) - wanted.numpy()) < 4 * error).all()
+
+
+def test_an_unknown_gradient_is_refused():
+    with pytest.raises(SettingError, match="gradient='rein'"):
+        Snas(Cell201(), gradient="rein")
+    with pytest.raises(SettingError, match="perturb"):
+        Snas(Cell201(), gradient="reinmax", perturb="random")

@@ -440,6 +440,22 @@ RECIPES = {
         "Xu et al. 2020, partial channels",
         {"space": DARTS_CELL, "estimator": PARTIAL, "train": FRESH},
     ),
+    "p-darts": Recipe(
+        "cell",
+        "p-darts",
+        "shared",
+        "retrain",
+        "Chen et al. 2019, progressive",
+        {"space": DARTS_CELL, "estimator": SUPERNET | {"pool_norm": True}, "train": FRESH},
+    ),
+    "snas": Recipe(
+        "cell",
+        "snas",
+        "shared",
+        "retrain",
+        "Xie et al. 2018, concrete distribution",
+        {"space": DARTS_CELL, "estimator": SUPERNET | {"pool_norm": True}, "train": FRESH},
+    ),
     "nao-ws": Recipe(
         "cell",
         "nao",

@@ -26,6 +26,6 @@ class Gdas(Gumbel):
     paper_steps = 97_500  # 250 epochs of 25,000 images, 64 at a time
     soft = False
 
-    def sent(self, id: int) -> Rows:
+    def sent(self, id: int, *, judged: bool = False) -> Rows:
         """Return the sample of step `id`: 1 for one operation of every row."""
         return self.drawn(id)

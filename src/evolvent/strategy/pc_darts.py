@@ -43,7 +43,7 @@ class PcDarts(Darts):
             drawn[EDGES + name] = self.spread * rng.standard_normal((1, len(group.rows)))
         return drawn
 
-    def sent(self, id: int) -> Rows:
+    def sent(self, id: int, *, judged: bool = False) -> Rows:
         """Return the softmax of operations times that of the edges into their node."""
         return {
             name: self.edges(name, self.logits) * softmax(self.logits[name]) for name in self.groups
@@ -70,7 +70,7 @@ class PcDarts(Darts):
         return self.sent(self.asked)
 
     def _per_node(self, name: str, apply: Any, *rows: np.ndarray) -> np.ndarray:
-        """Return what a function makes of rows [..., 1, edges], node by node."""
+        """Return a function of rows [..., 1, edges], node by node."""
         made = np.zeros(np.broadcast_shapes(*(each.shape for each in rows)))
         for places in self.groups[name].sums():
             made[..., places] = apply(*(each[..., places] for each in rows))

@@ -26,7 +26,7 @@ MOST_CLASSES = 100  # whole numbers of more values need a word whether they are 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a user says of a table that names pictures.
+    """The words of a user on a table that names pictures.
 
     Args:
         target: the column to predict; None is the only one beside `FILE`.

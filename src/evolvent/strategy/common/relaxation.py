@@ -158,7 +158,7 @@ class Relaxation(Sequence):
                         budget = replace(budget, validation_batches=0)
                         if not budget.train_batches:
                             continue
-                    mixture = self.sent(self.asked)
+                    mixture = self.sent(self.asked, judged=bool(budget.validation_batches))
                     yield Candidate(
                         self.asked, kind="step", mixture=mixture, operator="step", budget=budget
                     )
@@ -215,8 +215,8 @@ class Relaxation(Sequence):
             drawn[name] = self.spread * rng.standard_normal((len(group.rows), len(group.columns)))
         return drawn
 
-    def sent(self, id: int) -> Rows:
-        """Return the mixture of step `id`."""
+    def sent(self, id: int, *, judged: bool = False) -> Rows:
+        """Return the mixture of step `id`, which may be one that is judged."""
         return {name: self.relaxed(name, id, self.logits[name]) for name in self.groups}
 
     def relaxed(self, name: str, id: int, logits: np.ndarray) -> np.ndarray:
