@@ -57,6 +57,7 @@ STRATEGIES = {
     "pc-darts": "strategy.pc_darts:PcDarts",
     "p-darts": "strategy.p_darts:PDarts",
     "snas": "strategy.snas:Snas",
+    "darts-pt": "strategy.darts_pt:DartsPt",
     "neat": "strategy.neat:NEAT",
     "codeepneat": "strategy.codeepneat:CoDeepNEAT",
     "successive-halving": "strategy.hyperband:SuccessiveHalving",

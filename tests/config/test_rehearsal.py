@@ -31,10 +31,15 @@ VARIANTS = (
     "sdarts-rs",
     "sdarts-adv",
     "drnas",
+    "darts-pt",
     "p-darts",
     "snas",
 )  # of darts, in the strategy alone
 ROWS = [pytest.param(n, marks=pytest.mark.slow) if n in VARIANTS else n for n in IMAGES]
+MORE = [
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("drnas", "pc-darts", "p-darts", "snas", "darts-pt")
+]
 CLIMBING = [n for n, r in SHARED.items() if "gradient" in find("strategy", r.strategy).needs]
 
 
@@ -190,7 +195,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.usefixtures("undelivered")
-@pytest.mark.parametrize("strategy", ["darts", "gdas", "reinforce"])
+@pytest.mark.parametrize("strategy", ["darts", "gdas", "reinforce", *MORE])
 @pytest.mark.parametrize("at", [3, 17])
 def test_a_killed_search_goes_on_from_its_last_checkpoint(go, monkeypatch, strategy, at):
     own = {"batches": 7} | ({"finalists": 1} if strategy == "reinforce" else {})

@@ -30,6 +30,7 @@ LIGHT: dict[str, dict[str, Any]] = {
     "pc-darts": {"batches": 2},
     "p-darts": {"batches": 2},
     "snas": {"batches": 2},
+    "darts-pt": {"batches": 2},
 }
 PHASES = " in phases"  # of training shared weights
 KNOWN = " from known members"

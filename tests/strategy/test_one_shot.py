@@ -12,11 +12,13 @@ from evolvent.space.cell import Cell
 from evolvent.space.cell201 import Cell201
 from evolvent.strategy.common.relaxation import softmax
 from evolvent.strategy.darts import Darts
+from evolvent.strategy.darts_pt import DartsPt
 from evolvent.strategy.drnas import DrNas
 from evolvent.strategy.gdas import Gdas
 from evolvent.strategy.p_darts import PDarts
 from evolvent.strategy.pc_darts import PcDarts
 from evolvent.strategy.snas import GRADIENTS, UNHEARD, Snas
+from evolvent.types import Result, failed
 
 EVERY = pytest.mark.parametrize("make", [DrNas, PcDarts, PDarts, Snas])
 
@@ -286,3 +288,73 @@ def test_an_unknown_gradient_is_refused():
         Snas(Cell201(), gradient="rein")
     with pytest.raises(SettingError, match="perturb"):
         Snas(Cell201(), gradient="reinmax", perturb="random")
+
+
+# ---- DARTS-PT ------------------------------------------------------------------------------------
+
+
+def selecting(strategy, worth):
+    """Search without a gradient; return the candidates.
+
+    Args:
+        strategy: to be run to its end.
+        worth: mixture -> score, where mixtures are compared.
+    """
+    seen = []
+    while (candidate := strategy.ask()) is not None:
+        score = worth(candidate.mixture) if candidate.budget.paired else 0.5
+        learns = candidate.kind == "step" and not candidate.budget.validation_batches
+        strategy.tell(Result(candidate, None if learns else score))
+        seen.append(candidate)
+    return seen
+
+
+@pytest.mark.parametrize("by", ["loss", "score"])
+def test_an_operation_stays_that_is_missed_most_however_small_its_weight(by):
+    strategy = DartsPt(Cell201(), batches=4, horizon=6, by=by, judged=3, select=0.5, seed=1)
+    strategy.logits["cell"][:, 3] = -2.0
+    seen = selecting(strategy, lambda rows: float((rows["cell"][:, 3] > 0).sum()))
+    compared = [candidate for candidate in seen if candidate.budget.paired]
+    assert len(compared) == 6 * 5
+    assert all(candidate.budget.validation_batches == 3 for candidate in compared)
+    trials = [candidate for candidate in seen if candidate.kind == "trial"]
+    assert len(trials) == 6 and trials[-1].arch == 6 * ("nor_conv_3x3",)
+    assert trials[2].arch != trials[-1].arch and "begun" not in trials[-1].note
+    steps = [c for c in seen if c.kind == "step" and not c.budget.paired]
+    assert set(steps[-1].mixture["cell"].ravel().round(12)) == {0.0, 1.0}
+    assert all(c.budget.validation_batches == 0 for c in steps[-12:])
+    assert len({c.mixture["cell"].tobytes() for c in steps[-12:]}) == 6
+
+
+def test_edges_stay_that_are_missed_most_and_none_is_never_kept():
+    space = Cell(nodes=3, distinct=True)
+    group = space.groups()[0]
+    dear = [group.rows.index(row) for row in ("1>3", "2>3", "0>4", "3>4")]
+    weight = np.where(np.isin(np.arange(len(group.rows)), dear), 2.0, 1.0)
+    sep = group.columns.index("sep_conv_3x3")
+
+    def worth(rows):
+        kept = (rows["normal"].sum(1) > 0) * weight + (rows["normal"][:, sep] > 0)
+        return float(kept.sum() + (rows["reduction"] > 0).sum())
+
+    seen = selecting(DartsPt(space, batches=3, horizon=2, select=0.5), worth)
+    normal = seen[-1].arch[0]
+    assert [(node[0], node[2]) for node in normal] == [(0, 1), (1, 2), (0, 3)]
+    assert all(name == "sep_conv_3x3" for node in normal for name in (node[1], node[3]))
+    assert sum(c.budget.paired for c in seen) == 2 * (9 * 7 + 3 + 4 + 3)
+
+
+def test_without_any_answer_the_largest_weight_decides():
+    strategy = DartsPt(Cell201(), batches=2, horizon=2, spread=0.0)
+    strategy.logits["cell"][:, 2] = 1.0
+    last = None
+    while (candidate := strategy.ask()) is not None:
+        strategy.tell(failed(candidate, "toy"))
+        last = candidate
+    assert last is not None and last.arch == 6 * ("nor_conv_1x1",)
+
+
+@pytest.mark.parametrize("given", [{"select": 0.0}, {"judged": 0}, {"by": "accuracy"}])
+def test_settings_of_a_selection_outside_their_rules_are_refused(given):
+    with pytest.raises(SettingError, match=next(iter(given))):
+        DartsPt(Cell201(), **given)

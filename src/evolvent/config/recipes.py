@@ -456,6 +456,14 @@ RECIPES = {
         "Xie et al. 2018, concrete distribution",
         {"space": DARTS_CELL, "estimator": SUPERNET | {"pool_norm": True}, "train": FRESH},
     ),
+    "darts-pt": Recipe(
+        "cell",
+        "darts-pt",
+        "shared",
+        "retrain",
+        "Wang et al. 2021, perturbation-based selection",
+        {"space": DARTS_CELL, "estimator": SUPERNET | {"pool_norm": True}, "train": FRESH},
+    ),
     "nao-ws": Recipe(
         "cell",
         "nao",

@@ -22,7 +22,7 @@ raised until the steps of the whole horizon can add up to as much as the paper's
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -149,8 +149,12 @@ class Relaxation(Sequence):
         super().__init__()
 
     def plan(self) -> Iterator[Candidate]:
+        """Yield the search over all epochs."""
+        yield from self.searched(range(self.horizon))
+
+    def searched(self, epochs: Iterable[int]) -> Iterator[Candidate]:
         """Yield the steps of every epoch, then the derived architecture as a trial."""
-        for epoch in range(self.horizon):
+        for epoch in epochs:
             for batch in range(self.batches):
                 warm = self._staged((epoch * self.batches + batch) / self.train_batches)
                 for budget in self.turns():
@@ -165,9 +169,10 @@ class Relaxation(Sequence):
             arch = self.derived()
             if epoch * len(self.keep) > self.warmup * self.horizon and self._too_many(arch):
                 return  # the architectures tried before stay the result
-            yield self._trial(epoch, arch)
+            yield self.trial(epoch, arch)
 
-    def _trial(self, epoch: int, arch: Arch) -> Candidate:
+    def trial(self, epoch: int, arch: Arch) -> Candidate:
+        """Return the trial of the architecture that was derived behind an epoch."""
         behind = Budget(epochs=epoch + 1)  # later trials are scored with longer trained weights
         note = self._note(epoch, arch)
         return Candidate(self.asked, arch, operator="derive", budget=behind, note=note)
