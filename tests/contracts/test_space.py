@@ -44,6 +44,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "sequences": {"input_shape": (2, 9), "outputs": 3},
         "tokens": {"input_shape": (9,), "vocabulary": 20, "outputs": 3},
         "numbers": {"input_shape": (5,), "outputs": 3},
+        "headed": {"input_shape": (5,), "outputs": 3, "heads": ("linear", "relu", "softmax")},
     },
     "blueprint": {"blueprint": {"input_shape": (2, 7, 6), "outputs": 3, "filters": (8, 24)}},
     "graph": {"graph": {"input_shape": (2, 7, 6)}},

@@ -470,3 +470,35 @@ def test_a_chain_for_tokens_keeps_a_convolution_unless_a_setting_says_otherwise(
     assert Chain((9,), 20).convolutions == 1
     with pytest.raises(SettingError, match="convolutions=1"):
         Chain((6,), convolutions=1)
+
+
+HEADED = Chain((1, 12, 12), heads=("linear", "sigmoid", "prelu"))
+
+
+def test_the_activation_of_the_output_is_a_gene_where_there_are_several():
+    rng = random.Random(0)
+    archs = [HEADED.sample(rng) for _ in range(60)]
+    assert {HEADED.head(arch) for arch in archs} == {"linear", "sigmoid", "prelu"}
+    assert len(Chain((1, 12, 12)).sample(rng)) == 2  # the linear one alone is none
+    arch, changed = archs[0], set()
+    for _ in range(300):
+        move = HEADED.mutate(arch, rng)
+        assert (move.operator == "output") == (HEADED.head(move.arch) != HEADED.head(arch))
+        changed.add(move.operator)
+        arch = move.arch
+    assert "output" in changed
+    first, second = (next(a for a in archs if a[2] == name) for name in ("linear", "prelu"))
+    children = [HEADED.crossover(first, second, rng).arch[2] for _ in range(40)]
+    assert {*children} == {"linear", "prelu"}
+
+
+def test_an_output_of_another_space_is_refused():
+    layers = (("a", "dense", 20, "relu"),)
+    assert HEADED.checked((1e-3, layers, "sigmoid"))[2] == "sigmoid"
+    for arch in ((1e-3, layers), (1e-3, layers, "relu")):
+        with pytest.raises(InvalidArchitecture, match="linear, sigmoid, prelu"):
+            HEADED.checked(arch)
+    with pytest.raises(InvalidArchitecture, match="output"):
+        Chain((1, 12, 12)).checked((1e-3, layers, "linear"))
+    with pytest.raises(SettingError, match="heads"):
+        Chain((1, 12, 12), heads=("tanh",))

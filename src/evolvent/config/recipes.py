@@ -80,6 +80,9 @@ PLAIN_NETWORK = {"width": 24, "cells": 1, "reduction": "conv"}
 #: Of `asha`: known members and mutations of the best on the lowest rung, each training a whole one.
 KNOWN_FIRST = {"known": True, "sampler": "regularized-evolution", "continue_": False}
 
+#: activations of EDEN's output, a gene
+HEADS = ("linear", "relu", "leaky_relu", "prelu", "sigmoid", "softmax")
+
 LANGUAGE_WIDTH = 200  # of embedding and cell of a language model
 
 #: of language models found on shared weights, which are narrower: mixed cells take long
@@ -242,7 +245,7 @@ RECIPES = {
         "retrain",
         "Dufourq & Bassett 2017",
         {
-            "space": {"multiply_adds": 6_000_000},
+            "space": {"multiply_adds": 6_000_000, "heads": HEADS},
             "estimator": {"aim": 100, "optimizer": "adamw", "warmup": 0.1, "augment": False},
         },
         {

@@ -15,11 +15,12 @@ Source: Dufourq & Bassett 2017, "EDEN: Evolutionary Deep Networks for Efficient 
 ``residual``    hidden units                         numbers: a dense block that is added; an extra
 =============== ==================================== ============================================
 
-The output layer, one dense unit per output, is not part of the chain. The paper does not publish all
-its ranges: here they are settings. What differs: the output's activation is not evolved (the loss needs
-logits), and a chain's size is limited before anything is built, because a few flattened feature maps
-can exceed the memory. The extras are additions to the paper: by default they are used where the input
-is tokens or numbers.
+The output layer, one dense unit per output, is not part of the chain; its activation is a third gene,
+``(learning rate, layers, activation)``, where the space has more than the linear one (`heads`), as the
+paper's has. The loss takes its values for logits. The paper does not publish all its ranges: here they
+are settings. What differs: a chain's size is limited before anything is built, because a few flattened
+feature maps can exceed the memory. The extras are additions to the paper: by default they are used
+where the input is tokens or numbers.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ class Chain:
         lrs: minimum and maximum learning rate; drawn and changed on a logarithmic scale.
         activations: alternatives for convolutions and dense layers, out of `ACTIVATIONS`. Softmax
             within a network hardly ever trains, so the default leaves it out.
+        heads: alternatives for the activation of the output layer, out of `ACTIVATIONS`; with the
+            linear one alone, architectures have no such gene.
         weights: maximum trainable parameters of a network. [count]
         multiply_adds: maximum for one input. [count]
         extras: kinds of layers beyond EDEN's, out of `EXTRAS`; None: those that suit the input.
@@ -115,6 +118,7 @@ class Chain:
         dropouts: tuple[float, float] = (0.05, 0.6),
         lrs: tuple[float, float] = (1e-4, 1e-2),
         activations: tuple[str, ...] = ("linear", "relu", "leaky_relu", "prelu", "sigmoid"),
+        heads: tuple[str, ...] = ("linear",),
         weights: int = 2_000_000,
         multiply_adds: int = 20_000_000,
         extras: tuple[str, ...] | None = None,
@@ -140,6 +144,9 @@ class Chain:
                 f"depth={depth}, activations={self.activations}: at least one layer, and some of "
                 f"{', '.join(ACTIVATIONS)}"
             )
+        self.heads = tuple(heads)
+        if not self.heads or set(self.heads) - set(ACTIVATIONS):
+            raise SettingError(f"heads={self.heads}: some of {', '.join(ACTIVATIONS)}")
         self.limit = Cost(weights, multiply_adds)
         self.source = signal(self.input_shape, vocabulary)
         extras = EXTRAS_OF.get(self.source.form, ()) if extras is None else tuple(extras)
@@ -188,7 +195,8 @@ class Chain:
         signals = self.signals(layers)
         each = [self._layer_cost(*pair) for pair in zip(layers, signals[:-1], strict=True)]
         last = signals[-1].numbers * self.outputs
-        weights = sum(cost.weights for cost in each) + last + self.outputs
+        slopes = self.outputs if "prelu" in self.heads else 0
+        weights = sum(cost.weights for cost in each) + last + self.outputs + slopes
         return Cost(weights, sum(cost.multiply_adds for cost in each) + last)
 
     def problem(self, layers: tuple[Layer, ...]) -> str:
@@ -237,12 +245,14 @@ class Chain:
         for _ in range(rng.randint(1, self.depth) - len(layers)):
             longer = self._grown(layers, len(layers), rng)
             layers = longer or layers
-        return (self._lr(rng), layers)
+        lr = self._lr(rng)
+        return (lr, layers, rng.choice(self.heads)) if self._headed else (lr, layers)
 
     def mutate(self, arch: Arch, rng: random.Random) -> Move:
         """Add, remove, replace or alter a layer, or change the learning rate, each equally likely.
 
-        A draw that does not fit is repeated, including its kind.
+        So is another activation of the output, where it is a gene. A draw that does not fit is
+        repeated, including its kind.
         """
         moves: dict[str, Callable[[tuple[Layer, ...], random.Random], tuple[Layer, ...] | None]] = {
             "add-layer": lambda layers, rng: self._grown(layers, rng.randint(0, len(layers)), rng),
@@ -250,22 +260,25 @@ class Chain:
             "replace-layer": self._replaced,
             "alter-layer": self._altered,
         }
-        lr, layers = arch
+        lr, layers, *head = arch
+        others = ["output"] if self._headed and len(self.heads) > 1 else []
         for _ in range(_TRIES):
-            operator = rng.choice((*moves, "learning-rate"))
+            operator = rng.choice((*moves, "learning-rate", *others))
             if operator == "learning-rate":
-                made = (self._altered_lr(lr, rng), layers)
+                made = (self._altered_lr(lr, rng), layers, *head)
+            elif operator == "output":
+                made = (lr, layers, rng.choice(self.heads))
             else:
                 changed = moves[operator](layers, rng)
                 if changed is None or self.problem(changed):
                     continue
-                made = (lr, changed)
+                made = (lr, changed, *head)
             if self.canonical(made) != self.canonical(arch):
                 return Move(made, operator)
-        return Move((self._altered_lr(lr, rng), layers), "learning-rate")
+        return Move((self._altered_lr(lr, rng), layers, *head), "learning-rate")
 
     def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Move:
-        """Join the head of one chain to the tail of another; the learning rate is either parent's."""
+        """Join the head of one chain to the tail of another; the other genes are either parent's."""
         for _ in range(_TRIES):
             head = first[1][: rng.randint(0, len(first[1]))]
             used = {layer[0] for layer in head}
@@ -277,7 +290,9 @@ class Chain:
                 used.add(name)
                 joined += ((name, *layer[1:]),)
             if not self.problem(joined):
-                return Move((rng.choice((first[0], second[0])), joined), "crossover")
+                lr = rng.choice((first[0], second[0]))
+                heads = [rng.choice((first[2], second[2]))] if self._headed else []
+                return Move((lr, joined, *heads), "crossover")
         return self.mutate(first, rng)
 
     def training(self, arch: Arch) -> Mapping[str, Any]:
@@ -286,7 +301,16 @@ class Chain:
 
     def canonical(self, arch: Arch) -> Arch:
         """Return the chain without the names of its genes."""
-        return (arch[0], tuple(layer[1:] for layer in arch[1]))
+        return (arch[0], tuple(layer[1:] for layer in arch[1]), *arch[2:])
+
+    def head(self, arch: Arch) -> str:
+        """Return the activation of the output layer."""
+        return str(arch[2]) if self._headed else "linear"
+
+    @property
+    def _headed(self) -> bool:
+        """Whether the activation of the output is a gene."""
+        return self.heads != ("linear",)
 
     # -- known members ---------------------------------------------------------------------------
 
@@ -297,19 +321,23 @@ class Chain:
             InvalidArchitecture: saying what it lacks.
         """
         try:
-            lr, layers = arch
+            lr, layers, *head = arch
             layers = tuple((str(name), str(kind), *values) for name, kind, *values in layers)
             least, most = self.ranges["lrs"]
             problem = self.problem(layers) or self._misfit(layers)
             if not least <= lr <= most:
                 problem = f"learning rate {lr}: from {least} to {most}"
+            if len(head) != self._headed or set(head) - set(self.heads):
+                problem = (
+                    f"output {head}: one of {', '.join(self.heads)}, none if that is linear alone"
+                )
         except (TypeError, ValueError, IndexError, KeyError) as error:
             raise InvalidArchitecture(
                 f"{arch!r} is not (learning rate, layers), a layer being (name, kind, values)"
             ) from error
         if problem:
             raise InvalidArchitecture(problem)
-        return (float(lr), layers)
+        return (float(lr), layers, *head)
 
     def _misfit(self, layers: tuple[Layer, ...]) -> str:
         """Return the first value outside its range, or a name that two layers share."""
@@ -342,7 +370,8 @@ class Chain:
                 for place, (kind, *values) in enumerate(stack)
             )
             try:
-                found[name] = self.checked((self._moved_into("lrs", KNOWN_LR), layers))
+                heads = self.heads[:1] if self._headed else ()
+                found[name] = self.checked((self._moved_into("lrs", KNOWN_LR), layers, *heads))
             except InvalidArchitecture:
                 continue
         return distinct(self.own | found, self.canonical)
@@ -369,7 +398,8 @@ class Chain:
             sketch.node(f"layer/{name}", label, known)
             sketch.edge(last, f"layer/{name}")
             last = f"layer/{name}"
-        sketch.edge(last, sketch.node("output", f"dense {self.outputs}", "output"))
+        label = f"dense {self.outputs}" + (f", {self.head(arch)}" if self._headed else "")
+        sketch.edge(last, sketch.node("output", label, "output"))
         sketch.fact("learning rate", f"{arch[0]:g}")
         return sketch.done()
 

@@ -1,6 +1,7 @@
 """Networks of chains: what is built is what the space says, parameters, shapes and names."""
 
 import random
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -200,3 +201,16 @@ def test_tokens_are_looked_up_channels_first():
     for row in range(2):
         for step in range(3):
             assert torch.equal(y[row, :, step], table.table.weight[int(tokens[row, step])])
+
+
+@pytest.mark.parametrize("head", ["linear", "sigmoid", "softmax", "prelu"])
+def test_the_output_has_its_activation(head):
+    space = Chain((5,), outputs=3, heads=("linear", "sigmoid", "softmax", "prelu"))
+    data = SimpleNamespace(input_shape=(5,), outputs=3)
+    net = build(space, (1e-3, (), head), data, Size())
+    y = net(torch.randn(64, 5))
+    assert y.shape == (64, 3)
+    inside = bool((y >= 0).all() and (y <= 1).all())
+    assert inside == (head in ("sigmoid", "softmax"))
+    count = sum(each.numel() for each in net.parameters())
+    assert count == 18 + 3 * (head == "prelu") <= space.cost(()).weights

@@ -35,8 +35,9 @@ def plan(space: Chain, arch: Arch, data: Data, size: Size) -> Plan:
         last = _flattened(calls, last)
     features = signals[-1].numbers
     calls.append(call("logits", "Linear", last, in_features=features, out_features=data.outputs))
+    output = _activated(calls, space.head(arch), "output", "logits", data.outputs)
     doc = "The chain that was found."
-    return Plan((Block("Network", ("x",), "logits", tuple(calls), doc=doc),))
+    return Plan((Block("Network", ("x",), output, tuple(calls), doc=doc),))
 
 
 def _flattened(calls: list[Call], last: str) -> str:
@@ -70,13 +71,20 @@ def _layer(calls: list[Call], layer: Layer, given: Signal, last: str, vocabulary
         case _:
             operation, args = "TokenEmbedding", {"vocabulary": vocabulary, "dimension": values[0]}
     calls.append(call(out, operation, last, **args))
-    if kind not in ACTIVATED or values[-1] == "linear":
+    if kind not in ACTIVATED:
         return out
-    operation, args = ACTIVATIONS[values[-1]], {}
+    return _activated(calls, values[-1], name, out, values[0])
+
+
+def _activated(calls: list[Call], activation: str, name: str, value: str, channels: int) -> str:
+    """Append the activation of a layer's value, unless it is linear; return what holds its value."""
+    if activation == "linear":
+        return value
+    operation, args = ACTIVATIONS[activation], {}
     if operation == "PReLU":
-        args = {"channels": values[0]}
+        args = {"channels": channels}
     elif operation == "Softmax":
         args = {"dim": 1}
-    active = f"{values[-1]}_{name}"
-    calls.append(call(active, operation, out, **args))
+    active = f"{activation}_{name}"
+    calls.append(call(active, operation, value, **args))
     return active
