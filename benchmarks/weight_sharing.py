@@ -3,20 +3,24 @@
     python benchmarks/weight_sharing.py ranks    [--space cell201] [--archs 40] [--fraction 0.1]
                                                  [--epochs 48] [--alone 3]
     python benchmarks/weight_sharing.py collapse [--task FILE.npz] [--cells 3] [--budget 6m] [--seed 0]
+    python benchmarks/weight_sharing.py lookup   [--strategy drnas] [--set strategy.keep=[1]] [--seed 0]
+                                                 [--task FILE.npz] [--cells 3] [--budget 20m]
     python benchmarks/weight_sharing.py overhead [--strategy darts] [--steps 200]
 
 `ranks` trains a supernet at uniform samples, scores random architectures with its weights, with and
 without measured statistics of their norms, then trains each of them alone and prints Kendall's tau
 between the two. `collapse` searches with DARTS on `cell201`, to the end and with the early stop, and
 looks what they derive up in NAS-Bench-201 (photographs and some depth drift to skip connections, grey
-clothes and one cell per stage to poolings). `overhead` prints what asking, storing and telling cost
-beside the step itself. Data: fashion-mnist unless `--task` says it, and the table nasbench201, both
-below $EVOLVENT_DATA.
+clothes and one cell per stage to poolings). `lookup` searches with any strategy over the gradient and
+looks its cells up likewise, beside 100 random cells of the table. `overhead` prints what asking,
+storing and telling cost beside the step itself. Data: fashion-mnist unless `--task` says it, and the
+table nasbench201, both below $EVOLVENT_DATA.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 import time
 from dataclasses import replace
@@ -29,6 +33,7 @@ from scipy.stats import kendalltau
 
 import evolvent as ev
 from evolvent.config.recipes import DARTS_CELL, ENAS_CELL
+from evolvent.config.settings import parse_set
 from evolvent.engine.evaluators import InMemory
 from evolvent.engine.events import Say
 from evolvent.engine.loop import Search
@@ -41,9 +46,10 @@ from evolvent.network.train import Hyperparameters
 from evolvent.registry import find
 from evolvent.space import Space
 from evolvent.space.cell import Cell
-from evolvent.space.cell201 import Cell201
+from evolvent.space.cell201 import Cell201, digits
 from evolvent.space.layers import Layers
 from evolvent.task.named import load
+from evolvent.task.tables import load_table
 from evolvent.types import Budget, Candidate, stream
 
 SPACES: dict[str, Space] = {
@@ -99,40 +105,75 @@ def ranks(
 
 def collapse(name: str, *, cells: int, budget: str, seed: int) -> None:
     """Print what DARTS derives on `cell201` at the end, and with the early stop."""
-    from evolvent.space.cell201 import digits
-    from evolvent.task.tables import load_table
+    for way, more in (("to the end", {}), ("early stop", {"most_skips": 2})):
+        derived(way, name, "darts", {"strategy": more}, cells=cells, budget=budget, seed=seed)
 
+
+def lookup(
+    name: str, strategy: str, changed: list[str], *, cells: int, budget: str, seed: int
+) -> None:
+    """Print what a strategy derives on `cell201` after every epoch, beside random cells."""
+    values = table_values()
+    drawn = stream(seed, "random cells").sample(sorted(values), 100)
+    some = np.array([values[arch] for arch in drawn])
+    print(
+        f"100 random cells: {some.mean():.4f}, median {np.median(some):.4f}, "
+        f"90th percentile {np.percentile(some, 90):.4f}"
+    )
+    given = parse_set(changed)
+    last = derived(strategy, name, strategy, given, cells=cells, budget=budget, seed=seed)
+    said = " ".join(changed)
+    print(f"lookup: {strategy} {said} seed {seed}: {last} {values[last]:.4f}", flush=True)
+
+
+def table_values() -> dict[str, float]:
+    """Return the CIFAR-10 test accuracy after 200 epochs of every cell of NAS-Bench-201, by digits."""
     table = load_table("nasbench201")
-    column = "cifar10_test_200ep"
-    values = dict(zip(table.archs, table.columns[column], strict=True))
+    return dict(zip(table.archs, table.columns["cifar10_test_200ep"], strict=True))
+
+
+def derived(
+    way: str,
+    name: str,
+    strategy: str,
+    changed: dict[str, dict[str, Any]],
+    *,
+    cells: int,
+    budget: str,
+    seed: int,
+) -> str:
+    """Search on `cell201`, print the cells that are derived, and return the last, by its digits."""
+    values = table_values()
+    settings: dict[str, dict[str, Any]] = {
+        "strategy": {},
+        "estimator": {"width": 8, "cells": cells, "batch": 64, "lr": 0.05},
+        "train": {"share": 0.1, "epochs": 0.1, "finalists": 1, "controls": False},
+    }
+    for part, own in changed.items():
+        settings[part] |= own
+    said: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        for way, more in (("to the end", {}), ("early stop", {"most_skips": 2})):
-            said: list[str] = []
-            run = ev.search(
-                name,
-                space="cell201",
-                strategy="darts",
-                estimator="shared",
-                budget=budget,
-                seed=seed,
-                out=Path(folder) / way,
-                settings={
-                    "strategy": more,
-                    "estimator": {"width": 8, "cells": cells, "batch": 64, "lr": 0.05},
-                    "train": {"share": 0.1, "epochs": 0.1, "finalists": 1, "controls": False},
-                },
-                callbacks=[Say(said.append)],
-            )
-            alarmed = [line for line in said if line.startswith("alarm")]
-            trials = run.results()
-            for trial in trials:
-                arch = digits(trial.candidate.arch)
-                note = trial.candidate.note
-                print(
-                    f"{way}: epoch {note['epoch']}: {arch} skips {note['skips']:.0%} entropy "
-                    f"{note['entropy']:.3f}: CIFAR-10 test after 200 epochs {values[arch]:.4f}"
-                )
-            print(f"{way}: {len(trials)} trials; {alarmed or 'no alarm'}", flush=True)
+        run = ev.search(
+            name,
+            space="cell201",
+            strategy=strategy,
+            estimator="shared",
+            budget=budget,
+            seed=seed,
+            out=Path(folder) / "run",
+            settings=settings,
+            callbacks=[Say(said.append)],
+        )
+        trials = run.results()
+    for trial in trials:
+        arch, note = digits(trial.candidate.arch), trial.candidate.note
+        print(
+            f"{way}: epoch {note['epoch']}: {arch} skips {note['skips']:.0%} entropy "
+            f"{note.get('entropy', math.nan):.3f}: CIFAR-10 test after 200 epochs {values[arch]:.4f}"
+        )
+    alarmed = [line for line in said if line.startswith("alarm")]
+    print(f"{way}: {len(trials)} trials; {alarmed or 'no alarm'}", flush=True)
+    return digits(trials[-1].candidate.arch)
 
 
 def overhead(strategy: str, steps: int) -> None:
@@ -164,7 +205,7 @@ def overhead(strategy: str, steps: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("ranks", "collapse", "overhead"))
+    parser.add_argument("what", choices=("ranks", "collapse", "lookup", "overhead"))
     parser.add_argument("--space", default="cell201", choices=SPACES)
     parser.add_argument("--archs", type=int, default=40)
     parser.add_argument("--fraction", type=float, default=0.1)
@@ -174,6 +215,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=3)
     parser.add_argument("--budget", default="6m")
     parser.add_argument("--strategy", default="darts")
+    parser.add_argument("--set", action="append", default=[], metavar="PART.NAME=VALUE")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -189,6 +231,15 @@ def main() -> None:
         )
     elif given.what == "collapse":
         collapse(given.task, cells=given.cells, budget=given.budget, seed=given.seed)
+    elif given.what == "lookup":
+        lookup(
+            given.task,
+            given.strategy,
+            given.set,
+            cells=given.cells,
+            budget=given.budget,
+            seed=given.seed,
+        )
     else:
         overhead(given.strategy, given.steps)
 
