@@ -9,8 +9,9 @@ from evolvent.errors import SettingError
 from evolvent.estimator import packed
 from evolvent.estimator.full import Full
 from evolvent.estimator.packed import Packed, folds_by_default
+from evolvent.network.build import Size, build
 from evolvent.network.data import loader
-from evolvent.network.fit import fit
+from evolvent.network.fit import fit, load, scored, trained_epochs
 from evolvent.network.packing import train_pack
 from evolvent.network.train import Hyperparameters, seen_of
 from evolvent.space.chain import Chain
@@ -60,6 +61,21 @@ def test_without_folds_it_answers_as_full_does(packs):
         assert answer(evaluation.result) == pytest.approx(answer(alone), abs=1e-5)
         assert evaluation.result.epochs == alone.epochs == 5.0
         assert (evaluation.result.seed, evaluation.result.params) == (alone.seed, alone.params)
+
+
+def test_weights_are_kept_where_one_training_judged():
+    asked = [(candidate(id, rate=rate), {}) for id, rate in enumerate((0.5, 1.0))]
+    for each in Packed(SPACE, TASK, folds=0, seed=4, keep=True).evaluate_many(asked):
+        assert each.state is not None
+        assert trained_epochs(each.state) == 5.0
+        net = build(SPACE, each.result.candidate.arch, TASK, Size())
+        load(net, each.state)
+        assert scored(net, TASK, TASK.validation)["loss"] == pytest.approx(
+            each.result.metrics["loss"]
+        )
+    for settings in ({"folds": 0}, {"folds": 3, "keep": True}):
+        found = Packed(SPACE, TASK, **settings).evaluate_many(asked)
+        assert [each.state for each in found] == [None, None]
 
 
 def test_classes_have_their_weights_as_full_gives_them():

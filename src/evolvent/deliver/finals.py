@@ -250,6 +250,7 @@ class Delivery:
         length = equal.choice(found, len(found) + len(controls), share)
         jobs = {f"finalist-{r.candidate.id}": r for r in found}
         if equal.own(found[0].candidate.arch, length) <= found[0].epochs:
+            self._trained_as_long(controls, found[0].candidate.budget.epochs)
             return stands
         trained = [
             self.trainings.job(name, self._start(r), equal.own(r.candidate.arch, length))
@@ -267,13 +268,8 @@ class Delivery:
         best known member is trained as well, where the search did not train it as long.
         """
         best = found[0]
-        length = best.candidate.budget.epochs
         what = self._rivals(best) | self.controls.what(best)
-        one = self.equal.seconds(length)
-        if not what or len(what) * one > CONTROLS_MOST * self.timing.left * self.workers:
-            return stands
-        self.say(f"controls: {', '.join(what)}, as long in seconds as the search's best")
-        done = self.trainings.run(self._as_long(what, length))
+        done = self._trained_as_long(what, best.candidate.budget.epochs)
         metric = self.setup.task.metric
         if KNOWN in done and self.known and done[KNOWN]["val"][metric] > best.value:
             return {"id": self.known[0].candidate.id, "val": done[KNOWN]["val"][metric], "all": {}}
@@ -284,6 +280,16 @@ class Delivery:
         if self.known is None or rung(self.known[0].candidate) >= rung(best.candidate):
             return {}
         return {KNOWN: {"arch": self.known[0].candidate.arch, "size": self.controls.size}}
+
+    def _trained_as_long(
+        self, what: Mapping[str, Mapping[str, Any]], length: float
+    ) -> dict[str, Numbers]:
+        """Train controls as long in seconds as the search trained its best, if there is time for it."""
+        one = self.equal.seconds(length)
+        if not what or len(what) * one > CONTROLS_MOST * self.timing.left * self.workers:
+            return {}
+        self.say(f"controls: {', '.join(what)}, as long in seconds as the search's best")
+        return self.trainings.run(self._as_long(what, length))
 
     def _as_long(self, what: Mapping[str, Mapping[str, Any]], length: float) -> list[Job]:
         """Return trainings that take as long as `length` of the usual network; test is read too."""

@@ -19,7 +19,7 @@ from ..errors import CandidateFailed, SettingError
 from ..network.build import Assembled, Size, build, plan
 from ..network.cost import params
 from ..network.data import Resident, Streamed, loader
-from ..network.fit import fit, started, with_own_training
+from ..network.fit import fit, kept_state, started, with_own_training
 from ..network.folds import folds_of, standard_error
 from ..network.packed import Member, shape_of, takes
 from ..network.packing import train_pack
@@ -75,6 +75,8 @@ class Packed(Full):
         repeats: of the folds, each with another order of the rows, unless time or the user's folds
             allow but one. [count, >= 1]
         pack: networks that are trained at once, at most. [count, >= 1]
+        keep: whether to return the trained weights, where there are no folds: what folds choose has
+            weights for each of them.
         equal: as in `Full`.
         pace: as in `Full`.
         seed: of the run; with the candidate's id it seeds weights and order. Folds are the same for
@@ -98,12 +100,14 @@ class Packed(Full):
         folds: int | None = None,
         repeats: int = REPEATS,
         pack: int = 32,
+        keep: bool = False,
         equal: str = "epochs",
         pace: Mapping[str, float] | None = None,
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
         own: dict[str, Any] = {"size": size, "hyper": hyper, "equal": equal, "pace": pace}
+        own["keep"] = keep
         super().__init__(space, task, seed=seed, device=device, **own)
         count = len(task.train) + len(task.validation)
         folds = folds_by_default(count, task.division) if folds is None else folds
@@ -254,21 +258,21 @@ class Packed(Full):
             metrics = self._metrics(trainings)
         except CandidateFailed as error:
             return Evaluation(failed(candidate, str(error), seconds=seconds))
-        net = trainings[0].net
+        net, done = trainings[0].net, trainings[0].done
         assert net is not None  # else there was a problem
-        return Evaluation(
-            Result(
-                candidate,
-                metrics[self.task.metric],
-                metrics=metrics,
-                seconds=seconds,
-                params=params(net),
-                epochs=trainings[0].done,
-                total_epochs=trainings[0].done,
-                seed=trainings[0].seed,
-                threads=torch.get_num_threads(),
-            )
+        result = Result(
+            candidate,
+            metrics[self.task.metric],
+            metrics=metrics,
+            seconds=seconds,
+            params=params(net),
+            epochs=done,
+            total_epochs=done,
+            seed=trainings[0].seed,
+            threads=torch.get_num_threads(),
         )
+        kept = self.keep and not self.folds
+        return Evaluation(result, kept_state(net, done) if kept else None)
 
     def _metrics(self, trainings: Sequence[Trained]) -> dict[str, Any]:
         """Return the metrics of all rows that were held out; of folds also the score of each.

@@ -75,7 +75,12 @@ class Fitted:
     @property
     def state(self) -> State:
         """A copy of its weights and statistics, with how long they were trained."""
-        return state_of(self.net) | {TRAINED: np.array(self.total_epochs)}
+        return kept_state(self.net, self.total_epochs)
+
+
+def kept_state(net: nn.Module, epochs: float) -> State:
+    """Return a copy of the weights and statistics of a network, with how long they were trained."""
+    return state_of(net) | {TRAINED: np.array(epochs)}
 
 
 def fresh(net: nn.Module, epochs: float) -> Beginning:
