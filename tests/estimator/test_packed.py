@@ -1,6 +1,7 @@
 """Packed: candidates of one shape at once, folds of small sets, and what a score is then."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +74,8 @@ def test_weights_are_kept_where_one_training_judged():
         assert scored(net, TASK, TASK.validation)["loss"] == pytest.approx(
             each.result.metrics["loss"]
         )
-    for settings in ({"folds": 0}, {"folds": 3, "keep": True}):
+    given: list[dict[str, Any]] = [{"folds": 0}, {"folds": 3, "keep": True}]
+    for settings in given:
         found = Packed(SPACE, TASK, **settings).evaluate_many(asked)
         assert [each.state for each in found] == [None, None]
 
