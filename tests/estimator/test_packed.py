@@ -65,7 +65,7 @@ def test_without_folds_it_answers_as_full_does(packs):
 
 
 def test_weights_are_kept_where_one_training_judged():
-    asked = [(candidate(id, rate=rate), {}) for id, rate in enumerate((0.5, 1.0))]
+    asked: Any = [(candidate(id, rate=rate), {}) for id, rate in enumerate((0.5, 1.0))]
     for each in Packed(SPACE, TASK, folds=0, seed=4, keep=True).evaluate_many(asked):
         assert each.state is not None
         assert trained_epochs(each.state) == 5.0
