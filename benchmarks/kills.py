@@ -325,15 +325,15 @@ class Trial:
             if self.heard():
                 raise Lost("a result was acknowledged without a log")
             return
+        # First what was told, then the log: the coordinator may live, and go on meanwhile.
+        heard = self.acks.read_text().splitlines() if self.heard() else []
         with self.opened() as store:
             events = list(store.events())
         if events[: len(self.known)] != self.known:
             raise Lost(f"{self.run}: an event of the log is lost or changed")
         self.known = events
         told = {e.candidate.id: (e.status, e.score) for e in events if isinstance(e, Result)}
-        for id, status, score in map(
-            json.loads, self.acks.read_text().splitlines() if self.heard() else []
-        ):
+        for id, status, score in map(json.loads, heard):
             if told.get(id) != (status, score):
                 raise Lost(f"{self.run}: the acknowledged result of candidate {id} is lost")
         with closing(sqlite3.connect(self.run / "run.db")) as db:

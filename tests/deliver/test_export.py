@@ -237,6 +237,7 @@ def test_every_operation_of_ours_can_be_written(toy):
         "weight": 0.4,
         "scale": 1.0,
         "downscale_factor": 1,
+        "value": 2.0,
     }
     sizes |= {"edges": "x_2x4x4>a x_2x4x4>b", "how": "max", "features": 2, "hidden": 3}
     sizes |= {"inputs": 2, "nodes": 2, "connections": 3, "depth": 1, "recurrent": False}
