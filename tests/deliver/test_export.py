@@ -244,7 +244,7 @@ def test_every_operation_of_ours_can_be_written(toy):
     sizes |= {"scale": 1.0, "downscale_factor": 1}
     sizes |= {"name": "gelu", "inner": 3, "expansion": 2, "shifts": 0, "mirrored": False}
     sizes |= {"length": 2, "orders": 2, "bits": 4, "filters": 2, "kernel": 3}
-    sizes |= {"start": 2, "thinning": 0.5, "first": 0.4}
+    sizes |= {"start": 2, "thinning": 0.5, "first": 0.4, "terms": "1 a ab"}
     shapes = {
         "TokenWindow": (1, 4),
         "MaskedConv1d": (1, 4),
@@ -259,6 +259,7 @@ def test_every_operation_of_ours_can_be_written(toy):
         "GlobalPool1d": (1, 2, 4),
         "BatchNorm1d": (1, 2, 4),
         "ResidualDense": (1, 2),
+        "PolynomialNode": (1, 2),
     }
     tables = {made.__name__ for made in TABLES}  # in families/test_tabular
     for name, made in MODULES.items():
@@ -268,7 +269,7 @@ def test_every_operation_of_ours_can_be_written(toy):
             continue  # whole networks of them are written in test_language_run and test_onnx
         wanted = inspect.signature(made).parameters
         args = {key: value for key, value in sizes.items() if key in wanted}
-        inputs = ("x", "x") if name == "Reshape" else ("x",)
+        inputs = ("x", "x") if name in ("Reshape", "PolynomialNode") else ("x",)
         calls: list[Call] = []
         if name.startswith("Masked"):  # it reads vectors of tokens, and the tokens
             calls = [call("v", "TokenEmbedding", "x", vocabulary=5, dimension=2)]
