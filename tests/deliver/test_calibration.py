@@ -6,6 +6,7 @@ import torch
 
 from evolvent import search
 from evolvent.network.data import Resident
+from evolvent.network.fit import final_parts
 from evolvent.task.images import image_task
 
 SMOOTH = {
@@ -17,8 +18,8 @@ SMOOTH = {
 def searched(folder, **train):
     """A search of easy images by networks that are taught to claim too little."""
     rng = np.random.default_rng(0)
-    patterns, y = rng.normal(size=(3, 6, 6, 1)), np.arange(600) % 3
-    x = (128 + 60 * patterns[y] + 30 * rng.normal(size=(600, 6, 6, 1))).clip(0, 255)
+    patterns, y = rng.normal(size=(3, 6, 6, 1)), np.arange(2000) % 3
+    x = (128 + 60 * patterns[y] + 30 * rng.normal(size=(2000, 6, 6, 1))).clip(0, 255)
     task = image_task("easy", x.astype(np.uint8), y, flip=False, validation=0.3)
     settings = {"estimator": SMOOTH["estimator"], "train": SMOOTH["train"] | train}
     run = search(
@@ -60,14 +61,26 @@ def test_the_source_divides_and_the_card_tells_the_loss_of_that(delivered):
     assert run.card["parity_max_abs_diff"] == 0.0
 
 
-def test_without_it_the_outputs_are_the_networks_own(delivered, tmp_path):
+def test_the_rows_that_tell_it_are_learnt_from_without_it(delivered, tmp_path):
     run, task = delivered
     plain, _ = searched(tmp_path / "run", calibrate=False)
     assert plain.card["temperature"] is None
     assert "Temperature" not in (plain.folder / "best" / "model.py").read_text()
-    assert torch.allclose(
-        outputs(plain.best.load(), task),
-        outputs(run.best.load(), task) * run.card["temperature"],
-        atol=1e-5,
-    )
-    assert plain.card["test_score"] == run.card["test_score"]
+    everything = len(task.train) + len(task.validation)
+    assert plain.card["train_examples"] == everything
+    assert run.card["train_examples"] == everything - len(task.validation) // 10
+
+
+def test_rows_that_are_left_out_are_the_same_every_time_and_of_validation():
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 255, (3000, 4, 4, 1), np.uint8), np.arange(3000) % 2
+    task = image_task("t", x, y, flip=False, validation=0.3)
+    learnt, held = final_parts(task, calibrate=True)
+    assert len(held) == len(task.validation) // 10
+    assert len(learnt) + len(held) == len(task.train) + len(task.validation)
+    assert np.array_equal(learnt.x[: len(task.train)], task.train.x)
+    seen = {each.tobytes() for each in learnt.x}
+    assert not seen & {each.tobytes() for each in held.x}
+    assert np.array_equal(final_parts(task, calibrate=True)[1].x, held.x)
+    everything, none = final_parts(task, calibrate=False)
+    assert (len(everything), len(none)) == (len(task.train) + len(task.validation), 0)

@@ -64,7 +64,8 @@ class FinalTraining:
         onnx: whether ``model.onnx`` is written.
         proof: whether the export is run in a process of its own.
         ensemble: whether several trained networks may be delivered as one, where that pays.
-        calibrate: whether a temperature of the probabilities is found on validation rows.
+        calibrate: whether a temperature of the probabilities is found, on validation rows that final
+            trainings leave out.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)

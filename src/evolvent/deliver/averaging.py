@@ -37,7 +37,7 @@ from ..execute.worker import Job
 from ..network import calibration
 from ..network.build import Assembled
 from ..network.cost import params
-from ..network.fit import load, scored
+from ..network.fit import calibrated, held_rows, load, scored
 from ..network.losses import AVERAGED
 from ..types import Result
 from .controls import Controls
@@ -191,6 +191,14 @@ class Averaging:
         link = self.setup.task.link
         return calibration.temperature(logits_of(mean, link), said.y, said.weight, link=link)
 
+    def _held_temperature(self, net: Assembled) -> float:
+        """Return the temperature of networks that had a final training."""
+        if not self.trainings.calibrates:
+            return 1.0
+        task = self.setup.task
+        held = task.validation.taken(held_rows(task))
+        return calibrated(net, task, held, device=self.setup.request.device)
+
     def _trained(self, winner: Result) -> list[Member]:
         parts = (self.setup, self.weights, winner, self.results)
         found = trained(*parts, self.trainings, self.lengths, self.controls)
@@ -249,13 +257,7 @@ class Averaging:
     # -- after it --------------------------------------------------------------------------------
 
     def complete(
-        self,
-        winner: Result,
-        numbers: Numbers,
-        own: Own | None,
-        epochs: float,
-        val: float,
-        temperature: float,
+        self, winner: Result, numbers: Numbers, own: Own | None, epochs: float, val: float
     ) -> Ensemble | None:
         """Return the ensemble with its test scores; None where the single network is delivered.
 
@@ -265,13 +267,11 @@ class Averaging:
             own: its own weights, if it is delivered with them; None after a final training.
             epochs: of the final training.
             val: score on validation data by which the winner was chosen.
-            temperature: of the winner's probabilities.
         """
         self.lengths.timing.reserved = 0.0
         if self.packs:
             whole = own is None and not numbers["cut"]
-            # The mean of seeds claims less than one of them: what would lower it further is not taken.
-            return self._of_pack(winner, numbers, val, min(1.0, temperature)) if whole else None
+            return self._of_pack(winner, numbers, val) if whole else None
         settled = self.store.meta(NAME) or self.trainings.known(NAME) is not None
         if own is None and not numbers["cut"] and not settled:
             self._try_seeds(winner, epochs)
@@ -283,8 +283,8 @@ class Averaging:
         if known is None:
             members = members if own is not None else self._finally(winner, members, epochs)
             val = (self.store.meta(NAME) or {}).get("val", val)
-            temperature = (self.store.meta(NAME) or {}).get("temperature", 1.0)
-            known = self._numbers(members, numbers, views, val, temperature)
+            chosen = None if own is None else (self.store.meta(NAME) or {}).get("temperature")
+            known = self._numbers(members, numbers, views, val, chosen)
             if known["members"]:
                 self.trainings.note(NAME, known)
             else:
@@ -299,9 +299,7 @@ class Averaging:
         how: Any = {"kept": own is not None, "temperature": known.get("temperature", 1.0)}
         return Ensemble(tuple(members), known, views, *told, **how)
 
-    def _of_pack(
-        self, winner: Result, numbers: Numbers, val: float, temperature: float
-    ) -> Ensemble | None:
+    def _of_pack(self, winner: Result, numbers: Numbers, val: float) -> Ensemble | None:
         """Return the mean of the winner from several seeds; None where it stays alone."""
         parts = (self.store, self.weights, self.setup, self.trainings, self.start(winner))
         members = Packs(*parts).members(winner, numbers)
@@ -309,7 +307,7 @@ class Averaging:
             return None
         known = self.trainings.known(NAME)
         if known is None:
-            known = self._numbers(members, numbers, self._views, val, temperature)
+            known = self._numbers(members, numbers, self._views, val)
             if not known["members"]:
                 self.say(f"the network stays single: {known['why']}")
                 return None
@@ -462,9 +460,17 @@ class Averaging:
         single: Numbers,
         views: int,
         val: float,
-        temperature: float,
+        temperature: float | None = None,
     ) -> Numbers:
-        """Return the numbers of an ensemble, after a look at test; of none, that there is none."""
+        """Return the numbers of an ensemble, after a look at test; of none, that there is none.
+
+        Args:
+            members: of it.
+            single: numbers of the network that is delivered without it.
+            views: of every image. [count]
+            val: its score on validation data.
+            temperature: of its probabilities; None is found on rows that no final training learnt from.
+        """
         if not members:
             return _none("there was no time to train the other networks as long as the winner")
         if self._reading(members, views) > max(0.0, self.lengths.timing.left):
@@ -474,6 +480,8 @@ class Averaging:
         task, start = self.setup.task, time.monotonic()
         net = Assembled(plan_of(self.setup, members, views))
         load(net, weights_of(self.weights, members))
+        if temperature is None:
+            temperature = self._held_temperature(net)
         test = None
         if task.test and single["test"] is not None:
             device = self.setup.request.device

@@ -49,7 +49,6 @@ UNTRIED = 2.0  # times as long as in the search a winner is trained, if no longe
 PACKED_SHARE = 0.5  # of the core-seconds: the choice, where a final training needs few of them
 ALONE_SHARE = 0.35  # of the time left: the winner's training, where others follow it in a pack
 SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
-TEMPERATURE = "temperature"  # of the winner's probabilities, as it is noted
 NO_TIME = "no time was left for a final training as long as theirs"
 
 
@@ -352,15 +351,11 @@ class Delivery:
         own = self._own(winner)
         self.timing.must = own is None
         self.averaging.settle(winner)
-        temperature = self._temperature(winner, own)
         epochs, what = self._planned(winner, own, chosen)
         done, kept = {}, NO_TIME
         if what:
             self.say(f"final training: {', '.join(what)}, {epochs:.3g} epochs each")
-            jobs = [
-                dataclasses.replace(self._final(name, each, epochs, own), temperature=temperature)
-                for name, each in what.items()
-            ]
+            jobs = [self._final(name, each, epochs, own) for name, each in what.items()]
             done = self.trainings.run(jobs)
             least = None if own is None else self._least_epochs(own)
             kept = _useless(done.get("winner"), own, self.setup.task.metric, least)
@@ -368,7 +363,7 @@ class Delivery:
         numbers, val = done.get("winner"), chosen["val"]
         if own is not None and kept:
             own = self._affordable(own, winner)
-            numbers, val = self._tested(own, winner, kept, temperature), own.score
+            numbers, val = self._tested(own, winner, kept), own.score
         if numbers is None:
             raise EvolventError(
                 "the final training of the winner failed; resume the run to try again"
@@ -392,27 +387,9 @@ class Delivery:
             random_won=self.controls.is_random(winner),
             known=None if self.known is None else self.known[1],
             known_won=self.known is not None and self._is_known(winner),
-            temperature=temperature,
-            ensemble=self.averaging.complete(winner, numbers, mine, epochs, val, temperature),
+            temperature=numbers.get("temperature", 1.0),
+            ensemble=self.averaging.complete(winner, numbers, mine, epochs, val),
         )
-
-    def _temperature(self, winner: Result, own: Own | None) -> float:
-        """Return the temperature of the winner's probabilities; 1 without a network to find it by.
-
-        It is that of the weights that chose the winner, which did not learn from validation rows: the
-        final training does. Controls that are trained with it get the same.
-
-        Args:
-            winner: of the choice.
-            own: its own weights.
-        """
-        if own is None:
-            return 1.0
-        known = self.store.meta(TEMPERATURE)
-        if known is None:
-            known = self._temperature_of(own, winner)
-            self.store.note(TEMPERATURE, known)
-        return float(known)
 
     def _temperature_of(self, own: Own, result: Result) -> float:
         """Return the temperature of own weights."""
@@ -560,11 +537,12 @@ class Delivery:
             views = views if needed <= max(0.0, self.timing.left) else 1
         return dataclasses.replace(own, size=dataclasses.replace(own.size, views=views))
 
-    def _tested(self, own: Own, winner: Result, why: str, temperature: float) -> Numbers:
+    def _tested(self, own: Own, winner: Result, why: str) -> Numbers:
         """Return the numbers of own weights, after a look at test."""
         self.say(f"candidate {winner.candidate.id} is delivered with its own weights: {why}")
         numbers = self.trainings.known("own")
         if numbers is None:
+            temperature = self._temperature_of(own, winner)
             numbers = tested(self.setup, self.weights, own, winner, temperature)
             numbers |= {"views": own.size.views}
             self.trainings.note("own", numbers)

@@ -110,7 +110,7 @@ def temperature_of(setup: Setup, weights: Weights, own: Own, result: Result) -> 
     """Return the temperature of own weights, for which validation is read here."""
     net = build(setup.space, result.candidate.arch, setup.task, own.size)
     load(net, state_of(weights, own.name))
-    return calibrated(net, setup.task, device=setup.request.device)
+    return calibrated(net, setup.task, setup.task.validation, device=setup.request.device)
 
 
 def tested(

@@ -10,7 +10,7 @@ import torch
 from ..network.build import Assembled, build
 from ..network.cost import params
 from ..network.data import Resident, Streamed, loader
-from ..network.fit import started, state_of, with_own_training
+from ..network.fit import final_parts, started, state_of, with_own_training
 from ..network.packed import Member, takes
 from ..network.packing import Packing, train_pack
 from ..network.train import worth_it
@@ -33,7 +33,9 @@ def fit_pack(context: Context, jobs: Sequence[Job]) -> list[Outcome]:
         jobs: that learn from the same rows, from fresh weights and equally long.
     """
     task, first, start = data_of(context.spec.task), jobs[0], time.monotonic()
-    part = task.everything if first.everything else task.train
+    part = task.train
+    if first.everything:
+        part, _ = final_parts(task, calibrate=first.temperature is None)
     data = loader(task, part, device=context.spec.device)
     made = [_member(context, job, data) for job in jobs]
     if isinstance(data, Streamed) or not takes(made[0].net, made[0].hyper):

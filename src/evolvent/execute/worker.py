@@ -23,7 +23,17 @@ from ..errors import EvolventError, is_out_of_memory
 from ..estimator import Estimator, Evaluation
 from ..network.build import Size, views_of
 from ..network.cost import params
-from ..network.fit import LOOKED_AT, Beginning, calibrated, load, look_seconds, scored, state_of
+from ..network.fit import (
+    LOOKED_AT,
+    Beginning,
+    calibrated,
+    final_parts,
+    is_calibrated,
+    load,
+    look_seconds,
+    scored,
+    state_of,
+)
 from ..network.fit import fit as fit_network
 from ..network.train import Hyperparameters
 from ..space import Space
@@ -154,8 +164,8 @@ class Job:
         space: of `arch`; None is the context's own, which a control's is not.
         threads: of the training; 1 leaves those of the worker. [count, >= 1]
         views: whether validation is scored with the network's views of an image too, as test is.
-        temperature: of its probabilities where test is read; None is found on the validation rows, if
-            the training does not learn from them.
+        temperature: of its probabilities where test is read; None is found on rows that it does not
+            learn from: those of the validation part, or some that `everything` then leaves out.
     """
 
     name: str
@@ -196,8 +206,9 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
     """Train one network as `job` says, without an estimator."""
     task, start = data_of(spec.task), time.monotonic()
     space = job.space or space
-    part = task.everything if job.everything else task.train
-    device = spec.device
+    part, held, device = task.train, task.validation, spec.device
+    if job.everything:
+        part, held = final_parts(task, calibrate=job.temperature is None)
 
     def begin(net: nn.Module, epochs: float) -> Beginning:
         if job.state is not None:
@@ -211,7 +222,7 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
         count = views_of(job.size, task)
         seen = len(task.validation) * (count if job.views else 1)
         seen = 0 if job.everything and job.least is None else seen
-        seen += len(task.validation) if job.temperature is None else 0
+        seen += len(held) if job.temperature is None else 0
         tested = count * len(task.test) if job.test and task.test else 0
         each = look_seconds(net, task, rows=rows, device=device)
         return min(READING * each * (seen + tested), left / 2)
@@ -242,7 +253,7 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
         useful = seen is not None and seen[task.metric] >= job.least
     temperature = job.temperature
     if temperature is None:
-        temperature = calibrated(net, task, device=device)
+        temperature = calibrated(net, task, held, device=device) if is_calibrated(task) else 1.0
     test = None
     if job.test and task.test and useful:
         test = score(task.test, uncertain=True, temperature=temperature)

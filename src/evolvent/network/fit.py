@@ -27,6 +27,8 @@ from .losses import AVERAGED
 from .operations import Views
 from .train import Hyperparameters, Training, evaluate, place, train, worth_it
 
+MOST_HELD = 1000  # validation rows that final trainings leave out [count]
+LEAST_HELD = 40  # fewer tell too little
 LOOKED_AT = 250  # rows of which the time is measured that reading takes [count]
 START_BATCH = 250  # of what operations begin from [count]
 MOST_BEGUN = 2**22  # the same of numbers, which come in one batch
@@ -264,17 +266,46 @@ def is_calibrated(task: Task) -> bool:
     return task.loss in AVERAGED and task.link != "identity"
 
 
-def calibrated(net: nn.Module, task: Task, *, device: str = "cpu") -> float:
-    """Return the temperature of a network that did not learn from the validation rows.
+def held_rows(task: Task) -> np.ndarray:
+    """Return the validation rows that final trainings leave out, to find a temperature by. [rows]
+
+    They are a tenth of that part, the same for all trainings of a task; none where rows are bound to
+    each other or in order, or too few to tell.
+    """
+    count = min(MOST_HELD, len(task.validation) // 10)
+    if not is_calibrated(task) or not task.division.is_free or count < LEAST_HELD:
+        return np.arange(0)
+    rng = np.random.default_rng(task.seed)
+    return np.sort(rng.choice(len(task.validation), count, replace=False))
+
+
+def final_parts(task: Task, *, calibrate: bool) -> tuple[Part, Part]:
+    """Return what a final training learns from, and the rows that it leaves out.
+
+    Args:
+        task: with its data.
+        calibrate: whether some are left out.
+    """
+    everything = task.everything
+    held = held_rows(task) if calibrate else np.arange(0)
+    if len(held):
+        everything = everything.taken(np.delete(np.arange(len(everything)), len(task.train) + held))
+    return everything, task.validation.taken(held)
+
+
+def calibrated(net: nn.Module, task: Task, part: Part, *, device: str = "cpu") -> float:
+    """Return the temperature of a network by rows that it did not learn from; 1 without any.
 
     Images are seen in one view.
 
     Args:
         net: trained.
         task: of which `is_calibrated` says that there is one.
+        part: these rows.
         device: of the network.
     """
-    part = task.validation
+    if not len(part):
+        return 1.0
     data = loader(task, part, device=device)
     place(net.eval(), data.device)
     with _without_views(net), torch.inference_mode():

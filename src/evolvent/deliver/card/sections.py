@@ -361,8 +361,7 @@ def _temperature(card: Card) -> list[str]:
     return [
         "",
         f"Its outputs are divided by {card.temperature:g}, so that probabilities mean what they say: "
-        "found on validation rows, which the network that was chosen had not learnt from. No class "
-        "changes.",
+        "found on validation rows that it did not learn from. No class changes.",
     ]
 
 
