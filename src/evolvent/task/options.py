@@ -152,7 +152,7 @@ def with_columns(
         key: _plain(key, value) for key, value in columns.items() if value is not None
     }
     allowed = {"kind"} if form_of(name) == "data" else set()
-    if allowed and isinstance(name, str) and name not in names():
+    if allowed and isinstance(name, str) and Path(name).is_dir() and name not in names():
         allowed.add("target")  # of a folder whose table names its pictures
     if said.keys() - allowed and form_of(name) != "frame":
         option = next(key for key in said if key not in allowed).replace("_", "-")
