@@ -280,7 +280,7 @@ def held_rows(task: Task) -> np.ndarray:
 
 
 def final_parts(task: Task, *, calibrate: bool) -> tuple[Part, Part]:
-    """Return what a final training learns from, and the rows that it leaves out.
+    """Return the rows of a final training, and those that it leaves out.
 
     Args:
         task: with its data.
