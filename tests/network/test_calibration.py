@@ -47,6 +47,11 @@ def test_heavy_rows_decide():
     assert temperature(wild, y, weight) == pytest.approx(4.0, rel=0.15)
 
 
+def test_rows_that_weigh_nothing_are_as_rows_without_weights():
+    logits, y = drawn(500)
+    assert temperature(3 * logits, y, np.zeros(500)) == temperature(3 * logits, y)
+
+
 def test_labels_have_one_temperature():
     rng = np.random.default_rng(0)
     logits = 2 * rng.normal(size=(3000, 3))

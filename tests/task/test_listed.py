@@ -65,6 +65,13 @@ def test_parts_have_tables_of_their_own(tmp_path):
     assert found.y_test.tolist() == [n / 8 for n in range(10, 13)]
 
 
+def test_two_validation_folders_are_refused(tmp_path):
+    for part in ("train", "val", "valid"):
+        write(tmp_path / part, numbered(6, str))
+    with pytest.raises(DataError, match="two validation folders"):
+        read_listed(tmp_path)
+
+
 def test_rows_without_a_target_and_pictures_without_a_row_are_told(tmp_path):
     write(tmp_path, [*numbered(9, lambda n: n / 4), ("pictures/9.png", "")])
     picture(tmp_path / "pictures" / "21.png", value=3)

@@ -28,13 +28,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..config.setup import Setup
 from ..engine.store import Store
 from ..engine.weights import Weights
 from ..execute.worker import Job
-from ..network import calibration
 from ..network.build import Assembled
 from ..network.cost import params
 from ..network.fit import calibrated, held_rows, load, scored
@@ -46,7 +43,6 @@ from .members import (
     Fitting,
     Member,
     breaks,
-    logits_of,
     plan_of,
     predictions,
     reading,
@@ -76,7 +72,6 @@ class Ensemble:
             where nothing was chosen.
         deviation: of that gain.
         kept: whether all have the weights that were chosen.
-        temperature: of the mean's probabilities.
     """
 
     members: tuple[Member, ...]
@@ -85,7 +80,6 @@ class Ensemble:
     gain: float | None
     deviation: float | None
     kept: bool
-    temperature: float = 1.0
 
 
 @dataclass
@@ -179,25 +173,21 @@ class Averaging:
             f"{gained.score:.4f} +- {gained.deviation:.4f}, loss by {gained.loss:.4f} +- "
             f"{gained.loss_deviation:.4f}"
         )
-        mean = said.mean(picks)
-        told = {"times": times, "gain": dataclasses.asdict(gained), "rise": rise}
-        val = float(said.scores(mean).mean())
-        return told | {"val": val, "temperature": self._temperature(mean, said)}
+        val = float(said.scores(said.mean(picks)).mean())
+        return {"times": times, "gain": dataclasses.asdict(gained), "val": val, "rise": rise}
 
-    def _temperature(self, mean: np.ndarray, said: Predictions) -> float:
-        """Return the temperature of the mean of some networks, from probabilities [rows, outputs]."""
-        if not self.trainings.calibrates:
-            return 1.0
-        link = self.setup.task.link
-        return calibration.temperature(logits_of(mean, link), said.y, said.weight, link=link)
+    def _temperature(self, net: Assembled, *, kept: bool) -> float:
+        """Return the temperature of the mean, by rows that no member learnt from.
 
-    def _held_temperature(self, net: Assembled) -> float:
-        """Return the temperature of networks that had a final training."""
+        Args:
+            net: the mean.
+            kept: whether no member had a final training.
+        """
         if not self.trainings.calibrates:
             return 1.0
         task = self.setup.task
-        held = task.validation.taken(held_rows(task))
-        return calibrated(net, task, held, device=self.setup.request.device)
+        part = task.validation if kept else task.validation.taken(held_rows(task))
+        return calibrated(net, task, part, device=self.setup.request.device)
 
     def _trained(self, winner: Result) -> list[Member]:
         parts = (self.setup, self.weights, winner, self.results)
@@ -283,8 +273,7 @@ class Averaging:
         if known is None:
             members = members if own is not None else self._finally(winner, members, epochs)
             val = (self.store.meta(NAME) or {}).get("val", val)
-            chosen = None if own is None else (self.store.meta(NAME) or {}).get("temperature")
-            known = self._numbers(members, numbers, views, val, chosen)
+            known = self._numbers(members, numbers, views, val, kept=own is not None)
             if known["members"]:
                 self.trainings.note(NAME, known)
             else:
@@ -296,8 +285,7 @@ class Averaging:
             return None
         gained = Gain(**self.store.meta(NAME)["gain"])
         told = (gained.score, gained.deviation)
-        how: Any = {"kept": own is not None, "temperature": known.get("temperature", 1.0)}
-        return Ensemble(tuple(members), known, views, *told, **how)
+        return Ensemble(tuple(members), known, views, *told, kept=own is not None)
 
     def _of_pack(self, winner: Result, numbers: Numbers, val: float) -> Ensemble | None:
         """Return the mean of the winner from several seeds; None where it stays alone."""
@@ -307,13 +295,12 @@ class Averaging:
             return None
         known = self.trainings.known(NAME)
         if known is None:
-            known = self._numbers(members, numbers, self._views, val)
+            known = self._numbers(members, numbers, self._views, val, kept=False)
             if not known["members"]:
                 self.say(f"the network stays single: {known['why']}")
                 return None
             self.trainings.note(NAME, known)
-        how: Any = {"kept": False, "temperature": known.get("temperature", 1.0)}
-        return Ensemble(tuple(members), known, self._views, None, None, **how)
+        return Ensemble(tuple(members), known, self._views, None, None, kept=False)
 
     def _finally(self, winner: Result, members: list[Member], epochs: float) -> list[Member]:
         """Return the members after a final training, those that it is not worth as they were chosen."""
@@ -460,7 +447,8 @@ class Averaging:
         single: Numbers,
         views: int,
         val: float,
-        temperature: float | None = None,
+        *,
+        kept: bool,
     ) -> Numbers:
         """Return the numbers of an ensemble, after a look at test; of none, that there is none.
 
@@ -469,7 +457,7 @@ class Averaging:
             single: numbers of the network that is delivered without it.
             views: of every image. [count]
             val: its score on validation data.
-            temperature: of its probabilities; None is found on rows that no final training learnt from.
+            kept: whether no member had a final training.
         """
         if not members:
             return _none("there was no time to train the other networks as long as the winner")
@@ -480,8 +468,7 @@ class Averaging:
         task, start = self.setup.task, time.monotonic()
         net = Assembled(plan_of(self.setup, members, views))
         load(net, weights_of(self.weights, members))
-        if temperature is None:
-            temperature = self._held_temperature(net)
+        temperature = self._temperature(net, kept=kept)
         test = None
         if task.test and single["test"] is not None:
             device = self.setup.request.device

@@ -73,7 +73,6 @@ class Finals:
         random_won: whether it is the winner.
         known: name of the best known member of a search that began with some.
         known_won: whether it is the winner.
-        temperature: of the winner's probabilities.
         ensemble: the networks that are delivered in place of the winner alone, if they are.
     """
 
@@ -93,7 +92,6 @@ class Finals:
     random_won: bool
     known: str | None = None
     known_won: bool = False
-    temperature: float = 1.0
     ensemble: Ensemble | None = None
 
 
@@ -387,7 +385,6 @@ class Delivery:
             random_won=self.controls.is_random(winner),
             known=None if self.known is None else self.known[1],
             known_won=self.known is not None and self._is_known(winner),
-            temperature=numbers.get("temperature", 1.0),
             ensemble=self.averaging.complete(winner, numbers, mine, epochs, val),
         )
 

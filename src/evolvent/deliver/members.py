@@ -206,12 +206,6 @@ def predictions(setup: Setup, weights: Weights, members: Sequence[Member]) -> Pr
     return Predictions(np.stack(values), np.asarray(part.y), **how)
 
 
-def logits_of(answers: np.ndarray, link: str) -> np.ndarray:
-    """Return logits that give these probabilities [rows, outputs] by a task's link."""
-    logs: np.ndarray = np.log(np.maximum(answers, 1e-12))
-    return logs if link == "softmax" else logs - np.log(np.maximum(1 - answers, 1e-12))
-
-
 def _outputs(setup: Setup, weights: Weights, member: Member, part: Part) -> np.ndarray:
     """Return the probabilities or quantities that a member gives for a part [rows, outputs]."""
     task, device = setup.task, setup.request.device

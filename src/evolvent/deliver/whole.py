@@ -40,13 +40,13 @@ def whole_of(outcome: Finals) -> Whole:
     """Return the whole of a delivery."""
     numbers: Mapping[str, Any] = outcome.winner
     members: Sequence[Member] = (alone(outcome),)
-    val_score, temperature = outcome.val_score, outcome.temperature
+    val_score = outcome.val_score
     if (several := outcome.ensemble) is not None:
-        numbers, members, temperature = several.numbers, several.members, several.temperature
+        numbers, members = several.numbers, several.members
         (val_score,) = several.numbers["val"].values()
     test = numbers["test"] or {}
-    lasted = numbers["train_seconds"]
-    return Whole(members, numbers["params"], val_score, test, lasted, temperature)
+    own = (numbers["params"], val_score, test, numbers["train_seconds"])
+    return Whole(members, *own, numbers.get("temperature", 1.0))  # an older run noted none
 
 
 def alone(outcome: Finals) -> Member:

@@ -28,7 +28,6 @@ from ..network.fit import (
     Beginning,
     calibrated,
     final_parts,
-    is_calibrated,
     load,
     look_seconds,
     scored,
@@ -253,7 +252,7 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
         useful = seen is not None and seen[task.metric] >= job.least
     temperature = job.temperature
     if temperature is None:
-        temperature = calibrated(net, task, held, device=device) if is_calibrated(task) else 1.0
+        temperature = calibrated(net, task, held, device=device)
     test = None
     if job.test and task.test and useful:
         test = score(task.test, uncertain=True, temperature=temperature)

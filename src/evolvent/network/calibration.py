@@ -38,7 +38,9 @@ def temperature(
         return 1.0
     losses = _of_classes if link == "softmax" else _of_labels
     share = 1 / (len(y) + 2)
-    factors = np.ones(len(y)) if weight is None else weight / weight.mean()
+    factors = np.ones(len(y))
+    if weight is not None and weight.any():
+        factors = weight / weight.mean()
 
     def loss(log: float) -> float:
         return float((factors * losses(logits / math.exp(log), y, share)).mean())

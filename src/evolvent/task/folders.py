@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -190,9 +190,18 @@ def _part_folders(root: Path, notes: list[str]) -> dict[str, Path]:
             f"{str(root)!r}: train/ holds class folders, so {some(others)} beside it is neither a "
             "part (train, val, test) nor a class: move it away"
         )
-    chosen = {PARTS[name]: folder for name, folder in parts.items()}
-    if len(chosen) < len(parts):
-        raise DataError(f"{str(root)!r} has two validation folders ({some(sorted(parts))})")
+    return by_part(root, parts)
+
+
+def by_part(root: Path, folders: Mapping[str, Path]) -> dict[str, Path]:
+    """Return part -> folder, the training part first, of folders by their names in `PARTS`.
+
+    Raises:
+        DataError: for two folders of one part.
+    """
+    chosen = {PARTS[name]: folder for name, folder in folders.items()}
+    if len(chosen) < len(folders):
+        raise DataError(f"{str(root)!r} has two validation folders ({some(sorted(folders))})")
     return {part: chosen[part] for part in SUFFIXES if part in chosen}
 
 

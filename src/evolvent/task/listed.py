@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import DataError, SettingError
 from .files import LIMIT, some
-from .folders import PARTS, SUFFIXES, check_size, folders_in, in_rows, is_picture, walk
+from .folders import PARTS, by_part, check_size, folders_in, in_rows, is_picture, walk
 from .frames import Frame, missing, read_frame
 from .images import Images
 
@@ -41,10 +41,10 @@ def listed(root: Path) -> dict[str, Path]:
     """Return part -> the folder that holds its table; empty where no table names pictures."""
     if (root / TABLE).is_file():
         return {"training": root}
-    folders = {PARTS.get(each.name.lower()): each for each in folders_in(root, root, [])}
-    if "training" not in folders or not (folders["training"] / TABLE).is_file():
+    folders = {each.name.lower(): each for each in folders_in(root, root, [])}
+    if "train" not in folders or not (folders["train"] / TABLE).is_file():
         return {}
-    return {part: folders[part] for part in SUFFIXES if part in folders}
+    return by_part(root, {name: each for name, each in folders.items() if name in PARTS})
 
 
 def has_classes(folder: Path) -> bool:
@@ -169,13 +169,9 @@ def _files(frame: Frame, notes: list[str]) -> list[Path]:
     source, names = frame.source, frame.labels(FILE).tolist()
     folder = Path(source).parent
     bounds = folder.resolve()
-    files = [folder / name for name in names]
-    outside = [
-        str(name) for name, file in zip(names, files, strict=True) if not _is_in(file, bounds)
-    ]
-    if outside:
+    pairs = [(name, folder / name) for name in names]
+    if outside := [name for name, file in pairs if not file.resolve().is_relative_to(bounds)]:
         raise DataError(f"{source!r} names {some(outside)}, which lies outside its folder")
-    pairs = [*zip(names, files, strict=True)]
     if gone := [name for name, file in pairs if not file.is_file()]:
         raise DataError(
             f"{source!r} names {len(gone)} files that are not there ({some(gone)}): paths begin at the "
@@ -186,12 +182,6 @@ def _files(frame: Frame, notes: list[str]) -> list[Path]:
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{source!r} names {some(twice)} more than once: one row per picture")
     below = sum(map(is_picture, walk(folder)))
-    if below > len(files):
-        notes.append(
-            f"{below - len(files)} images below {folder.name!r} are not in {TABLE}: not read"
-        )
-    return files
-
-
-def _is_in(file: Path, folder: Path) -> bool:
-    return file.resolve().is_relative_to(folder)
+    if more := below - len(pairs):
+        notes.append(f"{more} images below {folder.name!r} are not in {TABLE}: not read")
+    return [file for _, file in pairs]
