@@ -73,6 +73,7 @@ ELSEWHERE = {
     *("AtLevel", "KernelBank", "RidgeLinear"),  # in test_series_operations
     *("SeriesBlock", "SeriesLevel", "SeriesNorm", "SeriesPool"),  # in test_series_operations
     *("FusedCell", "LanguageModel", "RecurrentCell", "TreeCell"),  # in test_language
+    *("NGrams", "InterpolatedModel"),  # in test_ngrams
 }
 every_operation = pytest.mark.parametrize(
     ("make", "args", "channels", "stride"),

@@ -61,7 +61,7 @@ def of_network() -> dict[str, Any]:
 def of_train() -> dict[str, Any]:
     """Return name -> type of the settings of the final training."""
     own: dict[str, Any] = {"epochs": float, "finalists": int, "share": float, "deliver": str}
-    own |= dict.fromkeys(("onnx", "proof", "controls", "ensemble", "calibrate"), bool)
+    own |= dict.fromkeys(("onnx", "proof", "controls", "ensemble", "calibrate", "ngrams"), bool)
     return _ruled(own) | of_network()
 
 

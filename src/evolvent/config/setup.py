@@ -66,6 +66,7 @@ class FinalTraining:
         ensemble: whether several trained networks may be delivered as one, where that pays.
         calibrate: whether a temperature of the probabilities is found, on validation rows that final
             trainings leave out.
+        ngrams: of running text, whether n-grams may be delivered beside the network.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -77,6 +78,7 @@ class FinalTraining:
     proof: bool = True
     ensemble: bool = False
     calibrate: bool = True
+    ngrams: bool = True
 
     @cached_property
     def network(self) -> NetworkSettings:

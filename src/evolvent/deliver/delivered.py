@@ -30,10 +30,12 @@ from . import card as cards
 from . import export
 from .card import Card, Control
 from .card.baselines import Baseline, verdict
+from .card.ngrams import NGrams
 from .card.table import SINGLE
 from .finals import Finals
 from .front import front_of
 from .held_out import LATE, errors_of, held_out, importance, interval_of
+from .interpolation import both
 from .members import plan_of
 from .members import weights_of as weights_of_members
 from .onnx import Conversion
@@ -66,8 +68,10 @@ def deliver_winner(
     """
     task, winner, best = setup.task, outcome.winner, to or folder / "best"
     stored, whole = Weights(folder / "weights"), whole_of(outcome)
-    made = with_temperature(plan_of(setup, whole.members, outcome.size.views), whole.temperature)
-    state = weights_of_members(stored, whole.members)
+    network = with_temperature(plan_of(setup, whole.members, outcome.size.views), whole.temperature)
+    made, state = network, weights_of_members(stored, whole.members)
+    if outcome.ngrams is not None:
+        made, state = both(task, network, state, outcome.ngrams.shares)
     began = time.monotonic()
     reading, told = _held_out(setup, store, stored, outcome, (made, state), patience)
     if patience is not None:
@@ -90,7 +94,7 @@ def deliver_winner(
         arch=outcome.arch,
         candidate=outcome.id,
         params=whole.params,
-        flops=cost(made, task).flops,
+        flops=cost(network, task).flops,
         views=made.views,
         temperature=None if whole.temperature == 1.0 else whole.temperature,
         val_score=whole.val_score,
@@ -109,6 +113,7 @@ def deliver_winner(
         finalists=outcome.finalists,
         controls=_controls(outcome, task.metric),
         averaged=averaged(setup, outcome),
+        ngrams=_ngrams(outcome),
         random_is_the_winner=outcome.random_won,
         known=outcome.known,
         known_is_the_winner=outcome.known_won,
@@ -379,11 +384,21 @@ def _of_network(setup: Setup) -> dict[str, Any]:
     return {"classes": tuple(task.classes), "input_shape": tuple(task.input_shape)}
 
 
+def _ngrams(outcome: Finals) -> NGrams | None:
+    """Return the entry of a card about the n-grams beside its network; None without any."""
+    beside = outcome.ngrams
+    if beside is None:
+        return None
+    return NGrams(
+        count=beside.count, shares=beside.shares, gain=beside.gain, deviation=beside.deviation
+    )
+
+
 def _controls(outcome: Finals, metric: str) -> dict[str, Control]:
     """Return the controls that were trained, by name."""
     first = {"random": outcome.random_of}
     trained = dict(outcome.controls)
-    if outcome.ensemble is not None:
+    if outcome.ensemble is not None or outcome.ngrams is not None:
         trained = {SINGLE: outcome.winner, **trained}
     return {
         name: Control(

@@ -354,10 +354,14 @@ def _folded(head: str, items: Sequence[str], tail: str, indent: str) -> list[str
 
 def _operations(plan: Plan) -> list[str]:
     """Return the operations of our own that `plan` needs, those they are made of first."""
-    needed = {call.op for block in plan.blocks for call in block.calls if call.op in MODULES}
-    for name in list(needed):
+    waiting = [call.op for block in plan.blocks for call in block.calls if call.op in MODULES]
+    needed = set(waiting)
+    while waiting:
+        name = waiting.pop()
         text = inspect.getsource(MODULES[name]) if _is_ours(name) else ""
-        needed |= {other for other in MODULES if re.search(rf"\b(?<!\.){other}\(", text)}
+        within = {other for other in MODULES if re.search(rf"\b(?<!\.){other}\(", text)} - needed
+        waiting += within
+        needed |= within
     return [name for name in MODULES if name in needed and _is_ours(name)]
 
 

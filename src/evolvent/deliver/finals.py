@@ -36,6 +36,7 @@ from ..types import Arch, Result
 from .averaging import Averaging, Ensemble
 from .controls import BRIEFLY, CONTROLS, KNOWN, Controls, best_known
 from .equal import CHOICE_SHARE, Equal
+from .interpolation import Beside, Interpolation
 from .own import Own, own_of_choice, own_weights, temperature_of, tested
 from .selection import Change
 from .sizing import CONTROLS_MOST, Sizing
@@ -74,6 +75,7 @@ class Finals:
         known: name of the best known member of a search that began with some.
         known_won: whether it is the winner.
         ensemble: the networks that are delivered in place of the winner alone, if they are.
+        ngrams: that are delivered beside it, if they are.
     """
 
     id: int
@@ -93,6 +95,7 @@ class Finals:
     known: str | None = None
     known_won: bool = False
     ensemble: Ensemble | None = None
+    ngrams: Beside | None = None
 
 
 @dataclass
@@ -143,6 +146,9 @@ class Delivery:
         self.averaging = Averaging(
             *(store, self.weights, setup, self.results, self.trainings, self.lengths),
             *(self.controls, self._start, self.workers, self.say),
+        )
+        self.interpolation = Interpolation(
+            store, self.weights, setup, self.trainings, self.lengths, self.say
         )
         if self._own(found[0]) is None:
             self.timing.must_have()
@@ -349,6 +355,7 @@ class Delivery:
         own = self._own(winner)
         self.timing.must = own is None
         self.averaging.settle(winner)
+        self.interpolation.settle(winner, own)
         epochs, what = self._planned(winner, own, chosen)
         done, kept = {}, NO_TIME
         if what:
@@ -368,6 +375,8 @@ class Delivery:
             )
         control, drawn = self.controls.random
         mine = own if kept else None
+        name = "winner" if mine is None else mine.name
+        size = self.setup.train.network.size if mine is None else mine.size
         return Finals(
             id=winner.candidate.id,
             arch=winner.candidate.arch,
@@ -375,8 +384,8 @@ class Delivery:
             val_score=val,
             finalists=chosen["all"],
             epochs=epochs,
-            weights="winner" if mine is None else mine.name,
-            size=self.setup.train.network.size if mine is None else mine.size,
+            weights=name,
+            size=size,
             winner=numbers,
             kept=kept,
             controls={name: done[name] for name in CONTROLS if name in done},
@@ -386,6 +395,7 @@ class Delivery:
             known=None if self.known is None else self.known[1],
             known_won=self.known is not None and self._is_known(winner),
             ensemble=self.averaging.complete(winner, numbers, mine, epochs, val),
+            ngrams=self.interpolation.complete(winner, size, name, numbers),
         )
 
     def _temperature_of(self, own: Own, result: Result) -> float:

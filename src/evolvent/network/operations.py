@@ -1,7 +1,7 @@
 """The operations that networks are made of. Each class stands alone: `export` copies its source.
 
-`MODULES` also names the module of `genome`, those of `text_operations`, `language`, `tables` and
-`polynomials`, and the training-only modules of `regularisers`.
+`MODULES` also names the module of `genome`, those of `text_operations`, `language`, `interpolated`,
+`tables` and `polynomials`, and the training-only modules of `regularisers`.
 
 All keep the channels-last memory format of their input, which decides the speed of convolutions on a
 CPU; a test asserts it. Images are [B, C, H, W]. ``stride`` 2 gives ceil(H / 2) x ceil(W / 2).
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .genome import Genome
+from .interpolated import InterpolatedModel, NGrams
 from .language import FusedCell, LanguageModel, RecurrentCell, TreeCell
 from .polynomials import POLYNOMIALS
 from .regularisers import Auxiliary, DropPath
@@ -646,6 +647,8 @@ MODULES: dict[str, type[nn.Module]] = {
         TreeCell,
         FusedCell,
         LanguageModel,
+        NGrams,
+        InterpolatedModel,
         TextBag,
         Genome,
         DropPath,

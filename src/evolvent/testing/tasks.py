@@ -11,6 +11,7 @@ from ..errors import unknown
 from ..task import Part, Task
 from ..task.division import Windows
 from ..task.language import METRIC
+from ..task.portable.running import UNKNOWN
 from ..task.portable.running import segments
 
 KINDS = ("image", "numbers", "text", "series", "language", "control", "table")
@@ -158,7 +159,7 @@ def _language() -> Any:
         vocabulary=3,
         successive=True,
         division=Windows(),
-        reading={"tokens": "words", "words": [str(each) for each in range(3)]},
+        reading={"tokens": "words", "words": [UNKNOWN, "1", "2"]},
     )
 
 

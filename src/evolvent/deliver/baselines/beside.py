@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...network.kneser_ney import KneserNey
+from ...network.ngrams import MOST_TOKENS
 from ...task import Part, Task
 from ...task.language import tokens_of
 from ...task.metrics import scale_of_task, score, standard_error
@@ -18,7 +20,6 @@ from ...task.portable.running import beginning
 from ...task.text import texts_of
 from ..card.baselines import Baseline, of_scikit_learn
 from .fitting import NAMES, Rows
-from .kneser_ney import KneserNey
 from .process import Fitted, fitted
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ UNCLOCKED = 60.0  # the same, where no clock ends the run [s]
 SHORT = 15.0  # [s] of a delivery: less is time for the network alone
 ABSENT = "scikit-learn is not installed: pip install scikit-learn"
 LATE = "no time is left for it"
-MOST_TOKENS = 20_000_000  # of a running text, whose n-grams take some seconds per million [count]
 NGRAMS = "kneser-ney"
 MOST_CHARACTERS = 500_000_000  # of texts whose pairs of words are held in memory [count]
 

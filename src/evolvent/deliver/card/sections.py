@@ -12,7 +12,7 @@ from pathlib import Path
 from ...task.copies import TOLD as COPIES
 from ...task.labels import UNEVEN_TOLD
 from ...task.own_split import TOLD as SPLIT
-from . import averaged, baselines, held_out
+from . import averaged, baselines, held_out, ngrams
 from .baselines import of_a_share
 from .falling import fall_of
 from .gain import gain_of
@@ -54,6 +54,7 @@ def page(card: Card) -> str:
         table,
         _sentences,
         _averaged,
+        _ngrams,
         _interval,
         _importance,
         _usage,
@@ -309,6 +310,10 @@ def _uncertainty(card: Card, told: Mapping[str, float]) -> str:
 
 def _averaged(card: Card) -> list[str]:
     return averaged.lines(card.averaged, card.metric, card.params, card.flops)
+
+
+def _ngrams(card: Card) -> list[str]:
+    return ngrams.lines(card.ngrams, card.metric)
 
 
 def _interval(card: Card) -> list[str]:

@@ -80,6 +80,8 @@ def _own(card: Card) -> Row:
     label = LABELS[card.delivery].format(card.candidate)
     if card.averaged is not None:
         label += f", the mean of {len(card.averaged.members)} networks"
+    if card.ngrams is not None:
+        label += f", beside {card.ngrams.count:,} n-grams"
     val_score = card.val_score if card.one_training else None
     return Row(label, card.params, val_score, card.test_score, _note(card))
 

@@ -12,6 +12,7 @@ from ...errors import RunError
 from ..front import Front
 from .averaged import Averaged
 from .baselines import Baseline
+from .ngrams import NGrams
 
 #: ``winner`` of a run, trained at the end; ``genes``, a winner whose weights are genes; ``table``, the
 #: best of a table, without a network; ``candidate``, as the search trained it; ``training``, by
@@ -79,6 +80,7 @@ class Card:
         finalists: id -> validation score, where finalists were trained for the choice.
         controls: name -> control.
         averaged: the networks that are delivered as one; None for a single one.
+        ngrams: of running text, that are delivered beside the network; None without any.
         baselines: name -> methods of scikit-learn beside the network.
         interval: of a quantity: ``level`` and ``width`` of prediction intervals, ``rows`` that they
             rest on, their ``coverage`` of test rows, and a ``caveat`` of the user's split.
@@ -141,6 +143,7 @@ class Card:
     finalists: Mapping[str, float] | None = None
     controls: Mapping[str, Control] = field(default_factory=dict)
     averaged: Averaged | None = None
+    ngrams: NGrams | None = None
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     interval: Mapping[str, Any] | None = None
     importance: Mapping[str, Any] | None = None
@@ -228,6 +231,9 @@ class Card:
         if (averaged := own.get("averaged")) is not None:
             told = _known(Averaged, averaged)
             own["averaged"] = Averaged(**told | {"members": tuple(told["members"])})
+        if (ngrams := own.get("ngrams")) is not None:
+            told = _known(NGrams, ngrams)
+            own["ngrams"] = NGrams(**told | {"shares": tuple(told["shares"])})
         beside = own.get("baselines") or {}
         own["baselines"] = {name: Baseline(**_known(Baseline, one)) for name, one in beside.items()}
         if (front := own.get("front")) is not None:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 ORDER = 5
+KEPT = 3  # tokens of the longest n-grams that stay though they occur once
 LEAST = 0.1  # discount: what is never seen must have a probability, however small the text
 
 
@@ -25,16 +26,32 @@ class Order(NamedTuple):
 
     Args:
         codes: sorted: number of the n-gram without its last token x size of the vocabulary + that.
-        counts: how often each occurs, or after how many tokens [n-grams] float64.
+        often: how often each occurs [n-grams].
+        counts: the same of the longest; of shorter ones after how many tokens [n-grams] float64.
         lost: of each [n-grams].
         total: of counts, by the n-gram without its last token [shorter n-grams].
         shared: what is lost there, as a share of `total` [shorter n-grams].
     """
 
     codes: np.ndarray
+    often: np.ndarray
     counts: np.ndarray
     lost: np.ndarray
     total: np.ndarray
+    shared: np.ndarray
+
+
+class Table(NamedTuple):
+    """The n-grams of one length, as probabilities.
+
+    Args:
+        codes: as of an `Order`, of the n-grams that are there.
+        values: probability of the last token of each, but for what shorter ones add [n-grams].
+        shared: the share of shorter ones, by the n-gram without its last token [shorter n-grams].
+    """
+
+    codes: np.ndarray
+    values: np.ndarray
     shared: np.ndarray
 
 
@@ -71,11 +88,33 @@ class KneserNey:
             else:
                 counts = found[at - 1][1]
             before = kinds // vocabulary if at else np.zeros(vocabulary, np.int64)
-            self.orders.append(_discounted(kinds, counts, before, shorter))
+            often = found[at - 1][1] if at else np.bincount(tokens, minlength=vocabulary)
+            self.orders.append(
+                _discounted(kinds, often.astype(np.float64), counts, before, shorter)
+            )
             shorter = len(kinds)
 
     def _padded(self, text: np.ndarray, order: int) -> np.ndarray:
         return np.concatenate([np.full(order - 1, self.first), text]).astype(np.int64)
+
+    def tables(self) -> list[Table]:
+        """Return what a network needs of it, of n-grams of one token, two, three and so on.
+
+        Longer ones that occur once are left out: there are most of them, and they tell least. What
+        they had is shared out by the next shorter order.
+        """
+        found = []
+        renumbered = np.zeros(1, np.int64)  # of the shorter n-grams; -1 is left out
+        for at, each in enumerate(self.orders):
+            kept = each.often > 1 if at >= KEPT else np.ones(len(each.codes), bool)
+            before, token = np.divmod(each.codes[kept], self.vocabulary)
+            values = (each.counts - each.lost)[kept] / np.maximum(each.total[before], 1.0)
+            shorter = renumbered[renumbered >= 0]
+            there = renumbered[before]
+            share = 1 - np.bincount(there, values, len(shorter))
+            found.append(Table(there * self.vocabulary + token, values, share))
+            renumbered = np.where(kept, np.cumsum(kept) - 1, -1)
+        return found
 
     def log_likelihoods(self, text: np.ndarray) -> np.ndarray:
         """Return the logarithm of the probability of every token of a text, by those before it [N]."""
@@ -104,22 +143,25 @@ def _places(
     return place, valid & (codes[place] == asked)
 
 
-def _discounted(codes: np.ndarray, counts: np.ndarray, before: np.ndarray, shorter: int) -> Order:
+def _discounted(
+    codes: np.ndarray, often: np.ndarray, counts: np.ndarray, before: np.ndarray, shorter: int
+) -> Order:
     """Return n-grams with their discounts.
 
     Args:
         codes: of each.
-        counts: of each.
+        often: how often each occurs.
+        counts: of each, from which the discounts follow.
         before: number of each without its last token.
         shorter: how many of these there are. [count]
     """
-    often = [float((counts == times).sum()) for times in (1, 2, 3, 4)]
-    share = often[0] / (often[0] + 2 * often[1]) if often[0] else 0.5
+    kinds = [float((counts == times).sum()) for times in (1, 2, 3, 4)]
+    share = kinds[0] / (kinds[0] + 2 * kinds[1]) if kinds[0] else 0.5
     discounts = [0.0]
     for times in (1, 2, 3):
-        more = (times + 1) * share * often[times] / often[times - 1] if often[times - 1] else 0.0
+        more = (times + 1) * share * kinds[times] / kinds[times - 1] if kinds[times - 1] else 0.0
         discounts.append(float(np.clip(times - more, LEAST, times)))
     lost = np.array(discounts)[np.minimum(counts, 3).astype(np.int64)]
     total = np.bincount(before, counts, shorter)
     shared = np.bincount(before, lost, shorter) / np.maximum(total, 1.0)
-    return Order(codes, counts, lost, total, shared)
+    return Order(codes, often, counts, lost, total, shared)

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from evolvent.deliver.baselines.kneser_ney import LEAST, KneserNey
+from evolvent.network.kneser_ney import LEAST, KneserNey
 
 VOCABULARY, FIRST = 6, 0
 

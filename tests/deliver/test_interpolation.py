@@ -1,0 +1,123 @@
+"""N-grams beside the language model that a run delivers: when, how weighed, and exact after a kill."""
+
+import numpy as np
+import pytest
+
+from evolvent import search
+from evolvent.deliver.card import Card, page
+from evolvent.deliver.card.table import rows
+from evolvent.deliver.interpolation import Interpolation
+from evolvent.deliver.own import state_of
+from evolvent.engine.store import Store
+from evolvent.engine.weights import Weights
+from evolvent.network.fit import scored
+from evolvent.network.ngrams import tables
+from evolvent.task.language import load as load_text
+from evolvent.task.language import tokens_of
+from evolvent.task.portable.running import beginning
+
+SETTINGS = {
+    "space": {"nodes": 2},
+    "estimator": {"width": 8, "epochs": 1.0, "batch": 4, "lr": 0.02, "dropout": 0.0},
+    "train": {"epochs": 2.0, "controls": False},
+}
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """A text of thirty words, each of which is followed by one of four."""
+    rng = np.random.default_rng(0)
+    following = rng.integers(0, 30, (30, 4))
+    words, last = [], 0
+    for chosen in rng.choice(4, 4000, p=[0.6, 0.2, 0.1, 0.1]):
+        last = following[last, chosen]
+        words.append(f"word{last}" + ("\n" if len(words) % 10 == 9 else ""))
+    file = tmp_path_factory.mktemp("text") / "text.txt"
+    file.write_text(" ".join(words), "utf-8")
+    return load_text(f"language:{file}", length=10)
+
+
+def run_of(task, folder, train=None, **more):
+    settings = SETTINGS | {"train": SETTINGS["train"] | (train or {})}
+    given = {"budget": "2t", "workers": 0, "out": folder, "settings": settings} | more
+    return search(task, **given)
+
+
+@pytest.fixture(scope="module")
+def run(text, tmp_path_factory):
+    return run_of(text, tmp_path_factory.mktemp("ngrams") / "run")
+
+
+def test_it_is_better_than_the_network_and_says_so(run):
+    card = Card.from_json(run.card)
+    assert Card.from_json(card.to_json()) == card
+    assert card.ngrams is not None
+    assert card.ngrams.gain > 2 * card.ngrams.deviation
+    assert card.test_score > card.controls["single"].test_score
+    assert [row.label for row in rows(card)][1] == "the winner alone"
+    text = page(card)
+    assert f"{card.ngrams.count:,} n-grams of training and validation part" in text
+    assert f"gained {card.ngrams.gain:.4f} +- {card.ngrams.deviation:.4f}" in text
+
+
+def test_its_n_grams_are_those_of_training_and_validation_part(run, text):
+    task, net = text, run.best.load()
+    learnt = np.concatenate([tokens_of(task.train), tokens_of(task.validation)])
+    for name, value in tables(learnt, task.outputs, beginning(dict(task.reading))).items():
+        assert np.array_equal(net.logits.ngrams.state_dict()[name].numpy(), value)
+
+
+def test_its_score_is_that_of_both_and_its_network_is_the_winner(run, text):
+    task, net = text, run.best.load()
+    assert scored(net, task, task.test)[task.metric] == pytest.approx(
+        run.card["test_score"], abs=1e-5
+    )
+    state = state_of(Weights(run.folder / "weights"), "winner")
+    for name, value in state.items():
+        own = net.state_dict()[name.replace("logits.", "logits.model.")]
+        assert np.array_equal(own.numpy(), value)
+
+
+def test_without_it_the_network_is_delivered_alone(run, text, tmp_path):
+    alone = run_of(text, tmp_path / "run", {"ngrams": False})
+    assert alone.card["ngrams"] is None
+    assert "single" not in alone.card["controls"]
+    assert alone.card["test_score"] == run.card["controls"]["single"]["test_score"]
+    assert "NGrams" not in (alone.folder / "best" / "model.py").read_text()
+
+
+def test_limits_hold_for_all_that_is_delivered(text, tmp_path):
+    limited = run_of(text, tmp_path / "run", max_params=100_000)
+    assert limited.card["ngrams"] is None
+
+
+def test_late_shares_are_found_by_the_beginning_of_the_validation_part(text):
+    task = text
+    made = Interpolation.__new__(Interpolation)
+    made.setup = type("Setup", (), {"task": task})()
+    timing = type("Timing", (), {"left": 0.0})()
+    made.lengths = type("Lengths", (), {"timing": timing})()
+    made._reading = lambda winner, part: 100.0  # type: ignore[method-assign]
+    few = made._affordable(None)
+    assert len(few) == min(32, len(task.validation))
+    assert np.array_equal(few.x, task.validation.x[: len(few)])
+
+
+@pytest.mark.parametrize("key", ["ngrams", "trained/ngrams"])
+def test_killed_in_between_a_resumed_run_gives_the_same(run, text, tmp_path, monkeypatch, key):
+    with monkeypatch.context() as patch:
+        note = Store.note
+
+        def dying(self, name, value):
+            if name == key:
+                raise KeyboardInterrupt
+            note(self, name, value)
+
+        patch.setattr(Store, "note", dying)
+        with pytest.raises(KeyboardInterrupt):
+            run_of(text, tmp_path / "run")
+    again = run_of(text, tmp_path / "run")
+    assert again.card["ngrams"] == run.card["ngrams"]
+    assert again.card["test_score"] == run.card["test_score"]
+    files = [each.folder / "best" / "weights.safetensors" for each in (run, again)]
+    assert files[0].read_bytes() == files[1].read_bytes()
