@@ -75,12 +75,12 @@ def test_rows_that_are_left_out_are_the_same_every_time_and_of_validation():
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 255, (3000, 4, 4, 1), np.uint8), np.arange(3000) % 2
     task = image_task("t", x, y, flip=False, validation=0.3)
-    learnt, held = final_parts(task, calibrate=True)
+    learnt, held = final_parts(task, hold=True)
     assert len(held) == len(task.validation) // 10
     assert len(learnt) + len(held) == len(task.train) + len(task.validation)
     assert np.array_equal(learnt.x[: len(task.train)], task.train.x)
     seen = {each.tobytes() for each in learnt.x}
     assert not seen & {each.tobytes() for each in held.x}
-    assert np.array_equal(final_parts(task, calibrate=True)[1].x, held.x)
-    everything, none = final_parts(task, calibrate=False)
+    assert np.array_equal(final_parts(task, hold=True)[1].x, held.x)
+    everything, none = final_parts(task, hold=False)
     assert (len(everything), len(none)) == (len(task.train) + len(task.validation), 0)

@@ -1,22 +1,24 @@
 """N-grams beside the language model that a run delivers: when, how weighed, and exact after a kill."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from evolvent import search
+from evolvent.deliver import finals
 from evolvent.deliver.card import Card, page
 from evolvent.deliver.card.table import rows
-from evolvent.deliver.interpolation import Interpolation
 from evolvent.deliver.own import state_of
 from evolvent.engine.store import Store
 from evolvent.engine.weights import Weights
-from evolvent.network.fit import scored
+from evolvent.network.fit import final_parts, scored
 from evolvent.network.ngrams import tables
 from evolvent.task.language import load as load_text
 from evolvent.task.language import tokens_of
 from evolvent.task.portable.running import beginning
 
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "space": {"nodes": 2},
     "estimator": {"width": 8, "epochs": 1.0, "batch": 4, "lr": 0.02, "dropout": 0.0},
     "train": {"epochs": 2.0, "controls": False},
@@ -28,7 +30,8 @@ def text(tmp_path_factory):
     """A text of thirty words, each of which is followed by one of four."""
     rng = np.random.default_rng(0)
     following = rng.integers(0, 30, (30, 4))
-    words, last = [], 0
+    words: list[str] = []
+    last = 0
     for chosen in rng.choice(4, 4000, p=[0.6, 0.2, 0.1, 0.1]):
         last = following[last, chosen]
         words.append(f"word{last}" + ("\n" if len(words) % 10 == 9 else ""))
@@ -53,7 +56,7 @@ def test_it_is_better_than_the_network_and_says_so(run):
     assert Card.from_json(card.to_json()) == card
     assert card.ngrams is not None
     assert card.ngrams.gain > 2 * card.ngrams.deviation
-    assert card.test_score > card.controls["single"].test_score
+    assert run.card["test_score"] > run.card["controls"]["single"]["test_score"]
     assert [row.label for row in rows(card)][1] == "the winner alone"
     text = page(card)
     assert f"{card.ngrams.count:,} n-grams of training and validation part" in text
@@ -62,7 +65,7 @@ def test_it_is_better_than_the_network_and_says_so(run):
 
 def test_its_n_grams_are_those_of_training_and_validation_part(run, text):
     task, net = text, run.best.load()
-    learnt = np.concatenate([tokens_of(task.train), tokens_of(task.validation)])
+    learnt = tokens_of(task.everything)
     for name, value in tables(learnt, task.outputs, beginning(dict(task.reading))).items():
         assert np.array_equal(net.logits.ngrams.state_dict()[name].numpy(), value)
 
@@ -82,7 +85,8 @@ def test_without_it_the_network_is_delivered_alone(run, text, tmp_path):
     alone = run_of(text, tmp_path / "run", {"ngrams": False})
     assert alone.card["ngrams"] is None
     assert "single" not in alone.card["controls"]
-    assert alone.card["test_score"] == run.card["controls"]["single"]["test_score"]
+    assert alone.card["train_examples"] == len(text.everything)
+    assert alone.card["test_score"] < run.card["test_score"]
     assert "NGrams" not in (alone.folder / "best" / "model.py").read_text()
 
 
@@ -91,19 +95,25 @@ def test_limits_hold_for_all_that_is_delivered(text, tmp_path):
     assert limited.card["ngrams"] is None
 
 
-def test_late_shares_are_found_by_the_beginning_of_the_validation_part(text):
-    task = text
-    made = Interpolation.__new__(Interpolation)
-    made.setup = type("Setup", (), {"task": task})()
-    timing = type("Timing", (), {"left": 0.0})()
-    made.lengths = type("Lengths", (), {"timing": timing})()
-    made._reading = lambda winner, part: 100.0  # type: ignore[method-assign]
-    few = made._affordable(None)
-    assert len(few) == min(32, len(task.validation))
-    assert np.array_equal(few.x, task.validation.x[: len(few)])
+def test_it_is_weighed_by_text_that_the_final_training_left_out(run, text):
+    learnt, held = final_parts(text, hold=True)
+    assert 0 < len(held) < len(text.validation)
+    assert run.card["train_examples"] == len(learnt) == len(text.everything) - len(held)
+    whole = np.concatenate([tokens_of(learnt), tokens_of(held)])
+    assert np.array_equal(whole, tokens_of(text.everything))
 
 
-@pytest.mark.parametrize("key", ["ngrams", "trained/ngrams"])
+def test_a_winner_that_keeps_its_weights_is_weighed_by_the_validation_part(
+    text, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(finals, "_useless", lambda *given: "it came out worse")
+    kept = run_of(text, tmp_path / "run")
+    assert kept.card["kept"] == "it came out worse"
+    assert kept.card["train_examples"] == len(text.train)
+    assert kept.card["ngrams"]["gain"] > 0
+
+
+@pytest.mark.parametrize("key", ["trained/winner", "trained/ngrams"])
 def test_killed_in_between_a_resumed_run_gives_the_same(run, text, tmp_path, monkeypatch, key):
     with monkeypatch.context() as patch:
         note = Store.note

@@ -25,6 +25,7 @@ from ..network.cost import cost
 from ..network.fit import load
 from ..network.plan import Plan, with_temperature
 from ..ranking import rank
+from ..task.language import tokens_of
 from ..types import Result, State
 from . import card as cards
 from . import export
@@ -71,7 +72,7 @@ def deliver_winner(
     network = with_temperature(plan_of(setup, whole.members, outcome.size.views), whole.temperature)
     made, state = network, weights_of_members(stored, whole.members)
     if outcome.ngrams is not None:
-        made, state = both(task, network, state, outcome.ngrams.shares)
+        made, state = both(task, network, state, tokens_of(task.everything), outcome.ngrams.shares)
     began = time.monotonic()
     reading, told = _held_out(setup, store, stored, outcome, (made, state), patience)
     if patience is not None:

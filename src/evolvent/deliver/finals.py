@@ -355,7 +355,7 @@ class Delivery:
         own = self._own(winner)
         self.timing.must = own is None
         self.averaging.settle(winner)
-        self.interpolation.settle(winner, own)
+        self.interpolation.reserve(winner)
         epochs, what = self._planned(winner, own, chosen)
         done, kept = {}, NO_TIME
         if what:
@@ -395,7 +395,7 @@ class Delivery:
             known=None if self.known is None else self.known[1],
             known_won=self.known is not None and self._is_known(winner),
             ensemble=self.averaging.complete(winner, numbers, mine, epochs, val),
-            ngrams=self.interpolation.complete(winner, size, name, numbers),
+            ngrams=self.interpolation.complete(winner, size, name, numbers, kept=bool(kept)),
         )
 
     def _temperature_of(self, own: Own, result: Result) -> float:

@@ -73,6 +73,7 @@ class Trainings:
             deadline=self.timing.deadline,
             views=self.setup.network.size.views > 1,
             temperature=None if self.calibrates else 1.0,
+            leaves=self.setup.task.successive and self.setup.train.ngrams,
         )
         return dataclasses.replace(job, **what)
 

@@ -45,8 +45,7 @@ def whole_of(outcome: Finals) -> Whole:
         numbers, members = several.numbers, several.members
         (val_score,) = several.numbers["val"].values()
     elif outcome.ngrams is not None:
-        numbers = {**numbers, "test": outcome.ngrams.numbers["test"]}
-        (val_score,) = outcome.ngrams.numbers["val"].values()
+        numbers = {**numbers, "test": outcome.ngrams.test}
     test = numbers["test"] or {}
     own = (numbers["params"], val_score, test, numbers["train_seconds"])
     return Whole(members, *own, numbers.get("temperature", 1.0))  # an older run noted none

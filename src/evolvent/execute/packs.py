@@ -35,7 +35,7 @@ def fit_pack(context: Context, jobs: Sequence[Job]) -> list[Outcome]:
     task, first, start = data_of(context.spec.task), jobs[0], time.monotonic()
     part = task.train
     if first.everything:
-        part, _ = final_parts(task, calibrate=first.temperature is None)
+        part, _ = final_parts(task, hold=first.holds)
     data = loader(task, part, device=context.spec.device)
     made = [_member(context, job, data) for job in jobs]
     if isinstance(data, Streamed) or not takes(made[0].net, made[0].hyper):

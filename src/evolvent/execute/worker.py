@@ -165,6 +165,7 @@ class Job:
         views: whether validation is scored with the network's views of an image too, as test is.
         temperature: of its probabilities where test is read; None is found on rows that it does not
             learn from: those of the validation part, or some that `everything` then leaves out.
+        leaves: whether `everything` leaves out these rows in any case.
     """
 
     name: str
@@ -183,6 +184,12 @@ class Job:
     threads: int = 1
     views: bool = True
     temperature: float | None = 1.0
+    leaves: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether `everything` leaves out some rows (`held_rows`)."""
+        return self.leaves or self.temperature is None
 
 
 @dataclass(frozen=True)
@@ -207,7 +214,7 @@ def fit_for(spec: Spec, space: Space, job: Job) -> Outcome:
     space = job.space or space
     part, held, device = task.train, task.validation, spec.device
     if job.everything:
-        part, held = final_parts(task, calibrate=job.temperature is None)
+        part, held = final_parts(task, hold=job.holds)
 
     def begin(net: nn.Module, epochs: float) -> Beginning:
         if job.state is not None:

@@ -29,6 +29,8 @@ from .train import Hyperparameters, Training, evaluate, place, train, worth_it
 
 MOST_HELD = 1000  # validation rows that final trainings leave out [count]
 LEAST_HELD = 40  # fewer tell too little
+MOST_SEGMENTS = 200  # the same of running text [count]
+LEAST_SEGMENTS = 32
 LOOKED_AT = 250  # rows of which the time is measured that reading takes [count]
 START_BATCH = 250  # of what operations begin from [count]
 MOST_BEGUN = 2**22  # the same of numbers, which come in one batch
@@ -267,11 +269,17 @@ def is_calibrated(task: Task) -> bool:
 
 
 def held_rows(task: Task) -> np.ndarray:
-    """Return the validation rows that final trainings leave out, to find a temperature by. [rows]
+    """Return the validation rows that final trainings leave out, to find something by. [rows]
 
-    They are a tenth of that part, the same for all trainings of a task; none where rows are bound to
-    each other or in order, or too few to tell.
+    That is a temperature or, of running text, the weight of n-grams. They are a tenth of that part, the
+    same for all trainings of a task, of a text its end; none where rows are bound to each other or in
+    order, or too few to tell.
     """
+    if task.successive:
+        whole = len(task.validation)
+        return np.arange(
+            whole - min(MOST_SEGMENTS, max(LEAST_SEGMENTS, whole // 10), whole // 2), whole
+        )
     count = min(MOST_HELD, len(task.validation) // 10)
     if not is_calibrated(task) or not task.division.is_free or count < LEAST_HELD:
         return np.arange(0)
@@ -279,15 +287,15 @@ def held_rows(task: Task) -> np.ndarray:
     return np.sort(rng.choice(len(task.validation), count, replace=False))
 
 
-def final_parts(task: Task, *, calibrate: bool) -> tuple[Part, Part]:
+def final_parts(task: Task, *, hold: bool) -> tuple[Part, Part]:
     """Return the rows of a final training, and those that it leaves out.
 
     Args:
         task: with its data.
-        calibrate: whether some are left out.
+        hold: whether some are left out.
     """
     everything = task.everything
-    held = held_rows(task) if calibrate else np.arange(0)
+    held = held_rows(task) if hold else np.arange(0)
     if len(held):
         everything = everything.taken(np.delete(np.arange(len(everything)), len(task.train) + held))
     return everything, task.validation.taken(held)

@@ -98,7 +98,7 @@ class KneserNey:
         return np.concatenate([np.full(order - 1, self.first), text]).astype(np.int64)
 
     def tables(self) -> list[Table]:
-        """Return what a network needs of it, of n-grams of one token, two, three and so on.
+        """Return its probabilities of n-grams of one token, two, three and so on.
 
         Longer ones that occur once are left out: there are most of them, and they tell least. What
         they had is shared out by the next shorter order.

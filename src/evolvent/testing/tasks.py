@@ -11,8 +11,7 @@ from ..errors import unknown
 from ..task import Part, Task
 from ..task.division import Windows
 from ..task.language import METRIC
-from ..task.portable.running import UNKNOWN
-from ..task.portable.running import segments
+from ..task.portable.running import UNKNOWN, segments
 
 KINDS = ("image", "numbers", "text", "series", "language", "control", "table")
 _COUNTS = (72, 24, 24)  # train, validation, test

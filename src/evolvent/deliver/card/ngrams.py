@@ -12,7 +12,7 @@ class NGrams:
     Args:
         count: of two tokens and more.
         shares: of the network, by the tokens that the n-grams know before a token. [0..1]
-        gain: of both over the network alone, on validation.
+        gain: of both over the network alone, on text that neither had learnt from.
         deviation: of that gain.
     """
 
@@ -32,11 +32,14 @@ def lines(ngrams: NGrams | None, metric: str) -> list[str]:
     if ngrams is None:
         return []
     shares = ", ".join(f"{share:.0%}" for share in ngrams.shares)
-    return [
-        f"Its probabilities are the weighted mean of those of the network and of {ngrams.count:,} "
-        f"n-grams of training and validation part (Kneser-Ney smoothing). The share of the network "
-        f"is {shares}, where the n-grams know 0, 1, 2 and more tokens before: found on validation, "
-        f"where both together gained {ngrams.gain:.4f} +- {ngrams.deviation:.4f} {metric} over the "
-        "network alone. Controls are networks alone. `--set train.ngrams=false` delivers the network "
-        "alone."
-    ]
+    weighed = (
+        "Its probabilities are the weighted mean of those of the network and of "
+        f"{ngrams.count:,} n-grams of training and validation part (Kneser-Ney smoothing)."
+    )
+    found = (
+        f"The share of the network is {shares}, where the n-grams know 0, 1, 2 and more tokens before, "
+        "found on validation text that neither had learnt from. There both together gained "
+        f"{ngrams.gain:.4f} +- {ngrams.deviation:.4f} {metric} over the network alone."
+    )
+    alone = "Controls are networks alone; `--set train.ngrams=false` delivers the network alone."
+    return [f"{weighed} {found} {alone}"]
