@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evolvent import search
-from evolvent.deliver import finals
+from evolvent.deliver import finals, interpolation
 from evolvent.deliver.card import Card, page
 from evolvent.deliver.card.table import rows
 from evolvent.deliver.own import state_of
@@ -77,7 +77,7 @@ def test_its_score_is_that_of_both_and_its_network_is_the_winner(run, text):
     )
     state = state_of(Weights(run.folder / "weights"), "winner")
     for name, value in state.items():
-        own = net.state_dict()[name.replace("logits.", "logits.model.")]
+        own = net.state_dict()[name.replace("logits.", "logits.models.0.")]
         assert np.array_equal(own.numpy(), value)
 
 
@@ -111,6 +111,35 @@ def test_a_winner_that_keeps_its_weights_is_weighed_by_the_validation_part(
     assert kept.card["kept"] == "it came out worse"
     assert kept.card["train_examples"] == len(text.train)
     assert kept.card["ngrams"]["gain"] > 0
+
+
+def test_other_networks_are_in_the_mean_where_they_make_it_better(text, tmp_path, monkeypatch):
+    """Here each is, by decree, but for one."""
+    monkeypatch.setattr(interpolation, "_picked", lambda *given: [0, 2, 3])
+    several = run_of(text, tmp_path / "run", {"controls": True, "ensemble": True})
+    told = several.card["ngrams"]["networks"]
+    assert list(told) == ["winner", "plain", "gru"]
+    controls = several.card["controls"]
+    params = [controls[name]["params"] for name in ("single", "plain", "gru")]
+    assert several.card["params"] == sum(params)
+    net = several.best.load()
+    assert scored(net, text, text.test)[text.metric] == pytest.approx(
+        several.card["test_score"], abs=1e-5
+    )
+    label = rows(Card.from_json(several.card))[0].label
+    assert "beside 2 other networks and" in label
+    assert "an LSTM (" in page(Card.from_json(several.card))
+    again = run_of(text, tmp_path / "run", {"controls": True, "ensemble": True})
+    assert again.card == several.card
+
+
+def test_a_network_is_picked_if_the_mean_is_better_with_it():
+    rng = np.random.default_rng(0)
+    known = np.zeros(2000, np.int64)
+    good = rng.uniform(0.2, 0.6, 2000)
+    other = 0.8 - good  # right where the first is wrong
+    picked = interpolation._picked(np.stack([good, good, other]), 0.1 + 0 * good, known)
+    assert picked == [0, 2]
 
 
 @pytest.mark.parametrize("key", ["trained/winner", "trained/ngrams"])

@@ -105,6 +105,14 @@ def test_an_unknown_context_leaves_single_tokens():
     assert torch.allclose(chances[0, 0], made.single)
 
 
+def test_of_a_text_without_repetitions_only_short_ones_are_there():
+    found = tables(np.array([1, 2, 3, 4]), VOCABULARY, FIRST)
+    assert {name for name in found if name.startswith("codes")} == {"codes2", "codes3"}
+    chances, known = ngrams_of(found)(torch.tensor([[FIRST, 1, 2]]), 2)
+    assert torch.allclose(chances.sum(-1), torch.ones(1, 2))
+    assert known.tolist() == [[2, 2]]
+
+
 @pytest.fixture
 def both():
     task = small_task("language")
@@ -113,9 +121,9 @@ def both():
     first = 0
     found = tables(tokens_of(task.train), task.outputs, first)
     counts = sum(name.startswith("codes") for name in found)
-    shares = np.linspace(0.2, 0.6, counts + 1).tolist()
-    whole = Assembled(with_ngrams(made, found, shares, first))
-    load(whole, state_with_ngrams(state_of(net), found))
+    shares = np.linspace(0.2, 0.6, counts + 1)[:, None].tolist()
+    whole = Assembled(with_ngrams([made], found, shares, first))
+    load(whole, state_with_ngrams([state_of(net)], found, "logits"))
     return task, net.eval(), whole.eval(), shares
 
 
@@ -126,7 +134,7 @@ def test_it_gives_the_mean_of_the_probabilities(both):
     assert isinstance(model, InterpolatedModel)
     with torch.no_grad():
         chances, known = model.ngrams(model.behind(x), x.shape[1])
-        share = torch.tensor(shares, dtype=torch.float32)[known][..., None]
+        share = torch.tensor(shares, dtype=torch.float32)[known]
         wanted = share * net(x).softmax(-1) + (1 - share) * chances
         assert torch.allclose(whole(x).exp(), wanted, atol=1e-4)
         assert torch.allclose(whole(x).exp().sum(-1), torch.ones(x.shape), atol=1e-4)
@@ -149,7 +157,7 @@ def test_the_last_tokens_are_carried_from_batch_to_batch(both):
     x = torch.from_numpy(task.validation.x[:4]).long()
     with torch.no_grad():
         at_once = whole(x.reshape(1, -1))[0]
-        whole.logits.carrying = whole.logits.model.carrying = True
+        whole.logits.carrying = whole.logits.models[0].carrying = True
         pieces = torch.cat([whole(row[None])[0] for row in x])
     assert torch.allclose(pieces, at_once, atol=1e-5)
 
@@ -161,7 +169,7 @@ def test_shares_are_those_that_make_a_text_likeliest(both):
     whole.logits.shares = shares
     best = scored(whole, task, data)["loss"]
     for other in (0.5, 0.02, 0.98):
-        whole.logits.shares = [other] * len(shares)
+        whole.logits.shares = [[other]] * len(shares)
         assert scored(whole, task, data)["loss"] >= best - 1e-6
     assert best < scored(net, task, data)["loss"]
 
@@ -169,7 +177,7 @@ def test_shares_are_those_that_make_a_text_likeliest(both):
 def test_whoever_knows_more_has_the_larger_share():
     known = np.array([0, 0, 1, 1, 3, 3])
     network = np.array([0.9, 0.9, 0.1, 0.1, 0.9, 0.1])
-    shares = shares_of(network, 1 - network, known)
-    assert shares[0] > 0.98
-    assert shares[1] < 0.02
-    assert shares[2:] == [0.5, 0.5, 0.5]  # nothing was asked there, or both are as good
+    shares = shares_of(network[None], 1 - network, known)
+    assert shares[0][0] > 0.98
+    assert shares[1][0] < 0.02
+    assert shares[2:] == [[0.5], [0.5], [0.5]]  # nothing was asked there, or both are as good

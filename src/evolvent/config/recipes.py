@@ -139,7 +139,7 @@ RECIPES = {
         {
             "strategy": {"known": True},
             "estimator": {"width": LANGUAGE_WIDTH},
-            "train": {"share": 0.7, "finalists": 2},
+            "train": {"share": 0.7, "finalists": 2, "ensemble": True},
         },
     ),
     "nas-rl-rnn": Recipe(

@@ -36,7 +36,7 @@ from .card.table import SINGLE
 from .finals import Finals
 from .front import front_of
 from .held_out import LATE, errors_of, held_out, importance, interval_of
-from .interpolation import both
+from .interpolation import whole as together
 from .members import plan_of
 from .members import weights_of as weights_of_members
 from .onnx import Conversion
@@ -72,7 +72,8 @@ def deliver_winner(
     network = with_temperature(plan_of(setup, whole.members, outcome.size.views), whole.temperature)
     made, state = network, weights_of_members(stored, whole.members)
     if outcome.ngrams is not None:
-        made, state = both(task, network, state, tokens_of(task.everything), outcome.ngrams.shares)
+        several, text = outcome.ngrams, tokens_of(task.everything)
+        made, state = together(setup, stored, several.members, text, several.shares)
     began = time.monotonic()
     reading, told = _held_out(setup, store, stored, outcome, (made, state), patience)
     if patience is not None:
@@ -95,7 +96,7 @@ def deliver_winner(
         arch=outcome.arch,
         candidate=outcome.id,
         params=whole.params,
-        flops=cost(network, task).flops,
+        flops=_flops(setup, outcome, network),
         views=made.views,
         temperature=None if whole.temperature == 1.0 else whole.temperature,
         val_score=whole.val_score,
@@ -387,12 +388,23 @@ def _of_network(setup: Setup) -> dict[str, Any]:
 
 def _ngrams(outcome: Finals) -> NGrams | None:
     """Return the entry of a card about the n-grams beside its network; None without any."""
-    beside = outcome.ngrams
-    if beside is None:
+    if outcome.ngrams is None:
         return None
+    told = outcome.ngrams.numbers
     return NGrams(
-        count=beside.count, shares=beside.shares, gain=beside.gain, deviation=beside.deviation
+        count=told["count"],
+        networks=told["weights"],
+        gain=told["gain"],
+        deviation=told["deviation"],
     )
+
+
+def _flops(setup: Setup, outcome: Finals, network: Plan) -> int:
+    """Return the FLOPs of all that is delivered, for one input; looking up n-grams costs none."""
+    if outcome.ngrams is None:
+        return cost(network, setup.task).flops
+    plans = [plan_of(setup, [each], 1) for each in outcome.ngrams.members]
+    return sum(cost(each, setup.task).flops for each in plans)
 
 
 def _controls(outcome: Finals, metric: str) -> dict[str, Control]:

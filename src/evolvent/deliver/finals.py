@@ -37,6 +37,7 @@ from .averaging import Averaging, Ensemble
 from .controls import BRIEFLY, CONTROLS, KNOWN, Controls, best_known
 from .equal import CHOICE_SHARE, Equal
 from .interpolation import Beside, Interpolation
+from .members import Member
 from .own import Own, own_of_choice, own_weights, temperature_of, tested
 from .selection import Change
 from .sizing import CONTROLS_MOST, Sizing
@@ -395,8 +396,21 @@ class Delivery:
             known=None if self.known is None else self.known[1],
             known_won=self.known is not None and self._is_known(winner),
             ensemble=self.averaging.complete(winner, numbers, mine, epochs, val),
-            ngrams=self.interpolation.complete(winner, size, name, numbers, kept=bool(kept)),
+            ngrams=self.interpolation.complete(
+                Member(name, winner.candidate.arch, size, candidate=winner.candidate.id),
+                self._trained_controls(winner, done),
+                numbers,
+            ),
         )
+
+    def _trained_controls(self, winner: Result, done: Mapping[str, Numbers]) -> list[Member]:
+        """Return the controls that had a whole final training."""
+        size = self.setup.train.network.size
+        return [
+            Member(name, what["arch"], what.get("size", size), what.get("space"))
+            for name, what in self.controls.what(winner).items()
+            if name in done and done[name]["val"] is None and not done[name]["cut"]
+        ]
 
     def _temperature_of(self, own: Own, result: Result) -> float:
         """Return the temperature of own weights."""

@@ -1,6 +1,9 @@
-"""N-grams beside the language model that is delivered, where the mean of both is better.
+"""N-grams beside the language model that is delivered, where the weighted mean of both is better.
 
-How they are weighed is found on text that neither learnt from: segments that final trainings leave out
+Where several networks may be delivered as one (`train.ensemble`), the controls that had a final
+training are in the mean too, those that it is better with.
+
+How all are weighed is found on text that none learnt from: segments that final trainings leave out
 (`held_rows`) or, of a winner that keeps the weights that were chosen, the validation part. The n-grams
 that are delivered are of training and validation part in any case: counting costs no time. Controls
 stay networks alone, and so does the winner among them.
@@ -19,48 +22,49 @@ import numpy as np
 from ..config.setup import Setup
 from ..engine.store import Store
 from ..engine.weights import Weights
-from ..network.build import Assembled, Size, plan
+from ..network.build import Assembled
+from ..network.cost import params
 from ..network.data import loader
 from ..network.fit import MOST_SEGMENTS, final_parts, load, scored
 from ..network.ngrams import (
     MOST_TOKENS,
     chances_of_targets,
+    mean_of,
     shares_of,
     state_with_ngrams,
     tables,
     with_ngrams,
 )
 from ..network.plan import Plan
-from ..task import Task
 from ..task.language import tokens_of
 from ..task.portable.running import beginning
 from ..types import Result, State
+from .members import Member, plan_of
 from .own import state_of
 from .timing import LOOK, Lengths
 from .trainings import Numbers, Trainings
 
 NAME = "ngrams"  # of its numbers
-BESIDE = 2.0  # times as long as the network alone takes to read a text
+WINNER = "winner"  # of the weights of a final training
+CONTROLS = 3  # that may be averaged as well, at most [count]
 DEVIATIONS = 2.0  # of a gain: what the luck of the draw explains
 
 
 @dataclass(frozen=True)
 class Beside:
-    """N-grams that are delivered beside the network.
+    """N-grams, and perhaps other networks, that are delivered beside the winner.
 
     Args:
-        shares: of the network, by the tokens that the n-grams know before a token. [0..1]
-        count: n-grams that are delivered.
-        gain: over the network alone, on text that neither learnt from.
-        deviation: of that gain.
-        test: metrics of both on test data; None without any.
+        members: the networks, the winner first.
+        shares: of every network, by the tokens that the n-grams know before a token. [0..1]
+        numbers: ``names`` of the networks, their ``weights`` in the mean over the text by which they
+            were found, ``count`` of n-grams, ``params``, ``gain`` over the winner alone there with its
+            ``deviation``, and the metrics of ``test``, or None.
     """
 
-    shares: tuple[float, ...]
-    count: int
-    gain: float
-    deviation: float
-    test: Numbers | None
+    members: tuple[Member, ...]
+    shares: tuple[tuple[float, ...], ...]
+    numbers: Numbers
 
 
 @dataclass
@@ -93,98 +97,137 @@ class Interpolation:
         return bool(tokens <= MOST_TOKENS)
 
     def reserve(self, winner: Result) -> None:
-        """Keep time free to weigh both and to read test with them."""
+        """Keep time free to weigh all and to read test with them."""
         if self.is_asked_for and self.trainings.known(NAME) is None:
             self.lengths.timing.reserved = self._reading(winner)
 
     def complete(
-        self, winner: Result, size: Size, name: str, numbers: Numbers, *, kept: bool
+        self, winner: Member, controls: Sequence[Member], numbers: Numbers
     ) -> Beside | None:
-        """Return the n-grams of the delivery with the scores of both; None without any.
+        """Return what is delivered beside the winner, with the scores of all; None for nothing.
 
         Args:
-            winner: of the choice.
-            size: of the network that is delivered.
-            name: of its weights.
-            numbers: of the training that gave them.
-            kept: whether these are the weights that were chosen.
+            winner: as it would be delivered alone.
+            controls: that had a final training, on the same rows.
+            numbers: of the training of the winner.
         """
         self.lengths.timing.reserved = 0.0
         if not self.is_asked_for:
             return None
+        others = controls if self.setup.train.ensemble else ()
+        members = {each.weights: each for each in (winner, *others)}
         known = self.trainings.known(NAME)
         if known is None:
             began = time.monotonic()
-            made = plan(self.setup.space, winner.candidate.arch, self.setup.task, size)
-            network = made, state_of(self.weights, name)
-            known = self._weighed(network, kept=kept)
-            if known["shares"]:
-                known |= self._tested(network, known["shares"], numbers)
+            known = self._weighed(list(members.values()), kept=winner.weights != WINNER)
+            if known["names"]:
+                chosen = [members[name] for name in known["names"]]
+                known |= self._tested(chosen, known["shares"], numbers)
             seconds = round(time.monotonic() - began, 3)
             self.store.note(f"trained/{NAME}", known | {"seconds": seconds})
-        if not known["shares"]:
+        if not known["names"]:
             return None
-        own = (tuple(known["shares"]), known["count"], known["gain"], known["deviation"])
-        return Beside(*own, known["test"])
+        shares = tuple(tuple(row) for row in known["shares"])
+        return Beside(tuple(members[name] for name in known["names"]), shares, known)
 
-    def _weighed(self, network: tuple[Plan, State], *, kept: bool) -> dict[str, Any]:
-        """Return the shares, and the gain; no shares where both are not better than the network."""
+    def _weighed(self, members: Sequence[Member], *, kept: bool) -> dict[str, Any]:
+        """Return the networks that are weighed and how; none where the winner alone is as good."""
         task = self.setup.task
         train, held = (task.train, task.validation) if kept else final_parts(task, hold=True)
         held = held.taken(np.arange(min(len(held), MOST_SEGMENTS)))
         if not len(held):
-            return {"shares": []}
-        made, state = both(task, *network, tokens_of(train), ())
+            return {"names": []}
+        made, state = whole(self.setup, self.weights, members, tokens_of(train), ())
         net = Assembled(made)
         load(net, state)
         data = loader(task, held, device=self.setup.request.device)
-        own, ngrams, there = chances_of_targets(net, data)
-        shares = shares_of(own, ngrams, there)
-        share = np.array(shares)[there]
-        gains = np.log(share * own + (1 - share) * ngrams) - np.log(own)
-        gain, deviation = float(gains.mean()), float(gains.std(ddof=1) / math.sqrt(len(gains)))
+        networks, ngrams, there = chances_of_targets(net, data)
+        picked = _picked(networks, ngrams, there)
+        shares = shares_of(networks[picked], ngrams, there)
+        mean = mean_of(shares, networks[picked], ngrams, there)
+        gain, deviation = _gain(mean, networks[0])
         if gain <= DEVIATIONS * deviation:
-            return {"shares": []}
+            return {"names": []}
+        names = [members[at].weights for at in picked]
+        share = np.array(shares)[there].mean(0)
         self.say(
-            f"n-grams beside the network: {task.metric} by {gain:.4f} +- {deviation:.4f} better"
+            f"n-grams beside {', '.join(names)}: {task.metric} by {gain:.4f} +- {deviation:.4f} better"
         )
-        return {"shares": shares, "gain": gain, "deviation": deviation}
+        weights = dict(zip(names, share.tolist(), strict=True))
+        return {"names": names, "shares": shares, "weights": weights} | {
+            "gain": gain,
+            "deviation": deviation,
+        }
 
     def _tested(
-        self, network: tuple[Plan, State], shares: Sequence[float], numbers: Numbers
+        self, members: Sequence[Member], shares: Sequence[Sequence[float]], numbers: Numbers
     ) -> dict[str, Any]:
-        """Return the number of n-grams, and the metrics of both on test, which is read here."""
+        """Return the numbers of all together, the metrics on test among them, which is read here."""
         task = self.setup.task
-        made, state = both(task, *network, tokens_of(task.everything), shares)
-        test = None
+        made, state = whole(self.setup, self.weights, members, tokens_of(task.everything), shares)
+        net, test = Assembled(made), None
         if task.test and numbers["test"] is not None:
-            net = Assembled(made)
             load(net, state)
             test = scored(net, task, task.test, device=self.setup.request.device, uncertain=True)
-            self.say(f"both: test {task.metric} {test[task.metric]:.4f}")
+            self.say(f"all together: test {task.metric} {test[task.metric]:.4f}")
         count = sum(len(value) for name, value in state.items() if ".ngrams.codes" in name)
-        return {"test": test, "count": count}
+        return {"test": test, "count": count, "params": params(net)}
 
     def _reading(self, winner: Result) -> float:
-        """Return the time in which the network and n-grams read what they are asked for. [s]"""
+        """Return the time in which all read what they are asked for. [s]"""
         test = self.setup.task.test
         look = LOOK[self.setup.train.network.hyper.precision]
         segments = MOST_SEGMENTS + (0 if test is None else len(test))
-        return BESIDE * look * self.lengths.example(winner) * segments
+        networks = 1 + (CONTROLS if self.setup.train.ensemble else 0)
+        return (networks + 1) * look * self.lengths.example(winner) * segments
 
 
-def both(
-    task: Task, made: Plan, state: State, learnt: np.ndarray, shares: Sequence[float]
+def _picked(networks: np.ndarray, ngrams: np.ndarray, known: np.ndarray) -> list[int]:
+    """Return the networks that the mean is better with, one after the other, the winner first."""
+
+    def mean(picked: list[int]) -> np.ndarray:
+        some = networks[picked]
+        return mean_of(shares_of(some, ngrams, known), some, ngrams, known)
+
+    picked, left = [0], list(range(1, len(networks)))
+    best = mean(picked)
+    while left:
+        means = {at: mean([*picked, at]) for at in left}
+        first = max(means, key=lambda at: float(np.log(means[at]).mean()))
+        gain, deviation = _gain(means[first], best)
+        if gain <= DEVIATIONS * deviation:
+            break
+        picked, best = [*picked, first], means[first]
+        left.remove(first)
+    return picked
+
+
+def _gain(mean: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Return the gain in mean log-likelihood of one set of probabilities [N] over another [nats]."""
+    gains = np.log(mean) - np.log(np.maximum(other, 1e-300))
+    return float(gains.mean()), float(gains.std(ddof=1) / math.sqrt(len(gains)))
+
+
+def whole(
+    setup: Setup,
+    weights: Weights,
+    members: Sequence[Member],
+    learnt: np.ndarray,
+    shares: Sequence[Sequence[float]],
 ) -> tuple[Plan, State]:
-    """Return plan and weights of a language model beside n-grams.
+    """Return plan and weights of language models beside n-grams.
 
     Args:
-        task: of the text.
-        made: plan of the network alone.
-        state: its weights.
+        setup: of the run, with its data.
+        weights: of the run.
+        members: the networks.
         learnt: text of the n-grams [N].
-        shares: of the network.
+        shares: of every network, as a `Beside` has them.
     """
+    task = setup.task
     first = beginning(dict(task.reading))
     found = tables(learnt, task.outputs, first)
-    return with_ngrams(made, found, shares, first), state_with_ngrams(state, found)
+    plans = [plan_of(setup, [each], 1) for each in members]
+    states = [state_of(weights, each.weights) for each in members]
+    name = plans[0].network.output
+    return with_ngrams(plans, found, shares, first), state_with_ngrams(states, found, name)

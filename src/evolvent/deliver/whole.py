@@ -45,7 +45,8 @@ def whole_of(outcome: Finals) -> Whole:
         numbers, members = several.numbers, several.members
         (val_score,) = several.numbers["val"].values()
     elif outcome.ngrams is not None:
-        numbers = {**numbers, "test": outcome.ngrams.test}
+        told = outcome.ngrams.numbers
+        numbers = {**numbers, "test": told["test"], "params": told["params"]}
     test = numbers["test"] or {}
     own = (numbers["params"], val_score, test, numbers["train_seconds"])
     return Whole(members, *own, numbers.get("temperature", 1.0))  # an older run noted none

@@ -77,47 +77,42 @@ class NGrams(nn.Module):
 
 
 class InterpolatedModel(nn.Module):
-    """A language model beside n-grams: logits of the weighted mean of their probabilities.
+    """Language models beside n-grams: logits of the weighted mean of their probabilities.
 
     Args:
         vocabulary: tokens. [count]
-        width: of the `LanguageModel`. [count]
-        cell: of the same.
-        output: of the same.
+        networks: ``"200 all relu-0 tanh-1 | 300 all gru"``: width, output and cell of every
+            `LanguageModel`.
         counts: of the n-grams of two tokens, of three and so on. [count]
-        shares: of the network, where the n-grams know nothing before a token, one token, two and so
-            on. [0..1]
+        shares: ``"0.5 0.1 | 0.4 0.1"``: of every network, where the n-grams know nothing before a
+            token, one token, two and so on; the rest is theirs. [0..1]
         first: the token that stands before every text.
     """
 
     def __init__(
-        self,
-        vocabulary: int,
-        width: int,
-        cell: str,
-        output: str = "all",
-        counts: str = "",
-        shares: str = "",
-        first: int = 0,
+        self, vocabulary: int, networks: str, counts: str, shares: str, first: int = 0
     ) -> None:
         super().__init__()
-        self.model = LanguageModel(vocabulary, width, cell, output)
+        parts = [text.split(" ", 2) for text in networks.split(" | ")]
+        made = [
+            LanguageModel(vocabulary, int(width), cell, output) for width, output, cell in parts
+        ]
+        self.models, self.sizes = nn.ModuleList(made), [model.state_size for model in made]
         self.ngrams = NGrams(vocabulary, [int(count) for count in counts.split()])
-        self.shares = [float(share) for share in shares.split()]
+        self.shares = [[float(share) for share in row.split()] for row in shares.split(" | ")]
         self.first, self.past = first, len(counts.split())  # tokens that are looked back at
         self.carrying = False  # whether a batch goes on where the one before it ended
         self.carried = torch.empty(0, self.past)
 
     def initial(self, batch: int) -> Tensor:
-        """Return the state [batch, numbers] before a text: the cell's, and the last tokens."""
-        state = self.model.initial(batch)
-        return torch.cat([state, state.new_full((batch, self.past), self.first)], 1)
+        """Return the state [batch, numbers] before a text: those of the cells, and the last tokens."""
+        zeros = self.ngrams.single.new_zeros(batch, sum(self.sizes))
+        return torch.cat([zeros, zeros.new_full((batch, self.past), self.first)], 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[B, T] -> [B, T, vocabulary]."""
-        logits, seen = self.model(tokens), self.behind(tokens)
-        chances, known = self.ngrams(seen, tokens.shape[1])
-        return self.mean(logits, chances, known)
+        logits, seen = [model(tokens) for model in self.models], self.behind(tokens)
+        return self.mean(logits, *self.ngrams(seen, tokens.shape[1]))
 
     def behind(self, tokens: Tensor) -> Tensor:
         """Return tokens [B, past + T] with those before them."""
@@ -129,15 +124,24 @@ class InterpolatedModel(nn.Module):
             self.carried = seen[:, -self.past :]
         return seen
 
-    def mean(self, logits: Tensor, chances: Tensor, known: Tensor) -> Tensor:
-        """Return the logarithms of the weighted mean of two probabilities [B, T, vocabulary]."""
-        share = logits.new_tensor(self.shares)[known][..., None]
-        return torch.logaddexp(share.log() + logits.log_softmax(-1), ((1 - share) * chances).log())
+    def mean(self, logits: list[Tensor], chances: Tensor, known: Tensor) -> Tensor:
+        """Return the logarithms of the weighted mean of probabilities [B, T, vocabulary]."""
+        shares = chances.new_tensor(self.shares)[known]
+        found = ((1 - shares.sum(-1, keepdim=True)) * chances).log()
+        for number, each in enumerate(logits):
+            weighed = shares[..., number : number + 1].log() + each.log_softmax(-1)
+            found = torch.logaddexp(found, weighed)
+        return found
 
     def step(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens [B] and a state [B, numbers] -> logits [B, vocabulary] and the next state."""
-        logits, inner = self.model.step(tokens, state[:, : -self.past])
-        seen = torch.cat([state[:, -self.past :].long(), tokens[:, None]], 1)
-        chances, known = self.ngrams(seen, 1)
-        state = torch.cat([inner, seen[:, 1:].to(inner.dtype)], 1)
-        return self.mean(logits[:, None], chances, known)[:, 0], state
+        *inner, before = torch.split(state, [*self.sizes, self.past], 1)
+        told = []
+        for model, own in zip(self.models, inner, strict=True):
+            assert isinstance(model, LanguageModel)
+            told.append(model.step(tokens, own))
+        seen = torch.cat([before.long(), tokens[:, None]], 1)
+        logits = [each[:, None] for each, _ in told]
+        states = [after for _, after in told]
+        state = torch.cat([*states, seen[:, 1:].to(states[0].dtype)], 1)
+        return self.mean(logits, *self.ngrams(seen, 1))[:, 0], state

@@ -1,23 +1,26 @@
-"""The part of a card about n-grams beside a language model: how both are weighed, and the gain."""
+"""The part of a card about n-grams beside language models: how all are weighed, and the gain."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+NAMES = {"gru": "a GRU", "plain": "an LSTM", "random": "a random candidate"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class NGrams:
-    """N-grams that are delivered beside a network.
+    """N-grams that are delivered beside a network, or several.
 
     Args:
         count: of two tokens and more.
-        shares: of the network, by the tokens that the n-grams know before a token. [0..1]
-        gain: of both over the network alone, on text that neither had learnt from.
+        networks: name -> weight in the mean; the rest is that of the n-grams. [0..1]
+        gain: of all over the winner alone, on text that none had learnt from.
         deviation: of that gain.
     """
 
     count: int
-    shares: tuple[float, ...]
+    networks: Mapping[str, float]
     gain: float
     deviation: float
 
@@ -31,15 +34,16 @@ def lines(ngrams: NGrams | None, metric: str) -> list[str]:
     """
     if ngrams is None:
         return []
-    shares = ", ".join(f"{share:.0%}" for share in ngrams.shares)
+    named = [f"{NAMES.get(name, 'the winner')} ({w:.0%})" for name, w in ngrams.networks.items()]
+    rest = 1 - sum(ngrams.networks.values())
     weighed = (
-        "Its probabilities are the weighted mean of those of the network and of "
-        f"{ngrams.count:,} n-grams of training and validation part (Kneser-Ney smoothing)."
+        f"Its probabilities are the weighted mean of those of {', '.join(named)} and {ngrams.count:,} "
+        f"n-grams of training and validation part ({rest:.0%}; Kneser-Ney smoothing)."
     )
     found = (
-        f"The share of the network is {shares}, where the n-grams know 0, 1, 2 and more tokens before, "
-        "found on validation text that neither had learnt from. There both together gained "
-        f"{ngrams.gain:.4f} +- {ngrams.deviation:.4f} {metric} over the network alone."
+        "The weights depend on how many tokens before a token the n-grams know, and were found on "
+        "validation text that none had learnt from. There all together gained "
+        f"{ngrams.gain:.4f} +- {ngrams.deviation:.4f} {metric} over the winner alone."
     )
-    alone = "Controls are networks alone; `--set train.ngrams=false` delivers the network alone."
+    alone = "Controls are networks alone; `--set train.ngrams=false` delivers the winner alone."
     return [f"{weighed} {found} {alone}"]

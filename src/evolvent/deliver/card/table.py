@@ -81,7 +81,9 @@ def _own(card: Card) -> Row:
     if card.averaged is not None:
         label += f", the mean of {len(card.averaged.members)} networks"
     if card.ngrams is not None:
-        label += f", beside {card.ngrams.count:,} n-grams"
+        more = len(card.ngrams.networks) - 1
+        others = f"{more} other network{'s' * (more > 1)} and " if more else ""
+        label += f", beside {others}{card.ngrams.count:,} n-grams"
     val_score = card.val_score if card.one_training else None
     return Row(label, card.params, val_score, card.test_score, _note(card))
 

@@ -233,7 +233,7 @@ class Card:
             own["averaged"] = Averaged(**told | {"members": tuple(told["members"])})
         if (ngrams := own.get("ngrams")) is not None:
             told = _known(NGrams, ngrams)
-            own["ngrams"] = NGrams(**told | {"shares": tuple(told["shares"])})
+            own["ngrams"] = NGrams(**told)
         beside = own.get("baselines") or {}
         own["baselines"] = {name: Baseline(**_known(Baseline, one)) for name, one in beside.items()}
         if (front := own.get("front")) is not None:
