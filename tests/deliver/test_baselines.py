@@ -164,6 +164,26 @@ def test_validation_is_answered_for_from_the_training_rows_alone(files):
         assert outputs(changed, name, ["training"], "validation") == pytest.approx(before, abs=1e-6)
 
 
+@pytest.mark.parametrize("tokens", ["all", "characters"])
+def test_texts_are_split_as_the_network_splits_them(tmp_path, tokens):
+    """A control that does not see emoji, or codes by their letters, would make a network look good."""
+    rng = np.random.default_rng(0)
+    marks = ["\U0001f600", "\U0001f621"] if tokens == "all" else ["KX", "QZ"]
+    filled = "tea on the bus" if tokens == "all" else "".join(rng.choice(list("AB"), 2))
+    ends = ["" if tokens == "all" else str(rng.integers(1000, 9999)) for _ in range(200)]
+    lines = [f"{filled} {marks[i % 2]} again,{i / 7:.3f},{i % 2}" for i in range(200)]
+    if tokens == "characters":
+        lines = [f"{filled}{marks[i % 2]}{end},{i / 7:.3f},{i % 2}" for i, end in enumerate(ends)]
+    (tmp_path / "t.csv").write_text("text,a,label\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    alone = {"text": "text", "target": "label", "tokens": "all"}
+    beside_others = {"texts": "text", "target": "label", "kind": "classification"}
+    for settings, name in ((alone, "nb-pairs"), (alone, "tf-idf"), (beside_others, "linear")):
+        task = open_task(str(tmp_path / "t.csv"), settings)
+        found = rows_in(task)
+        assert list(found.tokens) == [tokens]
+        assert judged(outputs(found, name, BOTH, "test"), task.test.y, task)[0] == 1
+
+
 def test_a_class_without_training_rows_has_hardly_a_probability():
     y = {"training": np.array([0, 1] * 10), "validation": np.array([2] * 3)}
     numbers = {part: np.arange(len(each), dtype=float)[:, None] for part, each in y.items()}

@@ -14,20 +14,26 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from ...task.portable.tokens import words
+from ...task.portable.tokens import READERS
 
 LEAST = 2  # texts of the training rows that a word or pair of TF-IDF occurs in [count]
 STRENGTH = {"nb-pairs": 0.1, "tf-idf": 10.0}  # inverse strength of the penalty
 Weighting = Callable[[np.ndarray], Any]
 
 
-def counted(texts: Sequence[str]) -> Any:
-    """Return the counts of words and of pairs of neighbours, sparse [N, features] float32."""
+def counted(texts: Sequence[str], tokens: str = "words") -> Any:
+    """Return the counts of words and of pairs of neighbours, sparse [N, features] float32.
+
+    Args:
+        texts: N of them.
+        tokens: how a text is split, one of `READERS`.
+    """
+    read = READERS[tokens]
     known: dict[str, int] = {}
     number = itertools.count()
     rows = []
     for text in texts:
-        found = words(text)
+        found = read(text)
         for word in found:
             if word not in known:
                 known[word] = next(number)

@@ -189,9 +189,11 @@ def rows_of(task: Task, seed: int) -> tuple[Rows | None, str]:
     columns = task.reading["columns"]
     numbers = {name: _numbers(frame, columns) for name, frame in kept.items()}
     categories = {name: _categories(frame, columns) for name, frame in kept.items()}
-    names = [each["name"] for each in columns if each["type"] == "text"]
+    read = [each for each in columns if each["type"] == "text"]
+    names, tokens = [each["name"] for each in read], [each["tokens"] for each in read]
     texts = {part: [texts_of(frame, name) for name in names] for part, frame in kept.items()}
     own: dict[str, Any] = {"numbers": numbers, "categories": categories, "beside": texts}
+    own["tokens"] = tokens
     return Rows("numbers", **own, **common), ""
 
 
@@ -211,7 +213,8 @@ def _texts(
             texts[name] = texts_of(frame, task.reading["text"])
     if sum(map(len, (text for each in texts.values() for text in each))) > MOST_CHARACTERS:
         return None, "the texts are too many to hold their pairs of words in memory"
-    return Rows("text", texts=texts, **common), ""
+    tokens = [task.reading.get("tokens", "words")]
+    return Rows("text", texts=texts, tokens=tokens, **common), ""
 
 
 def _numbers(frame: Frame, columns: list[Mapping[str, Any]]) -> np.ndarray:

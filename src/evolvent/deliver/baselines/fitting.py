@@ -15,7 +15,7 @@ import pickle
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +51,8 @@ class Rows:
         weight: part -> weights of its rows [N], of ``training`` and ``validation``; none is 1.
         independent: whether any rows may be apart: only then may a model hold some out by itself.
         labels: whether the targets are labels, 0 or 1.
+        tokens: how each column of texts is split, as the network reads it: a control that does not see
+            the emoji which the network sees would flatter it. Of texts alone, empty is by words.
     """
 
     kind: str
@@ -64,6 +66,7 @@ class Rows:
     weight: Mapping[str, np.ndarray] = field(default_factory=dict)
     independent: bool = True
     labels: bool = False
+    tokens: Sequence[str] = ()
 
     @property
     def parts(self) -> list[str]:
@@ -80,7 +83,8 @@ class Rows:
         if self.kind == "text":
             from .bags import counted
 
-            return counted([text for part in self.parts for text in self.texts[part]])
+            texts = [text for part in self.parts for text in self.texts[part]]
+            return counted(texts, *self.tokens)
         from .trees import table
 
         return np.concatenate(
@@ -107,9 +111,9 @@ class Rows:
         counts = {
             "numbers": self.numbers["training"].shape[1],
             "categories": self.categories["training"].shape[1],
-            "texts": len(self.beside.get("training", [])),
         }
-        return model(name, **counts, y=y, seed=self.seed, apart=self.independent)
+        own: dict[str, Any] = {"seed": self.seed, "apart": self.independent}
+        return model(name, **counts, texts=self.tokens, y=y, **own)
 
 
 def outputs(rows: Rows, name: str, learnt: list[str], asked: str) -> np.ndarray:

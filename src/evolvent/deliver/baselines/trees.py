@@ -6,12 +6,12 @@ Columns of texts are for the linear models alone: words and pairs, weighted by T
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ...task.portable.tokens import words
+from ...task.portable.tokens import READERS
 
 TREES = 300
 MOST_CATEGORIES = 40  # of a column, with a column of their own in the inputs [count]
@@ -27,7 +27,7 @@ def model(
     categories: int,
     y: np.ndarray,
     seed: int,
-    texts: int = 0,
+    texts: Sequence[str] = (),
     apart: bool = True,
 ) -> Any:
     """Return an unfitted model of a table: columns of numbers, then of categories, then of texts.
@@ -38,7 +38,7 @@ def model(
         categories: columns. [count]
         y: classes [N] int64, or quantities [N] float32.
         seed: of whatever is drawn.
-        texts: columns. [count]
+        texts: how each column of them is split, of `READERS`.
         apart: whether any rows may be held out, to stop early.
     """
     classes = y.dtype.kind == "i"
@@ -55,7 +55,8 @@ def model(
     else:
         last = LogisticRegression(max_iter=1000, random_state=seed) if classes else Ridge()
     linear = name == "linear"
-    return make_pipeline(_columns(numbers, categories, texts * linear, scaled=linear), last)
+    read = texts if linear else ()
+    return make_pipeline(_columns(numbers, categories, read, scaled=linear), last)
 
 
 def table(
@@ -102,7 +103,7 @@ def _boosted(
     )
 
 
-def _columns(numbers: int, categories: int, texts: int, *, scaled: bool) -> Any:
+def _columns(numbers: int, categories: int, texts: Sequence[str], *, scaled: bool) -> Any:
     """Return medians and marks for gaps, a column for every frequent category, words of texts."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.impute import SimpleImputer
@@ -117,15 +118,18 @@ def _columns(numbers: int, categories: int, texts: int, *, scaled: bool) -> Any:
         max_categories=MOST_CATEGORIES + 1,
     )
     bags = [
-        TfidfVectorizer(analyzer=_words_and_pairs, sublinear_tf=True, min_df=2)
-        for _ in range(texts)
+        TfidfVectorizer(analyzer=_words_and_pairs(tokens), sublinear_tf=True, min_df=2)
+        for tokens in texts
     ]
     return _by_kind(make_pipeline(*steps), marked, numbers, categories, bags)
 
 
-def _words_and_pairs(text: str) -> list[str]:
-    found = words(text)
-    return [*found, *map(" ".join, itertools.pairwise(found))]
+def _words_and_pairs(tokens: str) -> Callable[[str], list[str]]:
+    def analyzer(text: str) -> list[str]:
+        found = READERS[tokens](text)
+        return [*found, *map(" ".join, itertools.pairwise(found))]
+
+    return analyzer
 
 
 def _by_kind(
