@@ -18,8 +18,9 @@ from evolvent.deliver.own import Own
 from evolvent.deliver.selection import Change
 from evolvent.errors import SettingError
 from evolvent.network.build import Size
+from evolvent.network.data import loader
 from evolvent.network.losses import LOSSES, class_weights
-from evolvent.network.train import Hyperparameters
+from evolvent.network.train import Hyperparameters, evaluate
 from evolvent.session import resume
 from evolvent.task.metrics import judged
 from evolvent.task.opening import open_task
@@ -192,6 +193,16 @@ def test_the_fall_to_test_is_held_against_the_standard_error():
     unsure = dataclasses.replace(base, test_metrics={"standard-error": 0.3})
     assert fall_of(sure) == pytest.approx(0.5)
     assert fall_of(unsure) is None
+
+
+def test_the_standard_error_of_r2_is_told_without_a_metric(rare):
+    """A share of so many rows would have a far smaller one where a few rows are far away."""
+    task = task_of(rare, target="price", kind="regression", ignore=["left"])
+    inputs = task.input_shape[0]
+    told = evaluate(torch.nn.Linear(inputs, 1), loader(task, task.validation), uncertain=True)
+    assert told["standard-error"] > 0
+    later = evaluate(torch.nn.Linear(inputs, 1), loader(task, task.validation))
+    assert "standard-error" not in later  # in a search, which needs none
 
 
 def test_the_card_tells_the_standard_error_of_accuracy():

@@ -703,7 +703,9 @@ def evaluate(
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers, which argmax would not show.
     """
-    sums, kept = seen_of(net, data, batch=batch, temperature=temperature)
+    # r2 follows from sums alone, but its error does not; that of an accuracy follows from its share
+    whole = uncertain and data.task.metric == "r2"
+    sums, kept = seen_of(net, data, batch=batch, temperature=temperature, whole=whole)
     return metrics_of(data.task, sums, data.total, kept, uncertain=uncertain)
 
 
@@ -731,12 +733,17 @@ def metrics_of(
 
 
 def seen_of(
-    net: nn.Module, data: Resident, *, batch: int = 250, temperature: float = 1.0
+    net: nn.Module,
+    data: Resident,
+    *,
+    batch: int = 250,
+    temperature: float = 1.0,
+    whole: bool = False,
 ) -> tuple[list[float], list[Kept]]:
     """Return the sums of the loss over the examples of `data`, from which its metrics follow.
 
     With it come all outputs [B, outputs], targets [B] and weights of rows [B] or None, batch by batch,
-    where the metric of the task needs them or rows have weights; else none.
+    where the metric of the task needs them, rows have weights, or `whole` asks for them; else none.
 
     Raises:
         CandidateFailed: when the outputs are no longer finite numbers.
@@ -746,7 +753,7 @@ def seen_of(
     batch = max(1, batch // views)
     place(net, data.device)
     measure = LOSSES[data.task.loss]
-    whole = data.task.metric not in measure.additive or data.weight is not None
+    whole = whole or data.task.metric not in measure.additive or data.weight is not None
     sums = torch.zeros((), device=data.device)
     kept: list[Kept] = []
     with torch.inference_mode(), carrying(net):
