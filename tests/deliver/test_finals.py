@@ -1,6 +1,7 @@
 """After the search: who is trained again, for how long, and what decides."""
 
 import dataclasses
+import time
 from concurrent.futures import Future, wait
 
 import numpy as np
@@ -469,6 +470,15 @@ def test_resumed_too_late_it_is_still_trained_if_nothing_else_is_there(
     late = Trainings()
     delivery(late, seconds=0.0, total=600.0).run()
     assert 0.1 * 600.0 < time_of(late, toy) <= timing.LEAST_SHARE * 600.0
+
+
+def test_one_that_must_be_is_not_cut_at_its_first_step():
+    """On a slow machine the closing alone may take more than all that a late delivery gets."""
+    late = timing.Timing(5.0, 50.0, start=12.0)
+    now = time.monotonic()
+    assert late.deadline is not None and late.deadline < now
+    late.must_have()
+    assert late.deadline > now + 1.0
 
 
 def test_trainings_start_in_order_as_workers_become_free():

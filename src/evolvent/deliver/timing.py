@@ -76,10 +76,16 @@ class Timing:
 
     @property
     def deadline(self) -> float | None:
-        """When a training must stop wherever it is, by the monotonic clock. [s]"""
+        """When a training must stop wherever it is, by the monotonic clock. [s]
+
+        One that nothing can stand in for has the lateness of a training in any case: cut at its first
+        step it would be delivered with hardly more than random weights.
+        """
         if self.seconds is None:
             return None
-        return self.began + self.seconds - self.closing - self.reserved + lateness(self.total) / 4
+        late = lateness(self.total) / 4
+        found = self.began + self.seconds - self.closing - self.reserved + late
+        return max(found, time.monotonic() + late) if self.must else found
 
     @property
     def last(self) -> float | None:
