@@ -1,6 +1,7 @@
 """The winner from several seeds: delivered as one where the estimator packs, and within limits."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import evolvent as ev
 from evolvent.deliver import packs
 from evolvent.deliver.card import Card, page, rows
 from evolvent.deliver.packs import SEEDS
+from evolvent.deliver.trainings import Trainings
 from evolvent.engine.weights import Weights
 
 SETTINGS: dict[str, Any] = {
@@ -65,6 +67,28 @@ def test_the_card_says_what_is_averaged_and_has_the_winner_alone_beside_it(run):
     assert f"the mean of {SEEDS} networks" in text
     assert f"trained from {SEEDS} seeds on the same rows" in text
     assert "the winner alone" in [row.label for row in rows(card)]
+
+
+def test_the_score_of_the_winner_is_not_told_as_that_of_the_mean():
+    """All seeds learnt from the validation rows, so that the mean has no score there."""
+    lines: list[str] = []
+    store, setup = (
+        SimpleNamespace(note=lambda *args: None),
+        SimpleNamespace(task=SimpleNamespace(metric="r2")),
+    )
+    parts: Any = (store, None, setup, None, 1, None, lines.append, None)
+    numbers = {
+        "val": {"r2": 0.25},
+        "test": {"r2": 0.5},
+        "cut": False,
+        "epochs": 4.0,
+        "seconds": 1.0,
+    }
+    made = Trainings(*parts)
+    made.note("ensemble", numbers, validated=False)
+    made.note("winner", numbers)
+    assert lines[0] == "ensemble: test r2 0.5000, 4 epochs (1.0 s)"
+    assert "validation r2 0.2500, test r2 0.5000" in lines[1]
 
 
 def test_a_killed_delivery_ends_with_the_same_networks(run, table, tmp_path, monkeypatch):

@@ -299,7 +299,8 @@ class Averaging:
             if not known["members"]:
                 self.say(f"the network stays single: {known['why']}")
                 return None
-            self.trainings.note(NAME, known)
+            # all learnt from the validation rows: the score is that by which the winner was chosen
+            self.trainings.note(NAME, known, validated=False)
         return Ensemble(tuple(members), known, self._views, None, None, kept=False)
 
     def _finally(self, winner: Result, members: list[Member], epochs: float) -> list[Member]:

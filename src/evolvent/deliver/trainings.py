@@ -118,11 +118,17 @@ class Trainings:
                 found.append(each)
         return found
 
-    def note(self, name: str, numbers: Numbers) -> None:
-        """Store the numbers of a training, and tell them."""
+    def note(self, name: str, numbers: Numbers, *, validated: bool = True) -> None:
+        """Store the numbers of a training, and tell them.
+
+        Args:
+            name: of the training.
+            numbers: of it.
+            validated: whether its validation score is its own, and not that of what it stands for.
+        """
         self.store.note(f"trained/{name}", numbers)
         metric = self.setup.task.metric
-        parts = {"validation": "val", "test": "test"}
+        parts = {"validation": "val", "test": "test"} if validated else {"test": "test"}
         shown = [
             f"{part} {metric} {numbers[key][metric]:.4f}, "
             for part, key in parts.items()
