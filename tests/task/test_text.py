@@ -145,6 +145,8 @@ def test_what_cannot_be_learnt_is_one_clear_line(frame, reason):
         ("फ़िल्म अच्छी", ["फ़िल्म", "अच्छी"]),
         ("", []),
         ("<p> </p>", []),
+        ("I <3 tea >:(", ["i", "<", "3", "tea", ">", ":", "("]),
+        ("x < 5<!-- no --></B> and y > 3", ["x", "<", "5", "and", "y", ">", "3"]),
     ],
 )
 def test_all_of_a_text_is_read(text, wanted):

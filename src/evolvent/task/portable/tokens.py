@@ -13,6 +13,8 @@ import numpy as np
 from .ragged import Ragged
 
 TAG = r"<[^<>]{1,200}>"
+#: a tag as HTML has it: what stands between a heart, <3, and a later > is text
+STRICT_TAG = r"</?[a-zA-Z!?][^<>]{0,200}>"
 WORD = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:'[^\W_]+)*"
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
 
@@ -46,7 +48,7 @@ def pieces(text: str) -> list[str]:
     characters, of which two or three in a row are three or four characters.
     """
     if "<" in text:
-        text = re.sub(TAG, " ", text)
+        text = re.sub(STRICT_TAG, " ", text)
     if "&" in text:
         text = html.unescape(text)
     text = text.lower()
