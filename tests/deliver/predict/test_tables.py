@@ -16,10 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolvent.deliver.export import PREDICTORS, export
+from evolvent.deliver.predict import forecast
+from evolvent.deliver.predict.network import Odd
+from evolvent.deliver.predict.table import _added
 from evolvent.deliver.script import compose
 from evolvent.errors import DataError
 from evolvent.network.build import Size, build, plan
 from evolvent.space.plain import Plain
+from evolvent.task.forecast import forecast_task
 from evolvent.task.frames import read_frame
 from evolvent.task.numbers import inputs, numbers_task
 from evolvent.task.portable import columns, csv_reader, dates, features, numerals
@@ -217,3 +221,22 @@ def test_a_file_that_cannot_be_predicted_is_one_line(numbers, tmp_path, content,
     assert reason in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_a_forecast_from_rows_that_go_back_in_time_is_told(tmp_path, capsys):
+    """The newest row first is how many tables come; their last rows are the oldest."""
+    lines = [f"2024-01-{1 + i % 28:02d}T{i // 28:02d}:00,{i % 5}" for i in range(200)]
+    lines.sort()
+    task = forecast_task("t", frame_of(tmp_path / "t.csv", lines), target="y", window=6)
+    forecast.inputs(tmp_path / "t.csv", task.reading)
+    assert not capsys.readouterr().err
+    frame_of(tmp_path / "t.csv", lines[::-1])
+    forecast.inputs(tmp_path / "t.csv", task.reading)
+    assert "the rows go back in time in column 'when'" in capsys.readouterr().err
+    with pytest.raises(Odd, match="not for series"):
+        _added(task.reading, 0.9)
+
+
+def frame_of(file, lines):
+    file.write_text("\n".join(["when,y", *lines]) + "\n")
+    return read_frame(file)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...task.portable.columns import read_column
+from ...task.portable.dates import seconds_of
 from ...task.portable.errors import Unreadable
 from ...task.portable.unread import misread, misread_lines
 from ...task.portable.windows import channels, windows
@@ -44,6 +45,12 @@ def inputs(file: Path, reading: dict[str, Any]) -> np.ndarray:
             f"{str(file)!r} has {len(target)} rows, the network forecasts from the last {length}: give "
             "more rows"
         )
+    if name := _goes_back(columns, reading):
+        remark(
+            f"the rows go back in time in column {name!r}: what follows the last of them is told; sort "
+            "them by time, the oldest first",
+            reading,
+        )
     if gaps := int(np.isnan(target[-length:]).sum()):
         remark(f"column {reading['target']!r} misses {gaps} of the last {length} values", reading)
     values = channels(columns, reading)
@@ -54,6 +61,19 @@ def inputs(file: Path, reading: dict[str, Any]) -> np.ndarray:
             "and misses the first of them: give rows from one on that has a value"
         )
     return found.reshape(1, -1) if reading["lags"] else found
+
+
+def _goes_back(columns: dict[str, np.ndarray], reading: dict[str, Any]) -> str:
+    """Return a column of dates by which the last window is not in order; "" if one says that it is."""
+    back = ""
+    for each in reading["columns"]:
+        if each["type"] != "date" or each["order"] in ("clock", "duration"):
+            continue
+        seconds = seconds_of(columns[each["name"]][-reading["window"] :], each["order"])
+        if not (np.diff(seconds[~np.isnan(seconds)]) < 0).any():
+            return ""
+        back = back or each["name"]
+    return back
 
 
 if __name__ == "__main__":

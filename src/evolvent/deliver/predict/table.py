@@ -74,6 +74,8 @@ def _added(reading: dict[str, Any], interval: float | None) -> tuple[float, ...]
         raise Odd(f"--interval is for quantities, {shown} has {what}: leave it out")
     if not isinstance(reading["target"], str):
         raise Odd("--interval is for one quantity, this network has several: leave it out")
+    if reading["kind"] in ("forecast", "series"):
+        raise Odd("--interval is for tables whose rows are apart, not for series: leave it out")
     if reading.get("interval") is None:
         raise Odd(
             "--interval: this network has no errors of held-out rows (see card.md): leave it out"
