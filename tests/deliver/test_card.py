@@ -231,6 +231,20 @@ def test_controls_of_equal_seconds_are_said_to_be_what_they_are():
     assert "once for each network of this table" in told
 
 
+def test_controls_that_learnt_less_are_not_said_to_be_trained_as_the_winner():
+    """They were trained as long as a candidate, and nothing of the winner is as long beside them."""
+    plain = CARD["controls"]["plain"]
+    controls = {"plain": plain | {"train_examples": 1000}, "usual": plain}
+    card = CARD | {"controls": controls, "data": {"train": 1000, "validation": 438, "test": 300}}
+    for more in ({}, {"kept": "so", "same_weights": True}):
+        told = text(card | more)
+        assert "same recipe" not in told and "final trainings" not in told
+        assert "trained on the training part alone, as long in seconds as the winner" in told
+    controls = {name: plain | {"train_examples": 1438} for name in ("plain", "usual")}
+    told = text(card | {"controls": controls})
+    assert "All but the one of the usual training were trained by the same recipe" in told
+
+
 def beside_known(won: float, known: float, **more: Any) -> dict[str, Any]:
     controls = {
         name: {"params": 12000, "test_score": score, "train_seconds": 23.4}

@@ -419,6 +419,7 @@ def _controls(outcome: Finals, metric: str) -> dict[str, Control]:
             test_score=_test_score(numbers, metric),
             train_seconds=numbers["train_seconds"],
             train_epochs=numbers["epochs"],
+            train_examples=numbers.get("examples"),
             cut=numbers["cut"],
             best_of_first_random=first.get(name),
         )

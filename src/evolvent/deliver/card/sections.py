@@ -47,6 +47,12 @@ JUDGED = (
 )
 
 
+JUDGED_ALONE = (
+    " The controls made by hand were trained on the training part alone, as long in seconds as the "
+    "winner when it was chosen."
+)
+
+
 def page(card: Card) -> str:
     """Return the card as a page in Markdown."""
     sections = (
@@ -214,16 +220,25 @@ def _basis_of_winner(card: Card) -> str:
     if card.kept:
         return _basis_of_kept(card)
     read = f"test was read {_times(card)} final training, for the networks of this table"
-    if card.judged_briefly:
+    if card.judged_briefly or card.judged_alone:
         read = "test was read once for each network of this table"
     if card.test_score is None:
         read = "there are no test data"
-    what = "All networks" if card.baselines else "All"
-    alike = f" {what} were trained by the same recipe." if card.controls else ""
-    if card.judged_briefly:
-        alike = JUDGED
-    alike += baselines.told(card.baselines)
+    alike = _alike(card) + baselines.told(card.baselines)
     return f"Validation chose the winner; {read}.{alike}{_earlier(card)}{_errors(card)}"
+
+
+def _alike(card: Card) -> str:
+    """Return the sentence about how the controls were trained beside the winner."""
+    if card.judged_briefly:
+        return JUDGED
+    if card.judged_alone:
+        return JUDGED_ALONE
+    if not card.controls:
+        return ""
+    what = "All networks" if card.baselines else "All"
+    but = " but the one of the usual training" if "usual" in card.controls else ""
+    return f" {what}{but} were trained by the same recipe."
 
 
 def _times(card: Card) -> str:
@@ -239,7 +254,8 @@ def _basis_of_kept(card: Card) -> str:
     text = f"The winner has the weights that validation chose it for: {card.kept}."
     if card.controls:
         of_finals = " The controls are of final trainings, on training and validation data."
-        text += JUDGED if card.judged_briefly else of_finals
+        beside = card.judged_briefly or card.judged_alone
+        text += _alike(card) if beside else of_finals
     text += baselines.told(card.baselines)
     read = (
         "Test was read once, for these."

@@ -19,6 +19,8 @@ from .ngrams import NGrams
 #: ``evolvent train``
 Delivery = Literal["winner", "genes", "table", "candidate", "training"]
 
+BY_HAND = ("plain", "usual", "gru")  # controls
+
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
@@ -29,6 +31,7 @@ class Control:
         test_score: on test data; None without any.
         train_seconds: of its training. [s]
         train_epochs: of its training. [epochs]
+        train_examples: of its training. [count]
         cut: whether the budget cut its training short.
         best_of_first_random: of the random control: of how many it is the best. [count]
     """
@@ -37,6 +40,7 @@ class Control:
     test_score: float | None = None
     train_seconds: float | None = None
     train_epochs: float | None = None
+    train_examples: int | None = None
     cut: bool = False
     best_of_first_random: int | None = None
 
@@ -191,6 +195,15 @@ class Card:
     def judged_briefly(self) -> bool:
         """Whether controls were trained as long in seconds as the winner was for the choice."""
         return "briefly" in self.controls
+
+    @property
+    def judged_alone(self) -> bool:
+        """Whether controls had no final training, and no row of the winner is as long beside them."""
+        count = self.data.get("train")
+        made = [each for name, each in self.controls.items() if name in BY_HAND]
+        seen = [each.train_examples for each in made]
+        less = any(count is not None and each is not None and each <= count for each in seen)
+        return less and not self.judged_briefly
 
     @property
     def is_wider(self) -> bool:
