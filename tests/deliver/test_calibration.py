@@ -1,12 +1,17 @@
 """A delivery's probabilities: from the rows that chose the winner to the files that are handed over."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from evolvent import search
+from evolvent.deliver.trainings import Trainings
 from evolvent.network.data import Resident
 from evolvent.network.fit import final_parts
+from evolvent.network.train import Hyperparameters
 from evolvent.task.images import image_task
 
 SMOOTH = {
@@ -69,6 +74,19 @@ def test_the_rows_that_tell_it_are_learnt_from_without_it(delivered, tmp_path):
     everything = len(task.train) + len(task.validation)
     assert plain.card["train_examples"] == everything
     assert run.card["train_examples"] == everything - len(task.validation) // 10
+
+
+@pytest.mark.parametrize("balanced", ["", "search", "final"])
+def test_balanced_classes_have_no_temperature(delivered, balanced):
+    """They claim a rare class too often by a factor, which no temperature makes up for."""
+    hyper = {part: Hyperparameters() for part in ("search", "final")}
+    if balanced:
+        hyper[balanced] = Hyperparameters(class_weight="balanced")
+    networks = {part: SimpleNamespace(hyper=each) for part, each in hyper.items()}
+    train = SimpleNamespace(calibrate=True, network=networks["final"])
+    setup = SimpleNamespace(task=delivered[1], network=networks["search"], train=train)
+    parts: Any = (None, None, setup, *[None] * 5)
+    assert Trainings(*parts).calibrates == (not balanced)
 
 
 def test_rows_that_are_left_out_are_the_same_every_time_and_of_validation():

@@ -54,8 +54,15 @@ class Trainings:
 
     @property
     def calibrates(self) -> bool:
-        """Whether temperatures of probabilities are found on validation rows."""
-        return self.setup.train.calibrate and is_calibrated(self.setup.task)
+        """Whether temperatures of probabilities are found on validation rows.
+
+        None makes up for classes that weigh the same in the loss: rare ones are claimed too often.
+        """
+        setup = self.setup
+        if not (setup.train.calibrate and is_calibrated(setup.task)):
+            return False
+        networks = (setup.network, setup.train.network)  # own weights are those of the search
+        return all(each.hyper.class_weight == "none" for each in networks)
 
     def job(self, name: str, what: Mapping[str, Any], epochs: float) -> Job:
         """Return a training at the final size; `what` says of what.
