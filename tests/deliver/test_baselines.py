@@ -178,7 +178,7 @@ def test_texts_are_split_as_the_network_splits_them(tmp_path, tokens):
     alone = {"text": "text", "target": "label", "tokens": "all"}
     beside_others = {"texts": "text", "target": "label", "kind": "classification"}
     for settings, name in ((alone, "nb-pairs"), (alone, "tf-idf"), (beside_others, "linear")):
-        task = open_task(str(tmp_path / "t.csv"), settings)
+        task: Any = open_task(str(tmp_path / "t.csv"), settings)
         found = rows_in(task)
         assert list(found.tokens) == [tokens]
         assert judged(outputs(found, name, BOTH, "test"), task.test.y, task)[0] == 1

@@ -228,13 +228,14 @@ def test_a_forecast_from_rows_that_go_back_in_time_is_told(tmp_path, capsys):
     lines = [f"2024-01-{1 + i % 28:02d}T{i // 28:02d}:00,{i % 5}" for i in range(200)]
     lines.sort()
     task = forecast_task("t", frame_of(tmp_path / "t.csv", lines), target="y", window=6)
-    forecast.inputs(tmp_path / "t.csv", task.reading)
+    reading = dict(task.reading)
+    forecast.inputs(tmp_path / "t.csv", reading)
     assert not capsys.readouterr().err
     frame_of(tmp_path / "t.csv", lines[::-1])
-    forecast.inputs(tmp_path / "t.csv", task.reading)
+    forecast.inputs(tmp_path / "t.csv", reading)
     assert "the rows go back in time in column 'when'" in capsys.readouterr().err
     with pytest.raises(Odd, match="not for series"):
-        _added(task.reading, 0.9)
+        _added(reading, 0.9)
 
 
 def frame_of(file, lines):
