@@ -104,7 +104,7 @@ class Interpolation:
     def complete(
         self, winner: Member, controls: Sequence[Member], numbers: Numbers
     ) -> Beside | None:
-        """Return what is delivered beside the winner, with the scores of all; None for nothing.
+        """Return the n-grams and networks beside the winner, with the scores of all; None for nothing.
 
         Args:
             winner: as it would be delivered alone.
@@ -131,7 +131,7 @@ class Interpolation:
         return Beside(tuple(members[name] for name in known["names"]), shares, known)
 
     def _weighed(self, members: Sequence[Member], *, kept: bool) -> dict[str, Any]:
-        """Return the networks that are weighed and how; none where the winner alone is as good."""
+        """Return names and shares of the networks of the mean; none if the winner alone is as good."""
         task = self.setup.task
         train, held = (task.train, task.validation) if kept else final_parts(task, hold=True)
         held = held.taken(np.arange(min(len(held), MOST_SEGMENTS)))
