@@ -41,7 +41,7 @@ from ..task.portable.running import beginning
 from ..types import Result, State
 from .members import Member, plan_of
 from .own import state_of
-from .timing import LOOK, Lengths
+from .timing import Lengths
 from .trainings import Numbers, Trainings
 
 NAME = "ngrams"  # of its numbers
@@ -176,10 +176,10 @@ class Interpolation:
     def _reading(self, winner: Result) -> float:
         """Return the time in which all read what they are asked for. [s]"""
         test = self.setup.task.test
-        look = LOOK[self.setup.train.network.hyper.precision]
         segments = MOST_SEGMENTS + (0 if test is None else len(test))
         networks = 1 + (CONTROLS if self.setup.train.ensemble else 0)
-        return (networks + 1) * look * self.lengths.example(winner) * segments
+        look = self.lengths.look * self.lengths.example(winner)
+        return (networks + 1) * look * segments
 
 
 def _picked(networks: np.ndarray, ngrams: np.ndarray, known: np.ndarray) -> list[int]:

@@ -24,6 +24,7 @@ SLACK = 0.08  # of the time that is left: what a plan leaves free
 #: of a training step: what a forward pass alone takes, always in float32, by the training's precision,
 #: where it was not measured; more on processors that are made for bfloat16, and where training resizes
 LOOK = {"float32": 0.35, "bfloat16": 1.0}
+LOOK_AT_TEXT = 0.6  # the same of a language model, whose vocabulary alone is in bfloat16
 VIEWS_SHARE = (
     0.25  # of the time that is left: the most that further views of the test data may take
 )
@@ -154,7 +155,11 @@ class Lengths:
     def look(self) -> float:
         """Duration of a forward pass, in steps of the final training for as many examples."""
         known = self.store.meta("look")
-        return LOOK[self.setup.train.network.hyper.precision] if known is None else float(known)
+        if known is not None:
+            return float(known)
+        if self.setup.facts.successive:
+            return LOOK_AT_TEXT
+        return LOOK[self.setup.train.network.hyper.precision]
 
     def views(self, result: Result, networks: int) -> int:
         """Return the most views, up to those of the setup, that there is time to read test in.
