@@ -1,5 +1,6 @@
 """N-grams beside the language model that a run delivers: when, how weighed, and exact after a kill."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from evolvent import search
 from evolvent.deliver import finals, interpolation
 from evolvent.deliver.card import Card, page
+from evolvent.deliver.card.baselines import Baseline, better
 from evolvent.deliver.card.table import rows
 from evolvent.deliver.own import state_of
 from evolvent.engine.store import Store
@@ -61,6 +63,22 @@ def test_it_is_better_than_the_network_and_says_so(run):
     text = page(card)
     assert f"{card.ngrams.count:,} n-grams of training and validation part" in text
     assert f"gained {card.ngrams.gain:.4f} +- {card.ngrams.deviation:.4f}" in text
+
+
+def test_n_grams_alone_are_not_called_better_for_their_validation_score(run):
+    """That of the network alone, when it was chosen, is no score of what is delivered."""
+    card = Card.from_json(run.card)
+    own = run.card["test_score"]
+    better_there: dict[str, Any] = {
+        "val_score": run.card["val_score"] + 1,
+        "val_error": 0.01,
+        "test_error": 0.01,
+    }
+    same = Baseline(**better_there, test_score=own + 0.001)
+    beside = dataclasses.replace(card, baselines={"kneser-ney": same})
+    assert better(beside) is None
+    ahead = dataclasses.replace(same, test_score=own + 0.5)
+    assert better(dataclasses.replace(card, baselines={"kneser-ney": ahead})) == "kneser-ney"
 
 
 def test_its_n_grams_are_those_of_training_and_validation_part(run, text):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from evolvent.network import ngrams
 from evolvent.network.build import Assembled, Size, plan
 from evolvent.network.data import loader
 from evolvent.network.fit import load, scored, state_of
@@ -39,11 +40,11 @@ def padded(text, past):
     return torch.tensor([[FIRST] * past + list(text)])
 
 
-def pruned(model):
+def pruned(model, kept):
     """Return `probability(context, token)` by the tables, n-gram by n-gram."""
     grams: list[dict] = [{(): 0}]
     found = []
-    for table in model.tables():
+    for table in model.tables(kept):
         names = {number: gram for gram, number in grams[-1].items()}
         pairs = [divmod(int(code), VOCABULARY) for code in table.codes]
         grams.append({(*names[before], token): at for at, (before, token) in enumerate(pairs)})
@@ -77,15 +78,17 @@ def test_of_two_tokens_they_are_those_of_kneser_ney():
     assert np.allclose(own.log().numpy(), model.log_likelihoods(asked), atol=1e-5)
 
 
-def test_longer_ones_that_occur_once_are_left_out_and_shared_out():
+@pytest.mark.parametrize("kept", [3, 5])
+def test_longer_ones_that_occur_once_are_left_out_and_shared_out(monkeypatch, kept):
+    monkeypatch.setattr(ngrams, "SMALL", 0 if kept == 3 else 400)
     text, asked = text_of(), text_of(2, 60)
     model = KneserNey(text, VOCABULARY, FIRST)
     assert sum((each.often == 1).sum() for each in model.orders[3:]) > 50
     assert all(
-        len(table.codes) == (each.often > 1).sum()
-        for table, each in zip(model.tables()[3:], model.orders[3:], strict=True)
+        len(table.codes) == (each.often > (kept == 3)).sum()
+        for table, each in zip(model.tables(kept)[3:], model.orders[3:], strict=True)
     )
-    made, probability = ngrams_of(tables(text, VOCABULARY, FIRST)), pruned(model)
+    made, probability = ngrams_of(tables(text, VOCABULARY, FIRST)), pruned(model, kept)
     seen = padded([FIRST, *asked], 3)
     chances, known = made(seen, len(asked) + 1)
     assert torch.allclose(chances.sum(-1), torch.ones(1, len(asked) + 1), atol=1e-5)
@@ -105,7 +108,8 @@ def test_an_unknown_context_leaves_single_tokens():
     assert torch.allclose(chances[0, 0], made.single)
 
 
-def test_of_a_text_without_repetitions_only_short_ones_are_there():
+def test_of_a_text_without_repetitions_only_short_ones_are_there(monkeypatch):
+    monkeypatch.setattr(ngrams, "SMALL", 0)
     found = tables(np.array([1, 2, 3, 4]), VOCABULARY, FIRST)
     assert {name for name in found if name.startswith("codes")} == {"codes2", "codes3"}
     chances, known = ngrams_of(found)(torch.tensor([[FIRST, 1, 2]]), 2)

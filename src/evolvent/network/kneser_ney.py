@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 
 ORDER = 5
-KEPT = 3  # tokens of the longest n-grams that stay though they occur once
 LEAST = 0.1  # discount: what is never seen must have a probability, however small the text
 
 
@@ -97,23 +96,24 @@ class KneserNey:
     def _padded(self, text: np.ndarray, order: int) -> np.ndarray:
         return np.concatenate([np.full(order - 1, self.first), text]).astype(np.int64)
 
-    def tables(self) -> list[Table]:
+    def tables(self, kept: int = ORDER) -> list[Table]:
         """Return its probabilities of n-grams of one token, two, three and so on.
 
-        Longer ones that occur once are left out: there are most of them, and they tell least. What
-        they had is shared out by the next shorter order.
+        Args:
+            kept: tokens of the longest n-grams that are there though they occur once: of longer ones
+                there are most, and they tell least. What they had is shared out by shorter ones.
         """
         found = []
         renumbered = np.zeros(1, np.int64)  # of the shorter n-grams; -1 is left out
         for at, each in enumerate(self.orders):
-            kept = each.often > 1 if at >= KEPT else np.ones(len(each.codes), bool)
-            before, token = np.divmod(each.codes[kept], self.vocabulary)
-            values = (each.counts - each.lost)[kept] / np.maximum(each.total[before], 1.0)
+            stays = each.often > 1 if at >= kept else np.ones(len(each.codes), bool)
+            before, token = np.divmod(each.codes[stays], self.vocabulary)
+            values = (each.counts - each.lost)[stays] / np.maximum(each.total[before], 1.0)
             shorter = renumbered[renumbered >= 0]
             there = renumbered[before]
             share = 1 - np.bincount(there, values, len(shorter))
             found.append(Table(there * self.vocabulary + token, values, share))
-            renumbered = np.where(kept, np.cumsum(kept) - 1, -1)
+            renumbered = np.where(stays, np.cumsum(stays) - 1, -1)
         return found
 
     def log_likelihoods(self, text: np.ndarray) -> np.ndarray:

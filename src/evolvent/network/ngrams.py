@@ -28,12 +28,15 @@ from .train import carrying, place
 ROUNDS = 40  # of expectation maximisation, which has then come to rest
 LEAST_SHARE = 0.01  # of each: none is so sure that the others may not be asked
 BATCH = 16  # segments at a time [count]
+SMALL = 250_000  # tokens of a text whose n-grams are all kept
+KEPT = 3  # tokens of the longest n-grams that are kept of longer texts though they occur once
 MOST_TOKENS = 20_000_000  # of a text, whose n-grams take seconds and megabytes per million [count]
 
 
 def tables(text: np.ndarray, vocabulary: int, first: int) -> State:
     """Return the n-grams of a text [N] as an `NGrams` has them, up to the longest that there are."""
-    single, *longer = KneserNey(text, vocabulary, first).tables()
+    kept = ORDER if len(text) <= SMALL else KEPT
+    single, *longer = KneserNey(text, vocabulary, first).tables(kept)
     found: State = {"single": (single.values + single.shared[0] / vocabulary).astype(np.float32)}
     for order, each in enumerate(longer, start=2):
         if not len(each.codes):

@@ -69,6 +69,8 @@ def _is_ahead(card: Card, each: Baseline) -> bool:
         "test": (card.test_score, each.test_score, own_error, each.test_error),
     }
     ahead = spread = 0.0
+    if card.ngrams is not None:
+        del parts["validation"]  # it is that of the network alone
     for part, (own, other, error, other_error) in parts.items():
         if own is None or other is None:
             if part == "test" and own is None and card.val_score is not None:
