@@ -126,7 +126,7 @@ RECIPES = {
         {
             "strategy": KNOWN_FIRST | {"levels": 3},
             "estimator": {"aim": 26, "warmup": 0.0},
-            "train": {"share": 0.5, "finalists": 2},
+            "train": {"share": 0.5, "finalists": 4},
         },
         {"text": {"task": {"tokens": "all"}}},
     ),

@@ -16,6 +16,7 @@ them, and trains the winner's architecture from scratch as well, as one more con
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from ..errors import EvolventError, RunError
 from ..execute import Executor
 from ..execute.worker import Job
 from ..network.build import Size
+from ..network.fit import with_own_training
+from ..network.train import worth_it
 from ..ranking import distinct, rung, simplest
 from ..space import key
 from ..types import Arch, Result
@@ -50,6 +53,7 @@ CHOICE_AND_FINAL = (
 UNTRIED = 2.0  # times as long as in the search a winner is trained, if no longer training was tried
 PACKED_SHARE = 0.5  # of the core-seconds: the choice, where a final training needs few of them
 ALONE_SHARE = 0.35  # of the time left: the winner's training, where others follow it in a pack
+SLOW = 1.5  # times as long as with a control the final training is without it, where it is left out
 SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
 NO_TIME = "no time was left for a final training as long as theirs"
 
@@ -162,7 +166,8 @@ class Delivery:
     def _finalists(self) -> list[Result]:
         """Return the best candidates of the search, the one to deliver without a choice first.
 
-        The best known member competes whatever its rank, where trainings are equal in seconds.
+        The best known member competes whatever its rank: what learns faster is ahead of it in short
+        trainings.
 
         Raises:
             RunError: if no candidate has a score.
@@ -176,7 +181,7 @@ class Delivery:
         others = [each for each in found if key(space, each.candidate.arch) != own]
         found = [first, *others][: self._count]
         self.known = best_known(self.results, space)
-        if self.known is not None and self.setup.equal_seconds and self.known[0] not in found:
+        if self.known is not None and self.known[0] not in found:
             found.append(self.known[0])
         return found
 
@@ -454,6 +459,7 @@ class Delivery:
         judged = self.setup.equal_seconds and "folds" not in winner.metrics  # with the finalists
         alone = judged or (own is None and self._is_short and not packs)
         everything = what if alone else what | self.controls.what(winner)
+        everything = self._without_slow_controls(winner, everything, share, most)
         epochs = self._epochs(winner, everything, share)
         if epochs < least:
             everything, epochs = what, self._epochs(winner, what, 1.0)
@@ -466,6 +472,54 @@ class Delivery:
         self.store.note("final_epochs", epochs)
         allowed = epochs if most is None else max(most, least)
         return min(epochs, allowed), everything
+
+    def _without_slow_controls(
+        self,
+        winner: Result,
+        what: Mapping[str, dict[str, Any]],
+        share: float,
+        most: float | None,
+    ) -> dict[str, dict[str, Any]]:
+        """Leave out controls that take far more than their share of the winner's final training.
+
+        All are trained for as many epochs. A control that is many times as slow as the winner would cut
+        these to a fraction of what the winner should have.
+
+        Args:
+            winner: of the choice.
+            what: is trained, by name.
+            share: of the time, that the trainings may take.
+            most: the longest training of the winner that is worth it; None has no limit. [epochs]
+        """
+        kept = dict(what)
+        if self.seconds is None or self.store.meta("final_epochs") is not None:
+            left_out = self.store.meta("slow_controls") or []
+            return {name: each for name, each in kept.items() if name not in left_out}
+        left_out = []
+        epochs = self._worth(winner, self._epochs(winner, kept, share), most)
+        while controls := [name for name in kept if name in CONTROLS]:
+            slowest = max(
+                controls, key=lambda name: self.controls.epoch(name, winner, self.lengths)
+            )
+            fewer = {name: each for name, each in kept.items() if name != slowest}
+            longer = self._worth(winner, self._epochs(winner, fewer, share), most)
+            if longer <= SLOW * epochs:
+                break
+            self.say(
+                f"control {slowest} is left out: it would cut the final training to {epochs:.3g} epochs"
+            )
+            kept, epochs = fewer, longer
+            left_out.append(slowest)
+        self.store.note("slow_controls", left_out)
+        return kept
+
+    def _worth(self, winner: Result, epochs: float, most: float | None) -> float:
+        """Return the part of a training of the winner that is worth it. [epochs]"""
+        hyper = self.setup.train.network.hyper
+        own = with_own_training(hyper, self.setup.space, winner.candidate.arch)
+        return min(
+            worth_it(own, epochs, self.lengths.everything), math.inf if most is None else most
+        )
 
     def _is_brief(self, winner: Result, epochs: float) -> bool:
         """Whether so long a training of the winner fits into the lateness that a training may have."""
