@@ -440,6 +440,35 @@ def test_what_is_left_is_enough_for_all_trainings(delivery, paced, toy):
     assert time_of(trainings, toy) <= 0.2 * 150.0
 
 
+def test_a_control_that_is_many_times_as_slow_does_not_cut_the_final_training(
+    delivery, paced, monkeypatch
+):
+    usual = controls.Controls.epoch
+
+    def slow(self, name, *given):
+        return (50 if name == "plain" else 1) * usual(self, name, *given)
+
+    monkeypatch.setattr(controls.Controls, "epoch", slow)
+    lines: list[str] = []
+    trainings = Trainings(dies_at=3)
+    made = delivery(trainings, seconds=60.0, total=150.0)
+    made.say = lines.append
+    with pytest.raises(KeyboardInterrupt):  # in the random control, behind finalists and winner
+        made.run()
+    assert "winner" in trainings.names
+    again = Trainings()
+    delivery(again, seconds=60.0, total=150.0).run()
+    assert again.names == ["random"]
+    assert sum("control plain is left out" in line for line in lines) == 1
+
+
+def test_the_best_known_member_is_a_finalist_whatever_its_rank(delivery):
+    known = told(28, 0.3, operator="known old-friend")
+    trainings = Trainings()
+    delivery(trainings, results=[*RESULTS, known], train={"epochs": 8.0}).run()
+    assert "finalist-15" in trainings.names  # the best one of its architecture
+
+
 def test_every_training_has_the_deadline_of_the_promise(delivery, paced):
     trainings = Trainings()
     made = delivery(trainings, seconds=60.0, total=150.0)

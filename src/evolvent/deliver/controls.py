@@ -22,6 +22,7 @@ from .selection import plain_width
 from .timing import Lengths
 
 RANDOM_CONTROL = 20  # the random control is the best of the first so many random candidates
+SLOW = 3.0  # times as long as an epoch of the winner: a control that may be left out for it
 BRIEFLY = "briefly"  # the winner itself, trained as long as controls of equal seconds
 GRU = "gru"  # of as many parameters, beside the LSTM
 KNOWN = "known"  # the best known member of a search that began with some, trained as long as they
@@ -163,8 +164,12 @@ class Controls:
         return lengths.epoch(self.random[0] if name == "random" else winner)
 
     def slowest(self, found: Sequence[Result], lengths: Lengths) -> float:
-        """Return the duration of an epoch of the slowest of the finalists and the controls. [s]"""
-        epochs = [lengths.epoch(result) for result in found]
-        if self.setup.train.controls:
-            epochs += [self.epoch(name, found[0], lengths) for name in ("random", "plain")]
-        return max(epochs)
+        """Return the duration of an epoch of the slowest of the finalists and the controls. [s]
+
+        Controls that are slow beside all finalists may be left out (`SLOW`), and do not count.
+        """
+        own = max(lengths.epoch(result) for result in found)
+        if not self.setup.train.controls:
+            return own
+        beside = (self.epoch(name, found[0], lengths) for name in ("random", "plain"))
+        return max([own, *(each for each in beside if each <= SLOW * own)])

@@ -37,7 +37,7 @@ from ..ranking import distinct, rung, simplest
 from ..space import key
 from ..types import Arch, Result
 from .averaging import Averaging, Ensemble
-from .controls import BRIEFLY, CONTROLS, KNOWN, Controls, best_known
+from .controls import BRIEFLY, CONTROLS, KNOWN, SLOW, Controls, best_known
 from .equal import CHOICE_SHARE, Equal
 from .interpolation import Beside, Interpolation
 from .members import Member
@@ -53,7 +53,7 @@ CHOICE_AND_FINAL = (
 UNTRIED = 2.0  # times as long as in the search a winner is trained, if no longer training was tried
 PACKED_SHARE = 0.5  # of the core-seconds: the choice, where a final training needs few of them
 ALONE_SHARE = 0.35  # of the time left: the winner's training, where others follow it in a pack
-SLOW = 1.5  # times as long as with a control the final training is without it, where it is left out
+LONGER = 1.5  # times as long as with it the final training is without it, if it is
 SHORT = 15.0  # [s] less is time for the winner alone, where it has no weights of its own
 NO_TIME = "no time was left for a final training as long as theirs"
 
@@ -496,20 +496,19 @@ class Delivery:
             left_out = self.store.meta("slow_controls") or []
             return {name: each for name, each in kept.items() if name not in left_out}
         left_out = []
+        paces = {name: self.controls.epoch(name, winner, self.lengths) for name in kept}
+        slow = [name for name in kept if name in CONTROLS and paces[name] > SLOW * paces["winner"]]
         epochs = self._worth(winner, self._epochs(winner, kept, share), most)
-        while controls := [name for name in kept if name in CONTROLS]:
-            slowest = max(
-                controls, key=lambda name: self.controls.epoch(name, winner, self.lengths)
-            )
-            fewer = {name: each for name, each in kept.items() if name != slowest}
+        for name in sorted(slow, key=lambda name: -paces[name]):
+            fewer = {other: each for other, each in kept.items() if other != name}
             longer = self._worth(winner, self._epochs(winner, fewer, share), most)
-            if longer <= SLOW * epochs:
+            if longer <= LONGER * epochs:
                 break
             self.say(
-                f"control {slowest} is left out: it would cut the final training to {epochs:.3g} epochs"
+                f"control {name} is left out: the final training would have {epochs:.3g} epochs"
             )
             kept, epochs = fewer, longer
-            left_out.append(slowest)
+            left_out.append(name)
         self.store.note("slow_controls", left_out)
         return kept
 
