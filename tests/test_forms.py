@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.helpers_cli import environment, evolvent
+from tests.helpers_cli import evolvent
 from tests.helpers_forms import ALIKE, FORMS, ROWS, alike, file_of, frame, in_memory
 from tests.helpers_forms import arff as arff_of
+from tests.helpers_predict import predict
 
 import evolvent as ev
 from evolvent.sklearn import EvolventClassifier
@@ -41,13 +42,7 @@ def searched(data, folder, **options):
 
 def predicted(net, file, *options):
     """What predict.py prints, and says."""
-    done = subprocess.run(
-        [sys.executable, str(net / "predict.py"), str(file), *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(),
-    )
+    done = predict(net, file, *options)
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
 

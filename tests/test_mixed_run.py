@@ -3,11 +3,10 @@
 import csv
 import json
 import random
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from tests.helpers_predict import predict
 
 from evolvent import search
 
@@ -59,12 +58,7 @@ def found(tmp_path_factory):
 
 
 def predicted(run, file, *options):
-    made = subprocess.run(
-        [sys.executable, str(run.folder / "best" / "predict.py"), str(file), *options],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    made = predict(run.folder / "best", file, *options)
     if made.returncode:
         return made.returncode, made.stderr
     return [[float(cell) for cell in line.split(",")] for line in made.stdout.splitlines()[1:]]

@@ -1,13 +1,12 @@
 """Series from a file to a prediction: a forecast, and classes of whole series."""
 
 import csv
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.helpers_predict import predict
 
 import evolvent as ev
 from evolvent.config.recipes import RECIPES
@@ -16,13 +15,7 @@ SMALL = {"estimator": {"epochs": 1}, "train": {"epochs": 1, "ensemble": False}}
 
 
 def predicted(run, *arguments):
-    program = run.folder / "best" / "predict.py"
-    done = subprocess.run(
-        [sys.executable, "-I", str(program), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = predict(run.folder / "best", *arguments)
     assert done.returncode == 0, done.stderr
     return list(csv.reader(done.stdout.splitlines()))
 

@@ -2,11 +2,10 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from tests.helpers_predict import predict
 
 from evolvent import search
 
@@ -36,13 +35,7 @@ def found(file, folder, **said):
 
 
 def predicted(run, *arguments, fails=False):
-    program = run.folder / "best" / "predict.py"
-    done = subprocess.run(
-        [sys.executable, "-I", str(program), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = predict(run.folder / "best", *arguments)
     assert (done.returncode != 0) == fails, done.stderr
     return done.stderr if fails else done.stdout
 

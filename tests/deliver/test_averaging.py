@@ -158,7 +158,7 @@ def test_where_one_network_errs_in_nothing_it_stays_single(toy, tmp_path):
     assert "single" not in run.card["controls"]
 
 
-@pytest.mark.parametrize("limit", ["max_params", "max_flops"])
+@pytest.mark.parametrize("limit", ["max_params", pytest.param("max_flops", marks=pytest.mark.slow)])
 def test_limits_hold_for_all_members_together(run, noisy, tmp_path, limit):
     """Every candidate keeps within a limit that the ensemble of the run without one breaks."""
     name = limit.removeprefix("max_")
@@ -225,7 +225,10 @@ def story(run):
     return card, averaged, tests, (run.folder / "best" / "weights.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("moment", ["winner", "member", "predictions", "ensemble"])
+SLOWER = [pytest.param(moment, marks=pytest.mark.slow) for moment in ("winner", "predictions")]
+
+
+@pytest.mark.parametrize("moment", ["member", "ensemble", *SLOWER])
 def test_killed_in_the_final_phase_a_resumed_run_gives_the_same_ensemble(
     run, noisy, tmp_path, monkeypatch, moment
 ):

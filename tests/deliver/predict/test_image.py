@@ -5,13 +5,13 @@ import gzip
 import importlib.util
 import io
 import json
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.helpers_predict import predict
 from tests.task.helpers import idx
 
 from evolvent.deliver import export as exporting
@@ -262,9 +262,8 @@ def task_x(x):
 
 
 def run(folder, *words):
-    """The program as a user runs it, in an interpreter that sees no other package's folder."""
-    command = [sys.executable, "-I", str(folder / "predict.py"), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    """The program as a user runs it."""
+    return predict(folder, *words)
 
 
 def test_one_line_per_image(tmp_path, toy):

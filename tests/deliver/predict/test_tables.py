@@ -4,8 +4,6 @@ import csv
 import gzip
 import inspect
 import io
-import subprocess
-import sys
 import types
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.helpers_predict import predict
 
 from evolvent.deliver.export import PREDICTORS, export
 from evolvent.deliver.predict import forecast
@@ -86,13 +85,7 @@ def exported(folder, task):
 
 def predicted(folder, *args):
     """What the script prints, where nothing but torch and numpy can be imported."""
-    return subprocess.run(
-        [sys.executable, "-I", str(folder / "predict.py"), *map(str, args)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder.parent,
-    )
+    return predict(folder, *args)
 
 
 @pytest.mark.parametrize("form", FORMS)
