@@ -36,6 +36,8 @@ def call(monkeypatch, capsys):
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["evolvent", *map(str, words)])
         monkeypatch.setattr(sys, "path", sys.path[:])
+        monkeypatch.setattr(cli, "BEGAN", time.monotonic())  # not when the tests began
+        monkeypatch.setattr(cli, "_starting", lambda: 0.0)
         capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
             cli.main()
