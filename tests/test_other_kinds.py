@@ -92,7 +92,7 @@ def test_a_found_network_of_numbers_is_trained_on_another_table(quantity, tables
         quantity.folder, out=tmp_path / "net", task=str(tables / "other.csv"), epochs=3, threads=1
     )
     assert (card["metric"], card["train_examples"]) == ("r2", 61)
-    assert {"r2", "rmse", "mae", "loss"} == card["test_metrics"].keys()
+    assert {"r2", "rmse", "mae", "loss", "standard-error"} == card["test_metrics"].keys()
     with pytest.raises(SettingError, match="is a task of kind text"):
         train(
             quantity.folder,
