@@ -4,20 +4,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from evolvent.deliver.export import ALONE
 from evolvent.execute import warm
 
-#: runs in a copy of a process that has imported torch; neither evolvent nor safetensors can be imported
-PROGRAM = """
-import contextlib, io, os, runpy, sys, traceback
-class Forbidden:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("evolvent", "safetensors"):
-            raise ImportError(f"{name} must not be needed")
+#: runs in a copy of a process that has imported torch
+PROGRAM = f"""{ALONE}
+import contextlib, io, os, runpy, traceback
 def main(program, words, folder):
-    for name in [name for name in sys.modules if name.split(".")[0] in ("evolvent", "safetensors")]:
-        del sys.modules[name]
-    sys.meta_path.insert(0, Forbidden())
-    sys.dont_write_bytecode = True
     sys.argv = [program, *words]
     os.chdir(folder)
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))

@@ -237,7 +237,7 @@ def test_shared_weights_that_are_killed_go_on_from_their_checkpoint(recipe, tmp_
 @pytest.mark.parametrize("recipe", LANGUAGE)
 def test_a_search_on_text_that_is_killed_equals_the_unbroken_one(recipe, tmp_path):
     text = tmp_path / "text.txt"
-    text.write_text("the cat sees a fish\nthe dog sees a bone\n" * 300, "utf-8")
+    text.write_text("the cat sees a fish\nthe dog sees a bone\n" * 900, "utf-8")
     stateful = find("estimator", RECIPES[recipe].estimator).stateful
     nodes = () if RECIPES[recipe].space == "rnn-tree" else ("--set", "space.nodes=3")
     asked = ["search", f"language:{text}", "--recipe", recipe, "--budget", "12t", *nodes]

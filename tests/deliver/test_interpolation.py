@@ -111,6 +111,7 @@ def test_without_it_the_network_is_delivered_alone(run, text, tmp_path):
 def test_limits_hold_for_all_that_is_delivered(text, tmp_path):
     limited = run_of(text, tmp_path / "run", max_params=100_000)
     assert limited.card["ngrams"] is None
+    assert limited.card["train_examples"] == len(text.everything)  # nothing is left out for them
 
 
 def test_it_is_weighed_by_text_that_the_final_training_left_out(run, text):

@@ -25,7 +25,6 @@ from ..network.cost import cost
 from ..network.fit import load
 from ..network.plan import Plan, with_temperature
 from ..ranking import rank
-from ..task.language import tokens_of
 from ..types import Result, State
 from . import card as cards
 from . import export
@@ -36,7 +35,6 @@ from .card.table import SINGLE
 from .finals import Finals
 from .front import front_of
 from .held_out import LATE, errors_of, held_out, importance, interval_of
-from .interpolation import whole as together
 from .members import plan_of
 from .members import weights_of as weights_of_members
 from .onnx import Conversion
@@ -71,9 +69,8 @@ def deliver_winner(
     stored, whole = Weights(folder / "weights"), whole_of(outcome)
     network = with_temperature(plan_of(setup, whole.members, outcome.size.views), whole.temperature)
     made, state = network, weights_of_members(stored, whole.members)
-    if outcome.ngrams is not None:
-        several, text = outcome.ngrams, tokens_of(task.everything)
-        made, state = together(setup, stored, several.members, text, several.shares)
+    if (several := outcome.ngrams) is not None:
+        made, state = several.plan, several.state
     began = time.monotonic()
     reading, told = _held_out(setup, store, stored, outcome, (made, state), patience)
     if patience is not None:
@@ -96,7 +93,7 @@ def deliver_winner(
         arch=outcome.arch,
         candidate=outcome.id,
         params=whole.params,
-        flops=_flops(setup, outcome, network),
+        flops=cost(network, task).flops if several is None else several.numbers["flops"],
         views=made.views,
         temperature=None if whole.temperature == 1.0 else whole.temperature,
         val_score=whole.val_score,
@@ -397,14 +394,6 @@ def _ngrams(outcome: Finals) -> NGrams | None:
         gain=told["gain"],
         deviation=told["deviation"],
     )
-
-
-def _flops(setup: Setup, outcome: Finals, network: Plan) -> int:
-    """Return the FLOPs of all that is delivered, for one input; looking up n-grams costs none."""
-    if outcome.ngrams is None:
-        return cost(network, setup.task).flops
-    plans = [plan_of(setup, [each], 1) for each in outcome.ngrams.members]
-    return sum(cost(each, setup.task).flops for each in plans)
 
 
 def _controls(outcome: Finals, metric: str) -> dict[str, Control]:

@@ -125,8 +125,9 @@ WIDTH = 100  # of the source [characters]
 INDENT = "    "
 PREDICTORS = Path(__file__).parent / "predict"  # one program per kind of task
 
-CHECK = """
-import importlib.util, sys
+#: the beginning of a program that can import neither evolvent nor safetensors
+ALONE = """
+import sys
 class Forbidden:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("evolvent", "safetensors"):
@@ -135,6 +136,10 @@ for name in [name for name in sys.modules if name.split(".")[0] in ("evolvent", 
     del sys.modules[name]
 sys.meta_path.insert(0, Forbidden())
 sys.dont_write_bytecode = True
+"""
+
+CHECK = f"""{ALONE}
+import importlib.util
 import torch
 torch.set_num_threads(1)
 def main(folder, inputs):

@@ -23,11 +23,10 @@ from ..config.setup import Setup
 from ..engine.store import Store
 from ..engine.weights import Weights
 from ..network.build import Assembled
-from ..network.cost import params
+from ..network.cost import cost, params
 from ..network.data import loader
 from ..network.fit import MOST_SEGMENTS, final_parts, load, scored
 from ..network.ngrams import (
-    MOST_TOKENS,
     chances_of_targets,
     mean_of,
     shares_of,
@@ -46,6 +45,7 @@ from .trainings import Numbers, Trainings
 
 NAME = "ngrams"  # of its numbers
 WINNER = "winner"  # of the weights of a final training
+NONE: Numbers = {"names": [], "shares": []}  # where the winner alone is as good
 CONTROLS = 3  # that may be averaged as well, at most [count]
 DEVIATIONS = 2.0  # of a gain: what the luck of the draw explains
 
@@ -55,15 +55,15 @@ class Beside:
     """N-grams, and perhaps other networks, that are delivered beside the winner.
 
     Args:
-        members: the networks, the winner first.
-        shares: of every network, by the tokens that the n-grams know before a token. [0..1]
-        numbers: ``names`` of the networks, their ``weights`` in the mean over the text by which they
-            were found, ``count`` of n-grams, ``params``, ``gain`` over the winner alone there with its
-            ``deviation``, and the metrics of ``test``, or None.
+        plan: of all as one network.
+        state: its weights.
+        numbers: ``names`` of the networks, the winner first, their ``weights`` in the mean over the
+            text by which they were found, ``count`` of n-grams, ``params`` and ``flops`` of all,
+            ``gain`` over the winner alone there with its ``deviation``, and the metrics of ``test``.
     """
 
-    members: tuple[Member, ...]
-    shares: tuple[tuple[float, ...], ...]
+    plan: Plan
+    state: State
     numbers: Numbers
 
 
@@ -87,18 +87,9 @@ class Interpolation:
     lengths: Lengths
     say: Callable[[str], None]
 
-    @property
-    def is_asked_for(self) -> bool:
-        """Whether there may be n-grams: not beside limits, which hold for all that is delivered."""
-        task = self.setup.task
-        if not (task.successive and self.setup.train.ngrams) or self.setup.request.limits:
-            return False
-        tokens = (len(task.train) + len(task.validation)) * task.input_shape[0]
-        return bool(tokens <= MOST_TOKENS)
-
     def reserve(self, winner: Result) -> None:
         """Keep time free to weigh all and to read test with them."""
-        if self.is_asked_for and self.trainings.known(NAME) is None:
+        if self.trainings.weighs_ngrams and self.trainings.known(NAME) is None:
             self.lengths.timing.reserved = self._reading(winner)
 
     def complete(
@@ -112,23 +103,21 @@ class Interpolation:
             numbers: of the training of the winner.
         """
         self.lengths.timing.reserved = 0.0
-        if not self.is_asked_for:
+        if not self.trainings.weighs_ngrams:
             return None
         others = controls if self.setup.train.ensemble else ()
         members = {each.weights: each for each in (winner, *others)}
-        known = self.trainings.known(NAME)
+        known, began = self.trainings.known(NAME), time.monotonic()
+        weighed = known or self._weighed(list(members.values()), kept=winner.weights != WINNER)
+        chosen = [members[name] for name in weighed["names"]]
+        text = tokens_of(self.setup.task.everything)
+        made = self._together(chosen, text, weighed["shares"]) if chosen else None
         if known is None:
-            began = time.monotonic()
-            known = self._weighed(list(members.values()), kept=winner.weights != WINNER)
-            if known["names"]:
-                chosen = [members[name] for name in known["names"]]
-                known |= self._tested(chosen, known["shares"], numbers)
+            if made is not None:
+                weighed = weighed | self._measured(chosen, *made, numbers)
             seconds = round(time.monotonic() - began, 3)
-            self.store.note(f"trained/{NAME}", known | {"seconds": seconds})
-        if not known["names"]:
-            return None
-        shares = tuple(tuple(row) for row in known["shares"])
-        return Beside(tuple(members[name] for name in known["names"]), shares, known)
+            self.store.note(f"trained/{NAME}", weighed | {"seconds": seconds})
+        return None if made is None else Beside(*made, weighed)
 
     def _weighed(self, members: Sequence[Member], *, kept: bool) -> dict[str, Any]:
         """Return names and shares of the networks of the mean; none if the winner alone is as good."""
@@ -136,8 +125,8 @@ class Interpolation:
         train, held = (task.train, task.validation) if kept else final_parts(task, hold=True)
         held = held.taken(np.arange(min(len(held), MOST_SEGMENTS)))
         if not len(held):
-            return {"names": []}
-        made, state = whole(self.setup, self.weights, members, tokens_of(train), ())
+            return NONE
+        made, state = self._together(members, tokens_of(train), ())
         net = Assembled(made)
         load(net, state)
         data = loader(task, held, device=self.setup.request.device)
@@ -147,7 +136,7 @@ class Interpolation:
         mean = mean_of(shares, networks[picked], ngrams, there)
         gain, deviation = _gain(mean, networks[0])
         if gain <= DEVIATIONS * deviation:
-            return {"names": []}
+            return NONE
         names = [members[at].weights for at in picked]
         share = np.array(shares)[there].mean(0)
         self.say(
@@ -159,19 +148,38 @@ class Interpolation:
             "deviation": deviation,
         }
 
-    def _tested(
-        self, members: Sequence[Member], shares: Sequence[Sequence[float]], numbers: Numbers
+    def _measured(
+        self, members: Sequence[Member], made: Plan, state: State, numbers: Numbers
     ) -> dict[str, Any]:
         """Return the numbers of all together, the metrics on test among them, which is read here."""
-        task = self.setup.task
-        made, state = whole(self.setup, self.weights, members, tokens_of(task.everything), shares)
-        net, test = Assembled(made), None
+        task, net, test = self.setup.task, Assembled(made), None
         if task.test and numbers["test"] is not None:
             load(net, state)
             test = scored(net, task, task.test, device=self.setup.request.device, uncertain=True)
             self.say(f"all together: test {task.metric} {test[task.metric]:.4f}")
         count = sum(len(value) for name, value in state.items() if ".ngrams.codes" in name)
-        return {"test": test, "count": count, "params": params(net)}
+        # looking up n-grams costs none
+        flops = sum(cost(plan_of(self.setup, [each], 1), task).flops for each in members)
+        return {"test": test, "count": count, "params": params(net), "flops": flops}
+
+    def _together(
+        self, members: Sequence[Member], learnt: np.ndarray, shares: Sequence[Sequence[float]]
+    ) -> tuple[Plan, State]:
+        """Return plan and weights of language models beside n-grams.
+
+        Args:
+            members: the networks.
+            learnt: text of the n-grams [N].
+            shares: of every network, by the tokens that the n-grams know before a token. [0..1]
+        """
+        task = self.setup.task
+        first = beginning(dict(task.reading))
+        found = tables(learnt, task.outputs, first)
+        plans = [plan_of(self.setup, [each], 1) for each in members]
+        states = [state_of(self.weights, each.weights) for each in members]
+        name = plans[0].network.output
+        made = with_ngrams(plans, found, shares, first)
+        return made, state_with_ngrams(states, found, name)
 
     def _reading(self, winner: Result) -> float:
         """Return the time in which all read what they are asked for. [s]"""
@@ -206,28 +214,3 @@ def _gain(mean: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     """Return the gain in mean log-likelihood of one set of probabilities [N] over another [nats]."""
     gains = np.log(mean) - np.log(np.maximum(other, 1e-300))
     return float(gains.mean()), float(gains.std(ddof=1) / math.sqrt(len(gains)))
-
-
-def whole(
-    setup: Setup,
-    weights: Weights,
-    members: Sequence[Member],
-    learnt: np.ndarray,
-    shares: Sequence[Sequence[float]],
-) -> tuple[Plan, State]:
-    """Return plan and weights of language models beside n-grams.
-
-    Args:
-        setup: of the run, with its data.
-        weights: of the run.
-        members: the networks.
-        learnt: text of the n-grams [N].
-        shares: of every network, as a `Beside` has them.
-    """
-    task = setup.task
-    first = beginning(dict(task.reading))
-    found = tables(learnt, task.outputs, first)
-    plans = [plan_of(setup, [each], 1) for each in members]
-    states = [state_of(weights, each.weights) for each in members]
-    name = plans[0].network.output
-    return with_ngrams(plans, found, shares, first), state_with_ngrams(states, found, name)

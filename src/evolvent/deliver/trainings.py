@@ -17,6 +17,7 @@ from ..execute.packs import fit_pack
 from ..execute.waiting import as_done
 from ..execute.worker import Job, Outcome, fit
 from ..network.fit import is_calibrated
+from ..network.ngrams import MOST_TOKENS
 from ..types import stream
 from .timing import Timing
 
@@ -64,6 +65,18 @@ class Trainings:
         networks = (setup.network, setup.train.network)  # own weights are those of the search
         return all(each.hyper.class_weight == "none" for each in networks)
 
+    @property
+    def weighs_ngrams(self) -> bool:
+        """Whether n-grams may be delivered beside a language model, and final trainings leave out text.
+
+        Not beside limits, which hold for all that is delivered.
+        """
+        task, setup = self.setup.task, self.setup
+        if not (task.successive and setup.train.ngrams) or setup.request.limits:
+            return False
+        segments = len(task.train) + len(task.validation)
+        return bool(segments * task.input_shape[0] <= MOST_TOKENS)
+
     def job(self, name: str, what: Mapping[str, Any], epochs: float) -> Job:
         """Return a training at the final size; `what` says of what.
 
@@ -80,7 +93,7 @@ class Trainings:
             deadline=self.timing.deadline,
             views=self.setup.network.size.views > 1,
             temperature=None if self.calibrates else 1.0,
-            leaves=self.setup.task.successive and self.setup.train.ngrams,
+            leaves=self.weighs_ngrams,
         )
         return dataclasses.replace(job, **what)
 
