@@ -1,5 +1,7 @@
 """Strategies over the gradient: what they send, how they learn, what they derive, when they stop."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from evolvent.errors import SettingError
 from evolvent.space.cell import Cell
 from evolvent.space.cell201 import OPERATIONS, Cell201
+from evolvent.space.recurrent import Recurrent
 from evolvent.strategy.common.relaxation import entropy, softmax
 from evolvent.strategy.darts import Darts
 from evolvent.strategy.gdas import Gdas
@@ -243,3 +246,15 @@ def test_settings_outside_their_rules_are_refused(make, given):
 def test_temperatures_must_fall():
     with pytest.raises(SettingError, match="tau"):
         Gdas(Cell201(), tau=(0.1, 10.0))
+
+
+@EVERY
+def test_the_order_in_which_a_gradient_names_its_groups_makes_no_difference(make):
+    """A log gives them in another order than a worker, and what it replays must be the same search."""
+    first, second = (make(Recurrent(nodes=3), batches=4, horizon=3, seed=1) for _ in range(2))
+    seen = run(first, noise(torch.Generator().manual_seed(0)))
+    for candidate, result in seen:
+        asked = second.ask()
+        assert (asked.id, asked.arch, asked.note) == (candidate.id, candidate.arch, candidate.note)
+        turned = result.gradient and dict(reversed(result.gradient.items()))
+        second.tell(dataclasses.replace(result, gradient=turned))

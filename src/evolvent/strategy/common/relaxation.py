@@ -200,7 +200,8 @@ class Relaxation(Sequence):
             return
         id = result.candidate.id
         rng = generator(self.seed, "walk", id)
-        own = {name: np.asarray(given, np.float64) for name, given in result.gradient.items()}
+        given = result.gradient  # in any order: that of a log is not that of a worker
+        own = {name: np.asarray(given[name], np.float64) for name in self.groups if name in given}
         random: Rows = {}
         for name, gradient in own.items():
             rows = self.relaxed(name, id, self.logits[name])
